@@ -1,0 +1,1 @@
+//! The quiet half: a trace into trees, measures and reports.

@@ -1,0 +1,33 @@
+//! The live half: from CPython's events to a trace on disk.
+//!
+//! ```text
+//!            agent: rings and definitions ─┐
+//! provider ─┤                              ├▶ drain ─▶ decode ─▶ Rows ─▶ pipeline ─▶ TraceWriter
+//!            usdt: BPF ring buffer ────────┘
+//! └──────────────── this thread ──────────────────────────────────┘      └── a second one ──┘
+//! ```
+//!
+//! [`record`] names the stages. A [`Provider`] is either of the two sources; nothing after it knows which one it is.
+
+mod agent;
+mod clock;
+mod error;
+mod host;
+mod launch;
+mod line_table;
+mod options;
+mod pipeline;
+mod program;
+mod provider;
+mod recording;
+mod ring;
+mod rows;
+mod session;
+mod signals;
+mod sources;
+mod usdt;
+mod user;
+
+pub use error::{Error, Result};
+pub use options::{OnFull, Options, ProviderChoice, Target};
+pub use recording::{Exit, Outcome, Progress, record};

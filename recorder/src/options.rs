@@ -1,0 +1,53 @@
+//! What to record.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use pyrec_schema::Group;
+
+/// Everything that [`crate::record`] needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What to run, or what to attach to.
+    pub target: Target,
+    /// The trace to write; there must be no such file.
+    pub output: PathBuf,
+    /// The markers to record.
+    pub groups: Vec<Group>,
+    /// Where events come from.
+    pub provider: ProviderChoice,
+    /// What the program does when events come faster than they can be written.
+    pub on_full: OnFull,
+}
+
+/// What is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A command to launch, as the user typed it: a program with its arguments, a `.py` file, or `-m` or `-c` with
+    /// what follows. Never empty.
+    Command(Vec<OsString>),
+    /// A process that runs already.
+    Process(i32),
+}
+
+/// What `--provider` takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProviderChoice {
+    /// The agent for a launched command, the static markers for a process that runs already.
+    #[default]
+    Auto,
+    /// Hooks inside the process.
+    Agent,
+    /// CPython's static markers, read through BPF.
+    Usdt,
+}
+
+/// What `--on-full` takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFull {
+    /// The program waits, and nothing is lost.
+    #[default]
+    Wait,
+    /// Events are dropped, counted and told of.
+    Drop,
+}

@@ -1,0 +1,12 @@
+//! Where events come from.
+
+use crate::{Result, rows::Rows};
+
+/// A source of events.
+pub trait Provider {
+    /// Moves what happened since the last call into `rows`. Returns the number of events.
+    fn drain(&mut self, rows: &mut Rows) -> Result<u64>;
+
+    /// Lets go of the program, which runs on untraced, and moves the rest. Nothing is drained after this.
+    fn stop(&mut self, rows: &mut Rows) -> Result<()>;
+}

@@ -1,0 +1,289 @@
+//! What the numbers in records stand for.
+//!
+//! A log of entries, each `length: u32` (of the whole entry), `tag: u32`, then its fields: integers in native byte
+//! order, strings and byte strings as `length: u32` and bytes, lists as `count: u32` and items.
+
+/// How a code object tells its lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum LineTable {
+    /// No table: only the first line is known.
+    None = 0,
+    /// `co_lnotab` of CPython 3.8 and 3.9.
+    Lnotab = 1,
+    /// `co_linetable` of CPython 3.10 (PEP 626).
+    Pep626 = 2,
+    /// `co_linetable` of CPython 3.11 and later (`Objects/locations.md`).
+    Locations = 3,
+}
+
+/// One entry of a process's definitions.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "fields are named after what they hold")]
+pub enum Definition {
+    /// The process itself: the first entry of each log.
+    Process {
+        pid: i32,
+        ppid: i32,
+        start_ticks: u64,
+        /// As `3.13.0`.
+        version: String,
+        /// `sys.version`.
+        build: String,
+        /// `sys.executable`.
+        executable: String,
+        /// `sys.orig_argv`.
+        arguments: Vec<String>,
+        /// `sys.path`.
+        path: Vec<String>,
+    },
+    /// A code object, seen for the first time.
+    Code { id: u32, first_line: u32, file: String, qualname: String, line_table: LineTable, lines: Vec<u8> },
+    /// A string, used for the first time.
+    Text { id: u32, text: String },
+    /// A thread's name.
+    Thread { tid: i32, name: String },
+    /// What one event costs the program in this process, in nanoseconds.
+    Cost { event_ns: f64 },
+    /// Something that the user should hear about, a sentence.
+    Notice { text: String },
+}
+
+/// The log holds something that no agent of this version writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MalformedDefinition;
+
+impl Definition {
+    /// The entry's bytes, to be appended with a single `write`.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer(vec![0; 8]);
+        let tag: u32 = match self {
+            Definition::Process { pid, ppid, start_ticks, version, build, executable, arguments, path } => {
+                out.u32(*pid as u32);
+                out.u32(*ppid as u32);
+                out.u64(*start_ticks);
+                out.bytes(version.as_bytes());
+                out.bytes(build.as_bytes());
+                out.bytes(executable.as_bytes());
+                out.list(arguments);
+                out.list(path);
+                1
+            }
+            Definition::Code { id, first_line, file, qualname, line_table, lines } => {
+                out.u32(*id);
+                out.u32(*first_line);
+                out.bytes(file.as_bytes());
+                out.bytes(qualname.as_bytes());
+                out.u32(*line_table as u32);
+                out.bytes(lines);
+                2
+            }
+            Definition::Text { id, text } => {
+                out.u32(*id);
+                out.bytes(text.as_bytes());
+                3
+            }
+            Definition::Thread { tid, name } => {
+                out.u32(*tid as u32);
+                out.bytes(name.as_bytes());
+                4
+            }
+            Definition::Cost { event_ns } => {
+                out.u64(event_ns.to_bits());
+                5
+            }
+            Definition::Notice { text } => {
+                out.bytes(text.as_bytes());
+                6
+            }
+        };
+        let length = out.0.len() as u32;
+        out.0[..4].copy_from_slice(&length.to_ne_bytes());
+        out.0[4..8].copy_from_slice(&tag.to_ne_bytes());
+        out.0
+    }
+
+    fn decode(tag: u32, fields: &[u8]) -> Option<Definition> {
+        let mut fields = Reader(fields);
+        let definition = match tag {
+            1 => Definition::Process {
+                pid: fields.u32()? as i32,
+                ppid: fields.u32()? as i32,
+                start_ticks: fields.u64()?,
+                version: fields.string()?,
+                build: fields.string()?,
+                executable: fields.string()?,
+                arguments: fields.list()?,
+                path: fields.list()?,
+            },
+            2 => Definition::Code {
+                id: fields.u32()?,
+                first_line: fields.u32()?,
+                file: fields.string()?,
+                qualname: fields.string()?,
+                line_table: match fields.u32()? {
+                    0 => LineTable::None,
+                    1 => LineTable::Lnotab,
+                    2 => LineTable::Pep626,
+                    3 => LineTable::Locations,
+                    _ => return None,
+                },
+                lines: fields.bytes()?.to_vec(),
+            },
+            3 => Definition::Text { id: fields.u32()?, text: fields.string()? },
+            4 => Definition::Thread { tid: fields.u32()? as i32, name: fields.string()? },
+            5 => Definition::Cost { event_ns: f64::from_bits(fields.u64()?) },
+            6 => Definition::Notice { text: fields.string()? },
+            _ => return None,
+        };
+        fields.0.is_empty().then_some(definition)
+    }
+}
+
+/// Reads a log piece by piece, as it grows.
+#[derive(Debug, Default)]
+pub struct Definitions {
+    unread: Vec<u8>,
+}
+
+impl Definitions {
+    /// Takes the next bytes of the log and gives the entries that are complete now.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Definition>, MalformedDefinition> {
+        self.unread.extend_from_slice(bytes);
+        let mut definitions = Vec::new();
+        let mut rest = self.unread.as_slice();
+        loop {
+            let mut header = Reader(rest);
+            let (Some(length), Some(tag)) = (header.u32(), header.u32()) else { break };
+            let length = length as usize;
+            if length < 8 {
+                return Err(MalformedDefinition);
+            }
+            let Some(fields) = rest.get(8..length) else { break };
+            definitions.push(Definition::decode(tag, fields).ok_or(MalformedDefinition)?);
+            rest = &rest[length..];
+        }
+        let read = self.unread.len() - rest.len();
+        self.unread.drain(..read);
+        Ok(definitions)
+    }
+}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn u32(&mut self, value: u32) {
+        self.0.extend_from_slice(&value.to_ne_bytes());
+    }
+
+    fn u64(&mut self, value: u64) {
+        self.0.extend_from_slice(&value.to_ne_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.u32(bytes.len() as u32);
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn list(&mut self, strings: &[String]) {
+        self.u32(strings.len() as u32);
+        strings.iter().for_each(|string| self.bytes(string.as_bytes()));
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take(4)?.try_into().ok().map(u32::from_ne_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take(8)?.try_into().ok().map(u64::from_ne_bytes)
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let length = self.u32()?;
+        self.take(length as usize)
+    }
+
+    fn string(&mut self) -> Option<String> {
+        Some(String::from_utf8_lossy(self.bytes()?).into_owned())
+    }
+
+    fn list(&mut self) -> Option<Vec<String>> {
+        let count = self.u32()?;
+        // No room is made for a count that the bytes may not bear out.
+        (0..count).map(|_| self.string()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one_of_each() -> Vec<Definition> {
+        vec![
+            Definition::Process {
+                pid: 7,
+                ppid: 1,
+                start_ticks: u64::MAX,
+                version: "3.13.0".into(),
+                build: "3.13.0 (main)".into(),
+                executable: "/usr/bin/python3".into(),
+                arguments: vec!["python3".into(), "-c".into(), "".into()],
+                path: vec![],
+            },
+            Definition::Code {
+                id: 1,
+                first_line: 3,
+                file: "a.py".into(),
+                qualname: "C.f".into(),
+                line_table: LineTable::Locations,
+                lines: vec![0x80, 0],
+            },
+            Definition::Text { id: 2, text: "json".into() },
+            Definition::Thread { tid: 8, name: "Thread-1 (f)".into() },
+            Definition::Cost { event_ns: 24.5 },
+            Definition::Notice { text: "sys.setprofile was in use".into() },
+        ]
+    }
+
+    #[test]
+    fn comes_back_whole_wherever_the_log_is_cut() {
+        let log: Vec<u8> = one_of_each().iter().flat_map(Definition::encode).collect();
+        for cut in 0..=log.len() {
+            let mut reader = Definitions::default();
+            let mut read = reader.feed(&log[..cut]).expect("a cut log is not a malformed one");
+            read.extend(reader.feed(&log[cut..]).expect("the rest follows"));
+            assert_eq!(read, one_of_each(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_no_agent_writes() {
+        let entry = |length: u32, tag: u32, fields: &[u8]| {
+            let mut bytes = [length.to_ne_bytes(), tag.to_ne_bytes()].concat();
+            bytes.extend_from_slice(fields);
+            bytes
+        };
+        let malformed = [
+            entry(7, 3, &[]),
+            entry(8, 99, &[]),
+            entry(12, 3, &[0; 4]),
+            // A text that claims more bytes than its entry has.
+            entry(16, 3, &[0, 0, 0, 0, 255, 255, 255, 255]),
+            // A list that claims more items than its entry has.
+            entry(8 + 16 + 12 + 4, 1, &[[0u8; 28].as_slice(), &[255; 4]].concat()),
+        ];
+        for bytes in malformed {
+            assert_eq!(Definitions::default().feed(&bytes), Err(MalformedDefinition), "{bytes:?}");
+        }
+    }
+}

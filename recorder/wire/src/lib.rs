@@ -1,0 +1,33 @@
+//! The bytes that pass from the agent to the recorder.
+//!
+//! Both sides meet in a session directory that only the user can enter:
+//!
+//! ```text
+//! session          one Session: what to record, whether the recording goes on
+//! lock             locked by the recorder (flock) for as long as it lives
+//! PID-N.defs       a process's definitions, a log that only grows: every number in a record is defined here first
+//! PID-N.K.ring     a thread's ring: one RingHeader, then `capacity` records of 16 bytes
+//! ```
+//!
+//! A process writes a definition before it writes the first record that needs it. So a reader that looks at the
+//! rings' heads first and at the definitions after that knows every number up to those heads.
+
+mod definition;
+mod record;
+mod ring;
+mod session;
+
+pub use definition::{Definition, Definitions, LineTable, MalformedDefinition};
+pub use record::{Kind, Record};
+pub use ring::{RING_RECORDS, RingHeader, ring_file_len, slot_offset};
+pub use session::{ClockSource, OnFull, Session};
+
+/// The environment variable that names the session directory to the agent.
+pub const SESSION_VARIABLE: &str = "PYREC_SESSION";
+
+/// Changes whenever the layouts do. The agent is embedded in the recorder, so the two always agree; a program that
+/// outlived an older recorder is told apart by this.
+pub const VERSION: u32 = 1;
+
+/// Size of a page, and so of each header.
+pub const PAGE: usize = 4096;

@@ -1,0 +1,41 @@
+//! What the recorder says to every agent.
+
+use std::sync::atomic::AtomicU32;
+
+/// The file `session`: one page, written by the recorder before the first program starts.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Session {
+    /// [`crate::VERSION`].
+    pub version: u32,
+    /// Bit n stands for the marker group whose `pyrec_schema::Group as u8` is n: 0 function, 1 line, 2 gc, 3 import.
+    pub groups: u32,
+    /// A [`ClockSource`].
+    pub clock: u32,
+    /// An [`OnFull`].
+    pub on_full: u32,
+    /// Not 0: the recording is over; agents stop writing for good.
+    pub closed: AtomicU32,
+    /// Counts up after an agent has made a `.defs` or `.ring` file, so that the recorder looks into the directory.
+    pub generation: AtomicU32,
+}
+
+/// Where `ticks` come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ClockSource {
+    /// `CLOCK_MONOTONIC`, in nanoseconds.
+    Monotonic = 0,
+    /// The processor's time stamp counter (`rdtsc`).
+    Tsc = 1,
+}
+
+/// What a thread does when its ring is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum OnFull {
+    /// It waits for the recorder, for as long as that lives.
+    Wait = 0,
+    /// It drops the record and counts it.
+    Drop = 1,
+}

@@ -1,0 +1,30 @@
+//! The contract between the recorder and the analyzer: trace format v1.
+//!
+//! ```text
+//! recorder ─▶ Batch ─▶ TraceWriter ─▶ x.parquet ─▶ Trace ─▶ Batch ─▶ analyzer
+//! ```
+//!
+//! One row is one [`Event`]; rows travel in columns, as a [`Batch`], with their strings interned in [`Names`].
+//! What is true of the whole recording stands in the [`Manifest`]. This is the only crate that speaks Parquet;
+//! `docs/format.md` describes the file for everybody else.
+
+mod batch;
+mod code;
+mod encode;
+mod error;
+mod loss;
+mod manifest;
+mod marker;
+mod names;
+mod reader;
+mod writer;
+
+pub use batch::{Batch, Event};
+pub use code::Code;
+pub use error::{Error, Result};
+pub use loss::Lost;
+pub use manifest::{Clock, Ended, Host, Manifest, Python, FORMAT_VERSION};
+pub use marker::{Group, Marker};
+pub use names::{CodeId, Names, TextId};
+pub use reader::{Columns, Trace, TraceReader};
+pub use writer::{TraceWriter, WriterOptions};

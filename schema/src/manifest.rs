@@ -1,0 +1,109 @@
+//! What is true of a whole recording: the JSON under the key `pyrec` in a trace's footer.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the trace format that this crate writes, and the newest that it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The facts of a recording. A fact that nobody could know is null, never a guess.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`FORMAT_VERSION`] at the time of writing.
+    pub format: u32,
+    /// The name and version of what wrote the trace.
+    pub writer: String,
+    /// What was run, word by word; empty for an attached process.
+    pub command: Vec<String>,
+    /// The pids that were attached to; empty for a launched command.
+    pub attached: Vec<i32>,
+    /// Every Python that was seen, the first one first.
+    pub python: Vec<Python>,
+    /// `agent` or `usdt`.
+    pub provider: String,
+    /// The names of the marker groups that were recorded.
+    pub markers: Vec<String>,
+    /// How `time_ns` was measured.
+    pub clock: Clock,
+    /// Where.
+    pub host: Host,
+    /// What recording one event cost the program, nanoseconds, as measured in that run.
+    pub cost_per_event_ns: Option<f64>,
+    /// How long the program waited for the recorder in all, nanoseconds.
+    pub waited_ns: Option<u64>,
+    /// How the recording ended.
+    pub ended: Ended,
+}
+
+/// One Python interpreter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Python {
+    /// Its version, as `3.13.0`.
+    pub version: String,
+    /// `sys.version`, the build included.
+    pub build: Option<String>,
+    /// The path of its program.
+    pub executable: Option<String>,
+    /// `sys.path`, from which modules get their names.
+    pub path: Vec<String>,
+}
+
+/// How `time_ns` was measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clock {
+    /// `tsc` (the processor's counter, fitted to `CLOCK_MONOTONIC`) or `monotonic` (that clock itself).
+    pub source: String,
+    /// An instant on `CLOCK_MONOTONIC`, nanoseconds …
+    pub anchor_monotonic_ns: i64,
+    /// … and the same instant in Unix time, nanoseconds.
+    pub anchor_unix_ns: i64,
+}
+
+/// The machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// The kernel's name and release.
+    pub system: String,
+    /// Its architecture, as `x86_64`.
+    pub machine: String,
+    /// How many processors it may use.
+    pub processors: usize,
+    /// Its name in the network.
+    pub name: String,
+}
+
+/// How a recording ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "how")]
+pub enum Ended {
+    /// It had not: the footer is a checkpoint, and the recorder never wrote another.
+    Recording,
+    /// The program ended by itself with this status.
+    Exited {
+        /// Its exit status.
+        status: i32,
+    },
+    /// The program was ended by a signal.
+    Killed {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// Somebody ended the recording while the program ran on.
+    Stopped,
+    /// The recorder could not go on, for this reason.
+    Failed {
+        /// The reason, a sentence.
+        reason: String,
+    },
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Ended::Recording => f.write_str("cut short: the recorder did not finish"),
+            Ended::Exited { status } => write!(f, "exited with {status}"),
+            Ended::Killed { signal } => write!(f, "killed by signal {signal}"),
+            Ended::Stopped => f.write_str("stopped while the program ran on"),
+            Ended::Failed { reason } => write!(f, "failed: {reason}"),
+        }
+    }
+}

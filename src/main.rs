@@ -1,0 +1,2 @@
+//! A flight recorder for Python.
+fn main() {}
