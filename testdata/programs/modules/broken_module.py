@@ -1,0 +1,8 @@
+"""Its import ends in an exception."""
+
+
+def fails():
+    return 1 // 0
+
+
+fails()
