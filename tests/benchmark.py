@@ -1,17 +1,19 @@
 """Runs a benchmark of the pyperformance package plainly: its function, so many times, in this process.
 
-    python benchmark.py .../bm_richards/run_benchmark.py LOOPS
+    python benchmark.py .../bm_richards/run_benchmark.py LOOPS [SECONDS]
 
 Stands in for the `pyperf` module, which would start processes and measure. Any Python can so run the sources that one
-virtual environment holds.
+virtual environment holds. The seconds that the loops took go into the file SECONDS.
 """
 
 import argparse
 import runpy
 import sys
+import time
 import types
 
 source, loops = sys.argv[1], int(sys.argv[2])
+seconds = sys.argv[3] if len(sys.argv) > 3 else None
 
 
 class Runner:
@@ -23,8 +25,13 @@ class Runner:
         return self.argparser.parse_args()
 
     def bench_func(self, name, function, *arguments):
+        start = time.perf_counter()
         for _ in range(loops):
             function(*arguments)
+        end = time.perf_counter()
+        if seconds:
+            with open(seconds, "w") as file:
+                file.write(str(end - start))
 
 
 sys.argv[:] = [source]

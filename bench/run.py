@@ -1,0 +1,289 @@
+"""Measures what recording costs, against the same program alone and under other tools. `make bench` runs it.
+
+    python3 bench/run.py [--rounds N] [--write]
+
+Every figure is a ratio or a size. In each round every subject runs once, in turn, so that whatever else the machine does
+falls on all alike; a ratio is taken within a round, and the median over the rounds is printed with the least and the
+greatest. `--write` puts the tables into docs/performance.md.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+HOME = TARGET / "bench"
+PYREC = TARGET / "release" / "pyrec"
+DRIVER = ROOT / "tests" / "benchmark.py"
+PAGE = ROOT / "docs" / "performance.md"
+
+
+# --- what is needed ---------------------------------------------------------------------------------------------
+
+
+def find_python(version):
+    """An interpreter of that version, from the path or from pyenv; none if there is none."""
+    candidates = [shutil.which(f"python{version}")]
+    candidates += sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}"))
+    for candidate in filter(None, candidates):
+        asked = subprocess.run([candidate, "-c", "import sys; print(sys.executable)"], capture_output=True, text=True)
+        if asked.returncode == 0:
+            return Path(asked.stdout.strip())
+    return None
+
+
+def make_venv(python):
+    """A virtual environment with the other tools and the benchmarks' sources."""
+    venv = HOME / "venv"
+    if not (venv / "ready").exists():
+        shutil.rmtree(venv, ignore_errors=True)
+        subprocess.run([python, "-m", "venv", venv], check=True)
+        subprocess.run([venv / "bin/pip", "install", "--quiet", "viztracer", "pyperformance"], check=True)
+        (venv / "ready").touch()
+    return venv
+
+
+def make_probe(python):
+    """Builds bench/probe.c for that interpreter. Returns the folder that holds the module."""
+    include = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('include'))"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    command = ["gcc", "-O2", "-shared", "-fPIC", f"-I{include}", ROOT / "bench/probe.c", "-o", HOME / "probe.so"]
+    subprocess.run(command, check=True)
+    return HOME
+
+
+# --- how it is measured -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Run:
+    """One run of one subject."""
+
+    program: float  # seconds that the program's own loops took
+    whole: float  # seconds until the command was done and what it wrote could be used
+    peak: int  # bytes of memory that the command's largest process took
+
+
+@dataclass
+class Subject:
+    """A way to run the program: what comes before it on the command line."""
+
+    name: str
+    before: list
+    environment: dict
+    runs: list
+
+    def run(self, program, loops, folder):
+        seconds = folder / "seconds"
+        command = [*self.before, DRIVER, program, str(loops), seconds]
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, **self.environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        said = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        whole = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            sys.exit(f"{self.name} failed: {said.decode()}")
+        self.runs.append(Run(float(seconds.read_text()), whole, usage.ru_maxrss * 1024))
+
+
+def subject(name, *before, **environment):
+    return Subject(name, list(before), environment, [])
+
+
+def interleaved(subjects, program, loops, rounds, folder):
+    for number in range(rounds):
+        for each in subjects:
+            print(f"\r{program.parent.name}/{program.name}: round {number + 1} of {rounds}, {each.name}\033[K", end="", file=sys.stderr)
+            each.run(program, loops, folder)
+    print("\r\033[K", end="", file=sys.stderr)
+
+
+def spread(values, form="{:.2f}"):
+    """The median with the least and the greatest."""
+    low, middle, high = (form.format(f(values)) for f in (min, statistics.median, max))
+    return f"{middle} ({low} – {high})"
+
+
+def ratios(subject, plain, what):
+    return [getattr(a, what) / getattr(b, what) for a, b in zip(subject.runs, plain.runs)]
+
+
+def nanoseconds(subject, plain, events):
+    """What one event added to the program, in each round."""
+    return [(a.program - b.program) * 1e9 / events for a, b in zip(subject.runs, plain.runs)]
+
+
+def table(heading, rows):
+    widths = [max(len(str(row[column])) for row in [heading, *rows]) for column in range(len(heading))]
+    lines = [heading, ["-" * width for width in widths], *rows]
+    return "\n".join("| " + " | ".join(str(cell).ljust(width) for cell, width in zip(line, widths)) + " |" for line in lines)
+
+
+# --- what is measured -------------------------------------------------------------------------------------------
+
+
+def pyrec_json(*arguments):
+    return json.loads(subprocess.run([PYREC, *arguments, "--json"], capture_output=True, text=True, check=True).stdout)
+
+
+def agent(python, rounds, folder):
+    """Richards and fib on one interpreter under everything that can watch it."""
+    venv = make_venv(python)
+    benchmarks = next(venv.glob("lib/python*/site-packages/pyperformance/data-files/benchmarks"))
+    interpreter = venv / "bin/python"
+    probe = make_probe(python)
+    trace = folder / "pyrec.parquet"
+    texts = []
+    for name, program, loops in [
+        ("Richards, 10 iterations", benchmarks / "bm_richards/run_benchmark.py", 10),
+        ("fib(25), 20 times", ROOT / "bench/fib.py", 20),
+    ]:
+        plain = subject("plain", interpreter)
+        floor = subject("bare C callback, 16 bytes", interpreter, ROOT / "bench/probed.py", PYTHONPATH=str(probe))
+        ours = subject("pyrec record", PYREC, "record", "-q", "-f", "-o", trace, "--", interpreter)
+        lines = subject("pyrec record --lines", PYREC, "record", "-q", "--lines", "-f", "-o", folder / "lines.parquet", "--", interpreter)
+        profile = subject("cProfile", interpreter, "-m", "cProfile", "-o", folder / "out.pstats")
+        viztracer = subject("viztracer, last 1 M events", venv / "bin/viztracer", "--quiet", "-o", folder / "ring.json", "--")
+        everyone = [plain, floor, ours, lines, profile, viztracer]
+        interleaved(everyone, program, loops, rounds, folder)
+
+        info = pyrec_json("info", "-i", trace)
+        events = info["markers"]["function__entry"] + info["markers"]["function__return"]
+        rows = [
+            [
+                each.name,
+                spread(ratios(each, plain, "program")),
+                spread(ratios(each, plain, "whole")),
+                spread(nanoseconds(each, plain, events), "{:.0f}") if each is not plain else "–",
+                f"{max(run.peak for run in each.runs) / 2**20:.0f} MiB",
+            ]
+            for each in everyone
+        ]
+        texts.append(f"**{name}**, {events / 1e6:.1f} M entries and returns, {version(python)}, {rounds} rounds:\n")
+        texts.append(table(["", "program ×", "whole command ×", "ns per entry or return", "peak memory"], rows) + "\n")
+
+        texts.append(after_the_run(name, info, trace, ours, floor, plain))
+        if program.parent.name == "bm_richards":
+            texts.append(everything_by_viztracer(venv, program, loops, events, ours, plain, folder))
+    return "\n".join(texts)
+
+
+def after_the_run(name, info, trace, ours, floor, plain):
+    """Size, the time to a usable file, the time of a flame graph."""
+    flames = []
+    for run in ours.runs:
+        start = time.perf_counter()
+        subprocess.run([PYREC, "flame", "-i", trace, trace.with_suffix(".svg")], check=True, capture_output=True)
+        flames.append((time.perf_counter() - start) / run.whole)
+    over_floor = [a.program / b.program for a, b in zip(ours.runs, floor.runs)]
+    after = [(a.whole - a.program) - (b.whole - b.program) for a, b in zip(ours.runs, plain.runs)]
+    return "\n".join(
+        [
+            f"- program under pyrec ÷ under the bare callback: {spread(over_floor)}",
+            f"- bytes per event: {trace.stat().st_size / info['events']:.2f} ({info['events'] / 1e6:.1f} M rows)",
+            f"- time of `pyrec flame` ÷ whole time of the recorded run: {spread(flames)}",
+            f"- start and finish of pyrec together ÷ the plain run: {spread([t / p.whole for t, p in zip(after, plain.runs)])}",
+            f"- lost: {info['lost']}",
+            "",
+        ]
+    )
+
+
+def everything_by_viztracer(venv, program, loops, events, ours, plain, folder):
+    """viztracer with room for every event, once: it takes minutes."""
+    out = folder / "all.json"
+    room = str(events // 2 + 1_000_000)
+    full = subject("viztracer, everything", venv / "bin/viztracer", "--quiet", "--tracer_entries", room, "-o", out, "--")
+    full.run(program, loops, folder)
+    run, mine = full.runs[0], statistics.median(run.whole for run in ours.runs)
+    size = out.stat().st_size / (events / 2)
+    out.unlink()
+    return "\n".join(
+        [
+            "- viztracer with room for every call, one run: "
+            f"program {run.program / plain.runs[0].program:.2f} ×, whole command {run.whole / plain.runs[0].whole:.0f} ×"
+            f" ({run.whole / mine:.0f} × pyrec's), {size:.0f} bytes per call, peak memory {run.peak / 2**30:.1f} GiB",
+            "",
+        ]
+    )
+
+
+def usdt(python, rounds, folder):
+    """fib on an interpreter with markers: what one trap costs, counted by bpftrace and recorded by pyrec."""
+    program, loops = ROOT / "bench/fib.py", 4
+    trace = folder / "usdt.parquet"
+    markers = [f"usdt:{python}:python:{name}" for name in ("function__return", "line")]
+    plain = subject("plain", python)
+    ours = subject("pyrec record --provider usdt", PYREC, "record", "-q", "--provider", "usdt", "-f", "-o", trace, "--", python)
+    both = [plain, ours]
+    counted = {}
+    if shutil.which("bpftrace"):
+        for count in (1, 2):
+            script = " ".join(f"{marker} {{ @{number} = count() }}" for number, marker in enumerate(markers[:count]))
+            wrapper = folder / f"bpftrace{count}"
+            wrapper.write_text(f"#!/bin/sh\nexec bpftrace -q -e '{script}' -c \"$*\"\n")
+            wrapper.chmod(0o755)
+            counted[count] = subject(f"bpftrace count() on {' and '.join(m.rsplit(':')[-1] for m in markers[:count])}", wrapper, python)
+            both.append(counted[count])
+    interleaved(both, program, loops, rounds, folder)
+    info = pyrec_json("info", "-i", trace)
+    calls = 242_785 * loops
+    rows = [
+        [each.name, spread(ratios(each, plain, "program")), spread(nanoseconds(each, plain, n), "{:.0f}") if n else "–"]
+        for each, n in zip(both, [0, 2 * calls, calls, None])
+    ]
+    heading = f"**fib(25), {loops} times, by the static markers**, {version(python)}, {rounds} rounds:\n"
+    return heading + "\n" + table(["", "program ×", "ns per event"], rows) + f"\n\n- lost: {info['lost']}\n"
+
+
+def version(python):
+    return subprocess.run([python, "-V"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def main():
+    arguments = argparse.ArgumentParser(description="Measure what recording costs.")
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
+    options = arguments.parse_args()
+
+    subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=ROOT, check=True)
+    HOME.mkdir(parents=True, exist_ok=True)
+    sections = []
+    with tempfile.TemporaryDirectory(dir=HOME) as folder:
+        python = find_python("3.13") or find_python("3.12")
+        if python:
+            sections.append(agent(python, options.rounds, Path(folder)))
+        else:
+            print("skipped: the agent's figures, since there is no Python 3.12 or 3.13")
+        debian = Path("/usr/bin/python3.11")
+        if os.geteuid() == 0 and debian.exists():
+            sections.append(usdt(debian, options.rounds, Path(folder)))
+        else:
+            print("skipped: the static markers' figures, which need root and Debian's python3.11")
+    figures = "\n".join(sections)
+    print(figures)
+    if options.write:
+        begin, end = "<!-- figures -->\n", "<!-- end of figures -->"
+        before, _, rest = PAGE.read_text().partition(begin)
+        PAGE.write_text(before + begin + "\n" + figures + "\n" + end + rest.partition(end)[2])
+
+
+if __name__ == "__main__":
+    main()
