@@ -1,0 +1,47 @@
+# Everything that a newcomer types, and everything that CI does. `make help` lists it.
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test bench lint deny skeleton skeleton-check
+
+help: ## Print this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "make %-15s %s\n", $$1, $$2 }'
+
+demo: build ## Build, record a real program, draw its flame graph
+	@scripts/need record
+	@scripts/demo $(TARGET)/release/pyrec
+
+build: ## Build target/release/pyrec
+	@scripts/need build
+	$(CARGO) build --release --locked --bin pyrec
+
+# The second run is the command without `record`: of the whole workspace, so that no dependency is built anew.
+test: ## Run every test
+	@scripts/need build record test
+	$(CARGO) test --workspace --locked --no-default-features --bin pyrec
+	$(CARGO) test --workspace --locked
+
+bench: build ## Print what recording costs, as ratios
+	@scripts/need record test
+	python3 bench/run.py
+
+lint: deny ## Check format, lints, documentation and licences
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --locked --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --locked --no-default-features --bins -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --locked --no-deps --document-private-items --quiet
+
+deny: # Licences, duplicates and sources of the dependencies, where cargo-deny is installed
+	@if $(CARGO) deny --version >/dev/null 2>&1; \
+	then $(CARGO) deny --locked check licenses bans sources; \
+	else echo "skipped: cargo-deny is not installed (cargo install cargo-deny)"; fi
+
+# The BPF program is compiled by nobody who only builds: what comes of it is committed.
+skeleton: ## Compile the BPF program anew, after a change of recorder/src/bpf
+	@scripts/need build skeleton
+	$(CARGO) build --package pyrec-recorder --locked --features bpf-skeleton
+
+skeleton-check: skeleton # Whether the committed one is what Debian's clang makes
+	git diff --exit-code --stat -- recorder/src/bpf
