@@ -1,0 +1,23 @@
+//! What can go wrong between a trace and a report.
+
+use std::io;
+
+/// The result of analyzing.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The trace could not be read.
+    #[error(transparent)]
+    Trace(#[from] pyrec_schema::Error),
+    /// The report could not be written. A closed pipe comes as [`io::ErrorKind::BrokenPipe`].
+    #[error("the report could not be written: {0}")]
+    Write(#[from] io::Error),
+    /// A flame graph of nothing.
+    #[error(
+        "no call was measured in what was asked for, so there is nothing to draw; `pyrec info` says what was recorded"
+    )]
+    NothingToDraw,
+}

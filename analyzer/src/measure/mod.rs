@@ -1,0 +1,12 @@
+//! What a call tree says: plain values, each taken from a [`crate::CallTree`].
+
+mod folded;
+mod info;
+mod module;
+mod totals;
+mod trust;
+
+pub use folded::{Folded, FoldedFrame, Weight};
+pub use info::Info;
+pub use totals::{FunctionTotals, Pauses, Totals};
+pub use trust::Trust;
