@@ -1,0 +1,202 @@
+//! Whatever starts Python is recorded: options of the interpreter, modules, environments, children.
+
+#![cfg(feature = "record")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use support::calls::function;
+use support::{Python, Recording, Subject, json, number, on_every_python, program, pyrec, report, run};
+
+on_every_python!(every_way_to_start_python);
+
+/// Calls `work` twice, and knows no file.
+const CODE: &str = "def work(): pass\nwork()\nwork()";
+
+fn every_way_to_start_python(subject: &Subject) {
+    let script = program("endings.py").to_string_lossy().into_owned();
+    let ways: &[(&[&str], &str, u64)] = &[
+        (&[&script, "status"], "work", 1),
+        (&["-c", CODE], "work", 2),
+        (&["-I", "-c", CODE], "work", 2),
+        (&["-E", "-s", "-c", CODE], "work", 2),
+        (&["-S", "-c", CODE], "work", 2),
+        (&["-I", "-S", "-X", "dev", "-W", "error", "-O", "-u", &script, "status"], "work", 1),
+        (&["-m", "timeit", "-n", "3", "-r", "1", "-s", CODE, "work()"], "work", 2 + 3),
+        (&["-m", "calendar", "2026", "11"], "formatmonth", 1),
+    ];
+    for (arguments, name, calls) in ways {
+        let recording = subject.record(&[], arguments);
+        assert_eq!(function(&recording.json("stats"), name)["calls"], *calls, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_script_alone_runs_with_the_python3_of_the_path() {
+    let Some(environment) = Environment::new() else { return };
+    let script = program("endings.py");
+    for words in [
+        vec![script.to_str().expect("it is UTF-8"), "status"],
+        vec!["-c", CODE],
+        vec!["-m", "json.tool", "--help"],
+    ] {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut command = pyrec("record");
+        command.args(&words).env("PATH", environment.bin()).current_dir(directory.path());
+        let output = run(&mut command);
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        let info = json(&directory.path().join("pyrec.parquet"), "info");
+        assert!(number(&info, "events") > 0, "{words:?}: {info}");
+    }
+}
+
+#[test]
+fn a_virtual_environment_and_its_console_scripts() {
+    let Some(environment) = Environment::new() else { return };
+    let script = environment.bin().join("tool");
+    let python = environment.bin().join("python");
+    let text =
+        format!("#!{}\nimport sys\ndef main():\n    return sys.prefix\nprint(main())\n", python.display());
+    fs::write(&script, text)
+        .and_then(|()| fs::set_permissions(&script, fs::Permissions::from_mode(0o755)))
+        .expect("it is written");
+    for words in [vec![script.clone()], vec![python, script]] {
+        let recording = Recording::of(&words);
+        let prefix = fs::canonicalize(String::from_utf8_lossy(&recording.output.stdout).trim())
+            .expect("it printed a path");
+        assert_eq!(
+            prefix,
+            fs::canonicalize(environment.0.path()).expect("it is there"),
+            "not in the environment"
+        );
+        assert_eq!(function(&recording.json("stats"), "main")["calls"], 1);
+    }
+}
+
+#[test]
+fn children_are_in_the_same_trace() {
+    let Some(python) = Python::any() else { return };
+    let script = program("endings.py");
+    let line = format!(
+        "{0} {1} status; {0} {1} now & wait; env {0} {1} status",
+        python.program.display(),
+        script.display()
+    );
+    let recording = Recording::of(&["/bin/sh", "-c", &line]);
+    assert!(recording.output.status.success(), "{}", recording.said());
+    assert_eq!(function(&recording.json("stats"), "work")["calls"], 3);
+    assert_eq!(recording.json("info")["processes"], 3);
+}
+
+#[test]
+fn a_daemon_that_outlives_the_program_does_not_hold_the_recording_up() {
+    let Some(python) = Python::any() else { return };
+    let code = "import subprocess, sys\n\
+                subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(30)'], stdin=-3, stdout=-3, stderr=-3, start_new_session=True)";
+    let start = std::time::Instant::now();
+    let recording = Recording::of(&[python.program.to_str().expect("it is UTF-8"), "-c", code]);
+    assert!(recording.output.status.success(), "{}", recording.said());
+    assert!(start.elapsed().as_secs() < 25, "it waited for the daemon");
+    assert_eq!(recording.json("info")["ended"], "exited with 0");
+}
+
+#[test]
+fn programs_that_are_not_python_are_left_alone() {
+    let Some(python) = Python::any() else { return };
+    let line = format!(
+        "echo $((1 + 1)); {} -c 'print(3)' | cat; /bin/ls / >/dev/null; exit 6",
+        python.program.display()
+    );
+    let recording = Recording::of(&["-q", "/bin/sh", "-c", &line]);
+    assert_eq!(recording.output.status.code(), Some(6));
+    assert_eq!(String::from_utf8_lossy(&recording.output.stdout), "2\n3\n");
+    assert_eq!(recording.said(), "");
+    assert_eq!(recording.json("info")["processes"], 1);
+}
+
+#[test]
+fn the_program_does_not_see_the_recorder() {
+    let Some(subject) = Subject::agent("3.13").or_else(|| Subject::agent("3.12")) else { return };
+    let code = "import sys, threading\n\
+                print(sys.getprofile(), sys.gettrace(), threading.active_count(), sorted(sys.argv), sys.flags, sys.path)\n\
+                print([name for name in sys.modules if 'pyrec' in name])\n\
+                sys.exit(sys.getrefcount(type('X', (), {})) )";
+    let plain = run(subject.python.command().args(["-c", code]));
+    let words = ["-q", &subject.python.program.to_string_lossy(), "-c", code];
+    assert_eq!(Recording::of(&words).output, plain);
+}
+
+#[test]
+fn sources_and_threads_are_in_the_trace() {
+    let Some(subject) = Subject::agent("3.13").or_else(|| Subject::agent("3.12")) else { return };
+    let recording = subject.record(&[], &[program("burst.py").as_os_str(), "10".as_ref(), "3".as_ref()]);
+    let info = recording.json("info");
+    assert_eq!(number(&info, "threads"), 3, "{info}");
+    assert_eq!(number(&info["markers"], "thread__start"), 3, "{info}");
+    assert_eq!(number(&info["markers"], "thread__exit"), 3, "{info}");
+    assert_eq!(number(&info["markers"], "process__start"), 1, "{info}");
+    assert_eq!(number(&info["markers"], "process__exit"), 1, "{info}");
+    assert!(number(&info["markers"], "source") >= 1, "{info}");
+}
+
+#[test]
+fn markers_are_those_that_were_asked_for() {
+    let Some(subject) = Subject::agent("3.13").or_else(|| Subject::agent("3.12")) else { return };
+    let table: &[(&[&str], &[&str])] = &[
+        (&["--markers", "function"], &["function__entry", "function__return"]),
+        (&["--markers", "line"], &["line"]),
+        (&["--markers", "gc"], &["gc__done", "gc__start"]),
+        (&["--markers", "import"], &["import__find__load__done", "import__find__load__start"]),
+        (
+            &["--lines"],
+            &[
+                "function__entry",
+                "function__return",
+                "gc__done",
+                "gc__start",
+                "import__find__load__done",
+                "import__find__load__start",
+                "line",
+            ],
+        ),
+    ];
+    for (options, expected) in table {
+        let code = "import gc, colorsys\nimport colorsys\ngc.collect()\ndef f(): pass\nf()";
+        let recording = subject.record(options, &["-c", code]);
+        let info = recording.json("info");
+        let markers = info["markers"].as_object().expect("an object");
+        let mut names: Vec<&str> =
+            markers.keys().map(String::as_str).filter(|name| !OURS.contains(name)).collect();
+        names.sort_unstable();
+        assert_eq!(names, *expected, "{options:?}");
+        if options[0] == "--markers" && options[1] == "import" {
+            assert!(report(&recording.trace(), "tree", &[]).contains("colorsys"));
+        }
+    }
+}
+
+/// The recorder's own rows.
+const OURS: [&str; 6] =
+    ["process__start", "process__exit", "thread__start", "thread__exit", "lost", "source"];
+
+/// A virtual environment without pip, for as long as it lives.
+struct Environment(tempfile::TempDir);
+
+impl Environment {
+    fn new() -> Option<Environment> {
+        let python = Python::any()?;
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let made =
+            run(Command::new(&python.program).args(["-m", "venv", "--without-pip"]).arg(directory.path()));
+        assert!(made.status.success(), "{made:?}");
+        Some(Environment(directory))
+    }
+
+    fn bin(&self) -> PathBuf {
+        Path::new(self.0.path()).join("bin")
+    }
+}

@@ -1,0 +1,164 @@
+//! When the recorder cannot keep up, or write: nothing is lost, or it is said how much.
+
+#![cfg(feature = "record")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use support::{
+    Background, Python, calls_in, is_root, json, number, program, pyrec, report, run, signal, skipped,
+    wait_for,
+};
+
+/// Calls of `tick` in `forever.py`. Their events are three times what a ring holds.
+const CALLS: u64 = 800_000;
+
+/// Records `forever.py` with a recorder that stands still for a while. Returns `info --json`.
+fn record_with_a_pause(python: &Python, on_full: &str) -> Value {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let counter = directory.path().join("calls");
+    let calls = || calls_in(&counter);
+    let mut command = pyrec("record");
+    command
+        .args(["-q", "--markers", "function", "--on-full", on_full])
+        .arg(&python.program)
+        .arg(program("forever.py"));
+    command.arg(&counter).arg(CALLS.to_string()).current_dir(directory.path());
+    let mut recorder = Background::start(&mut command);
+    wait_for("the first call", || (calls() > 0).then_some(()));
+    signal(&recorder.pid(), "STOP");
+    if on_full == "drop" {
+        wait_for("the last call, recorder or not", || (calls() == CALLS).then_some(()));
+    } else {
+        std::thread::sleep(Duration::from_secs(1));
+        let then = calls();
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!((calls(), then < CALLS), (then, true), "the program does not wait");
+    }
+    signal(&recorder.pid(), "CONT");
+    assert!(recorder.end().success());
+    assert_eq!(calls(), CALLS);
+    let trace = directory.path().join("pyrec.parquet");
+    for report_name in ["stats", "tree"] {
+        let text = report(&trace, report_name, &[]);
+        let trust = text.lines().last().expect("a trust line");
+        assert!(trust.contains("lost"), "{trust}");
+    }
+    json(&trace, "info")
+}
+
+fn recorded(info: &Value) -> u64 {
+    number(&info["markers"], "function__entry") + number(&info["markers"], "function__return")
+}
+
+#[test]
+fn a_full_ring_makes_the_program_wait_or_loses_a_known_number() {
+    let Some(python) = Python::any() else { return };
+    let waited = record_with_a_pause(&python, "wait");
+    assert_eq!(number(&waited, "lost"), 0);
+    assert_eq!(number(&waited["markers"], "function__entry"), number(&waited["markers"], "function__return"));
+    assert!(recorded(&waited) > 2 * CALLS);
+
+    let dropped = record_with_a_pause(&python, "drop");
+    assert!(number(&dropped, "lost") > 0, "{dropped}");
+    assert!(number(&dropped["markers"], "lost") > 0, "{dropped}");
+    assert_eq!(recorded(&dropped) + number(&dropped, "lost"), recorded(&waited));
+}
+
+#[test]
+fn memory_of_the_recorder_is_bounded() {
+    let Some(python) = Python::any() else { return };
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut command = pyrec("record");
+    command
+        .args(["-q", "--markers", "function"])
+        .arg(&python.program)
+        .arg(program("burst.py"))
+        .args(["3000000", "2"]);
+    let mut recorder = Background::start(command.current_dir(directory.path()));
+    let mut peak_kib = 0;
+    let status = wait_for("the end", || {
+        peak_kib = peak_kib.max(peak_of(&recorder.0));
+        recorder.0.try_wait().expect("it can be asked")
+    });
+    assert!(status.success());
+    let info = json(&directory.path().join("pyrec.parquet"), "info");
+    assert!(recorded(&info) >= 12_000_000, "{info}");
+    assert!(peak_kib > 0 && peak_kib < 128 << 10, "{peak_kib} KiB");
+}
+
+/// The most memory that a process has taken so far, in KiB; 0 if it is gone.
+fn peak_of(process: &Child) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn a_full_disk_ends_the_recording_and_not_the_program() {
+    let (Some(python), true) = (Python::any(), is_root()) else { return };
+    let Some(disk) = SmallDisk::mount("3m") else { return };
+    let trace = disk.0.path().join("x.parquet");
+    let mut command = pyrec("record");
+    command.arg("-o").arg(&trace).arg(&python.program);
+    command.args(["-c", "def f(): pass\nfor _ in range(6_000_000): f()\nprint('done')"]);
+    let output = run(&mut command);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "done\n", "{said}");
+    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+    assert!(said.contains("x.parquet") && said.to_lowercase().contains("no space"), "{said}");
+
+    let info = json(&trace, "info");
+    assert!(number(&info, "events") > 0, "{info}");
+    assert_ne!(info["ended"], "exited with 0", "{info}");
+    assert!(report(&trace, "stats", &[]).contains('f'));
+}
+
+#[test]
+fn a_disk_that_is_full_from_the_start() {
+    let (Some(python), true) = (Python::any(), is_root()) else { return };
+    let Some(disk) = SmallDisk::mount("64k") else { return };
+    let filler = disk.0.path().join("filler");
+    let filled = fs::write(&filler, vec![0; 1 << 20]).expect_err("it does not fit");
+    assert_eq!(filled.kind(), std::io::ErrorKind::StorageFull);
+    let mut command = pyrec("record");
+    command.arg("-o").arg(disk.0.path().join("x.parquet")).arg(&python.program).args(["-c", "print('done')"]);
+    let output = run(&mut command);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+    assert!(said.contains("x.parquet") && said.to_lowercase().contains("no space"), "{said}");
+}
+
+/// A file system that is soon full.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount(size: &str) -> Option<SmallDisk> {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mounted = mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"], directory.path());
+        if !mounted {
+            skipped("nothing can be mounted here");
+        }
+        mounted.then_some(SmallDisk(directory))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+fn mount(options: &[&str], at: &Path) -> bool {
+    Command::new("mount")
+        .args(options)
+        .arg(at)
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}

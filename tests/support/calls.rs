@@ -1,0 +1,75 @@
+//! Calls per function: as a trace has them, and as `tests/counter` counted them in a run of its own.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{Python, Recording, number, run};
+
+/// Calls by file, first line and name. Functions that share all three are one.
+pub type Calls = BTreeMap<(String, u64, String), u64>;
+
+/// Runs `PYTHON ARGUMENTS…` under the counter. Only code in files whose names start with one of the roots counts.
+pub fn counted<S: AsRef<OsStr>>(python: &Python, arguments: &[S], roots: &[&str]) -> Calls {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("counts.jsonl");
+    let mut command = python.command();
+    command.args(arguments).current_dir(directory.path());
+    command.env("PYTHONPATH", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/counter"));
+    command.env("COUNTER_FILE", &file).env("COUNTER_ROOTS", roots.join(":"));
+    let output = run(&mut command);
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+
+    let mut calls = Calls::new();
+    let lines = std::fs::read_to_string(&file).expect("the counter wrote its counts");
+    for process in lines.lines() {
+        let functions: Vec<(String, u64, String, u64)> =
+            serde_json::from_str(process).expect("a line is JSON");
+        for (file, line, name, count) in functions {
+            *calls.entry((file, line, name)).or_default() += count;
+        }
+    }
+    calls
+}
+
+/// What `pyrec stats --json` says of the same files. Nothing may be lost.
+pub fn recorded(recording: &Recording, roots: &[&str]) -> Calls {
+    assert_eq!(number(&recording.json("info"), "lost"), 0);
+    let stats = recording.json("stats");
+    let mut calls = Calls::new();
+    for function in stats["functions"].as_array().expect("functions are a list") {
+        let text =
+            |key: &str| function[key].as_str().unwrap_or_else(|| panic!("{key}: {function}")).to_owned();
+        if roots.iter().any(|root| text("file").starts_with(root)) {
+            let line = function["first_line"].as_u64().unwrap_or_else(|| panic!("no first line: {function}"));
+            *calls.entry((text("file"), line, text("name"))).or_default() += number(function, "calls");
+        }
+    }
+    calls
+}
+
+/// Panics with every difference.
+pub fn assert_same(counted: &Calls, recorded: &Calls) {
+    assert!(!counted.is_empty(), "nothing was counted");
+    let all: std::collections::BTreeSet<_> = counted.keys().chain(recorded.keys()).collect();
+    let differences: Vec<String> = all
+        .into_iter()
+        .map(|key| (key, counted.get(key).unwrap_or(&0), recorded.get(key).unwrap_or(&0)))
+        .filter(|(_, counted, recorded)| counted != recorded)
+        .map(|((file, line, name), counted, recorded)| {
+            format!("{file}:{line}:{name}: {counted} calls, recorded {recorded}")
+        })
+        .collect();
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// The function of that name in `pyrec stats --json`.
+pub fn function<'a>(stats: &'a Value, name: &str) -> &'a Value {
+    let functions = stats["functions"].as_array().expect("functions are a list");
+    functions
+        .iter()
+        .find(|function| function["name"] == name)
+        .unwrap_or_else(|| panic!("no {name} in {stats}"))
+}

@@ -1,0 +1,57 @@
+//! A virtual environment with packages from PyPI, made once and kept in the target directory.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use super::{Python, skipped};
+
+/// What the tests need from PyPI.
+const PACKAGES: [&str; 4] = ["duckdb", "polars", "pyarrow", "pyperformance"];
+
+/// Its directory. None, and said so, where it cannot be made: without network, or without Debian's `python3-venv`.
+pub fn venv() -> Option<&'static Path> {
+    static VENV: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    match VENV.get_or_init(make) {
+        Ok(path) => Some(path),
+        Err(why) => {
+            skipped(&format!("no virtual environment: {why}"));
+            None
+        }
+    }
+}
+
+/// The source of a pyperformance benchmark.
+pub fn benchmark(name: &str) -> Option<PathBuf> {
+    let libraries = fs::read_dir(venv()?.join("lib")).expect("an environment has a lib folder");
+    let library = libraries.flatten().next().expect("and one for its Python in it").path();
+    let benchmarks = library.join("site-packages/pyperformance/data-files/benchmarks");
+    Some(benchmarks.join(format!("bm_{name}/run_benchmark.py")))
+}
+
+fn make() -> Result<PathBuf, String> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let venv = folder.join("venv");
+    let lock = File::create(folder.join("venv.lock")).map_err(|error| error.to_string())?;
+    lock.lock().map_err(|error| error.to_string())?;
+    // Holds the packages that are in it, so that another list makes another environment.
+    let ready = venv.join("ready");
+    if fs::read_to_string(&ready).is_ok_and(|packages| packages == PACKAGES.join(" ")) {
+        return Ok(venv);
+    }
+    let python = ["3.13", "3.12", "3.11"]
+        .into_iter()
+        .find_map(Python::find)
+        .ok_or("there is no Python to make it with")?;
+    finish(Command::new(&python.program).args(["-m", "venv", "--clear"]).arg(&venv))?;
+    finish(Command::new(venv.join("bin/pip")).args(["install", "--quiet"]).args(PACKAGES))?;
+    fs::write(&ready, PACKAGES.join(" ")).map_err(|error| error.to_string())?;
+    Ok(venv)
+}
+
+fn finish(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    output.status.success().then_some(()).ok_or_else(|| format!("{command:?}: {said}"))
+}
