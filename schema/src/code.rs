@@ -19,7 +19,9 @@ impl<'a> Code<'a> {
     pub fn parse(code: &'a str) -> Self {
         let mut parts = code.rsplitn(3, ':');
         match (parts.next(), parts.next(), parts.next()) {
-            (Some(qualname), Some(line), Some(file)) => Code { file, first_line: line.parse().ok(), qualname },
+            (Some(qualname), Some(line), Some(file)) => {
+                Code { file, first_line: line.parse().ok(), qualname }
+            }
             _ => Code { file: "", first_line: None, qualname: code },
         }
     }

@@ -18,6 +18,16 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The file could not grow, because of a full disk for example. It was cut back to its last footer.
+    #[error("{path}: {source}; the {rows} rows written before are whole and readable")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The rows that the file holds.
+        rows: u64,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The file has no bytes.
     #[error("{path} is empty: nothing was recorded into it; record again with `pyrec record`")]
     Empty {
@@ -31,7 +41,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// The file ends within a row group, and no footer before that could be found.
-    #[error("{path} is cut short before its first checkpoint, so nothing in it can be read; copy it again or record again")]
+    #[error(
+        "{path} is cut short before its first checkpoint, so nothing in it can be read; copy it again or record again"
+    )]
     Cut {
         /// The file.
         path: PathBuf,
@@ -55,7 +67,9 @@ pub enum Error {
         known: u32,
     },
     /// A directory that holds no trace.
-    #[error("{path} holds no trace: no file in it ends in .parquet; give the directory that `pyrec record` wrote")]
+    #[error(
+        "{path} holds no trace: no file in it ends in .parquet; give the directory that `pyrec record` wrote"
+    )]
     NoTraces {
         /// The directory.
         path: PathBuf,

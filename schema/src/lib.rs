@@ -10,21 +10,33 @@
 
 mod batch;
 mod code;
-mod encode;
+mod column;
+mod decode;
+mod delta;
+mod dictionary;
 mod error;
+mod file;
+mod footer;
+mod format;
+mod hybrid;
 mod loss;
 mod manifest;
 mod marker;
 mod names;
+mod page;
 mod reader;
+mod row_group;
+
+mod trace;
 mod writer;
 
 pub use batch::{Batch, Event};
 pub use code::Code;
 pub use error::{Error, Result};
 pub use loss::Lost;
-pub use manifest::{Clock, Ended, Host, Manifest, Python, FORMAT_VERSION};
+pub use manifest::{Clock, Ended, FORMAT_VERSION, Host, Manifest, Python};
 pub use marker::{Group, Marker};
 pub use names::{CodeId, Names, TextId};
-pub use reader::{Columns, Trace, TraceReader};
+pub use reader::{Columns, TraceReader};
+pub use trace::Trace;
 pub use writer::{TraceWriter, WriterOptions};

@@ -87,6 +87,8 @@ pub enum Ended {
         /// The signal's number.
         signal: i32,
     },
+    /// The process that was attached to ended; only its parent knows how.
+    Gone,
     /// Somebody ended the recording while the program ran on.
     Stopped,
     /// The recorder could not go on, for this reason.
@@ -102,6 +104,7 @@ impl std::fmt::Display for Ended {
             Ended::Recording => f.write_str("cut short: the recorder did not finish"),
             Ended::Exited { status } => write!(f, "exited with {status}"),
             Ended::Killed { signal } => write!(f, "killed by signal {signal}"),
+            Ended::Gone => f.write_str("ended by itself"),
             Ended::Stopped => f.write_str("stopped while the program ran on"),
             Ended::Failed { reason } => write!(f, "failed: {reason}"),
         }

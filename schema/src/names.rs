@@ -44,6 +44,9 @@ impl Names {
 
     /// The number of a code string (`FILE:FIRSTLINE:QUALNAME`, or empty), given now if it is new.
     pub fn code(&self, code: &str) -> CodeId {
+        if code.is_empty() {
+            return CodeId::NONE;
+        }
         CodeId(intern(&self.codes, code))
     }
 

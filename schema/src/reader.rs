@@ -1,13 +1,26 @@
 //! A file back into rows.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::{Batch, Manifest, Names, Result};
+use arrow::error::ArrowError;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+
+use crate::decode::Decoder;
+use crate::file::TraceFile;
+use crate::format::{ARROW, PAGE_ROWS, column};
+use crate::{Batch, Error, Manifest, Names, Result, footer};
 
 /// Which columns to read; the others of a [`Batch`] hold nothing but their default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the columns are those of Event; time, process, thread, marker and code are always read")]
+#[allow(
+    missing_docs,
+    reason = "the columns are those of Event; time, process, thread, marker and code are always read"
+)]
 pub struct Columns {
     pub line: bool,
     pub value: bool,
@@ -17,78 +30,140 @@ pub struct Columns {
 impl Columns {
     /// Every column.
     pub const ALL: Columns = Columns { line: true, value: true, text: true };
-}
 
-/// A recording: one file, a directory of rotated files, or several of either.
-#[derive(Debug)]
-pub struct Trace {}
-
-impl Trace {
-    /// Opens what is named there. Files of a directory are taken in the order of their names.
-    pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Trace> {
-        todo!("{}", paths.len())
-    }
-
-    /// Its files; never empty.
-    pub fn files(&self) -> &[TraceReader] {
-        todo!()
-    }
-
-    /// The strings of all its files; grows as they are read.
-    pub fn names(&self) -> &Arc<Names> {
-        todo!()
-    }
-
-    /// The facts of the recording: those of its last file.
-    pub fn manifest(&self) -> &Manifest {
-        todo!()
-    }
-
-    /// Rows in all files, the recorder's own included.
-    pub fn rows(&self) -> u64 {
-        todo!()
+    /// The places in the file of the columns to read.
+    fn places(self) -> impl Iterator<Item = usize> {
+        let optional = [(self.line, column::LINE), (self.value, column::VALUE), (self.text, column::TEXT)];
+        let optional = optional.into_iter().filter_map(|(wanted, place)| wanted.then_some(place));
+        [column::TIME_NS, column::PID, column::TID, column::MARKER, column::CODE].into_iter().chain(optional)
     }
 }
 
 /// One file of a trace. Reading takes `&self`: row groups may be read by several threads at once.
 #[derive(Debug)]
-pub struct TraceReader {}
+pub struct TraceReader {
+    path: PathBuf,
+    file: TraceFile,
+    names: Arc<Names>,
+    manifest: Manifest,
+    metadata: ArrowReaderMetadata,
+    torn_bytes: u64,
+}
 
 impl TraceReader {
     /// Opens one file.
     pub fn open(path: &Path, names: Arc<Names>) -> Result<TraceReader> {
-        todo!("{path:?} {names:?}")
+        let file = TraceFile::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
+        let footer = footer::find(&file, path)?;
+        let torn_bytes = file.len() - footer.end;
+        let options = ArrowReaderOptions::new().with_schema(ARROW.clone());
+        let metadata = ArrowReaderMetadata::try_new(Arc::new(footer.metadata), options)
+            .map_err(|err| Error::Damaged { path: path.into(), reason: err.to_string() })?;
+        Ok(TraceReader { path: path.into(), file, names, manifest: footer.manifest, metadata, torn_bytes })
     }
 
     /// Where it is.
     pub fn path(&self) -> &PathBuf {
-        todo!()
+        &self.path
     }
 
     /// Its facts.
     pub fn manifest(&self) -> &Manifest {
-        todo!()
+        &self.manifest
     }
 
     /// Bytes after the last footer, which a killed recorder left and which are not read.
     pub fn torn_bytes(&self) -> u64 {
-        todo!()
+        self.torn_bytes
     }
 
     /// The number of its row groups.
     pub fn row_groups(&self) -> usize {
-        todo!()
+        self.metadata.metadata().num_row_groups()
     }
 
     /// Its rows.
     pub fn rows(&self) -> u64 {
-        todo!()
+        self.metadata.metadata().file_metadata().num_rows() as u64
     }
 
     /// The rows of a row group, in order, at most 65,536 a batch.
-    pub fn read(&self, row_group: usize, columns: Columns) -> Result<impl Iterator<Item = Result<Batch>> + use<>> {
-        todo!("{row_group} {columns:?}");
-        #[allow(unreachable_code)]
-        Ok(std::iter::empty())
+    pub fn read(
+        &self,
+        row_group: usize,
+        columns: Columns,
+    ) -> Result<impl Iterator<Item = Result<Batch>> + use<>> {
+        let damaged = |reason| Error::Damaged { path: self.path.clone(), reason };
+        let groups = self.metadata.metadata().row_groups();
+        let group =
+            groups.get(row_group).ok_or_else(|| damaged(format!("it has no row group {row_group}")))?;
+        let left = group.num_rows() as u64;
+        let mask = ProjectionMask::leaves(self.metadata.parquet_schema(), columns.places());
+        let reader =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
+                .with_row_groups(vec![row_group])
+                .with_projection(mask)
+                .with_batch_size(PAGE_ROWS)
+                .build()
+                .map_err(|err| damaged(err.to_string()))?;
+        let (path, names) = (self.path.clone(), self.names.clone());
+        Ok(Rows { path, names, reader, decoder: Decoder::default(), left })
+    }
+}
+
+/// The rows of one row group that are still to come.
+struct Rows {
+    path: PathBuf,
+    names: Arc<Names>,
+    reader: ParquetRecordBatchReader,
+    decoder: Decoder,
+    left: u64,
+}
+
+impl Iterator for Rows {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = match self.reader.next() {
+            Some(Ok(record)) => {
+                self.left = self.left.saturating_sub(record.num_rows() as u64);
+                self.decoder.decode(&record, &self.names).map_err(|reason| self.damaged(reason))
+            }
+            Some(Err(err)) => {
+                self.left = 0;
+                Err(self.unreadable(err))
+            }
+            None if self.left > 0 => {
+                let missing = std::mem::take(&mut self.left);
+                Err(self.damaged(format!("{missing} rows of a row group are missing")))
+            }
+            None => return None,
+        };
+        Some(item)
+    }
+}
+
+impl Rows {
+    fn damaged(&self, reason: String) -> Error {
+        Error::Damaged { path: self.path.clone(), reason }
+    }
+
+    /// The system's error, if that is what it is, else damage.
+    fn unreadable(&self, err: ArrowError) -> Error {
+        let mut cause: &(dyn std::error::Error + 'static) = &err;
+        loop {
+            if let Some(io) = cause.downcast_ref::<io::Error>()
+                && io.kind() != io::ErrorKind::UnexpectedEof
+            {
+                return Error::Io {
+                    path: self.path.clone(),
+                    source: io::Error::new(io.kind(), io.to_string()),
+                };
+            }
+            match cause.source() {
+                Some(deeper) => cause = deeper,
+                None => return self.damaged(err.to_string()),
+            }
+        }
     }
 }

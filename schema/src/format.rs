@@ -1,0 +1,49 @@
+//! Trace format v1 in the words of Parquet and Arrow: the columns, and the keys of the footer.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::schema::types::SchemaDescPtr;
+
+/// The key of the manifest's JSON in the footer.
+pub(crate) const MANIFEST_KEY: &str = "pyrec";
+
+/// The key under which Arrow's readers look for the columns' Arrow types.
+pub(crate) const ARROW_SCHEMA_KEY: &str = "ARROW:schema";
+
+/// Rows of a page, and of a batch that is read. A batch is then a page of every column.
+pub(crate) const PAGE_ROWS: usize = 1 << 16;
+
+/// The columns' places in the file.
+pub(crate) mod column {
+    pub(crate) const TIME_NS: usize = 0;
+    pub(crate) const PID: usize = 1;
+    pub(crate) const TID: usize = 2;
+    pub(crate) const MARKER: usize = 3;
+    pub(crate) const CODE: usize = 4;
+    pub(crate) const LINE: usize = 5;
+    pub(crate) const VALUE: usize = 6;
+    pub(crate) const TEXT: usize = 7;
+    pub(crate) const COUNT: usize = 8;
+}
+
+/// The columns as Arrow sees them.
+pub(crate) static ARROW: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let dictionary = || DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    Arc::new(Schema::new(vec![
+        Field::new("time_ns", DataType::Int64, false),
+        Field::new("pid", DataType::Int32, false),
+        Field::new("tid", DataType::Int32, false),
+        Field::new("marker", dictionary(), false),
+        Field::new("code", dictionary(), false),
+        Field::new("line", DataType::Int32, false),
+        Field::new("value", DataType::Int64, true),
+        Field::new("text", dictionary(), true),
+    ]))
+});
+
+/// The columns as Parquet sees them.
+pub(crate) static PARQUET: LazyLock<SchemaDescPtr> = LazyLock::new(|| {
+    Arc::new(ArrowSchemaConverter::new().convert(&ARROW).expect("Parquet has a type for each of our columns"))
+});

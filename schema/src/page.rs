@@ -1,0 +1,91 @@
+//! Encoded values into pages: compressed, with Parquet's header before each.
+
+use std::fmt;
+use std::io;
+
+use bytes::Bytes;
+use parquet::basic::Encoding;
+use parquet::column::page::{CompressedPage, Page, PageWriter};
+use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
+use zstd::bulk::Compressor;
+
+/// The level at which zstd keeps up with a Python thread.
+const ZSTD_LEVEL: i32 = 1;
+
+/// Makes pages; one for a whole file, since a zstd context is dear to set up.
+pub(crate) struct PageMaker {
+    zstd: Compressor<'static>,
+    /// The values of the page in the making.
+    values: Vec<u8>,
+}
+
+/// Pages one after the other, as they stand in the file.
+#[derive(Debug, Default)]
+pub(crate) struct Pages {
+    /// Headers and compressed values.
+    pub(crate) bytes: Vec<u8>,
+    /// What `bytes` would be without compression.
+    pub(crate) uncompressed_len: usize,
+}
+
+impl PageMaker {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(PageMaker { zstd: Compressor::new(ZSTD_LEVEL)?, values: Vec::new() })
+    }
+
+    /// Appends a data page of what `encode` writes: definition levels, if the column has any, and values.
+    pub(crate) fn data(
+        &mut self,
+        rows: usize,
+        encoding: Encoding,
+        encode: impl FnOnce(&mut Vec<u8>),
+        pages: &mut Pages,
+    ) -> io::Result<()> {
+        let page = Page::DataPage {
+            buf: self.compressed(encode)?,
+            num_values: rows as u32,
+            encoding,
+            def_level_encoding: Encoding::RLE,
+            rep_level_encoding: Encoding::RLE,
+            statistics: None,
+        };
+        append(CompressedPage::new(page, self.values.len()), pages)
+    }
+
+    /// A dictionary page of what `encode` writes.
+    pub(crate) fn dictionary(
+        &mut self,
+        count: usize,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> io::Result<Pages> {
+        let page = Page::DictionaryPage {
+            buf: self.compressed(encode)?,
+            num_values: count as u32,
+            encoding: Encoding::PLAIN,
+            is_sorted: false,
+        };
+        let mut pages = Pages::default();
+        append(CompressedPage::new(page, self.values.len()), &mut pages)?;
+        Ok(pages)
+    }
+
+    fn compressed(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> io::Result<Bytes> {
+        self.values.clear();
+        encode(&mut self.values);
+        Ok(Bytes::from(self.zstd.compress(&self.values)?))
+    }
+}
+
+fn append(page: CompressedPage, pages: &mut Pages) -> io::Result<()> {
+    let mut sink = TrackedWrite::new(std::mem::take(&mut pages.bytes));
+    let written = SerializedPageWriter::new(&mut sink).write_page(page).map_err(io::Error::other)?;
+    pages.bytes = sink.into_inner().map_err(io::Error::other)?;
+    pages.uncompressed_len += written.uncompressed_size;
+    Ok(())
+}
+
+impl fmt::Debug for PageMaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PageMaker")
+    }
+}

@@ -1,0 +1,189 @@
+//! The row group that is being filled. Its pages are compressed as they fill, so it takes the memory that it will
+//! take on disk, and a page of each column.
+
+use std::io;
+use std::ops::Range;
+
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::statistics::Statistics;
+
+use crate::column::{Chunk, DictionaryColumn, Levels, TimeColumn, ValueColumn};
+use crate::format::{PAGE_ROWS, PARQUET, column};
+use crate::page::PageMaker;
+use crate::{Batch, CodeId, Marker, Names, TextId};
+
+/// A row group whose compressed pages or whose strings take this much is full, however few its rows.
+const FULL_BYTES: usize = 8 << 20;
+
+/// So is one with this many distinct values in a column.
+const FULL_KEYS: usize = 1 << 17;
+
+/// The open row group.
+#[derive(Debug, Default)]
+pub(crate) struct RowGroup {
+    rows: usize,
+    time_ns: TimeColumn,
+    pid: DictionaryColumn,
+    tid: DictionaryColumn,
+    marker: DictionaryColumn,
+    code: DictionaryColumn,
+    line: DictionaryColumn,
+    value: ValueColumn,
+    text: DictionaryColumn,
+    text_levels: Levels,
+    /// Bytes of the distinct texts.
+    text_bytes: usize,
+}
+
+impl RowGroup {
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Takes rows of `batch` from row `from` on, at least one and at most `limit`. Returns how many.
+    pub(crate) fn take(
+        &mut self,
+        batch: &Batch,
+        from: usize,
+        limit: usize,
+        names: &Names,
+        maker: &mut PageMaker,
+    ) -> io::Result<usize> {
+        let room = PAGE_ROWS - self.time_ns.page.len();
+        let to = batch.len().min(from + room.min(limit));
+        let rows = self.take_text(&batch.text[from..to], names);
+        self.take_others(batch, from..from + rows);
+        self.rows += rows;
+        if self.time_ns.page.len() == PAGE_ROWS {
+            self.end_page(maker)?;
+        }
+        Ok(rows)
+    }
+
+    /// Takes texts until they are all taken or make the row group full. Returns how many rows that are.
+    fn take_text(&mut self, texts: &[TextId], names: &Names) -> usize {
+        if texts.iter().all(|&text| text == TextId::NONE) {
+            self.text_levels.nulls(texts.len());
+            return texts.len();
+        }
+        for (row, &text) in texts.iter().enumerate() {
+            self.text_levels.nulls(1);
+            if text == TextId::NONE {
+                continue;
+            }
+            self.text_levels.set(0);
+            let known = self.text.dictionary.keys().len();
+            let number = self.text.dictionary.number(text.0);
+            self.text.page.push(number);
+            if number as usize == known {
+                self.text_bytes += names.text_str(text).map_or(0, |text| text.len());
+                if self.text_bytes >= FULL_BYTES {
+                    return row + 1;
+                }
+            }
+        }
+        texts.len()
+    }
+
+    fn take_others(&mut self, batch: &Batch, rows: Range<usize>) {
+        self.time_ns.page.extend_from_slice(&batch.time_ns[rows.clone()]);
+        self.pid.extend(batch.pid[rows.clone()].iter().map(|&pid| pid as u32));
+        self.tid.extend(batch.tid[rows.clone()].iter().map(|&tid| tid as u32));
+        self.marker.extend(batch.marker[rows.clone()].iter().map(|&marker| marker as u32));
+        self.code.extend(batch.code[rows.clone()].iter().map(|&code| code.0));
+        self.line.extend(batch.line[rows.clone()].iter().map(|&line| line as u32));
+
+        self.value.levels.nulls(rows.len());
+        let first = batch.values.partition_point(|&(row, _)| (row as usize) < rows.start);
+        for &(row, value) in batch.values[first..].iter().take_while(|&&(row, _)| (row as usize) < rows.end) {
+            self.value.levels.set(rows.end - 1 - row as usize);
+            self.value.page.push(value);
+        }
+    }
+
+    /// Whether it should be closed, given the rows that it may have.
+    pub(crate) fn is_full(&self, rows: usize) -> bool {
+        let dictionaries = [&self.pid, &self.tid, &self.marker, &self.code, &self.line, &self.text];
+        self.rows >= rows
+            || self.bytes() >= FULL_BYTES
+            || self.text_bytes >= FULL_BYTES
+            || dictionaries.iter().any(|column| column.dictionary.keys().len() >= FULL_KEYS)
+    }
+
+    /// Bytes that its finished pages take.
+    pub(crate) fn bytes(&self) -> usize {
+        let dictionaries = [&self.pid, &self.tid, &self.marker, &self.code, &self.line, &self.text];
+        let dictionaries: usize = dictionaries.iter().map(|column| column.bytes()).sum();
+        dictionaries + self.time_ns.bytes() + self.value.bytes()
+    }
+
+    fn end_page(&mut self, maker: &mut PageMaker) -> io::Result<()> {
+        let rows = self.time_ns.page.len();
+        self.time_ns.end_page(maker)?;
+        for column in [&mut self.pid, &mut self.tid, &mut self.marker, &mut self.code, &mut self.line] {
+            column.end_page(rows, None, maker)?;
+        }
+        self.value.end_page(rows, maker)?;
+        self.text.end_page(rows, Some(&mut self.text_levels), maker)
+    }
+
+    /// Appends it to `out`, which begins at `start` in the file, and is empty again.
+    pub(crate) fn close(
+        &mut self,
+        start: u64,
+        names: &Names,
+        maker: &mut PageMaker,
+        out: &mut Vec<u8>,
+    ) -> io::Result<RowGroupMetaData> {
+        if !self.time_ns.page.is_empty() {
+            self.end_page(maker)?;
+        }
+        let rows = std::mem::take(&mut self.rows);
+        let mut columns = Vec::with_capacity(column::COUNT);
+        for (at, chunk) in self.chunks(names, maker)?.into_iter().enumerate() {
+            columns.push(chunk.append(at, rows, start, out)?);
+        }
+        self.text_bytes = 0;
+        RowGroupMetaData::builder(PARQUET.clone())
+            .set_num_rows(rows as i64)
+            .set_total_byte_size(columns.iter().map(|chunk| chunk.uncompressed_size()).sum())
+            .set_column_metadata(columns)
+            .build()
+            .map_err(io::Error::other)
+    }
+
+    fn chunks(&mut self, names: &Names, maker: &mut PageMaker) -> io::Result<[Chunk; column::COUNT]> {
+        let marker = |key: u32, out: &mut Vec<u8>| string(Marker::ALL[key as usize].name(), out);
+        let code = |key, out: &mut Vec<u8>| string(&names.code_str(CodeId(key)), out);
+        let text = |key, out: &mut Vec<u8>| string(names.text_str(TextId(key)).as_deref().unwrap_or(""), out);
+        let (pid_min, pid_max) = self.pid.range();
+        let (tid_min, tid_max) = self.tid.range();
+        let nulls = self.text_levels.take_null_count();
+        Ok([
+            self.time_ns.close(),
+            self.pid.close(Statistics::int32(pid_min, pid_max, None, Some(0), false), integer, maker)?,
+            self.tid.close(Statistics::int32(tid_min, tid_max, None, Some(0), false), integer, maker)?,
+            self.marker.close(null_count(0), marker, maker)?,
+            self.code.close(null_count(0), code, maker)?,
+            self.line.close(Statistics::int32(None, None, None, Some(0), false), integer, maker)?,
+            self.value.close(),
+            self.text.close(null_count(nulls), text, maker)?,
+        ])
+    }
+}
+
+/// Statistics of strings that say only how many are null.
+fn null_count(nulls: u64) -> Statistics {
+    Statistics::byte_array(None, None, None, Some(nulls), false)
+}
+
+/// Appends an integer as a dictionary page holds it.
+fn integer(key: u32, out: &mut Vec<u8>) {
+    out.extend_from_slice(&key.to_le_bytes());
+}
+
+/// Appends a string as a dictionary page holds it.
+fn string(string: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(&(string.len() as u32).to_le_bytes());
+    out.extend_from_slice(string.as_bytes());
+}

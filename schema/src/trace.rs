@@ -1,0 +1,70 @@
+//! A recording, however many files it takes.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::{Error, Manifest, Names, Result, TraceReader};
+
+/// A recording: one file, a directory of rotated files, or several of either.
+#[derive(Debug)]
+pub struct Trace {
+    names: Arc<Names>,
+    files: Vec<TraceReader>,
+    manifest: Manifest,
+}
+
+impl Trace {
+    /// Opens what is named there. Files of a directory are taken in the order of their names.
+    pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Trace> {
+        let names = Arc::new(Names::new());
+        let mut files = Vec::new();
+        for path in paths {
+            for path in files_at(path.as_ref())? {
+                files.push(TraceReader::open(&path, names.clone())?);
+            }
+        }
+        let manifest = files.last().map(|file| file.manifest().clone()).ok_or_else(|| Error::Io {
+            path: PathBuf::new(),
+            source: io::Error::new(io::ErrorKind::InvalidInput, "no trace was named"),
+        })?;
+        Ok(Trace { names, files, manifest })
+    }
+
+    /// Its files; never empty.
+    pub fn files(&self) -> &[TraceReader] {
+        &self.files
+    }
+
+    /// The strings of all its files; grows as they are read.
+    pub fn names(&self) -> &Arc<Names> {
+        &self.names
+    }
+
+    /// The facts of the recording: those of its last file.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Rows in all files, the recorder's own included.
+    pub fn rows(&self) -> u64 {
+        self.files.iter().map(TraceReader::rows).sum()
+    }
+}
+
+/// The file of that name, or the files of that directory.
+fn files_at(path: &Path) -> Result<Vec<PathBuf>> {
+    let io = |source| Error::Io { path: path.into(), source };
+    if !fs::metadata(path).map_err(io)?.is_dir() {
+        return Ok(vec![path.into()]);
+    }
+    let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(io)?;
+    let mut files: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "parquet"));
+    files.sort();
+    if files.is_empty() {
+        return Err(Error::NoTraces { path: path.into() });
+    }
+    Ok(files)
+}
