@@ -263,7 +263,7 @@ def main():
     arguments.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     options = arguments.parse_args()
 
-    subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=ROOT, check=True)
+    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", "--bin", "pyrec"], cwd=ROOT, check=True)
     HOME.mkdir(parents=True, exist_ok=True)
     sections = []
     with tempfile.TemporaryDirectory(dir=HOME) as folder:
