@@ -19,10 +19,20 @@ pub enum Error {
         source: io::Error,
     },
     /// No `python3` or `python` on the path, and the command needs one.
-    #[error("cannot run {what}: there is no python3 on the PATH; name the interpreter, as in `pyrec record /usr/bin/python3 …`")]
+    #[error(
+        "cannot run {what}: there is no python3 on the PATH; name the interpreter, as in `pyrec record /usr/bin/python3 …`"
+    )]
     NoPython {
         /// What was to be run with it.
         what: String,
+    },
+    /// No binary to look for markers in.
+    #[error(
+        "cannot tell which Python {program} would run; name the interpreter, as in `pyrec record --provider usdt /usr/bin/python3.11 …`"
+    )]
+    NoBinary {
+        /// The program, as the user named it.
+        program: String,
     },
     /// There is no such process.
     #[error("there is no process {pid}; `pgrep -a python` lists the Pythons that run")]
@@ -47,7 +57,9 @@ pub enum Error {
         group: &'static str,
     },
     /// No place for the rings.
-    #[error("cannot make a private directory for the recording in {path}: {source}; set TMPDIR to a directory that you can write to")]
+    #[error(
+        "cannot make a private directory for the recording in {path}: {source}; set TMPDIR to a directory that you can write to"
+    )]
     Session {
         /// Where it was tried.
         path: PathBuf,
@@ -63,7 +75,9 @@ pub enum Error {
         source: io::Error,
     },
     /// A process wrote something that no agent writes.
-    #[error("process {pid} wrote something that is no event into {path}; record again, and report this if it comes back")]
+    #[error(
+        "process {pid} wrote something that is no event into {path}; record again, and report this if it comes back"
+    )]
     Malformed {
         /// The process.
         pid: i32,

@@ -25,6 +25,8 @@ mod rows;
 mod session;
 mod signals;
 mod sources;
+mod start;
+mod subject;
 mod usdt;
 mod user;
 

@@ -1,0 +1,182 @@
+//! The agent provider: the programs' own hooks, met in the session directory.
+//!
+//! ```text
+//! PID-N.defs ──▶ Process: codes, texts ─┐
+//! PID-N.K.ring ─▶ Thread ── records ────┴─▶ rows
+//! ```
+
+mod process;
+mod thread;
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+
+use pyrec_schema::Group;
+use rustc_hash::FxHashSet;
+
+use self::process::Process;
+use self::thread::{Texts, Thread};
+use crate::clock::{self, Clock};
+use crate::provider::Provider;
+use crate::rows::Rows;
+use crate::session::Session;
+use crate::user::User;
+use crate::{Error, OnFull, Result};
+
+/// The groups that the agent can record.
+const GROUPS: [Group; 4] = [Group::Function, Group::Line, Group::Gc, Group::Import];
+
+/// Drains every process that the agent has entered.
+pub(crate) struct Agent {
+    session: Session,
+    generation: Option<u32>,
+    clock: Clock,
+    processes: Vec<Process>,
+    /// Files of the session directory that are open, or were.
+    known: FxHashSet<OsString>,
+    /// The process whose end is somebody else's to report.
+    launched: i32,
+    texts: Option<Texts>,
+    buffer: Vec<u8>,
+}
+
+impl Agent {
+    /// Makes a session for programs of this user.
+    pub fn new(groups: &[Group], on_full: OnFull, user: Option<&User>) -> Result<Agent> {
+        if let Some(group) = groups.iter().find(|group| !GROUPS.contains(group)) {
+            return Err(Error::NoSuchMarkers { provider: "agent", group: group.name() });
+        }
+        let source = clock::best_source();
+        Ok(Agent {
+            session: Session::create(groups, on_full, source, user)?,
+            generation: None,
+            clock: Clock::new(source),
+            processes: Vec::new(),
+            known: FxHashSet::default(),
+            launched: 0,
+            texts: None,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// What the program's environment must say for the agent to be loaded: a library that is preloaded already stays.
+    pub fn environment(&self) -> [(&'static str, OsString); 2] {
+        let mut preload = self.session.library().into_os_string();
+        if let Some(others) = std::env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
+            preload.push(":");
+            preload.push(others);
+        }
+        [("LD_PRELOAD", preload), (pyrec_wire::SESSION_VARIABLE, self.session.path().into())]
+    }
+
+    /// Says which process the recorder launched and waits for itself.
+    pub fn launched(&mut self, pid: i32) {
+        self.launched = pid;
+    }
+
+    /// The name of the clock in the manifest.
+    pub fn clock_name(&self) -> &'static str {
+        match clock::best_source() {
+            pyrec_wire::ClockSource::Tsc => "tsc",
+            pyrec_wire::ClockSource::Monotonic => "monotonic",
+        }
+    }
+
+    /// Opens what agents have made since the last look.
+    fn discover(&mut self, rows: &mut Rows) -> Result<()> {
+        let generation = self.session.generation();
+        if self.generation == Some(generation) {
+            return Ok(());
+        }
+        let mut names = self.new_files()?;
+        // Definitions before the rings that need them, and processes in the order of their making.
+        names.sort_by_key(|name| (!is_definitions(name), name.clone()));
+        let mut all_ready = true;
+        for name in names {
+            let path = self.session.path().join(&name);
+            let opened = if is_definitions(&name) {
+                let process = Process::open(path)?;
+                self.processes
+                    .iter_mut()
+                    .filter(|older| older.pid() == process.pid())
+                    .for_each(Process::replace);
+                self.processes.push(process);
+                true
+            } else {
+                self.open_ring(path, rows)?
+            };
+            if opened {
+                self.known.insert(name);
+            }
+            all_ready &= opened;
+        }
+        // A ring that is being made is looked for again.
+        self.generation = all_ready.then_some(generation);
+        Ok(())
+    }
+
+    fn new_files(&self) -> Result<Vec<OsString>> {
+        let failed = |source| Error::Ring { path: self.session.path().to_owned(), source };
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.session.path()).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let ours = is_definitions(&name) || name.as_encoded_bytes().ends_with(b".ring");
+            if ours && !self.known.contains(&name) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn open_ring(&mut self, path: PathBuf, rows: &mut Rows) -> Result<bool> {
+        let stem = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.split('.').next());
+        let Some(process) = self.processes.iter_mut().find(|process| Some(process.stem()) == stem) else {
+            return Ok(false);
+        };
+        let Some(thread) = Thread::open(path)? else { return Ok(false) };
+        process.define(rows, &self.clock)?;
+        process.add(thread, rows, &self.clock)?;
+        Ok(true)
+    }
+}
+
+fn is_definitions(name: &std::ffi::OsStr) -> bool {
+    name.as_encoded_bytes().ends_with(b".defs")
+}
+
+impl Provider for Agent {
+    fn drain(&mut self, rows: &mut Rows) -> Result<u64> {
+        self.discover(rows)?;
+        // Whether a process has ended is asked first: what it wrote before that is then seen below.
+        let ended: Vec<bool> = self.processes.iter_mut().map(Process::has_ended).collect();
+        // The heads first, the definitions after them: then every number up to the heads is known.
+        self.processes.iter_mut().for_each(Process::look);
+        self.clock.anchor();
+        let texts = *self.texts.get_or_insert_with(|| Texts::new(rows.names()));
+        let mut events = 0;
+        for process in &mut self.processes {
+            process.define(rows, &self.clock)?;
+            events += process.drain(rows, &self.clock, &texts, &mut self.buffer)?;
+        }
+        rows.count(events);
+        let mut index = 0;
+        for process_ended in ended {
+            if process_ended {
+                self.processes.remove(index).end(rows, &self.clock, self.launched)?;
+            } else {
+                index += 1;
+            }
+        }
+        Ok(events)
+    }
+
+    fn stop(&mut self, rows: &mut Rows) -> Result<()> {
+        self.session.close();
+        self.drain(rows)?;
+        for process in self.processes.drain(..) {
+            process.leave(rows, &self.clock)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,213 @@
+//! One process that the agent is in: its definitions and its threads.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use pyrec_schema::{Code, CodeId, Python, TextId};
+use pyrec_wire::{Definition, Definitions};
+use rustc_hash::FxHashMap;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::OwnedFd;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::thread::{Texts, Thread};
+use crate::clock::{Clock, monotonic_ns};
+use crate::line_table::Lines;
+use crate::rows::Rows;
+use crate::{Error, Result};
+
+/// Ids that may be missing before one that is defined: threads write definitions in any order, but not by far.
+const MAX_ID_GAP: usize = 1 << 16;
+
+/// A code object, as rows need it.
+#[derive(Debug, Default)]
+pub(super) struct KnownCode {
+    pub id: CodeId,
+    pub lines: Lines,
+}
+
+/// What a process has said its numbers stand for.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub codes: Vec<KnownCode>,
+    pub texts: Vec<TextId>,
+}
+
+/// A process.
+pub(super) struct Process {
+    path: PathBuf,
+    /// `PID-N`, what the names of its files start with.
+    stem: String,
+    pid: i32,
+    definitions: File,
+    offset: u64,
+    decoder: Definitions,
+    known: Known,
+    threads: Vec<Thread>,
+    thread_names: FxHashMap<i32, String>,
+    /// Whether another program took its place under the same number (exec).
+    replaced: bool,
+    /// None once it has ended, or where the system has no such descriptors.
+    handle: Option<OwnedFd>,
+}
+
+impl Process {
+    /// Opens a process's definitions.
+    pub fn open(path: PathBuf) -> Result<Process> {
+        let failed = |source| Error::Ring { path: path.clone(), source };
+        let definitions = File::open(&path).map_err(failed)?;
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let pid = stem.split('-').next().and_then(|pid| pid.parse().ok()).unwrap_or(0);
+        let handle = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        Ok(Process {
+            path,
+            stem,
+            pid,
+            definitions,
+            offset: 0,
+            decoder: Definitions::default(),
+            known: Known::default(),
+            threads: Vec::new(),
+            thread_names: FxHashMap::default(),
+            replaced: false,
+            handle,
+        })
+    }
+
+    /// `PID-N`.
+    pub fn stem(&self) -> &str {
+        &self.stem
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Takes a thread in.
+    pub fn add(&mut self, thread: Thread, rows: &mut Rows, clock: &Clock) -> Result<()> {
+        let name = self.thread_names.get(&thread.tid()).map(String::as_str);
+        rows.thread_start(thread.start_ns(clock), self.pid, thread.tid(), name)?;
+        self.threads.push(thread);
+        Ok(())
+    }
+
+    /// Another program has taken its place: it is over as soon as everything it wrote is drained.
+    pub fn replace(&mut self) {
+        self.replaced = true;
+    }
+
+    /// Whether it was gone when this was called.
+    pub fn has_ended(&mut self) -> bool {
+        let Some(handle) = self.handle.as_ref().filter(|_| !self.replaced) else { return true };
+        let mut ready = [PollFd::new(handle, PollFlags::IN)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut ready, Some(&at_once)).is_ok_and(|count| count > 0)
+    }
+
+    /// Sees how far its threads have come.
+    pub fn look(&mut self) {
+        self.threads.iter_mut().for_each(Thread::look);
+    }
+
+    /// Reads the definitions that have been added.
+    pub fn define(&mut self, rows: &mut Rows, clock: &Clock) -> Result<()> {
+        let failed = |source| Error::Ring { path: self.path.clone(), source };
+        let length = self.definitions.metadata().map_err(failed)?.len();
+        if length <= self.offset {
+            return Ok(());
+        }
+        let mut bytes = vec![0; (length - self.offset) as usize];
+        self.definitions.read_exact_at(&mut bytes, self.offset).map_err(failed)?;
+        self.offset = length;
+        let definitions = self.decoder.feed(&bytes).map_err(|_| self.malformed())?;
+        definitions.into_iter().try_for_each(|definition| self.learn(definition, rows, clock))
+    }
+
+    fn learn(&mut self, definition: Definition, rows: &mut Rows, clock: &Clock) -> Result<()> {
+        match definition {
+            Definition::Process {
+                ppid, start_ticks, version, build, executable, arguments, path, ..
+            } => {
+                rows.process_start(clock.to_ns(start_ticks), self.pid, ppid, &arguments.join(" "))?;
+                let executable = (!executable.is_empty()).then_some(executable);
+                rows.python(Python { version, build: Some(build), executable, path });
+            }
+            Definition::Code { id, first_line, file, qualname, line_table, lines } => {
+                let code =
+                    Code { file: &file, first_line: Some(first_line), qualname: &qualname }.to_string();
+                let known = KnownCode {
+                    id: rows.names().code(&code),
+                    lines: Lines::new(first_line, line_table, &lines),
+                };
+                rows.source(&file, monotonic_ns(), self.pid);
+                *self.slot(id, |known| &mut known.codes)? = known;
+            }
+            Definition::Text { id, text } => {
+                let text = rows.names().text(&text);
+                *self.slot(id, |known| &mut known.texts)? = text;
+            }
+            Definition::Thread { tid, name } => {
+                if self.threads.iter().any(|thread| thread.tid() == tid) {
+                    // Said again, now with its name.
+                    rows.thread_start(monotonic_ns(), self.pid, tid, Some(&name))?;
+                }
+                self.thread_names.insert(tid, name);
+            }
+            Definition::Cost { event_ns } => rows.facts.costs_ns.push(event_ns),
+            Definition::Notice { text } => rows.notice(text),
+        }
+        Ok(())
+    }
+
+    /// The place of number `id` in one of the tables.
+    fn slot<T: Default>(&mut self, id: u32, table: impl FnOnce(&mut Known) -> &mut Vec<T>) -> Result<&mut T> {
+        let malformed = self.malformed();
+        let (table, id) = (table(&mut self.known), id as usize);
+        if id >= table.len() {
+            if id - table.len() > MAX_ID_GAP {
+                return Err(malformed);
+            }
+            table.resize_with(id + 1, T::default);
+        }
+        Ok(&mut table[id])
+    }
+
+    /// Moves what its threads wrote up to the last look. Returns the number of events.
+    pub fn drain(
+        &mut self,
+        rows: &mut Rows,
+        clock: &Clock,
+        texts: &Texts,
+        buffer: &mut Vec<u8>,
+    ) -> Result<u64> {
+        let mut events = 0;
+        for thread in &mut self.threads {
+            events += thread.drain(&self.known, rows, clock, texts, buffer)?;
+        }
+        let mut ended = self.threads.extract_if(.., |thread| thread.has_ended()).collect::<Vec<_>>();
+        ended.iter_mut().try_for_each(|thread| thread.end(rows, clock))?;
+        Ok(events)
+    }
+
+    /// It is gone, and everything it wrote is drained: closes its books.
+    pub fn end(self, rows: &mut Rows, clock: &Clock, launched: i32) -> Result<()> {
+        let (pid, replaced) = (self.pid, self.replaced);
+        self.leave(rows, clock)?;
+        let said_elsewhere = replaced || pid == launched;
+        if said_elsewhere { Ok(()) } else { rows.process_exit(monotonic_ns(), pid, None) }
+    }
+
+    /// The recording of it is over, whether it lives or not.
+    pub fn leave(mut self, rows: &mut Rows, clock: &Clock) -> Result<()> {
+        self.threads.iter_mut().try_for_each(|thread| thread.abandon(rows, clock))?;
+        // Gone with the directory at the latest.
+        let _ = fs::remove_file(&self.path);
+        Ok(())
+    }
+
+    fn malformed(&self) -> Error {
+        Error::Malformed { pid: self.pid, path: self.path.clone() }
+    }
+}

@@ -1,0 +1,199 @@
+//! One thread that the agent records: its ring, turned into rows.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+
+use pyrec_schema::{CodeId, Event, Lost, Marker, Names, TextId};
+use pyrec_wire::{Kind, Record};
+
+use super::process::Known;
+use crate::clock::{Clock, Converter, monotonic_ns};
+use crate::ring::Ring;
+use crate::rows::Rows;
+use crate::{Error, Result};
+
+/// Texts that rows of functions hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Texts {
+    resume: TextId,
+    throw: TextId,
+    yielded: TextId,
+    unwind: TextId,
+}
+
+impl Texts {
+    pub fn new(names: &Names) -> Texts {
+        Texts {
+            resume: names.text("resume"),
+            throw: names.text("throw"),
+            yielded: names.text("yield"),
+            unwind: names.text("unwind"),
+        }
+    }
+}
+
+/// A thread.
+pub(super) struct Thread {
+    path: PathBuf,
+    ring: Ring,
+    pid: i32,
+    tid: i32,
+    /// Events dropped, and since when, before the next record.
+    lost: Option<(u64, i64)>,
+}
+
+impl Thread {
+    /// Opens a thread's ring; none while the thread is still making it.
+    pub fn open(path: PathBuf) -> Result<Option<Thread>> {
+        let failed = |source| Error::Ring { path: path.clone(), source };
+        let ring = File::open(&path).and_then(Ring::open).map_err(failed)?;
+        Ok(ring.map(|ring| Thread { pid: ring.header().pid, tid: ring.header().tid, ring, path, lost: None }))
+    }
+
+    /// Its number.
+    pub fn tid(&self) -> i32 {
+        self.tid
+    }
+
+    /// When it was first seen.
+    pub fn start_ns(&self, clock: &Clock) -> i64 {
+        clock.to_ns(self.ring.header().start_ticks)
+    }
+
+    /// Sees how far it has come.
+    pub fn look(&mut self) {
+        self.ring.look();
+    }
+
+    /// Whether it had ended at the last look.
+    pub fn has_ended(&self) -> bool {
+        self.ring.ended().is_some()
+    }
+
+    /// Moves its records up to the last look. Returns the number of events.
+    pub fn drain(
+        &mut self,
+        known: &Known,
+        rows: &mut Rows,
+        clock: &Clock,
+        texts: &Texts,
+        buffer: &mut Vec<u8>,
+    ) -> Result<u64> {
+        let mut events = 0;
+        let mut converter = clock.converter();
+        loop {
+            let bytes =
+                self.ring.read(buffer).map_err(|source| Error::Ring { path: self.path.clone(), source })?;
+            if bytes.is_empty() {
+                return Ok(events);
+            }
+            events += self.decode(bytes, known, rows, &mut converter, texts)?;
+            self.ring.release();
+        }
+    }
+
+    fn decode(
+        &mut self,
+        bytes: &[u8],
+        known: &Known,
+        rows: &mut Rows,
+        converter: &mut Converter<'_>,
+        texts: &Texts,
+    ) -> Result<u64> {
+        let mut events = 0;
+        for bytes in bytes.as_chunks().0 {
+            let record = Record::from_bytes(bytes);
+            let time_ns = converter.convert(record.ticks);
+            let Some(kind) = record.kind() else { return Err(self.malformed()) };
+            if kind == Kind::Lost {
+                self.lost = Some((record.payload(), time_ns));
+                continue;
+            }
+            if let Some((count, from_ns)) = self.lost.take() {
+                rows.lost(Lost { pid: self.pid, tid: self.tid, count, from_ns, to_ns: time_ns })?;
+            }
+            let Some(body) = body(kind, record, known, texts) else { return Err(self.malformed()) };
+            let Body { marker, code, line, value, text } = body;
+            rows.push(Event { time_ns, pid: self.pid, tid: self.tid, marker, code, line, value, text })?;
+            events += 1;
+        }
+        Ok(events)
+    }
+
+    /// Closes its books: it has ended by itself.
+    pub fn end(&mut self, rows: &mut Rows, clock: &Clock) -> Result<()> {
+        let ended_ns = self.ring.ended().map_or_else(monotonic_ns, |ticks| clock.to_ns(ticks));
+        self.close(rows, clock, ended_ns)?;
+        rows.thread_exit(ended_ns, self.pid, self.tid)
+    }
+
+    /// Closes its books without its having ended: its process is gone, or the recording over.
+    pub fn abandon(&mut self, rows: &mut Rows, clock: &Clock) -> Result<()> {
+        self.close(rows, clock, monotonic_ns())
+    }
+
+    fn close(&mut self, rows: &mut Rows, clock: &Clock, at_ns: i64) -> Result<()> {
+        use std::sync::atomic::Ordering::Acquire;
+        let produced = &self.ring.header().produced;
+        *rows.facts.waited_ns.get_or_insert(0) += produced.waited_ns.load(Acquire);
+        let untold = produced.lost.load(Acquire);
+        let since_ns = clock.to_ns(produced.lost_since_ticks.load(Acquire));
+        let told = self.lost.take().unwrap_or((0, since_ns));
+        let (count, from_ns) = (told.0 + untold, told.1);
+        if count > 0 {
+            rows.lost(Lost { pid: self.pid, tid: self.tid, count, from_ns, to_ns: at_ns })?;
+        }
+        // Gone with the directory at the latest.
+        let _ = fs::remove_file(&self.path);
+        Ok(())
+    }
+
+    fn malformed(&self) -> Error {
+        Error::Malformed { pid: self.pid, path: self.path.clone() }
+    }
+}
+
+/// What a row says beside when and where.
+struct Body {
+    marker: Marker,
+    code: CodeId,
+    line: i32,
+    value: Option<i64>,
+    text: TextId,
+}
+
+/// Reads a record; none where it holds a number that was not defined.
+#[inline]
+fn body(kind: Kind, record: Record, known: &Known, texts: &Texts) -> Option<Body> {
+    let function = |marker, text| {
+        let code = known.codes.get(record.id() as usize)?;
+        Some(Body { marker, code: code.id, line: code.lines.at(record.arg()), value: None, text })
+    };
+    let number = |marker| {
+        let value = Some(record.payload() as i64);
+        Some(Body { marker, code: CodeId::NONE, line: 0, value, text: TextId::NONE })
+    };
+    let import = |marker, value| {
+        let text = *known.texts.get(record.id() as usize)?;
+        Some(Body { marker, code: CodeId::NONE, line: 0, value, text })
+    };
+    match kind {
+        Kind::Call => function(Marker::FunctionEntry, TextId::NONE),
+        Kind::Resume => function(Marker::FunctionEntry, texts.resume),
+        Kind::Throw => function(Marker::FunctionEntry, texts.throw),
+        Kind::Return => function(Marker::FunctionReturn, TextId::NONE),
+        Kind::Yield => function(Marker::FunctionReturn, texts.yielded),
+        Kind::Unwind => function(Marker::FunctionReturn, texts.unwind),
+        Kind::Line => {
+            let code = known.codes.get(record.id() as usize)?;
+            let line = record.arg() as i32;
+            Some(Body { marker: Marker::Line, code: code.id, line, value: None, text: TextId::NONE })
+        }
+        Kind::GcStart => number(Marker::GcStart),
+        Kind::GcDone => number(Marker::GcDone),
+        Kind::ImportStart => import(Marker::ImportStart, None),
+        Kind::ImportDone => import(Marker::ImportDone, Some(i64::from(record.arg()))),
+        // Told apart by the caller: it takes the next record to know how long it lasted.
+        Kind::Lost => None,
+    }
+}

@@ -1,0 +1,151 @@
+//! Which line an instruction is on, from a code object's line table.
+//!
+//! The tables of CPython are read front to back; a recording asks for millions of lines, so each table is spread out
+//! once, a line per code unit of two bytes.
+
+use pyrec_wire::LineTable;
+
+/// Lines of one code object, by code unit.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    by_unit: Box<[i32]>,
+    /// The line of what lies beyond the table.
+    beyond: i32,
+}
+
+impl Lines {
+    /// Spreads a table out. What a damaged table leaves unsaid is on the first line.
+    pub fn new(first_line: u32, kind: LineTable, table: &[u8]) -> Self {
+        let first_line = i32::try_from(first_line).unwrap_or(i32::MAX);
+        let mut by_unit = Vec::new();
+        let mut beyond = first_line;
+        match kind {
+            LineTable::None => {}
+            LineTable::Lnotab => beyond = lnotab(first_line, table, &mut by_unit),
+            LineTable::Pep626 => pep_626(first_line, table, &mut by_unit),
+            LineTable::Locations => locations(first_line, table, &mut by_unit),
+        }
+        Lines { by_unit: by_unit.into(), beyond }
+    }
+
+    /// The line of the instruction at this code unit; the first line where the table tells none.
+    #[inline]
+    pub fn at(&self, unit: u32) -> i32 {
+        self.by_unit.get(unit as usize).copied().unwrap_or(self.beyond)
+    }
+}
+
+/// More code units than a record can tell of are not spread out.
+const MAX_UNITS: usize = 1 << 24;
+
+fn extend(by_unit: &mut Vec<i32>, units: usize, line: i32) {
+    let end = (by_unit.len() + units).min(MAX_UNITS);
+    by_unit.resize(end, line);
+}
+
+/// `co_lnotab` (CPython 3.8 and 3.9, `Objects/lnotab_notes.txt`): pairs of a byte increment, unsigned, and a line
+/// increment, signed. Returns the last line, which reaches to the end of the code: the table does not tell where.
+fn lnotab(first_line: i32, table: &[u8], by_unit: &mut Vec<i32>) -> i32 {
+    table.chunks_exact(2).fold(first_line, |line, pair| {
+        extend(by_unit, usize::from(pair[0]) / 2, line);
+        line.wrapping_add(i32::from(pair[1] as i8))
+    })
+}
+
+/// `co_linetable` of CPython 3.10 (PEP 626): pairs of a byte increment, unsigned, and a line increment, signed, where
+/// -128 says that these bytes have no line.
+fn pep_626(first_line: i32, table: &[u8], by_unit: &mut Vec<i32>) {
+    let mut line = first_line;
+    for pair in table.chunks_exact(2) {
+        let (units, step) = (usize::from(pair[0]) / 2, pair[1] as i8);
+        if step == -128 {
+            extend(by_unit, units, first_line);
+        } else {
+            line = line.wrapping_add(i32::from(step));
+            extend(by_unit, units, line);
+        }
+    }
+}
+
+/// `co_linetable` of CPython 3.11 and later (`Objects/locations.md`): entries that start with a byte whose top bit
+/// is set, `1 | code (4) | units - 1 (3)`, and go on in bytes whose top bit is not.
+fn locations(first_line: i32, table: &[u8], by_unit: &mut Vec<i32>) {
+    let mut line = first_line;
+    let mut rest = table;
+    while let Some((&head, tail)) = rest.split_first() {
+        let length = tail.iter().position(|byte| byte & 0x80 != 0).unwrap_or(tail.len());
+        let (body, next) = tail.split_at(length);
+        rest = next;
+        let units = usize::from(head & 7) + 1;
+        let step = match (head >> 3) & 15 {
+            // No location at all.
+            15 => {
+                extend(by_unit, units, first_line);
+                continue;
+            }
+            // Long form and form without columns: a signed variable-length step.
+            13 | 14 => signed_varint(body),
+            // One-line forms: the step is in the code.
+            code @ 10..=12 => i32::from(code) - 10,
+            // Short forms: the same line.
+            _ => 0,
+        };
+        line = line.wrapping_add(step);
+        extend(by_unit, units, line);
+    }
+}
+
+/// Six bits a byte, least significant first, bit 6 set where another byte follows; the lowest bit is the sign.
+fn signed_varint(bytes: &[u8]) -> i32 {
+    let mut value: u32 = 0;
+    for (index, byte) in bytes.iter().enumerate().take(6) {
+        value |= u32::from(byte & 63) << (6 * index as u32).min(31);
+        if byte & 64 == 0 {
+            break;
+        }
+    }
+    let magnitude = (value >> 1) as i32;
+    if value & 1 == 1 { magnitude.wrapping_neg() } else { magnitude }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spread(kind: LineTable, table: &[u8]) -> Vec<i32> {
+        let lines = Lines::new(10, kind, table);
+        (0..8).map(|unit| lines.at(unit)).collect()
+    }
+
+    #[test]
+    fn each_kind_of_table_is_read_as_its_notes_say() {
+        // Two units on line 10, then four units on line 12, then line 11.
+        assert_eq!(spread(LineTable::Lnotab, &[4, 2, 8, 255]), [10, 10, 12, 12, 12, 12, 11, 11]);
+        // PEP 626: the increment comes with the bytes that it holds for; -128 is no line.
+        assert_eq!(
+            spread(LineTable::Pep626, &[4, 0, 8, 2, 2, 128, 2, 255]),
+            [10, 10, 12, 12, 12, 12, 10, 11]
+        );
+        // Short form (two units, same line), one-line form (+2, four units), none (one), without columns (-1).
+        let table = [0x80 | 1, 0x11, 0x80 | 12 << 3 | 3, 0, 5, 0x80 | 15 << 3, 0x80 | 13 << 3, 3];
+        assert_eq!(spread(LineTable::Locations, &table), [10, 10, 12, 12, 12, 12, 10, 11]);
+        assert_eq!(spread(LineTable::None, &[]), [10; 8]);
+    }
+
+    #[test]
+    fn long_steps_take_several_bytes() {
+        // 1000 = 0b1111101000, times two for the sign: 2000 = 31 * 64 + 16.
+        assert_eq!(signed_varint(&[64 | 16, 31]), 1000);
+        assert_eq!(signed_varint(&[64 | 17, 31]), -1000);
+    }
+
+    #[test]
+    fn a_damaged_table_is_no_reason_to_stop() {
+        for kind in [LineTable::Lnotab, LineTable::Pep626, LineTable::Locations] {
+            for byte in 0..=255u8 {
+                let lines = Lines::new(u32::MAX, kind, &[byte; 33]);
+                let _ = lines.at(5);
+            }
+        }
+    }
+}

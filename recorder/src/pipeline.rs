@@ -1,0 +1,122 @@
+//! The second thread: encodes and writes while the first one drains.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use pyrec_schema::{Batch, Manifest, TraceWriter};
+
+use crate::{Error, Result};
+
+/// Batches that may wait for the writer. When they do, the drain waits too, then the rings fill, then the program
+/// waits: memory is bounded all the way.
+const DEPTH: usize = 4;
+
+enum Message {
+    Rows(Batch),
+    Checkpoint,
+    Finish(Box<Manifest>),
+}
+
+/// The way to the writer's thread.
+pub(crate) struct Pipeline {
+    messages: SyncSender<Message>,
+    /// Batches that the writer has emptied, to be filled again.
+    emptied: Receiver<Batch>,
+    bytes: Arc<AtomicU64>,
+    thread: JoinHandle<Result<u64, pyrec_schema::Error>>,
+}
+
+impl Pipeline {
+    /// Starts the thread, which owns the writer from now on.
+    pub fn start(writer: TraceWriter) -> Result<Pipeline> {
+        let (messages, inbox) = sync_channel(DEPTH);
+        let (give_back, emptied) = sync_channel(DEPTH + 1);
+        let bytes = Arc::new(AtomicU64::new(writer.bytes()));
+        let thread = std::thread::Builder::new()
+            .name("pyrec-writer".into())
+            .spawn({
+                let bytes = bytes.clone();
+                move || run(writer, &inbox, &give_back, &bytes)
+            })
+            .map_err(Error::system("start the writing thread"))?;
+        Ok(Pipeline { messages, emptied, bytes, thread })
+    }
+
+    /// A batch to fill, where one has come back.
+    pub fn empty_batch(&self) -> Option<Batch> {
+        self.emptied.try_recv().ok()
+    }
+
+    /// Passes rows on; waits while the writer is behind.
+    pub fn write(&mut self, batch: Batch) -> Result<()> {
+        self.send(Message::Rows(batch))
+    }
+
+    /// Asks for a checkpoint after what was passed on so far.
+    pub fn checkpoint(&mut self) -> Result<()> {
+        self.send(Message::Checkpoint)
+    }
+
+    /// Length of the trace so far, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Writes the end of the trace. Returns its length in bytes.
+    pub fn finish(mut self, manifest: Manifest) -> Result<u64> {
+        self.send(Message::Finish(Box::new(manifest)))?;
+        Ok(self.join()?)
+    }
+
+    fn send(&mut self, message: Message) -> Result<()> {
+        // The thread hangs up only when the writer has failed: then its result says why.
+        if self.messages.send(message).is_ok() {
+            return Ok(());
+        }
+        let (hung_up, _) = sync_channel(0);
+        let (_, nothing) = sync_channel(0);
+        let ended = Pipeline {
+            messages: std::mem::replace(&mut self.messages, hung_up),
+            emptied: std::mem::replace(&mut self.emptied, nothing),
+            bytes: self.bytes.clone(),
+            thread: std::mem::replace(&mut self.thread, std::thread::spawn(|| Ok(0))),
+        };
+        ended.join()?;
+        Err(Error::System { what: "write the trace", source: std::io::ErrorKind::BrokenPipe.into() })
+    }
+
+    fn join(self) -> Result<u64, pyrec_schema::Error> {
+        drop(self.messages);
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+fn run(
+    mut writer: TraceWriter,
+    inbox: &Receiver<Message>,
+    give_back: &SyncSender<Batch>,
+    bytes: &AtomicU64,
+) -> Result<u64, pyrec_schema::Error> {
+    for message in inbox {
+        match message {
+            Message::Rows(mut batch) => {
+                writer.write(&batch)?;
+                batch.clear();
+                // Full only if nobody takes them back: then this one is simply dropped.
+                let _ = give_back.try_send(batch);
+            }
+            Message::Checkpoint => {
+                writer.checkpoint()?;
+            }
+            Message::Finish(manifest) => {
+                *writer.manifest_mut() = *manifest;
+                return writer.finish();
+            }
+        }
+        bytes.store(writer.bytes(), Ordering::Relaxed);
+    }
+    // The recorder is gone without a word: leave the trace as it is, cut short but whole.
+    Ok(writer.bytes())
+}

@@ -1,0 +1,162 @@
+//! The private directory in which the recorder and the agents meet.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use memmap2::{MmapOptions, MmapRaw};
+use pyrec_schema::Group;
+use pyrec_wire::{ClockSource, PAGE, VERSION};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::user::User;
+use crate::{Error, OnFull, Result};
+
+/// The agent's library, built by this crate's build script.
+static LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/libpyrec_agent.so"));
+
+/// A session directory, gone when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Where rings and definitions lie: in memory where there is such a place.
+    directory: tempfile::TempDir,
+    /// Where the library lies, if code may not be loaded from there.
+    library_directory: Option<tempfile::TempDir>,
+    page: MmapRaw,
+    /// Locked for as long as we live: an agent that waits for us tries it.
+    _lock: File,
+}
+
+impl Session {
+    /// Makes the directory and all that an agent expects in it, for programs of this user.
+    pub fn create(
+        groups: &[Group],
+        on_full: OnFull,
+        clock: ClockSource,
+        user: Option<&User>,
+    ) -> Result<Session> {
+        let directory = make_directory(&ring_places(), user)?;
+        let failed = |source| Error::Session { path: directory.path().to_owned(), source };
+        let page = write_page(directory.path(), groups, on_full, clock).map_err(failed)?;
+        let lock = create(&directory.path().join("lock"), 0o600).map_err(failed)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| failed(error.into()))?;
+        let library_directory = place_library(directory.path(), user)?;
+        for name in ["session", "lock"] {
+            give_to(user, &directory.path().join(name)).map_err(failed)?;
+        }
+        Ok(Session { directory, library_directory, page, _lock: lock })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The library to load into programs.
+    pub fn library(&self) -> PathBuf {
+        self.library_directory.as_ref().unwrap_or(&self.directory).path().join(LIBRARY_NAME)
+    }
+
+    /// Counts up when an agent has made a file.
+    pub fn generation(&self) -> u32 {
+        self.header().generation.load(Ordering::Acquire)
+    }
+
+    /// Tells every agent that the recording is over.
+    pub fn close(&self) {
+        self.header().closed.store(1, Ordering::Release);
+    }
+
+    fn header(&self) -> &pyrec_wire::Session {
+        // SAFETY: the mapping is a page long and page-aligned, lives as long as `self`, and agents only touch the
+        // atomic fields.
+        unsafe { &*self.page.as_ptr().cast::<pyrec_wire::Session>() }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+const LIBRARY_NAME: &str = "libpyrec_agent.so";
+
+/// Where rings may lie, the best place first: a ring on a disk would be written to it every half a minute.
+fn ring_places() -> Vec<PathBuf> {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    [Some(PathBuf::from("/dev/shm")), runtime, Some(std::env::temp_dir())].into_iter().flatten().collect()
+}
+
+fn make_directory(places: &[PathBuf], user: Option<&User>) -> Result<tempfile::TempDir> {
+    let mut failure = None;
+    for place in places {
+        let made = tempfile::Builder::new()
+            .prefix("pyrec-")
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .tempdir_in(place)
+            .and_then(|directory| give_to(user, directory.path()).map(|()| directory));
+        match made {
+            Ok(directory) => return Ok(directory),
+            Err(source) => failure = Some(Error::Session { path: place.clone(), source }),
+        }
+    }
+    Err(failure.unwrap_or(Error::Session { path: "/dev/shm".into(), source: io::ErrorKind::NotFound.into() }))
+}
+
+fn write_page(
+    directory: &Path,
+    groups: &[Group],
+    on_full: OnFull,
+    clock: ClockSource,
+) -> io::Result<MmapRaw> {
+    let file = create(&directory.join("session"), 0o600)?;
+    file.set_len(PAGE as u64)?;
+    let page = MmapOptions::new().len(PAGE).map_raw(&file)?;
+    let on_full = match on_full {
+        OnFull::Wait => pyrec_wire::OnFull::Wait,
+        OnFull::Drop => pyrec_wire::OnFull::Drop,
+    };
+    // SAFETY: a fresh page of zeros that nobody else has mapped yet; zeros are a valid Session.
+    let session = unsafe { &mut *page.as_mut_ptr().cast::<pyrec_wire::Session>() };
+    session.version = VERSION;
+    session.groups = groups.iter().fold(0, |bits, &group| bits | 1 << group as u32);
+    session.clock = clock as u32;
+    session.on_full = on_full as u32;
+    Ok(page)
+}
+
+/// Unpacks the library, into a directory of its own where the first one does not allow loading code (containers
+/// often mount /dev/shm noexec).
+fn place_library(directory: &Path, user: Option<&User>) -> Result<Option<tempfile::TempDir>> {
+    let unpack = |directory: &Path| -> io::Result<bool> {
+        let path = directory.join(LIBRARY_NAME);
+        create(&path, 0o500)?.write_all(LIBRARY)?;
+        give_to(user, &path)?;
+        // SAFETY: mapped and dropped at once; nothing reads or runs it.
+        Ok(unsafe { MmapOptions::new().len(PAGE).map_exec(&File::open(&path)?) }.is_ok())
+    };
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        |source| Error::Session { path, source }
+    };
+    if unpack(directory).map_err(failed(directory))? {
+        return Ok(None);
+    }
+    let elsewhere = make_directory(&[std::env::temp_dir()], user)?;
+    if unpack(elsewhere.path()).map_err(failed(elsewhere.path()))? {
+        return Ok(Some(elsewhere));
+    }
+    let source = io::Error::other("code may not be loaded from there (it is mounted noexec)");
+    Err(Error::Session { path: std::env::temp_dir(), source })
+}
+
+fn create(path: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path)
+}
+
+fn give_to(user: Option<&User>, path: &Path) -> io::Result<()> {
+    user.map_or(Ok(()), |user| user.own(path))
+}

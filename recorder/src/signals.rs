@@ -1,0 +1,44 @@
+//! Signals that mean to end the recording.
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::origin::WithOrigin;
+use signal_hook::low_level::siginfo::{Cause, Origin};
+
+use crate::{Error, Result};
+
+/// Watches for them, so that none ends the recorder without a whole trace.
+pub(crate) struct Signals(SignalsInfo<WithOrigin>);
+
+/// A signal that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Signal {
+    /// Its number.
+    pub number: i32,
+    /// Whether the terminal sent it, and so to the program too, which is in the same foreground group.
+    pub from_terminal: bool,
+}
+
+impl Signals {
+    /// Starts to watch. A signal that whoever started us had ignored (as nohup does) stays ignored.
+    pub fn watch() -> Result<Signals> {
+        let wanted = [SIGHUP, SIGINT, SIGQUIT, SIGTERM].into_iter().filter(|&signal| !is_ignored(signal));
+        SignalsInfo::new(wanted).map(Signals).map_err(Error::system("watch for signals"))
+    }
+
+    /// Those that came since the last call.
+    pub fn pending(&mut self) -> impl Iterator<Item = Signal> {
+        self.0.pending().map(|Origin { signal, cause, .. }| Signal {
+            number: signal,
+            from_terminal: matches!(cause, Cause::Kernel),
+        })
+    }
+}
+
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: an all-zero sigaction is a valid value.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: asks only; the pointer is to a live variable.
+    let asked = unsafe { libc::sigaction(signal, std::ptr::null(), &mut action) };
+    asked == 0 && action.sa_sigaction == libc::SIG_IGN
+}

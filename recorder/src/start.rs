@@ -1,0 +1,110 @@
+//! Everything that must be so before the first event.
+
+use std::ffi::OsString;
+
+use pyrec_schema::{Clock, Ended, FORMAT_VERSION, Group, Manifest};
+
+use crate::agent::Agent;
+use crate::clock::wall_anchor;
+use crate::host::host;
+use crate::launch::Held;
+use crate::provider::Provider;
+use crate::subject::{Child, Process, Subject};
+use crate::usdt::Usdt;
+use crate::user::User;
+use crate::{Error, Options, ProviderChoice, Result, Target, program};
+
+/// A recording that could begin.
+pub(crate) struct Start {
+    pub provider: Box<dyn Provider>,
+    pub target: Waiting,
+    pub manifest: Manifest,
+}
+
+/// What is to be recorded.
+pub(crate) enum Waiting {
+    /// Waits for our word to become the program.
+    Program(Held),
+    /// Runs already.
+    Process(Process),
+}
+
+impl Waiting {
+    /// Lets it run.
+    pub fn release(self) -> Result<Subject> {
+        match self {
+            Waiting::Program(held) => held.release().map(Child::new).map(Subject::Child),
+            Waiting::Process(process) => Ok(Subject::Process(process)),
+        }
+    }
+}
+
+impl Start {
+    /// Chooses the provider and readies it and the target.
+    pub fn prepare(options: &Options, user: Option<&User>) -> Result<Start> {
+        let (groups, choice) = (options.groups.as_slice(), options.provider);
+        match &options.target {
+            Target::Command(words) => {
+                let words = program::command(words)?;
+                if choice == ProviderChoice::Usdt {
+                    launch_usdt(&words, groups, user)
+                } else {
+                    launch_agent(&words, options, user)
+                }
+            }
+            Target::Process(pid) => {
+                let process = Process::new(*pid);
+                if !std::path::Path::new(&format!("/proc/{pid}")).exists() {
+                    return Err(Error::NoProcess { pid: *pid });
+                }
+                if choice == ProviderChoice::Agent {
+                    return Err(Error::AgentAttach { pid: *pid });
+                }
+                let usdt = Usdt::attach_process(*pid, groups)?;
+                let manifest = Manifest { attached: vec![*pid], ..manifest("usdt", "monotonic", groups) };
+                Ok(Start { provider: Box::new(usdt), target: Waiting::Process(process), manifest })
+            }
+        }
+    }
+}
+
+fn launch_agent(words: &[OsString], options: &Options, user: Option<&User>) -> Result<Start> {
+    let mut agent = Agent::new(&options.groups, options.on_full, user)?;
+    let held = Held::fork(words, &agent.environment(), user)?;
+    agent.launched(held.pid());
+    let manifest =
+        Manifest { command: text(words), ..manifest("agent", agent.clock_name(), &options.groups) };
+    Ok(Start { provider: Box::new(agent), target: Waiting::Program(held), manifest })
+}
+
+fn launch_usdt(words: &[OsString], groups: &[Group], user: Option<&User>) -> Result<Start> {
+    let program = &words[0];
+    let no_binary = || Error::NoBinary { program: program.to_string_lossy().into_owned() };
+    let binary = program::binary(program).ok_or_else(no_binary)?;
+    let held = Held::fork(words, &[], user)?;
+    let usdt = Usdt::attach_launched(&binary, held.pid(), groups)?;
+    let manifest = Manifest { command: text(words), ..manifest("usdt", "monotonic", groups) };
+    Ok(Start { provider: Box::new(usdt), target: Waiting::Program(held), manifest })
+}
+
+fn text(words: &[OsString]) -> Vec<String> {
+    words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+fn manifest(provider: &str, clock: &str, groups: &[Group]) -> Manifest {
+    let (anchor_monotonic_ns, anchor_unix_ns) = wall_anchor();
+    Manifest {
+        format: FORMAT_VERSION,
+        writer: concat!("pyrec ", env!("CARGO_PKG_VERSION")).into(),
+        command: Vec::new(),
+        attached: Vec::new(),
+        python: Vec::new(),
+        provider: provider.into(),
+        markers: groups.iter().map(|group| group.name().into()).collect(),
+        clock: Clock { source: clock.into(), anchor_monotonic_ns, anchor_unix_ns },
+        host: host(),
+        cost_per_event_ns: None,
+        waited_ns: None,
+        ended: Ended::Recording,
+    }
+}

@@ -1,0 +1,162 @@
+//! What is recorded, as long as it lives.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child as StdChild, ExitStatus};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::OwnedFd;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+use crate::recording::Exit;
+
+/// A program that we launched, or a process that was there before us.
+#[derive(Debug)]
+pub(crate) enum Subject {
+    /// Launched.
+    Child(Child),
+    /// Attached to.
+    Process(Process),
+}
+
+/// A launched program.
+#[derive(Debug)]
+pub(crate) struct Child {
+    child: StdChild,
+    process: Process,
+    status: Option<ExitStatus>,
+    told: bool,
+}
+
+impl Child {
+    /// The program that was just started.
+    pub fn new(child: StdChild) -> Child {
+        let process = Process::new(child.id() as i32);
+        Child { child, process, status: None, told: false }
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+}
+
+/// A process, held by a descriptor so that another one with its number is not taken for it.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// None if it was gone already.
+    handle: Option<OwnedFd>,
+}
+
+impl Process {
+    /// The process of that number.
+    pub fn new(pid: i32) -> Process {
+        Process { handle: Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) }
+    }
+
+    /// Waits until it ends, at most this long. Says whether it has ended.
+    pub fn ends_within(&self, time: Duration) -> bool {
+        let Some(handle) = &self.handle else { return true };
+        let timeout = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
+        poll(&mut [PollFd::new(handle, PollFlags::IN)], Some(&timeout)).is_ok_and(|count| count > 0)
+    }
+}
+
+impl Subject {
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        match self {
+            Subject::Child(child) => {
+                child.status = child.status.or_else(|| child.child.try_wait().ok().flatten());
+                child.status.is_some()
+            }
+            Subject::Process(process) => process.ends_within(Duration::ZERO),
+        }
+    }
+
+    /// Waits this long, or until it ends.
+    pub fn wait_for(&self, time: Duration) {
+        match self {
+            Subject::Child(Child { process, .. }) | Subject::Process(process) => process.ends_within(time),
+        };
+    }
+
+    /// Waits for a launched program to end; not for one that was there before us.
+    pub fn wait(&mut self) {
+        if let Subject::Child(child) = self {
+            child.status = child.child.wait().ok();
+        }
+    }
+
+    /// Passes a signal on to a launched program, which may end by it. Says no where it is not the program's: the
+    /// program has had one, or was there before us.
+    pub fn tell(&mut self, signal: i32, from_terminal: bool) -> bool {
+        let Subject::Child(child) = self else { return false };
+        if std::mem::replace(&mut child.told, true) {
+            return false;
+        }
+        // What comes from the terminal came to the program, too.
+        if !from_terminal
+            && let (Some(pid), Some(signal)) = (Pid::from_raw(child.pid()), Signal::from_named_raw(signal))
+        {
+            // It may have ended just now: then there is nobody to tell.
+            let _ = kill_process(pid, signal);
+        }
+        true
+    }
+
+    /// How it ended, or that it runs on.
+    pub fn exit(&mut self) -> Exit {
+        let ended = self.has_ended();
+        match self {
+            _ if !ended => Exit::RunsOn,
+            Subject::Process(_) => Exit::Gone,
+            Subject::Child(child) => match child.status.map(|status| (status.code(), status.signal())) {
+                Some((Some(code), _)) => Exit::Status(code),
+                Some((None, Some(signal))) => Exit::Signal(signal),
+                _ => Exit::Gone,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn child(script: &str) -> Subject {
+        Subject::Child(Child::new(Command::new("sh").args(["-c", script]).spawn().expect("a shell starts")))
+    }
+
+    #[test]
+    fn tells_how_a_program_ended() {
+        for (script, exit) in [("exit 3", Exit::Status(3)), ("kill -9 $$", Exit::Signal(9))] {
+            let mut subject = child(script);
+            subject.wait_for(Duration::from_secs(20));
+            assert_eq!(subject.exit(), exit, "{script}");
+        }
+    }
+
+    #[test]
+    fn the_first_signal_is_the_programs_and_the_second_ours() {
+        let mut subject = child("trap 'exit 7' TERM; while :; do sleep 0.01; done");
+        assert_eq!(subject.exit(), Exit::RunsOn);
+        // The shell needs a moment to set its trap; until then the signal kills it.
+        subject.wait_for(Duration::from_millis(200));
+        assert!(subject.tell(libc::SIGTERM, false));
+        assert!(!subject.tell(libc::SIGTERM, false));
+        subject.wait_for(Duration::from_secs(20));
+        assert_eq!(subject.exit(), Exit::Status(7));
+    }
+
+    #[test]
+    fn a_process_that_is_not_ours_is_left_alone() {
+        let mut other = Command::new("sleep").arg("100").spawn().expect("it starts");
+        let mut subject = Subject::Process(Process::new(other.id() as i32));
+        assert!(!subject.tell(libc::SIGTERM, false));
+        assert_eq!(subject.exit(), Exit::RunsOn);
+        other.kill().and_then(|()| other.wait()).expect("it ends");
+        assert_eq!(subject.exit(), Exit::Gone);
+    }
+}
