@@ -18,7 +18,8 @@ fn main() {
     let status = Command::new(cargo)
         .args([
             "build",
-            "--release",
+            "--profile",
+            "agent",
             "--package",
             "pyrec-agent",
             "--manifest-path",
@@ -33,7 +34,7 @@ fn main() {
         .status()
         .expect("cargo runs");
     assert!(status.success(), "the agent does not build");
-    let library = Path::new(&target).join("release/libpyrec_agent.so");
+    let library = Path::new(&target).join("agent/libpyrec_agent.so");
     std::fs::copy(target_directory.join(library), out.join("libpyrec_agent.so"))
         .expect("the agent was built");
 }
