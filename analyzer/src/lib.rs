@@ -22,6 +22,8 @@ pub mod filter;
 pub mod measure;
 mod order;
 pub mod report;
+#[cfg(test)]
+mod script;
 pub mod tree;
 
 pub use error::{Error, Result};

@@ -1,20 +1,127 @@
-//! Rows into call trees.
+//! Rows into call trees. `docs/tree.md` draws the rules.
 
+mod frame;
+mod nodes;
+mod piece;
 mod repair;
+mod select;
+mod stack;
+mod step;
+mod streams;
+mod window;
 
-use pyrec_schema::Trace;
+#[cfg(test)]
+mod tests;
 
+use std::sync::Arc;
+
+use pyrec_schema::{Columns, Manifest, Names, Trace};
+
+use crate::order::{self, Thread};
 use crate::{Filter, Result};
 
+pub use frame::Frame;
+pub use nodes::{Node, NodeId, Nodes, ROOT, Tally};
 pub use repair::Repairs;
+pub(crate) use select::Lens;
+pub(crate) use stack::{Open, Stack};
+pub(crate) use step::Step;
+pub use streams::Counts;
+use streams::Streams;
+pub use window::Window;
 
 /// The calls of a trace: every distinct call path once, with what was counted and measured on it.
 #[derive(Debug)]
-pub struct CallTree {}
+pub struct CallTree {
+    /// The call paths that the filter leaves, those of all threads together.
+    pub nodes: Nodes,
+    /// Their names.
+    pub names: Arc<Names>,
+    /// The facts of the recording.
+    pub manifest: Manifest,
+    /// What the whole trace holds.
+    pub counts: Counts,
+    /// The threads of the whole trace that have events, in the order of their numbers.
+    pub threads: Vec<ThreadFacts>,
+    /// Bytes of a cut file that could not be read.
+    pub torn_bytes: u64,
+    /// Nothing that took less than this is to be reported.
+    pub min_time_ns: u64,
+}
+
+/// One thread of the trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadFacts {
+    /// Its process.
+    pub pid: i32,
+    /// Its number.
+    pub tid: i32,
+    /// What had to be mended in it.
+    pub repairs: Repairs,
+}
 
 impl CallTree {
     /// Rebuilds the calls of a trace and keeps what the filter asks for.
     pub fn read(trace: &Trace, filter: &Filter) -> Result<CallTree> {
-        todo!("{trace:?} {filter:?}")
+        let streams = read_streams(trace, window(trace, filter)?)?;
+        let torn_bytes = trace.files().iter().map(|file| file.torn_bytes()).sum();
+        Ok(CallTree::of(streams, filter, trace.names().clone(), trace.manifest().clone(), torn_bytes))
     }
+
+    fn of(
+        streams: Streams,
+        filter: &Filter,
+        names: Arc<Names>,
+        manifest: Manifest,
+        torn_bytes: u64,
+    ) -> CallTree {
+        let mut nodes = Nodes::default();
+        let mut threads = Vec::new();
+        let mut lens = Lens::new(filter, &names);
+        let counts = streams.counts;
+        let mut streams: Vec<_> = streams.threads.into_iter().collect();
+        streams.sort_unstable_by_key(|&(thread, _)| thread);
+        for (Thread { pid, tid }, stream) in streams {
+            let finished = stream.piece.finish();
+            if filter.has_thread(pid, tid) {
+                select::gather(&finished.nodes, &mut lens, &mut nodes);
+            }
+            if stream.has_events || finished.repairs.total() > 0 {
+                threads.push(ThreadFacts { pid, tid, repairs: finished.repairs });
+            }
+        }
+        let min_time_ns = u64::try_from(filter.min_time.as_nanos()).unwrap_or(u64::MAX);
+        CallTree { nodes, names, manifest, counts, threads, torn_bytes, min_time_ns }
+    }
+
+    /// What had to be mended in all threads.
+    pub fn repairs(&self) -> Repairs {
+        let mut repairs = Repairs::default();
+        self.threads.iter().for_each(|thread| repairs += thread.repairs);
+        repairs
+    }
+}
+
+fn read_streams(trace: &Trace, window: Window) -> Result<Streams> {
+    // A lost row's text says since when.
+    let columns = Columns { line: false, value: true, text: true };
+    let mut streams = Streams::first(window);
+    for file in trace.files() {
+        for row_group in 0..file.row_groups() {
+            for batch in file.read(row_group, columns)? {
+                streams.push(&batch?, trace.names());
+            }
+        }
+    }
+    Ok(streams)
+}
+
+/// The stretch of time that a filter asks for, on the trace's clock.
+fn window(trace: &Trace, filter: &Filter) -> Result<Window> {
+    let Some(range) = filter.time else { return Ok(Window::ALL) };
+    let origin_ns = order::origin_ns(trace)?.unwrap_or(0);
+    let at = |time: std::time::Duration| {
+        origin_ns.saturating_add(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX))
+    };
+    Ok(Window { from_ns: at(range.from), to_ns: range.to.map_or(i64::MAX, at) })
 }

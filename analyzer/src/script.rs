@@ -1,0 +1,51 @@
+//! Traces that people write: `testdata/scripts/*.script`, read by tests.
+//!
+//! A line is a row: `time pid/tid marker code line [value [text]]`, with `-` where there is nothing. The text goes on
+//! to the end of the line. Lines that begin with `#` are for people.
+
+use std::path::PathBuf;
+
+use pyrec_schema::{Batch, CodeId, Event, Marker, Names, TextId};
+
+/// Reads the rows of a script.
+pub fn parse(script: &str, names: &Names) -> Batch {
+    let rows = script.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    rows.map(|row| parse_row(row, names).unwrap_or_else(|| panic!("not a row: {row}"))).collect()
+}
+
+fn parse_row(row: &str, names: &Names) -> Option<Event> {
+    let mut words = row.split_whitespace();
+    let time_ns = words.next()?.parse().ok()?;
+    let (pid, tid) = words.next()?.split_once('/')?;
+    let marker = Marker::from_name(words.next()?)?;
+    let code = match words.next()? {
+        "-" => CodeId::NONE,
+        code => names.code(code),
+    };
+    let line = words.next()?.parse().ok()?;
+    let value = match words.next() {
+        None | Some("-") => None,
+        Some(value) => Some(value.parse().ok()?),
+    };
+    let text = match words.collect::<Vec<_>>().join(" ").as_str() {
+        "" | "-" => TextId::NONE,
+        text => names.text(text),
+    };
+    Some(Event { time_ns, pid: pid.parse().ok()?, tid: tid.parse().ok()?, marker, code, line, value, text })
+}
+
+/// Every file in `testdata/scripts` with that extension: its name without the extension, and its text.
+pub fn all(extension: &str) -> Vec<(String, String)> {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/scripts");
+    let files = std::fs::read_dir(&directory).expect("testdata/scripts is there");
+    let mut scripts: Vec<_> = files
+        .map(|file| file.expect("a directory entry").path())
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .map(|path| {
+            let name = path.file_stem().expect("it has an extension").to_string_lossy().into_owned();
+            (name, std::fs::read_to_string(&path).expect("it is text"))
+        })
+        .collect();
+    scripts.sort();
+    scripts
+}

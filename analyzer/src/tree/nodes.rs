@@ -1,0 +1,170 @@
+//! Distinct call paths, each once.
+
+use rustc_hash::FxHashMap;
+
+use super::Frame;
+
+/// Where a node is in its [`Nodes`].
+pub type NodeId = u32;
+
+/// Below every call: what runs in no recorded function.
+pub const ROOT: NodeId = 0;
+
+/// Distinct call paths in one flat vector, callers before what they call.
+#[derive(Clone, Debug)]
+pub struct Nodes {
+    nodes: Vec<Node>,
+    children: FxHashMap<(NodeId, Frame), NodeId>,
+}
+
+/// A call path, with what was counted and measured on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// The last frame of the path.
+    pub frame: Frame,
+    /// The path without its last frame; the node itself where the path begins.
+    pub parent: NodeId,
+    /// The child that was entered last, where the next entry mostly goes too.
+    recent: NodeId,
+    /// What was counted and measured.
+    pub tally: Tally,
+}
+
+/// What was counted and measured on a call path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// Time in the last frame itself.
+    pub self_ns: u64,
+    /// Entries.
+    pub entries: u64,
+    /// Those of the entries whose return never came, so that they are no calls.
+    pub orphans: u64,
+    /// Calls that were measured from entry to return.
+    pub measured: u64,
+    /// Their time in all, with that of what they called.
+    pub measured_ns: u64,
+    /// The shortest of them.
+    pub min_ns: u64,
+    /// The longest of them.
+    pub max_ns: u64,
+}
+
+impl Tally {
+    /// Nothing yet.
+    pub const NONE: Tally = Tally {
+        self_ns: 0,
+        entries: 0,
+        orphans: 0,
+        measured: 0,
+        measured_ns: 0,
+        min_ns: u64::MAX,
+        max_ns: 0,
+    };
+
+    /// Counts a call that was measured from entry to return.
+    #[inline]
+    pub fn measure(&mut self, duration_ns: u64) {
+        self.measured += 1;
+        self.measured_ns += duration_ns;
+        self.min_ns = self.min_ns.min(duration_ns);
+        self.max_ns = self.max_ns.max(duration_ns);
+    }
+
+    /// Adds what was counted elsewhere.
+    pub fn add(&mut self, other: &Tally) {
+        self.self_ns += other.self_ns;
+        self.entries += other.entries;
+        self.orphans += other.orphans;
+        self.measured += other.measured;
+        self.measured_ns += other.measured_ns;
+        self.min_ns = self.min_ns.min(other.min_ns);
+        self.max_ns = self.max_ns.max(other.max_ns);
+    }
+
+    /// Entries that were calls.
+    pub fn calls(&self) -> u64 {
+        self.entries - self.orphans
+    }
+}
+
+impl Default for Nodes {
+    fn default() -> Self {
+        let mut nodes = Nodes { nodes: Vec::new(), children: FxHashMap::default() };
+        nodes.begin();
+        nodes
+    }
+}
+
+impl Nodes {
+    /// A place where call paths begin.
+    pub fn begin(&mut self) -> NodeId {
+        self.push(Frame::Thread, self.next_id())
+    }
+
+    /// The path that is one frame longer.
+    #[inline]
+    pub fn child(&mut self, parent: NodeId, frame: Frame) -> NodeId {
+        let recent = self[parent].recent;
+        if recent != parent && self[recent].frame == frame { recent } else { self.look_up(parent, frame) }
+    }
+
+    fn look_up(&mut self, parent: NodeId, frame: Frame) -> NodeId {
+        let child = match self.children.get(&(parent, frame)) {
+            Some(&child) => child,
+            None => {
+                let child = self.push(frame, parent);
+                self.children.insert((parent, frame), child);
+                child
+            }
+        };
+        self[parent].recent = child;
+        child
+    }
+
+    fn push(&mut self, frame: Frame, parent: NodeId) -> NodeId {
+        let id = self.next_id();
+        self.nodes.push(Node { frame, parent, recent: id, tally: Tally::NONE });
+        id
+    }
+
+    fn next_id(&self) -> NodeId {
+        NodeId::try_from(self.nodes.len()).expect("2^32 distinct call paths do not fit in memory")
+    }
+
+    /// How many call paths there are, their beginnings included. Numbers run from 0.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Every node with its number, callers before what they call.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (NodeId, &Node)> + ExactSizeIterator {
+        self.nodes.iter().enumerate().map(|(id, node)| (id as NodeId, node))
+    }
+
+    /// For every node, a quantity of it and all that it calls.
+    pub fn sums(&self, quantity: impl Fn(&Node) -> u64) -> Vec<u64> {
+        let mut sums: Vec<u64> = self.nodes.iter().map(quantity).collect();
+        for (id, node) in self.iter().rev() {
+            if node.parent != id {
+                sums[node.parent as usize] += sums[id as usize];
+            }
+        }
+        sums
+    }
+}
+
+impl std::ops::Index<NodeId> for Nodes {
+    type Output = Node;
+
+    #[inline]
+    fn index(&self, id: NodeId) -> &Node {
+        &self.nodes[id as usize]
+    }
+}
+
+impl std::ops::IndexMut<NodeId> for Nodes {
+    #[inline]
+    fn index_mut(&mut self, id: NodeId) -> &mut Node {
+        &mut self.nodes[id as usize]
+    }
+}

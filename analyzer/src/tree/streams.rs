@@ -1,0 +1,133 @@
+//! Every thread of a stretch of the trace.
+
+use pyrec_schema::{Batch, Marker, Names};
+use rustc_hash::FxHashMap;
+
+use super::piece::{Piece, Row};
+use super::{Step, Window};
+use crate::order::{self, Thread};
+
+/// Every thread of a stretch of the trace, rebuilt as far as that stretch goes. Two neighbouring stretches join into
+/// one, thread by thread.
+#[derive(Debug)]
+pub struct Streams {
+    /// Whether nothing comes before it.
+    is_first: bool,
+    window: Window,
+    /// A piece per thread.
+    pub threads: FxHashMap<Thread, Stream>,
+    /// What was counted over all threads.
+    pub counts: Counts,
+}
+
+/// One thread.
+#[derive(Debug)]
+pub struct Stream {
+    /// Its calls.
+    pub piece: Piece,
+    /// Whether Python said anything in it.
+    pub has_events: bool,
+}
+
+/// What was counted over all threads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Rows per marker, by its discriminant.
+    pub markers: [u64; Marker::ALL.len()],
+    /// Events that were lost.
+    pub lost: u64,
+    /// The time of the earliest event, later than the latest if there is none.
+    pub first_ns: i64,
+    /// The time of the latest event.
+    pub last_ns: i64,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Counts { markers: [0; Marker::ALL.len()], lost: 0, first_ns: i64::MAX, last_ns: i64::MIN }
+    }
+}
+
+impl Counts {
+    /// Counts the rows of a batch.
+    pub fn add(&mut self, batch: &Batch) {
+        for (marker, &time_ns) in batch.marker.iter().zip(&batch.time_ns) {
+            self.markers[*marker as usize] += 1;
+            if marker.is_event() {
+                self.first_ns = self.first_ns.min(time_ns);
+                self.last_ns = self.last_ns.max(time_ns);
+            }
+        }
+        for &(row, value) in &batch.values {
+            if batch.marker[row as usize] == Marker::Lost {
+                self.lost += u64::try_from(value).unwrap_or(0);
+            }
+        }
+    }
+
+    /// Adds what was counted elsewhere.
+    pub fn join(&mut self, other: &Counts) {
+        self.markers.iter_mut().zip(other.markers).for_each(|(count, more)| *count += more);
+        self.lost += other.lost;
+        self.first_ns = self.first_ns.min(other.first_ns);
+        self.last_ns = self.last_ns.max(other.last_ns);
+    }
+
+    /// What Python said, without the recorder's own rows.
+    pub fn events(&self) -> u64 {
+        Marker::ALL.iter().filter(|marker| marker.is_event()).map(|&marker| self.of(marker)).sum()
+    }
+
+    /// Rows of one marker.
+    pub fn of(&self, marker: Marker) -> u64 {
+        self.markers[marker as usize]
+    }
+
+    /// From the first event to the last.
+    pub fn duration_ns(&self) -> u64 {
+        u64::try_from(i128::from(self.last_ns) - i128::from(self.first_ns)).unwrap_or(0)
+    }
+}
+
+impl Streams {
+    /// The stretch that begins the trace.
+    pub fn first(window: Window) -> Streams {
+        Streams { is_first: true, window, threads: FxHashMap::default(), counts: Counts::default() }
+    }
+
+    /// A stretch from its middle.
+    pub fn middle(window: Window) -> Streams {
+        Streams { is_first: false, ..Streams::first(window) }
+    }
+
+    /// Reads the next rows.
+    pub fn push(&mut self, batch: &Batch, names: &Names) {
+        self.counts.add(batch);
+        for (thread, rows) in order::runs(batch) {
+            let stream = self.stream(thread);
+            for row in rows {
+                let event = order::row(batch, row);
+                stream.has_events |= event.marker.is_event();
+                stream.piece.push(Row { time_ns: event.time_ns, step: Step::of(&event, names) });
+            }
+        }
+    }
+
+    /// Appends the stretch that follows.
+    pub fn join(&mut self, next: Streams) {
+        self.counts.join(&next.counts);
+        for (thread, after) in next.threads {
+            let stream = self.stream(thread);
+            stream.has_events |= after.has_events;
+            stream.piece.join(after.piece);
+        }
+    }
+
+    fn stream(&mut self, thread: Thread) -> &mut Stream {
+        let (is_first, window) = (self.is_first, self.window);
+        self.threads.entry(thread).or_insert_with(|| Stream {
+            piece: if is_first { Piece::first(window) } else { Piece::middle(window) },
+            has_events: false,
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! Streams that nobody would write: no panic, nothing lost from the count, and the same tree wherever they are cut.
+
+use proptest::prelude::*;
+use pyrec_schema::CodeId;
+
+use super::super::piece::{Piece, Row};
+use super::super::{Frame, Node, ROOT, Step, Window};
+use super::{by_path, find, naive};
+
+fn frame() -> impl Strategy<Value = Frame> {
+    prop_oneof![9 => (1..5u32).prop_map(|code| Frame::Function(CodeId(code))), 1 => Just(Frame::Gc)]
+}
+
+/// Steps with entries and returns about in balance, so that stacks grow, shrink and break.
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        10 => frame().prop_map(Step::Enter),
+        10 => frame().prop_map(Step::Leave),
+        3 => Just(Step::Pass),
+        1 => (0..20i64).prop_map(|ago_ns| Step::Lose { from_ns: ago_ns }),
+        1 => Just(Step::Clear),
+    ]
+}
+
+fn rows() -> impl Strategy<Value = Vec<Row>> {
+    let waits = prop_oneof![8 => 0..10i64, 1 => -10..0i64];
+    prop::collection::vec((waits, step()), 0..60).prop_map(|steps| {
+        let mut time_ns = 100;
+        let mut row = |(wait_ns, step)| {
+            time_ns += wait_ns;
+            let step = match step {
+                Step::Lose { from_ns: ago_ns } => Step::Lose { from_ns: time_ns - ago_ns },
+                step => step,
+            };
+            Row { time_ns, step }
+        };
+        steps.into_iter().map(&mut row).collect()
+    })
+}
+
+fn piece(mut piece: Piece, rows: &[Row]) -> Piece {
+    rows.iter().for_each(|&row| piece.push(row));
+    piece
+}
+
+/// Joins neighbours in an order that `choices` picks.
+fn join_all(mut pieces: Vec<Piece>, choices: &[usize]) -> Piece {
+    let mut choices = choices.iter().cycle();
+    while pieces.len() > 1 {
+        let at = choices.next().map_or(0, |choice| choice % (pieces.len() - 1));
+        let next = pieces.remove(at + 1);
+        pieces[at].join(next);
+    }
+    pieces.remove(0)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn the_tree_is_what_the_plain_rules_say(rows in rows()) {
+        let finished = piece(Piece::first(Window::ALL), &rows).finish();
+        let naive = naive::rebuild(&rows);
+        prop_assert_eq!(by_path(&finished.nodes), naive.paths);
+        prop_assert_eq!(finished.repairs, naive.repairs);
+    }
+
+    #[test]
+    fn any_cutting_gives_the_same_tree(
+        rows in rows(),
+        mut cuts in prop::collection::vec(0..60usize, 1..6),
+        choices in prop::collection::vec(0..6usize, 1..6),
+        from_ns in 80..160i64,
+        length_ns in prop_oneof![0..80i64, Just(i64::MAX / 2)],
+    ) {
+        let window = Window { from_ns, to_ns: from_ns + length_ns };
+        cuts.iter_mut().for_each(|cut| *cut = (*cut).min(rows.len()));
+        cuts.sort_unstable();
+        let bounds: Vec<usize> = [0].into_iter().chain(cuts).chain([rows.len()]).collect();
+        let pieces = bounds.windows(2).enumerate().map(|(number, bound)| {
+            let empty = if number == 0 { Piece::first(window) } else { Piece::middle(window) };
+            piece(empty, &rows[bound[0]..bound[1]])
+        });
+        let joined = join_all(pieces.collect(), &choices).finish();
+        let whole = piece(Piece::first(window), &rows).finish();
+        prop_assert_eq!(by_path(&joined.nodes), by_path(&whole.nodes));
+        prop_assert_eq!(joined.repairs, whole.repairs);
+    }
+
+    #[test]
+    fn time_and_entries_are_all_there(rows in rows()) {
+        let finished = piece(Piece::first(Window::ALL), &rows).finish();
+        let all = |quantity: fn(&Node) -> u64| finished.nodes.sums(quantity)[ROOT as usize];
+
+        let entries = rows.iter().filter(|row| matches!(row.step, Step::Enter(_))).count() as u64;
+        prop_assert_eq!(all(|node| node.tally.entries), entries);
+
+        let measured_ns: i64 = rows.windows(2).map(|pair| {
+            let until_ns = match pair[1].step {
+                Step::Lose { from_ns } => from_ns.min(pair[1].time_ns),
+                _ => pair[1].time_ns,
+            };
+            (until_ns - pair[0].time_ns).max(0)
+        }).sum();
+        prop_assert_eq!(all(|node| node.tally.self_ns), measured_ns as u64);
+    }
+}
+
+/// A thousand times deeper than Python's recursion limit, cut in the middle: no stack overflow, and time that grows
+/// with the number of rows.
+#[test]
+fn a_depth_of_a_hundred_thousand() {
+    let depth = 100_000;
+    let frame = |level: u32| Frame::Function(CodeId(1 + level % 3));
+    let down = (0..depth).map(|level| Row { time_ns: level.into(), step: Step::Enter(frame(level)) });
+    let up = (0..depth)
+        .map(|level| Row { time_ns: (depth + level).into(), step: Step::Leave(frame(depth - 1 - level)) });
+    let rows: Vec<Row> = down.chain(up).collect();
+
+    let mut first = piece(Piece::first(Window::ALL), &rows[..150_000]);
+    first.join(piece(Piece::middle(Window::ALL), &rows[150_000..]));
+    let finished = first.finish();
+
+    assert_eq!(finished.nodes.len(), depth as usize + 1);
+    assert_eq!(finished.repairs.total(), 0);
+    let top = find(&finished.nodes, &[frame(0)]).expect("the outermost call");
+    assert_eq!(finished.nodes[top].tally.measured_ns, 2 * u64::from(depth) - 1);
+}
+
+/// A hundred thousand returns that match nothing while a hundred thousand calls are open: each is decided at once.
+#[test]
+fn unmatched_returns_cost_no_search() {
+    let open = (0..100_000).map(|time_ns| Row { time_ns, step: Step::Enter(Frame::Function(CodeId(1))) });
+    let stray = (100_000..200_000).map(|time_ns| Row { time_ns, step: Step::Leave(Frame::Gc) });
+    let rows: Vec<Row> = open.chain(stray).collect();
+    let finished = piece(Piece::first(Window::ALL), &rows).finish();
+    assert_eq!(finished.repairs.unmatched_returns, 100_000);
+    assert_eq!(finished.repairs.still_open, 100_000);
+}

@@ -1,0 +1,50 @@
+//! The rules of the rebuild: each by its script, all of them against a plain second opinion.
+
+mod any_stream;
+mod naive;
+mod rules;
+
+use std::collections::BTreeMap;
+
+use super::{Frame, NodeId, Nodes, Tally};
+
+/// Nodes by their path, so that trees compare whatever the order in which they were made.
+fn by_path(nodes: &Nodes) -> BTreeMap<Vec<Label>, Tally> {
+    let mut paths: Vec<Vec<Label>> = Vec::new();
+    let mut found: BTreeMap<Vec<Label>, Tally> = BTreeMap::new();
+    for (id, node) in nodes.iter() {
+        let mut path = if node.parent == id { vec![] } else { paths[node.parent as usize].clone() };
+        if node.parent != id {
+            path.push(Label::of(node.frame));
+        }
+        found.entry(path.clone()).or_insert(Tally::NONE).add(&node.tally);
+        paths.push(path);
+    }
+    found
+}
+
+/// A frame that can be sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Label(u8, u32);
+
+impl Label {
+    fn of(frame: Frame) -> Label {
+        match frame {
+            Frame::Thread => Label(0, 0),
+            Frame::Function(code) => Label(1, code.0),
+            Frame::Cfunction(text) => Label(2, text.0),
+            Frame::Gc => Label(3, 0),
+            Frame::Lost => Label(4, 0),
+        }
+    }
+}
+
+/// The number of the node with that path, for tests that ask about one.
+fn find(nodes: &Nodes, path: &[Frame]) -> Option<NodeId> {
+    path.iter().try_fold(super::ROOT, |parent, &frame| {
+        let is_it = |(id, node): &(NodeId, &super::Node)| {
+            *id != parent && node.parent == parent && node.frame == frame
+        };
+        nodes.iter().find(is_it).map(|(id, _)| id)
+    })
+}

@@ -1,0 +1,192 @@
+//! Each rule by its script: `testdata/scripts/NAME.script` gives the tree in `NAME.tree`, wherever it is cut.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use pyrec_schema::{Batch, Clock, Ended, Host, Manifest, Names};
+
+use super::super::streams::Streams;
+use super::super::{CallTree, Frame, NodeId, Nodes, ROOT, Window};
+use crate::{Filter, script};
+
+#[test]
+fn every_script_gives_its_tree() {
+    let trees = script::all("tree");
+    let scripts = script::all("script");
+    assert!(scripts.len() >= 15);
+    assert!(
+        scripts.iter().map(|(name, _)| name).eq(trees.iter().map(|(name, _)| name)),
+        "a tree for every script"
+    );
+    for ((name, script), (_, tree)) in scripts.iter().zip(&trees) {
+        let (names, batch) = read(script);
+        assert_eq!(&draw(&whole(&batch, &names)), tree, "{name}");
+    }
+}
+
+#[test]
+fn every_script_gives_its_tree_wherever_it_is_cut() {
+    for (name, script) in script::all("script") {
+        let (names, batch) = read(&script);
+        let uncut = draw(&whole(&batch, &names));
+        for first in 0..=batch.len() {
+            for second in first..=batch.len() {
+                let cut = pieces(&batch, &names, &[first, second]);
+                assert_eq!(draw(&cut), uncut, "{name} cut at rows {first} and {second}");
+            }
+        }
+    }
+}
+
+/// Every script through every filter: what is asked for is what a plain look at the whole tree says.
+#[test]
+fn a_filter_takes_frames_out_and_leaves_their_time() {
+    let (names, batch) = read(
+        "0   7/7  function__entry   m.py:1:a  1
+         1   7/7  function__entry   n.py:5:b  5
+         3   7/7  function__entry   m.py:9:c  9
+         6   7/7  function__return  m.py:9:c  9
+         10  7/7  function__return  n.py:5:b  6
+         15  7/7  function__return  m.py:1:a  2",
+    );
+    let only = |filter: Filter| draw(&tree(Streams::first(Window::ALL), &batch, &names, &filter));
+    let pattern = |text: &str| text.parse().expect("a pattern");
+
+    assert_eq!(
+        only(Filter { exclude: vec![pattern("b")], ..Filter::default() }),
+        "a  calls 1  self 12  total 15  measured 1 min 15 max 15\n\
+        \x20 c  calls 1  self 3  total 3  measured 1 min 3 max 3\noutside 0\n"
+    );
+    assert_eq!(
+        only(Filter { include: vec![pattern("n.py")], ..Filter::default() }),
+        "b  calls 1  self 9  total 9  measured 1 min 9 max 9\noutside 6\n"
+    );
+    assert_eq!(
+        only(Filter { root: Some(pattern("b")), ..Filter::default() }),
+        "b  calls 1  self 6  total 9  measured 1 min 9 max 9\n\
+        \x20 c  calls 1  self 3  total 3  measured 1 min 3 max 3\noutside 0\n"
+    );
+    assert_eq!(
+        only(Filter { root: Some(pattern("b")), exclude: vec![pattern("b")], ..Filter::default() }),
+        "c  calls 1  self 3  total 3  measured 1 min 3 max 3\noutside 6\n"
+    );
+    assert_eq!(only(Filter { tids: vec![8], ..Filter::default() }), "outside 0\n");
+}
+
+/// A window from 2 to 8 over `a 0 ─ b 1 ─ c 3 ─ 6 ─ 10 ─ 15`: b and a run in it, c is called in it.
+#[test]
+fn a_window_measures_what_happens_in_it_and_keeps_the_stack() {
+    let (names, batch) = read(
+        "0   7/7  function__entry   m.py:1:a  1
+         1   7/7  function__entry   n.py:5:b  5
+         3   7/7  function__entry   m.py:9:c  9
+         6   7/7  function__return  m.py:9:c  9
+         10  7/7  function__return  n.py:5:b  6
+         12  7/7  function__entry   n.py:5:b  5
+         13  7/7  function__return  n.py:5:b  6
+         15  7/7  function__return  m.py:1:a  2",
+    );
+    let streams = Streams::first(Window { from_ns: 2, to_ns: 8 });
+    assert_eq!(
+        draw(&tree(streams, &batch, &names, &Filter::default())),
+        "a  calls 0  self 0  total 6  measured 0\n\
+        \x20 b  calls 0  self 3  total 6  measured 0\n\
+        \x20   c  calls 1  self 3  total 3  measured 1 min 3 max 3\noutside 0\n"
+    );
+}
+
+fn read(script: &str) -> (Arc<Names>, Batch) {
+    let names = Arc::new(Names::new());
+    let batch = script::parse(&script.lines().map(str::trim).collect::<Vec<_>>().join("\n"), &names);
+    (names, batch)
+}
+
+fn whole(batch: &Batch, names: &Arc<Names>) -> CallTree {
+    tree(Streams::first(Window::ALL), batch, names, &Filter::default())
+}
+
+fn tree(mut streams: Streams, batch: &Batch, names: &Arc<Names>, filter: &Filter) -> CallTree {
+    streams.push(batch, names);
+    CallTree::of(streams, filter, names.clone(), manifest(), 0)
+}
+
+fn pieces(batch: &Batch, names: &Arc<Names>, cuts: &[usize]) -> CallTree {
+    let mut rows: Vec<_> = batch.iter().collect();
+    let mut streams = Streams::first(Window::ALL);
+    for &cut in cuts.iter().rev() {
+        let mut middle = Streams::middle(Window::ALL);
+        middle.push(&rows.split_off(cut).into_iter().collect(), names);
+        // Joined from the right first: [first] + ([second] + [third]).
+        middle.join(std::mem::replace(&mut streams, Streams::middle(Window::ALL)));
+        streams = middle;
+    }
+    let mut first = Streams::first(Window::ALL);
+    first.push(&rows.into_iter().collect(), names);
+    first.join(streams);
+    CallTree::of(first, &Filter::default(), names.clone(), manifest(), 0)
+}
+
+fn manifest() -> Manifest {
+    Manifest {
+        format: 1,
+        writer: "a test".into(),
+        command: vec![],
+        attached: vec![],
+        python: vec![],
+        provider: "agent".into(),
+        markers: vec![],
+        clock: Clock { source: "monotonic".into(), anchor_monotonic_ns: 0, anchor_unix_ns: 0 },
+        host: Host { system: String::new(), machine: String::new(), processors: 1, name: String::new() },
+        cost_per_event_ns: None,
+        waited_ns: None,
+        ended: Ended::Exited { status: 0 },
+    }
+}
+
+/// A tree as the `.tree` files show it: siblings by name, times in nanoseconds.
+fn draw(calls: &CallTree) -> String {
+    let mut text = String::new();
+    let totals = calls.nodes.sums(|node| node.tally.self_ns);
+    draw_below(calls, &totals, ROOT, 0, &mut text);
+    let _ = writeln!(text, "outside {}", calls.nodes[ROOT].tally.self_ns);
+    if calls.counts.lost > 0 {
+        let _ = writeln!(text, "lost {}", calls.counts.lost);
+    }
+    for (kind, count) in calls.repairs().kinds().into_iter().filter(|&(_, count)| count > 0) {
+        let _ = writeln!(text, "repaired {kind} {count}");
+    }
+    text
+}
+
+fn draw_below(calls: &CallTree, totals: &[u64], parent: NodeId, level: usize, text: &mut String) {
+    let mut children: Vec<_> = children(&calls.nodes, parent)
+        .map(|id| {
+            let name = match calls.nodes[id].frame {
+                Frame::Function(code) => {
+                    pyrec_schema::Code::parse(&calls.names.code_str(code)).qualname.to_owned()
+                }
+                Frame::Cfunction(name) => calls.names.text_str(name).unwrap_or_default().to_string(),
+                Frame::Gc => "(gc)".into(),
+                Frame::Lost => "(lost)".into(),
+                Frame::Thread => "(thread)".into(),
+            };
+            (name, id)
+        })
+        .collect();
+    children.sort();
+    for (name, id) in children {
+        let (tally, total) = (calls.nodes[id].tally, totals[id as usize]);
+        let _ = write!(text, "{:1$}{name}", "", 2 * level);
+        let _ = write!(text, "  calls {}  self {}  total {total}", tally.calls(), tally.self_ns);
+        let _ = write!(text, "  measured {}", tally.measured);
+        if tally.measured > 0 {
+            let _ = write!(text, " min {} max {}", tally.min_ns, tally.max_ns);
+        }
+        text.push('\n');
+        draw_below(calls, totals, id, level + 1, text);
+    }
+}
+
+fn children(nodes: &Nodes, parent: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+    nodes.iter().filter(move |&(id, node)| id != parent && node.parent == parent).map(|(id, _)| id)
+}
