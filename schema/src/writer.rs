@@ -71,7 +71,7 @@ pub struct TraceWriter {
 
 impl TraceWriter {
     /// Creates the file, which must not exist yet, as a whole trace without rows. `manifest.ended` is written as
-    /// [`crate::Ended::Recording`] until [`TraceWriter::finish`].
+    /// [`crate::Ended::Recording`] until [`TraceWriter::finish`]. Leaves no file behind if it fails.
     pub fn create(
         path: &Path,
         names: Arc<Names>,
@@ -95,7 +95,11 @@ impl TraceWriter {
             footers_len: 0,
             footer_len: 0,
         };
-        writer.put(Ended::Recording)?;
+        if let Err(err) = writer.put(Ended::Recording) {
+            // A file without a footer is of no use, and would be in the way of the next try.
+            let _ = std::fs::remove_file(path);
+            return Err(err);
+        }
         Ok(writer)
     }
 
@@ -166,8 +170,7 @@ impl TraceWriter {
     /// Moves the open row group, if it has rows, to those that wait.
     fn close_row_group(&mut self) -> Result<()> {
         if self.open.rows() > 0 {
-            let start = self.file_len + self.waiting.len() as u64;
-            let group = self.open.close(start, &self.names, &mut self.maker, &mut self.waiting);
+            let group = self.open.close(self.file_len, &self.names, &mut self.maker, &mut self.waiting);
             self.groups.push(group.map_err(|source| self.io(source))?);
         }
         Ok(())
