@@ -3,6 +3,9 @@
 //! A log of entries, each `length: u32` (of the whole entry), `tag: u32`, then its fields: integers in native byte
 //! order, strings and byte strings as `length: u32` and bytes, lists as `count: u32` and items.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 /// How a code object tells its lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -56,7 +59,7 @@ pub struct MalformedDefinition;
 impl Definition {
     /// The entry's bytes, to be appended with a single `write`.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Writer(vec![0; 8]);
+        let mut out = Writer(alloc::vec![0; 8]);
         let tag: u32 = match self {
             Definition::Process { pid, ppid, start_ticks, version, build, executable, arguments, path } => {
                 out.u32(*pid as u32);
@@ -226,6 +229,8 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
 
     fn one_of_each() -> Vec<Definition> {

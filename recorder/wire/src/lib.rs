@@ -11,6 +11,12 @@
 //!
 //! A process writes a definition before it writes the first record that needs it. So a reader that looks at the
 //! rings' heads first and at the definitions after that knows every number up to those heads.
+//!
+//! Without the standard library: the agent, which is loaded into other people's programs, goes without it.
+
+#![no_std]
+
+extern crate alloc;
 
 mod definition;
 mod record;

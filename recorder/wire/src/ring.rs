@@ -1,6 +1,6 @@
 //! A thread's ring: one producer, the thread; one consumer, the recorder.
 
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::{PAGE, Record};
 

@@ -1,6 +1,6 @@
 //! What the recorder says to every agent.
 
-use std::sync::atomic::AtomicU32;
+use core::sync::atomic::AtomicU32;
 
 /// The file `session`: one page, written by the recorder before the first program starts.
 #[derive(Debug)]

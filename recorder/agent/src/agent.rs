@@ -1,0 +1,249 @@
+//! What there is once per process: the session, CPython, and the way from an event to a ring.
+
+use alloc::string::String;
+use core::cell::UnsafeCell;
+use core::ffi::{c_int, c_void};
+use core::mem::MaybeUninit;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use pyrec_wire::{Kind, Record, Session, VERSION};
+
+use crate::os::{self, Errno, File};
+use crate::python::{Object, Python, Raised};
+use crate::thread::{self, Thread};
+use crate::{clock, definitions, monitoring, names};
+
+/// The groups of markers, by their bits in `Session::groups`.
+pub const FUNCTION: u32 = 0;
+pub const LINE: u32 = 1;
+pub const GC: u32 = 2;
+pub const IMPORT: u32 = 3;
+
+/// Made once, before the first hook is installed.
+pub struct Agent {
+    pub python: Python,
+    /// The session's directory.
+    pub directory: String,
+    session: *const Session,
+    /// Where in a code object its number is kept.
+    extra_index: isize,
+}
+
+struct Place(UnsafeCell<MaybeUninit<Agent>>);
+
+// SAFETY: written once, before anybody reads.
+unsafe impl Sync for Place {}
+
+static AGENT: Place = Place(UnsafeCell::new(MaybeUninit::uninit()));
+
+/// The recording is over for this process.
+static OFF: AtomicBool = AtomicBool::new(false);
+
+/// The process's agent.
+#[inline(always)]
+pub fn get() -> &'static Agent {
+    // SAFETY: hooks call this, and they are installed after `start`.
+    unsafe { (*AGENT.0.get()).assume_init_ref() }
+}
+
+/// Why there is no recording of this process.
+pub enum Failure {
+    /// CPython lacks a function.
+    Missing,
+    /// The session's directory cannot be used.
+    System,
+    /// The recorder is of another version.
+    OtherVersion,
+    /// The recording is over.
+    Closed,
+}
+
+impl From<Errno> for Failure {
+    fn from(_: Errno) -> Failure {
+        Failure::System
+    }
+}
+
+/// Finds the session and CPython, and begins the process's log.
+///
+/// # Safety
+/// Called once, with the GIL, before any hook is installed.
+pub unsafe fn start(directory: String) -> Result<&'static Agent, Failure> {
+    let python = Python::find().ok_or(Failure::Missing)?;
+    let path = os::path(&directory, format_args!("session")).ok_or(Errno(libc::EINVAL))?;
+    let session: *const Session =
+        File::open(&path, libc::O_RDWR)?.map(size_of::<Session>(), 0)?.cast_const().cast();
+    // SAFETY: the recorder wrote it before the first program started, and it stays mapped.
+    let terms = unsafe { &*session };
+    if terms.version != VERSION {
+        return Err(Failure::OtherVersion);
+    }
+    if terms.closed.load(Ordering::Relaxed) != 0 {
+        return Err(Failure::Closed);
+    }
+    clock::choose(terms.clock);
+    // SAFETY: a null function is not called when a code object is freed.
+    let extra_index = unsafe { (python.extra_index)(ptr::null_mut()) };
+    // SAFETY: nobody reads yet.
+    let agent = unsafe { (*AGENT.0.get()).write(Agent { python, directory, session, extra_index }) };
+    definitions::begin(agent)?;
+    // SAFETY: the functions may be called in a child of fork.
+    unsafe { libc::pthread_atfork(Some(forks), None, Some(forked)) };
+    Ok(agent)
+}
+
+impl Agent {
+    /// What the recorder says.
+    pub fn session(&self) -> &Session {
+        // SAFETY: it stays mapped.
+        unsafe { &*self.session }
+    }
+
+    /// Whether the recorder asks for a group of markers.
+    pub fn wants(&self, group: u32) -> bool {
+        self.session().groups & 1 << group != 0
+    }
+
+    /// Whether nobody will read what is written. What cannot be found out is taken for life.
+    pub fn recorder_is_dead(&self) -> bool {
+        let Some(path) = os::path(&self.directory, format_args!("lock")) else { return true };
+        match File::open(&path, libc::O_RDONLY) {
+            Ok(file) => file.is_unlocked(),
+            Err(Errno(error)) => error == libc::ENOENT,
+        }
+    }
+
+    /// Writes a code object's number into it.
+    pub fn set_code_id(&self, code: *mut Object, id: u32) -> Result<(), Raised> {
+        let extra = u64::from(definitions::epoch()) << 32 | u64::from(id);
+        let extra = ptr::without_provenance_mut(extra as usize);
+        // SAFETY: any object may be asked; what is no code object raises.
+        self.python.done(unsafe { (self.python.set_extra)(code, self.extra_index, extra) })
+    }
+}
+
+/// Records what a code object does.
+///
+/// # Safety
+/// With the GIL, and no exception pending.
+#[inline(always)]
+pub unsafe fn record(kind: Kind, code: *mut Object, arg: u32) {
+    let ticks = clock::ticks();
+    let agent = get();
+    let thread = Thread::current();
+    let mut extra = ptr::null_mut();
+    // SAFETY: any object may be asked.
+    let result = unsafe { (agent.python.get_extra)(code, agent.extra_index, &mut extra) };
+    let extra = extra.addr() as u64;
+    if thread.is_recorded() && (extra >> 32) as u32 == definitions::epoch() {
+        // SAFETY: the thread is the current one, and recorded.
+        unsafe { thread.push(Record::new(ticks, kind, arg, extra as u32)) };
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { meet(result, kind, code, arg, ticks) };
+    }
+}
+
+/// A thread or a code object is seen for the first time, or the thread is not recorded.
+#[cold]
+#[inline(never)]
+unsafe fn meet(result: c_int, kind: Kind, code: *mut Object, arg: u32, ticks: u64) {
+    let agent = get();
+    if agent.python.done(result).is_err() {
+        return;
+    }
+    let Some(thread) = current_thread(agent, Some(code), ticks) else { return };
+    let mut extra = ptr::null_mut();
+    // SAFETY: a code object, as it has just been found.
+    unsafe { (agent.python.get_extra)(code, agent.extra_index, &mut extra) };
+    let extra = extra.addr() as u64;
+    let id = if (extra >> 32) as u32 == definitions::epoch() {
+        Ok(extra as u32)
+    } else {
+        definitions::code(agent, code).and_then(|id| match agent.set_code_id(code, id) {
+            Ok(()) => Ok(id),
+            Err(Raised) => Err(Errno(libc::ENOMEM)),
+        })
+    };
+    match id {
+        // SAFETY: the thread is the current one, and recorded.
+        Ok(id) => unsafe { thread.push(Record::new(ticks, kind, arg, id)) },
+        // SAFETY: as above.
+        Err(_) => unsafe { thread.lose(ticks) },
+    }
+}
+
+/// Records what concerns a text.
+pub fn record_text(agent: &Agent, kind: Kind, text: &str, arg: u32) {
+    let ticks = clock::ticks();
+    let Some(thread) = current_thread(agent, None, ticks) else { return };
+    match definitions::text(agent, text) {
+        // SAFETY: the thread is the current one, and recorded.
+        Ok(id) => unsafe { thread.push(Record::new(ticks, kind, arg, id)) },
+        // SAFETY: as above.
+        Err(_) => unsafe { thread.lose(ticks) },
+    }
+}
+
+/// Records what concerns a number.
+pub fn record_number(agent: &Agent, kind: Kind, number: u64) {
+    let ticks = clock::ticks();
+    if let Some(thread) = current_thread(agent, None, ticks) {
+        // SAFETY: the thread is the current one, and recorded.
+        unsafe { thread.push(Record::with_payload(ticks, kind, number)) };
+    }
+}
+
+/// This thread, if it is recorded; with a ring, and the process with a log, if they had none.
+fn current_thread(agent: &Agent, code: Option<*mut Object>, ticks: u64) -> Option<Thread> {
+    let thread = Thread::current();
+    if thread.is_recorded() {
+        return Some(thread);
+    }
+    if thread.is_unrecorded() || OFF.load(Ordering::Relaxed) {
+        return None;
+    }
+    if definitions::begin(agent).is_err() {
+        switch_off();
+        return None;
+    }
+    match thread::enter(agent, ticks) {
+        Ok(thread) => {
+            names::tell(agent, code);
+            Some(thread)
+        }
+        Err(error) => {
+            let tid = os::tid();
+            definitions::notice(
+                agent,
+                alloc::format!("Thread {tid} is not recorded: its ring cannot be made, {error}."),
+            );
+            None
+        }
+    }
+}
+
+/// Ends the recording of this process for good: the program goes on as if nobody had watched.
+pub fn switch_off() {
+    if OFF.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    extern "C" fn unhook(_: *mut c_void) -> c_int {
+        monitoring::remove(get());
+        0
+    }
+    // SAFETY: the function is called by the main thread, between two instructions. Should there be no room for it,
+    // the hooks stay and do nothing.
+    unsafe { (get().python.add_pending_call)(unhook, ptr::null_mut()) };
+}
+
+extern "C" fn forks() {
+    names::forks();
+}
+
+extern "C" fn forked() {
+    definitions::forked();
+    thread::forked();
+    names::forked();
+}

@@ -1,0 +1,68 @@
+//! The garbage collector's markers, by `gc.callbacks`.
+
+use core::ffi::c_void;
+use core::ptr;
+
+use pyrec_wire::Kind;
+
+use crate::agent::{self, Agent};
+use crate::python::{ANY_ARGUMENTS, AnyFunction, Method, Object, Python, Raised};
+
+static CALLBACK: Method = Method {
+    name: c"pyrec_gc".as_ptr(),
+    function: {
+        let function: AnyFunction = callback;
+        function as *const c_void
+    },
+    flags: ANY_ARGUMENTS,
+    doc: ptr::null(),
+};
+
+/// Puts the callback before all others: a collection has started when they hear of it, and is done.
+pub fn install(agent: &'static Agent) -> Result<(), Raised> {
+    let python = &agent.python;
+    // SAFETY: every pointer is checked, and the method is static.
+    unsafe {
+        let modules = (python.modules)();
+        let was_imported = !(python.dict_get)(modules, c"gc".as_ptr()).is_null();
+        let gc = python.owned((python.import)(c"gc".as_ptr()))?;
+        if !was_imported {
+            // The program is to find the modules that it would find without us.
+            python.done((python.dict_delete)(modules, c"gc".as_ptr()))?;
+        }
+        let callbacks = python.attribute(gc.as_ptr(), c"callbacks")?;
+        let callback = python.owned((python.function_new)(&CALLBACK, ptr::null_mut(), ptr::null_mut()))?;
+        python.done((python.list_insert)(callbacks.as_ptr(), 0, callback.as_ptr()))
+    }
+}
+
+/// `callback(phase, info)`.
+unsafe extern "C-unwind" fn callback(_: *mut Object, arguments: *mut Object, _: *mut Object) -> *mut Object {
+    let agent = agent::get();
+    let python = &agent.python;
+    // SAFETY: CPython calls with the GIL and a tuple.
+    unsafe {
+        let _ = read(python, arguments).map(|(kind, number)| agent::record_number(agent, kind, number));
+        (python.increase)(python.none);
+    }
+    python.none
+}
+
+/// # Safety
+/// With the GIL, and a tuple.
+unsafe fn read(python: &Python, arguments: *mut Object) -> Result<(Kind, u64), Raised> {
+    // SAFETY: a missing item raises, and each function takes any object.
+    unsafe {
+        let phase = python.lent((python.tuple_get)(arguments, 0))?;
+        let info = python.lent((python.tuple_get)(arguments, 1))?;
+        let number = |name: &core::ffi::CStr| {
+            python.to_integer(python.owned((python.map_get)(info.as_ptr(), name.as_ptr()))?.as_ptr())
+        };
+        let (kind, number) = if python.to_text(phase.as_ptr())? == "start" {
+            (Kind::GcStart, number(c"generation")?)
+        } else {
+            (Kind::GcDone, number(c"collected")? + number(c"uncollectable")?)
+        };
+        Ok((kind, number as u64))
+    }
+}

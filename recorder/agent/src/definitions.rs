@@ -1,0 +1,162 @@
+//! The process's log of definitions: what the numbers in records stand for.
+//!
+//! Each entry is one open, one write, one close, so a program that counts or closes descriptors meets none of ours.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use pyrec_wire::{Definition, LineTable};
+
+use crate::agent::Agent;
+use crate::clock;
+use crate::lock::Lock;
+use crate::os::{self, Errno, File};
+use crate::python::{Object, Python, Raised};
+
+/// Counts the processes from the recorded one down to this: numbers that a parent gave out mean nothing here.
+static EPOCH: AtomicU32 = AtomicU32::new(1);
+
+static LOG: Lock<Log> = Lock::new(Log::NONE);
+
+struct Log {
+    /// The N of `PID-N.defs`, once there is such a file.
+    number: Option<u32>,
+    /// Of codes and texts.
+    last_id: u32,
+    last_ring: u32,
+    texts: BTreeMap<String, u32>,
+}
+
+impl Log {
+    const NONE: Log = Log { number: None, last_id: 0, last_ring: 0, texts: BTreeMap::new() };
+
+    fn append(&self, agent: &Agent, definition: &Definition) -> Result<(), Errno> {
+        let number = self.number.ok_or(Errno(libc::ENOENT))?;
+        let name = os::path(&agent.directory, format_args!("{}-{number}.defs", os::pid()));
+        let file = File::open(&name.ok_or(Errno(libc::EINVAL))?, libc::O_WRONLY | libc::O_APPEND)?;
+        file.append(&definition.encode())
+    }
+
+    fn create(&mut self, agent: &Agent, process: &Definition) -> Result<(), Errno> {
+        for number in 0..u32::MAX {
+            let name = os::path(&agent.directory, format_args!("{}-{number}.defs", os::pid()));
+            let name = name.ok_or(Errno(libc::EINVAL))?;
+            let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_EXCL;
+            match File::open(&name, flags) {
+                // Process ids are used again, and exec keeps them.
+                Err(Errno(libc::EEXIST)) => {}
+                Err(error) => return Err(error),
+                Ok(file) => {
+                    if let Err(error) = file.append(&process.encode()) {
+                        os::remove(&name);
+                        return Err(error);
+                    }
+                    self.number = Some(number);
+                    break;
+                }
+            }
+        }
+        agent.session().generation.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// The epoch, the upper half of what a code object carries.
+#[inline(always)]
+pub fn epoch() -> u32 {
+    EPOCH.load(Ordering::Relaxed)
+}
+
+/// In the child of a fork: everything is to be defined anew, in a log of its own.
+pub fn forked() {
+    EPOCH.fetch_add(1, Ordering::Relaxed);
+    // SAFETY: the child has one thread, this one.
+    unsafe { LOG.replace(Log::NONE) };
+}
+
+/// Makes the process's log if it has none yet.
+pub fn begin(agent: &Agent) -> Result<(), Errno> {
+    if LOG.with(|log| log.number.is_some()) {
+        return Ok(());
+    }
+    let process = process(&agent.python);
+    LOG.with(|log| if log.number.is_none() { log.create(agent, &process) } else { Ok(()) })
+}
+
+/// Gives the next ring's name to `create`.
+pub fn with_ring_name<R>(create: impl FnOnce(fmt::Arguments<'_>) -> R) -> R {
+    let (number, ring) = LOG.with(|log| {
+        log.last_ring += 1;
+        (log.number.unwrap_or(0), log.last_ring)
+    });
+    create(format_args!("{}-{number}.{ring}.ring", os::pid()))
+}
+
+/// Gives the code object a number; none if the program is not to wait for it any longer.
+pub fn code(agent: &Agent, code: *mut Object) -> Result<u32, Errno> {
+    let Ok(describe) = describe(&agent.python, code) else { return Err(Errno(libc::EINVAL)) };
+    LOG.with(|log| {
+        let id = log.last_id + 1;
+        log.append(agent, &describe(id))?;
+        log.last_id = id;
+        Ok(id)
+    })
+}
+
+/// The number of a text.
+pub fn text(agent: &Agent, text: &str) -> Result<u32, Errno> {
+    LOG.with(|log| {
+        if let Some(id) = log.texts.get(text) {
+            return Ok(*id);
+        }
+        let id = log.last_id + 1;
+        log.append(agent, &Definition::Text { id, text: text.into() })?;
+        log.last_id = id;
+        log.texts.insert(text.into(), id);
+        Ok(id)
+    })
+}
+
+/// Appends a definition that has no number. Nothing depends on it, so nothing is said when it fails.
+pub fn tell(agent: &Agent, definition: &Definition) {
+    let _ = LOG.with(|log| log.append(agent, definition));
+}
+
+/// Tells the user something.
+pub fn notice(agent: &Agent, text: impl Into<String>) {
+    tell(agent, &Definition::Notice { text: text.into() });
+}
+
+fn process(python: &Python) -> Definition {
+    let text = |name| python.sys(name).and_then(|text| python.to_text(text.as_ptr())).unwrap_or_default();
+    let texts = |name| python.sys(name).and_then(|texts| python.to_texts(texts.as_ptr()));
+    let build = text(c"version");
+    Definition::Process {
+        pid: os::pid(),
+        ppid: os::parent(),
+        start_ticks: clock::ticks(),
+        version: build.split(' ').next().unwrap_or_default().into(),
+        build,
+        executable: text(c"executable"),
+        arguments: texts(c"orig_argv").or_else(|Raised| texts(c"argv")).unwrap_or_default(),
+        path: texts(c"path").unwrap_or_default(),
+    }
+}
+
+/// What there is to say about a code object, but for its number.
+fn describe(python: &Python, code: *mut Object) -> Result<impl FnOnce(u32) -> Definition, Raised> {
+    let text = |name| python.to_text(python.attribute(code, name)?.as_ptr());
+    let bytes = |name| python.to_bytes(python.attribute(code, name)?.as_ptr());
+    let file = text(c"co_filename")?;
+    let qualname = text(if python.version >= (3, 11) { c"co_qualname" } else { c"co_name" })?;
+    let first_line = python.to_integer(python.attribute(code, c"co_firstlineno")?.as_ptr())?;
+    let (line_table, lines) = match python.version {
+        (3, ..=9) => (LineTable::Lnotab, bytes(c"co_lnotab")?),
+        (3, 10) => (LineTable::Pep626, bytes(c"co_linetable")?),
+        _ => (LineTable::Locations, bytes(c"co_linetable")?),
+    };
+    let first_line = u32::try_from(first_line).unwrap_or(0);
+    Ok(move |id| Definition::Code { id, first_line, file, qualname, line_table, lines })
+}

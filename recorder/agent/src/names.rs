@@ -1,0 +1,62 @@
+//! Threads' names.
+
+use alloc::string::String;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use pyrec_wire::Definition;
+
+use crate::agent::Agent;
+use crate::python::{Object, Raised};
+use crate::{definitions, os};
+
+/// Whether the thread whose tid is the pid is the one that Python calls `MainThread`.
+static FIRST_IS_MAIN: AtomicBool = AtomicBool::new(true);
+
+/// The same of the child that is being forked: its first thread is the one that forks, and keeps its name.
+static FORKS_FROM_MAIN: AtomicBool = AtomicBool::new(true);
+
+/// In the parent, before a fork.
+pub fn forks() {
+    FORKS_FROM_MAIN.store(is_main(), Relaxed);
+}
+
+/// In the child of a fork.
+pub fn forked() {
+    FIRST_IS_MAIN.store(FORKS_FROM_MAIN.load(Relaxed), Relaxed);
+}
+
+fn is_main() -> bool {
+    os::tid() == os::pid() && FIRST_IS_MAIN.load(Relaxed)
+}
+
+/// Defines the thread's name, if it is certain.
+pub fn tell(agent: &Agent, code: Option<*mut Object>) {
+    let tid = os::tid();
+    let name = match code {
+        _ if is_main() => Some("MainThread".into()),
+        Some(code) => started_by_threading(agent, code).ok(),
+        None => None,
+    };
+    if let Some(name) = name {
+        definitions::tell(agent, &Definition::Thread { tid, name });
+    }
+}
+
+/// The name of the `threading.Thread` whose `_bootstrap`, the first frame of its thread, is about to run.
+fn started_by_threading(agent: &Agent, code: *mut Object) -> Result<String, Raised> {
+    let python = &agent.python;
+    let text = |name| python.to_text(python.attribute(code, name)?.as_ptr());
+    if text(c"co_name")? != "_bootstrap" || !text(c"co_filename")?.ends_with("threading.py") {
+        return Err(Raised);
+    }
+    // SAFETY: the frame is lent by the interpreter as long as it runs; every pointer is checked.
+    unsafe {
+        let frame = python.lent((python.current_frame)())?;
+        let locals = python.attribute(frame.as_ptr(), c"f_locals")?;
+        let thread = python.owned((python.map_get)(locals.as_ptr(), c"self".as_ptr()))?;
+        // From its dictionary, since a subclass could run code when it is asked for an attribute.
+        let fields = python.owned((python.get_dict)(thread.as_ptr(), core::ptr::null_mut()))?;
+        let name = python.lent((python.dict_get)(fields.as_ptr(), c"_name".as_ptr()))?;
+        python.to_text(name.as_ptr())
+    }
+}
