@@ -4,12 +4,43 @@
 //! to the end of the line. Lines that begin with `#` are for people.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use pyrec_schema::{Batch, CodeId, Event, Marker, Names, TextId};
+use pyrec_schema::{Batch, Clock, CodeId, Ended, Event, Host, Manifest, Marker, Names, Python, TextId};
+
+use crate::tree::{Streams, Window};
+use crate::{CallTree, Filter};
+
+/// The calls of a script, recorded by `python3 run.py` with `/srv` and `/lib` on its path.
+pub fn calls(script: &str, filter: &Filter) -> CallTree {
+    let names = Arc::new(Names::new());
+    let mut streams = Streams::first(Window::ALL);
+    streams.push(&parse(script, &names), &names);
+    CallTree::of(streams, filter, names, manifest(&["python3", "run.py"], &["/srv", "/lib"]), 0)
+}
+
+/// The facts of a recording that ended well.
+pub fn manifest(command: &[&str], path: &[&str]) -> Manifest {
+    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+    Manifest {
+        format: 1,
+        writer: "a test".into(),
+        command: words(command),
+        attached: vec![],
+        python: vec![Python { version: "3.13.0".into(), build: None, executable: None, path: words(path) }],
+        provider: "agent".into(),
+        markers: vec!["function".into()],
+        clock: Clock { source: "monotonic".into(), anchor_monotonic_ns: 0, anchor_unix_ns: 0 },
+        host: Host { system: "Linux".into(), machine: "x86_64".into(), processors: 2, name: "here".into() },
+        cost_per_event_ns: Some(30.6),
+        waited_ns: None,
+        ended: Ended::Exited { status: 0 },
+    }
+}
 
 /// Reads the rows of a script.
 pub fn parse(script: &str, names: &Names) -> Batch {
-    let rows = script.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let rows = script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     rows.map(|row| parse_row(row, names).unwrap_or_else(|| panic!("not a row: {row}"))).collect()
 }
 

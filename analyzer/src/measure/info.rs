@@ -1,16 +1,17 @@
 //! What was recorded.
 
+use pyrec_schema::{Ended, Marker};
+
 use crate::CallTree;
 use crate::measure::Trust;
-use pyrec_schema::Marker;
 
 /// What was recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Info {
     /// Rows per marker, those that occur, in the order of [`Marker::ALL`].
     pub markers: Vec<(Marker, u64)>,
-    /// From the first event to the last.
-    pub duration_ns: u64,
+    /// From the first event to the last; none where there is no event.
+    pub duration_ns: Option<u64>,
     /// How many threads had events.
     pub threads: usize,
     /// How many processes had events.
@@ -21,6 +22,10 @@ pub struct Info {
     pub python: Vec<String>,
     /// What was run, word by word.
     pub command: Vec<String>,
+    /// The processes that were attached to.
+    pub attached: Vec<i32>,
+    /// How the recording ended.
+    pub ended: Ended,
     /// How far to trust it.
     pub trust: Trust,
 }
@@ -28,6 +33,28 @@ pub struct Info {
 impl Info {
     /// Takes the facts together.
     pub fn of(calls: &CallTree) -> Info {
-        todo!("{calls:?}")
+        let manifest = &calls.manifest;
+        let counts = Marker::ALL.iter().map(|&marker| (marker, calls.counts.of(marker)));
+        let mut python: Vec<String> = Vec::new();
+        for version in manifest.python.iter().map(|python| &python.version) {
+            if !python.contains(version) {
+                python.push(version.clone());
+            }
+        }
+        // Threads are in the order of their processes.
+        let mut pids: Vec<i32> = calls.threads.iter().map(|thread| thread.pid).collect();
+        pids.dedup();
+        Info {
+            markers: counts.filter(|&(_, count)| count > 0).collect(),
+            duration_ns: (calls.counts.events() > 0).then(|| calls.counts.duration_ns()),
+            threads: calls.threads.len(),
+            processes: pids.len(),
+            provider: manifest.provider.clone(),
+            python,
+            command: manifest.command.clone(),
+            attached: manifest.attached.clone(),
+            ended: manifest.ended.clone(),
+            trust: Trust::of(calls),
+        }
     }
 }

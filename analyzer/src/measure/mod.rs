@@ -3,8 +3,12 @@
 mod folded;
 mod info;
 mod module;
+mod naming;
 mod totals;
 mod trust;
+
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use folded::{Folded, FoldedFrame, Weight};
 pub use info::Info;

@@ -1,8 +1,9 @@
 //! How far to trust a report.
 
-use pyrec_schema::Ended;
+use pyrec_schema::{Ended, Manifest};
 
-use crate::tree::Repairs;
+use crate::CallTree;
+use crate::tree::{Counts, Repairs};
 
 /// How far to trust a report: computed here and nowhere else, always from the whole trace.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,4 +20,29 @@ pub struct Trust {
     pub cost_per_event_ns: Option<f64>,
     /// Bytes of a cut file that could not be read.
     pub torn_bytes: u64,
+}
+
+impl Trust {
+    /// How far to trust what a tree says.
+    pub fn of(calls: &CallTree) -> Trust {
+        Trust::new(&calls.manifest, &calls.counts, calls.repairs(), calls.torn_bytes)
+    }
+
+    /// How far to trust what comes from such a trace.
+    pub(crate) fn new(manifest: &Manifest, counts: &Counts, repaired: Repairs, torn_bytes: u64) -> Trust {
+        Trust {
+            events: counts.events(),
+            lost: counts.lost,
+            repaired,
+            ended: manifest.ended.clone(),
+            cost_per_event_ns: manifest.cost_per_event_ns,
+            torn_bytes,
+        }
+    }
+
+    /// How many events were lost in all: none where the recorder did not live to say.
+    pub fn all_lost(&self) -> Option<u64> {
+        let is_cut = matches!(self.ended, Ended::Recording | Ended::Failed { .. }) || self.torn_bytes > 0;
+        (!is_cut).then_some(self.lost)
+    }
 }

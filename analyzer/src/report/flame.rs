@@ -1,9 +1,16 @@
 //! The flame graph.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::{self, Write};
 
-use crate::Result;
-use crate::measure::Folded;
+use inferno::flamegraph::color::{BasicPalette, Palette};
+use inferno::flamegraph::{self, Direction, TextTruncateDirection};
+
+use super::escape::Plain;
+use super::trust_line;
+use super::units::Count;
+use crate::measure::{Folded, Weight};
+use crate::{Error, Result};
 
 /// How the flame graph is drawn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,7 +21,211 @@ pub struct Options {
     pub title: Option<String>,
 }
 
+/// Python stops at a depth of 1,000 by default. What goes deeper is drawn as part of the frame at this depth.
+const MAX_DEPTH: usize = 1_000;
+
+/// What is narrower than this part of the picture is a tenth of a pixel wide, so it is drawn as part of its caller.
+const NARROWEST: u64 = 10_000;
+
 /// Writes an SVG picture that zooms and searches where scripts run and can be read where they do not.
 pub fn write(folded: &Folded, options: &Options, out: &mut impl Write) -> Result<()> {
-    todo!("{folded:?} {options:?} {:?}", out.flush())
+    let stacks = Stacks::of(folded);
+    if stacks.total == 0 {
+        return Err(Error::NothingToDraw);
+    }
+    let mut drawing = drawing(folded, options, &stacks);
+    let mut out = Unflushed(out);
+    flamegraph::from_lines(&mut drawing, stacks.lines.iter().map(String::as_str), &mut out)?;
+    Ok(())
+}
+
+fn drawing(folded: &Folded, options: &Options, stacks: &Stacks) -> flamegraph::Options<'static> {
+    let mut drawing = flamegraph::Options::default();
+    drawing.title = match &options.title {
+        Some(title) => Plain(title).to_string(),
+        None if folded.command.is_empty() => "pyrec".into(),
+        None => Plain(&folded.command.join(" ")).to_string(),
+    };
+    drawing.subtitle = Some(match stacks.is_cut {
+        true => format!("{}; cut at a depth of {}", trust_line(&folded.trust), Count(MAX_DEPTH as u64)),
+        false => trust_line(&folded.trust),
+    });
+    (drawing.count_name, drawing.factor) = match folded.weight {
+        Weight::Calls => ("calls".into(), 1.0),
+        Weight::Time if stacks.total < 10_000_000 => ("ns".into(), 1.0),
+        Weight::Time => ("µs".into(), 1e-3),
+    };
+    drawing.direction = if options.icicle { Direction::Inverted } else { Direction::Straight };
+    drawing.colors = Palette::Basic(BasicPalette::Hot);
+    // The colour of a function is that of its name: the same in every picture.
+    drawing.deterministic = true;
+    // A name's beginning says more than its line number at the end.
+    drawing.text_truncate_direction = TextTruncateDirection::Right;
+    drawing
+}
+
+/// Call paths as inferno reads them: `caller;callee 123`.
+struct Stacks {
+    lines: Vec<String>,
+    total: u64,
+    is_cut: bool,
+}
+
+impl Stacks {
+    fn of(folded: &Folded) -> Stacks {
+        let totals = folded.totals();
+        let is_base = |at: &usize| folded.frames[*at].parent.is_none();
+        let total = (0..totals.len()).filter(is_base).map(|at| totals[at]).sum();
+        let mut paths: Vec<Path> = Vec::new();
+        // Which path each frame's own weight goes to.
+        let mut places: Vec<Option<usize>> = Vec::with_capacity(totals.len());
+        let mut is_cut = false;
+        for (frame, weight) in folded.frames.iter().zip(totals) {
+            let caller = frame.parent.and_then(|parent| places[parent]);
+            let depth = caller.map_or(0, |caller| paths[caller].depth + 1);
+            let is_drawn = weight.saturating_mul(NARROWEST) >= total && depth < MAX_DEPTH;
+            is_cut |= depth >= MAX_DEPTH;
+            places.push(if is_drawn {
+                let caller = caller.map(|caller| paths[caller].labels.as_str());
+                paths.push(Path { labels: append(caller, &frame.label), depth, own: frame.own });
+                Some(paths.len() - 1)
+            } else {
+                if let Some(caller) = caller {
+                    paths[caller].own += frame.own;
+                }
+                caller
+            });
+        }
+        let lines = paths.into_iter().filter(|path| path.own > 0);
+        Stacks { lines: lines.map(|path| format!("{} {}", path.labels, path.own)).collect(), total, is_cut }
+    }
+}
+
+struct Path {
+    labels: String,
+    depth: usize,
+    own: u64,
+}
+
+/// A label must hold no semicolon, which parts the frames, and no path may look like a comment.
+fn append(caller: Option<&str>, label: &str) -> String {
+    let label = label.replace(';', ":");
+    let mut path = caller.map_or_else(String::new, |caller| format!("{caller};"));
+    if path.is_empty() && label.starts_with('#') {
+        path.push('\\');
+    }
+    let _ = write!(path, "{}", Plain(&label));
+    path
+}
+
+/// inferno flushes what it is given, and drops it: whoever gave it flushes.
+struct Unflushed<'a, W>(&'a mut W);
+
+impl<W: Write> Write for Unflushed<'_, W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.0.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! What stands in the picture.
+
+    use super::*;
+    use crate::Filter;
+    use crate::measure::FoldedFrame;
+    use crate::script::calls;
+
+    const SCRIPT: &str = "
+        0     7/7  function__entry   /srv/run.py:1:<module>         0
+        1000  7/7  function__entry   /srv/run.py:3:C.<locals>.f;g&  3
+        3000  7/7  function__return  /srv/run.py:3:C.<locals>.f;g&  4
+        4000  7/7  function__return  /srv/run.py:1:<module>         9
+    ";
+
+    fn svg(weight: Weight, options: &Options) -> String {
+        let mut out = Vec::new();
+        write(&Folded::of(&calls(SCRIPT, &Filter::default()), weight), options, &mut out).expect("a picture");
+        String::from_utf8(out).expect("SVG is text")
+    }
+
+    #[test]
+    fn names_weights_title_and_trust_are_in_the_picture() {
+        let svg = svg(Weight::Time, &Options::default());
+        for part in [
+            ">python3 run.py</text>",
+            ">trust: 4 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event</text>",
+            "<title>&lt;module&gt; (__main__) (4,000 ns, 100.00%)</title>",
+            "<title>C.&lt;locals&gt;.f:g&amp; (__main__:3) (2,000 ns, 50.00%)</title>",
+            ">&lt;module&gt; (__main__)</text>",
+        ] {
+            assert!(svg.contains(part), "{part}");
+        }
+    }
+
+    #[test]
+    fn calls_can_be_the_weight() {
+        assert!(svg(Weight::Calls, &Options::default()).contains("(1 calls, 50.00%)"));
+    }
+
+    #[test]
+    fn the_same_trace_gives_the_same_picture() {
+        assert_eq!(svg(Weight::Time, &Options::default()), svg(Weight::Time, &Options::default()));
+    }
+
+    #[test]
+    fn an_icicle_hangs() {
+        let height = |options: &Options| {
+            let svg = svg(Weight::Time, options);
+            let frame = svg.split("<title>&lt;module").nth(1).expect("the frame").to_owned();
+            let y = frame
+                .split(" y=\"")
+                .nth(1)
+                .expect("its place")
+                .split('"')
+                .next()
+                .expect("a number")
+                .to_owned();
+            y.parse::<u32>().expect("a number")
+        };
+        let icicle = Options { icicle: true, ..Options::default() };
+        let child = |svg: String| -> u32 {
+            let frame = svg.split("<title>C.").nth(1).expect("the frame").to_owned();
+            frame.split(" y=\"").nth(1).and_then(|y| y.split('"').next()?.parse().ok()).expect("a number")
+        };
+        assert!(height(&icicle) < child(svg(Weight::Time, &icicle)));
+        assert!(height(&Options::default()) > child(svg(Weight::Time, &Options::default())));
+    }
+
+    #[test]
+    fn nothing_cannot_be_drawn() {
+        let folded = Folded::of(&calls("", &Filter::default()), Weight::Time);
+        let result = write(&folded, &Options::default(), &mut Vec::new());
+        assert!(matches!(result, Err(Error::NothingToDraw)));
+    }
+
+    #[test]
+    fn what_is_too_deep_or_too_narrow_is_part_of_its_caller() {
+        let mut folded = Folded::of(&calls("", &Filter::default()), Weight::Time);
+        let frame = |parent, own| FoldedFrame { parent, label: "# f".into(), own };
+        folded.frames = (0..2_000).map(|at: usize| frame(at.checked_sub(1), 1)).collect();
+        folded.frames.push(frame(Some(0), 100_000_000));
+        let stacks = Stacks::of(&folded);
+        let weights: Vec<u64> = stacks
+            .lines
+            .iter()
+            .map(|line| line.rsplit(' ').next().expect("a weight").parse().expect("one"))
+            .collect();
+        assert_eq!((weights.as_slice(), stacks.total), ([2_000, 100_000_000].as_slice(), 100_002_000));
+        assert!(stacks.lines[0].starts_with("\\# f "));
+
+        folded.frames.pop();
+        let stacks = Stacks::of(&folded);
+        assert_eq!((stacks.lines.len(), stacks.total, stacks.is_cut), (1_000, 2_000, true));
+        assert!(stacks.lines[999].ends_with(" 1001"));
+    }
 }

@@ -2,14 +2,138 @@
 
 use std::io::{self, Write};
 
+use pyrec_schema::Ended;
+use serde::{Serialize, Serializer};
+
+use super::escape::Plain;
+use super::units::{Count, Time};
+use super::{json, trust_line};
 use crate::measure::Info;
+use crate::tree::Repairs;
 
 /// Writes what was recorded, and the trust line.
 pub fn write(info: &Info, out: &mut impl Write) -> io::Result<()> {
-    todo!("{info:?} {:?}", out.flush())
+    let mut fact = |name: &str, value: &str| writeln!(out, "{name:<10} {}", Plain(value));
+    match (info.command.is_empty(), info.attached.is_empty()) {
+        (false, _) => fact("command", &info.command.join(" "))?,
+        (true, false) => fact("attached", &join(info.attached.iter().map(i32::to_string)))?,
+        (true, true) => fact("command", "unknown")?,
+    }
+    fact(
+        "python",
+        &if info.python.is_empty() { "unknown".into() } else { join(info.python.iter().cloned()) },
+    )?;
+    fact("provider", &info.provider)?;
+    fact("duration", &info.duration_ns.map_or("unknown".into(), |ns| Time(ns).to_string()))?;
+    fact("processes", &info.processes.to_string())?;
+    fact("threads", &info.threads.to_string())?;
+    fact("ended", &info.ended.to_string())?;
+    fact("events", &Count(info.trust.events).to_string())?;
+    let width = info.markers.iter().map(|(marker, _)| marker.name().len()).max().unwrap_or(0);
+    for (marker, count) in &info.markers {
+        writeln!(out, "  {:<width$}  {:>13}", marker.name(), Count(*count))?;
+    }
+    writeln!(out, "{}", trust_line(&info.trust))
+}
+
+fn join(words: impl Iterator<Item = String>) -> String {
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// Writes the same as one JSON object.
 pub fn write_json(info: &Info, out: &mut impl Write) -> io::Result<()> {
-    todo!("{info:?} {:?}", out.flush())
+    #[derive(Serialize)]
+    struct Facts<'a> {
+        events: u64,
+        #[serde(serialize_with = "markers")]
+        markers: &'a Info,
+        lost: Option<u64>,
+        repaired: &'a Repairs,
+        ended: &'a Ended,
+        provider: &'a str,
+        python: Option<String>,
+        command: &'a [String],
+        duration_ns: Option<u64>,
+        threads: usize,
+        processes: usize,
+    }
+    let facts = Facts {
+        events: info.trust.events,
+        markers: info,
+        lost: info.trust.all_lost(),
+        repaired: &info.trust.repaired,
+        ended: &info.ended,
+        provider: &info.provider,
+        python: (!info.python.is_empty()).then(|| join(info.python.iter().cloned())),
+        command: &info.command,
+        duration_ns: info.duration_ns,
+        threads: info.threads,
+        processes: info.processes,
+    };
+    json::write(&facts, out)
+}
+
+fn markers<S: Serializer>(info: &Info, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(info.markers.iter().map(|(marker, count)| (marker.name(), count)))
+}
+
+#[cfg(test)]
+mod tests {
+    //! The facts and their JSON.
+
+    use super::*;
+    use crate::Filter;
+    use crate::script::calls;
+
+    const SCRIPT: &str = "
+        0     7/7  function__entry   /srv/run.py:1:a  0
+        2500  7/7  function__return  /srv/run.py:1:a  3
+        9000  7/7  thread__exit      -                0
+    ";
+
+    #[test]
+    fn facts_for_people() {
+        let mut out = Vec::new();
+        write(&Info::of(&calls(SCRIPT, &Filter::default())), &mut out).expect("a vector takes all");
+        assert_eq!(
+            String::from_utf8(out).expect("text"),
+            "\
+command    python3 run.py
+python     3.13.0
+provider   agent
+duration   2.50 µs
+processes  1
+threads    1
+ended      exited with 0
+events     2
+  function__entry               1
+  function__return              1
+  thread__exit                  1
+trust: 2 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
+"
+        );
+    }
+
+    #[test]
+    fn json_for_programs() {
+        let mut out = Vec::new();
+        write_json(&Info::of(&calls(SCRIPT, &Filter::default())), &mut out).expect("a vector takes all");
+        assert_eq!(
+            serde_json::from_slice::<serde_json::Value>(&out).expect("JSON"),
+            serde_json::json!({
+                "events": 2,
+                "markers": {"function__entry": 1, "function__return": 1, "thread__exit": 1},
+                "lost": 0,
+                "repaired": {"orphan_entries": 0, "unmatched_returns": 0, "still_open": 0, "cut_by_loss": 0,
+                             "backwards": 0},
+                "ended": {"how": "exited", "status": 0},
+                "provider": "agent",
+                "python": "3.13.0",
+                "command": ["python3", "run.py"],
+                "duration_ns": 2500,
+                "threads": 1,
+                "processes": 1
+            })
+        );
+    }
 }

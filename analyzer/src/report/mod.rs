@@ -1,9 +1,12 @@
 //! Values into text, SVG and JSON. Only here does anything know a terminal or inferno.
 
+mod escape;
 pub mod flame;
 pub mod info;
+mod json;
 pub mod stats;
 pub mod tree;
 mod trust;
+mod units;
 
 pub use trust::trust_line;

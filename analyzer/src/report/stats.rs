@@ -1,8 +1,14 @@
 //! The table of functions.
 
+use std::cmp::Reverse;
 use std::io::{self, Write};
 
-use crate::measure::Totals;
+use serde::Serialize;
+
+use super::escape::Plain;
+use super::units::{Count, Time, plural};
+use super::{json, trust_line};
+use crate::measure::{FunctionTotals, Totals, Trust};
 
 /// How the table is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,10 +34,166 @@ pub enum Sort {
 
 /// Writes the table and the trust line.
 pub fn write(totals: &Totals, options: &Options, out: &mut impl Write) -> io::Result<()> {
-    todo!("{totals:?} {options:?} {:?}", out.flush())
+    let (functions, more) = choose(totals, options);
+    if functions.is_empty() {
+        writeln!(out, "no function ran in what was asked for")?;
+    } else {
+        let mut rows = vec![["calls", "total", "self", "min", "mean", "max", "function"].map(str::to_owned)];
+        rows.extend(functions.into_iter().map(row));
+        write_aligned(&rows, out)?;
+    }
+    if more > 0 {
+        writeln!(out, "… and {}", plural(more, "more function"))?;
+    }
+    if totals.gc.count > 0 {
+        let (pauses, total) = (plural(totals.gc.count, "pause"), Time(totals.gc.total_ns));
+        writeln!(out, "garbage collection: {pauses}, {total} in all")?;
+    }
+    writeln!(out, "{}", trust_line(&totals.trust))
 }
 
 /// Writes the same as JSON: `{"functions": […], "trust": {…}}`.
 pub fn write_json(totals: &Totals, options: &Options, out: &mut impl Write) -> io::Result<()> {
-    todo!("{totals:?} {options:?} {:?}", out.flush())
+    #[derive(Serialize)]
+    struct Stats<'a> {
+        functions: Vec<&'a FunctionTotals>,
+        trust: &'a Trust,
+    }
+    json::write(&Stats { functions: choose(totals, options).0, trust: &totals.trust }, out)
+}
+
+/// The functions that come first, and how many do not fit.
+fn choose<'a>(totals: &'a Totals, options: &Options) -> (Vec<&'a FunctionTotals>, u64) {
+    let mut functions: Vec<&FunctionTotals> = totals.functions.iter().collect();
+    // The sort is stable: equal functions stay in the order of their files and lines.
+    match options.sort {
+        Sort::SelfTime => functions.sort_by_key(|function| Reverse(function.self_ns)),
+        Sort::Total => functions.sort_by_key(|function| Reverse(function.total_ns)),
+        Sort::Calls => functions.sort_by_key(|function| Reverse(function.calls)),
+        Sort::Mean => functions.sort_by_key(|function| Reverse(function.mean_ns)),
+        Sort::Max => functions.sort_by_key(|function| Reverse(function.max_ns)),
+        Sort::Name => functions.sort_by(|a, b| (&a.qualname, &a.module).cmp(&(&b.qualname, &b.module))),
+    }
+    let all = functions.len();
+    functions.truncate(options.rows.unwrap_or(all));
+    let more = all - functions.len();
+    (functions, more as u64)
+}
+
+fn row(function: &FunctionTotals) -> [String; 7] {
+    let time = |ns: u64| Time(ns).to_string();
+    let measured = |ns: Option<u64>| ns.map_or("unknown".into(), time);
+    [
+        Count(function.calls).to_string(),
+        time(function.total_ns),
+        time(function.self_ns),
+        measured(function.min_ns),
+        measured(function.mean_ns),
+        measured(function.max_ns),
+        Plain(&function.label()).to_string(),
+    ]
+}
+
+/// Numbers to the right, the last column to the left.
+fn write_aligned(rows: &[[String; 7]], out: &mut impl Write) -> io::Result<()> {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 6] = std::array::from_fn(width);
+    for [numbers @ .., function] in rows {
+        for (number, width) in numbers.iter().zip(widths) {
+            write!(out, "{number:>width$}  ")?;
+        }
+        writeln!(out, "{function}")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    //! The table and its JSON.
+
+    use super::*;
+    use crate::Filter;
+    use crate::script::calls;
+
+    const SCRIPT: &str = "
+        0     7/7  function__entry   /srv/run.py:1:<module>  0
+        1000  7/7  function__entry   /srv/run.py:3:C.f       3
+        3500  7/7  function__return  /srv/run.py:3:C.f       4
+        4000  7/7  function__entry   /opt/x.py:9:g           9
+        4100  7/7  gc__start         -                       0  2
+        4200  7/7  gc__done          -                       0  9
+    ";
+
+    fn text(options: &Options) -> String {
+        let mut out = Vec::new();
+        write(&Totals::of(&calls(SCRIPT, &Filter::default())), options, &mut out)
+            .expect("a vector takes all");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn a_table_for_people() {
+        assert_eq!(
+            text(&Options::default()),
+            "\
+calls    total     self      min     mean      max  function
+    1  2.50 µs  2.50 µs  2.50 µs  2.50 µs  2.50 µs  C.f (__main__:3)
+    1  4.20 µs  1.50 µs  unknown  unknown  unknown  <module> (__main__)
+    1   200 ns   100 ns  unknown  unknown  unknown  g (x.py:9)
+garbage collection: 1 pause, 100 ns in all
+trust: 6 events, 0 lost, 2 repaired (2 calls still open), exited with 0, tracing cost 31 ns per event
+"
+        );
+    }
+
+    #[test]
+    fn the_first_rows_by_each_column() {
+        let first = |sort| {
+            let text = text(&Options { sort, rows: Some(1) });
+            assert!(text.contains("… and 2 more functions\n"), "{text}");
+            text.lines().nth(1).and_then(|line| line.split("  ").last()).map(str::to_owned)
+        };
+        assert_eq!(first(Sort::SelfTime).as_deref(), Some("C.f (__main__:3)"));
+        assert_eq!(first(Sort::Total).as_deref(), Some("<module> (__main__)"));
+        assert_eq!(first(Sort::Calls).as_deref(), Some("g (x.py:9)"));
+        assert_eq!(first(Sort::Max).as_deref(), Some("C.f (__main__:3)"));
+        assert_eq!(first(Sort::Mean).as_deref(), Some("C.f (__main__:3)"));
+        assert_eq!(first(Sort::Name).as_deref(), Some("<module> (__main__)"));
+    }
+
+    #[test]
+    fn json_for_programs() {
+        let mut out = Vec::new();
+        let totals = Totals::of(&calls(SCRIPT, &Filter::default()));
+        write_json(&totals, &Options::default(), &mut out).expect("a vector takes all");
+        let json: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+        assert_eq!(
+            json["functions"][0],
+            serde_json::json!({
+                "file": "/srv/run.py", "first_line": 3, "name": "f", "qualname": "C.f", "module": "__main__",
+                "calls": 1, "total_ns": 2500, "self_ns": 2500, "min_ns": 2500, "mean_ns": 2500, "max_ns": 2500
+            })
+        );
+        assert_eq!(json["functions"][2]["module"], serde_json::Value::Null);
+        assert_eq!(json["functions"][2]["min_ns"], serde_json::Value::Null);
+        assert_eq!(
+            json["trust"],
+            serde_json::json!({
+                "events": 6, "lost": 0, "ended": {"how": "exited", "status": 0}, "cost_per_event_ns": 30.6,
+                "torn_bytes": 0, "repaired": {"orphan_entries": 0, "unmatched_returns": 0, "still_open": 2,
+                "cut_by_loss": 0, "backwards": 0}
+            })
+        );
+    }
+
+    #[test]
+    fn nothing_is_said_to_be_nothing() {
+        let mut out = Vec::new();
+        let totals = Totals::of(&calls("", &Filter::default()));
+        write(&totals, &Options::default(), &mut out).expect("a vector takes all");
+        assert!(
+            String::from_utf8_lossy(&out)
+                .starts_with("no function ran in what was asked for\ntrust: 0 events")
+        );
+    }
 }

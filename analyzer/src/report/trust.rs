@@ -1,8 +1,140 @@
 //! The line that ends every report.
 
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::escape::Plain;
+use super::units::{Count, Time, plural};
 use crate::measure::Trust;
+use crate::tree::Repairs;
 
 /// One line that says how far to trust a report, without a line end.
 pub fn trust_line(trust: &Trust) -> String {
-    todo!("{trust:?}")
+    let lost = match trust.all_lost() {
+        Some(lost) => format!("{} lost", Count(lost)),
+        None if trust.lost > 0 => format!("lost unknown ({} known of)", Count(trust.lost)),
+        None => "lost unknown".into(),
+    };
+    let cost = match trust.cost_per_event_ns {
+        Some(cost_ns) => format!("{} per event", Time(cost_ns.max(0.0).round() as u64)),
+        None => "unknown".into(),
+    };
+    let torn = match trust.torn_bytes {
+        0 => String::new(),
+        bytes => format!(", {} at the end unreadable", plural(bytes, "byte")),
+    };
+    format!(
+        "trust: {}, {lost}, {}, {}{torn}, tracing cost {cost}",
+        plural(trust.events, "event"),
+        repaired(&trust.repaired),
+        Plain(&trust.ended.to_string()),
+    )
+}
+
+fn repaired(repairs: &Repairs) -> String {
+    let words =
+        ["orphan entry", "unmatched return", "call still open", "call cut by a loss", "step back in time"];
+    let plurals = [
+        "orphan entries",
+        "unmatched returns",
+        "calls still open",
+        "calls cut by a loss",
+        "steps back in time",
+    ];
+    let kinds: Vec<String> = repairs
+        .kinds()
+        .iter()
+        .zip(words.iter().zip(plurals))
+        .filter(|((_, count), _)| *count > 0)
+        .map(|(&(_, count), (one, many))| format!("{} {}", Count(count), if count == 1 { one } else { many }))
+        .collect();
+    let total = Count(repairs.total());
+    if kinds.is_empty() {
+        format!("{total} repaired")
+    } else {
+        format!("{total} repaired ({})", kinds.join(", "))
+    }
+}
+
+/// The same for programs, under `trust`.
+impl Serialize for Trust {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(6))?;
+        map.serialize_entry("events", &self.events)?;
+        map.serialize_entry("lost", &self.all_lost())?;
+        map.serialize_entry("repaired", &self.repaired)?;
+        map.serialize_entry("ended", &self.ended)?;
+        map.serialize_entry("cost_per_event_ns", &self.cost_per_event_ns)?;
+        map.serialize_entry("torn_bytes", &self.torn_bytes)?;
+        map.end()
+    }
+}
+
+impl Serialize for Repairs {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.kinds())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! What the line says, and what it does not pretend to know.
+
+    use pyrec_schema::Ended;
+
+    use super::*;
+
+    fn trust() -> Trust {
+        Trust {
+            events: 1_234_567,
+            lost: 0,
+            repaired: Repairs::default(),
+            ended: Ended::Exited { status: 0 },
+            cost_per_event_ns: Some(30.6),
+            torn_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn a_clean_recording() {
+        assert_eq!(
+            trust_line(&trust()),
+            "trust: 1,234,567 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event"
+        );
+    }
+
+    #[test]
+    fn every_repair_is_named() {
+        let repaired =
+            Repairs { orphan_entries: 1, unmatched_returns: 2, still_open: 3, cut_by_loss: 4, backwards: 5 };
+        let killed = Trust { lost: 70, repaired, ended: Ended::Killed { signal: 9 }, ..trust() };
+        assert_eq!(
+            trust_line(&killed),
+            "trust: 1,234,567 events, 70 lost, 15 repaired (1 orphan entry, 2 unmatched returns, 3 calls still open, \
+             4 calls cut by a loss, 5 steps back in time), killed by signal 9, tracing cost 31 ns per event"
+        );
+    }
+
+    #[test]
+    fn what_nobody_knows_is_unknown() {
+        let cut = Trust { ended: Ended::Recording, cost_per_event_ns: None, torn_bytes: 4_096, ..trust() };
+        assert_eq!(
+            trust_line(&cut),
+            "trust: 1,234,567 events, lost unknown, 0 repaired, cut short: the recorder did not finish, 4,096 bytes \
+             at the end unreadable, tracing cost unknown"
+        );
+        let json = serde_json::to_value(&cut).expect("JSON");
+        assert_eq!(
+            (&json["lost"], &json["cost_per_event_ns"]),
+            (&serde_json::Value::Null, &serde_json::Value::Null)
+        );
+        let lossy = Trust { lost: 5, ..cut };
+        assert!(trust_line(&lossy).contains("lost unknown (5 known of)"));
+    }
+
+    #[test]
+    fn a_reason_cannot_write_to_the_terminal() {
+        let failed = Trust { ended: Ended::Failed { reason: "\u{1b}[2J".into() }, ..trust() };
+        assert!(!trust_line(&failed).contains('\u{1b}'));
+    }
 }

@@ -21,13 +21,13 @@ use crate::order::{self, Thread};
 use crate::{Filter, Result};
 
 pub use frame::Frame;
-pub use nodes::{Node, NodeId, Nodes, ROOT, Tally};
+pub use nodes::{Node, NodeId, Nodes, ROOT, Tally, Walk};
 pub use repair::Repairs;
 pub(crate) use select::Lens;
 pub(crate) use stack::{Open, Stack};
 pub(crate) use step::Step;
 pub use streams::Counts;
-use streams::Streams;
+pub(crate) use streams::Streams;
 pub use window::Window;
 
 /// The calls of a trace: every distinct call path once, with what was counted and measured on it.
@@ -68,7 +68,8 @@ impl CallTree {
         Ok(CallTree::of(streams, filter, trace.names().clone(), trace.manifest().clone(), torn_bytes))
     }
 
-    fn of(
+    /// Finishes the rebuilt threads and keeps what the filter asks for.
+    pub(crate) fn of(
         streams: Streams,
         filter: &Filter,
         names: Arc<Names>,

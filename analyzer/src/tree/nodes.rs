@@ -17,6 +17,15 @@ pub struct Nodes {
     children: FxHashMap<(NodeId, Frame), NodeId>,
 }
 
+/// A step of a walk over all call paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walk {
+    /// From a caller to what it calls.
+    Down(NodeId),
+    /// Back.
+    Up(NodeId),
+}
+
 /// A call path, with what was counted and measured on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Node {
@@ -139,6 +148,34 @@ impl Nodes {
     /// Every node with its number, callers before what they call.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (NodeId, &Node)> + ExactSizeIterator {
         self.nodes.iter().enumerate().map(|(id, node)| (id as NodeId, node))
+    }
+
+    /// Walks every call path, down to each node and up again when its callees have been seen.
+    pub fn walk(&self, mut visit: impl FnMut(Walk)) {
+        let mut last_child: Vec<NodeId> = (0..self.next_id()).collect();
+        let mut sibling = last_child.clone();
+        let mut paths = Vec::new();
+        for (id, node) in self.iter() {
+            if node.parent == id {
+                paths.push(Walk::Down(id));
+            } else {
+                let before = std::mem::replace(&mut last_child[node.parent as usize], id);
+                sibling[id as usize] = if before == node.parent { id } else { before };
+            }
+        }
+        while let Some(step) = paths.pop() {
+            visit(step);
+            if let Walk::Down(id) = step {
+                paths.push(Walk::Up(id));
+                let mut child = last_child[id as usize];
+                let mut is_last = child == id;
+                while !is_last {
+                    paths.push(Walk::Down(child));
+                    is_last = sibling[child as usize] == child;
+                    child = sibling[child as usize];
+                }
+            }
+        }
     }
 
     /// For every node, a quantity of it and all that it calls.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use pyrec_schema::{Batch, Clock, Ended, Host, Manifest, Names};
+use pyrec_schema::{Batch, Names};
 
 use super::super::streams::Streams;
 use super::super::{CallTree, Frame, NodeId, Nodes, ROOT, Window};
@@ -97,7 +97,7 @@ fn a_window_measures_what_happens_in_it_and_keeps_the_stack() {
 
 fn read(script: &str) -> (Arc<Names>, Batch) {
     let names = Arc::new(Names::new());
-    let batch = script::parse(&script.lines().map(str::trim).collect::<Vec<_>>().join("\n"), &names);
+    let batch = script::parse(script, &names);
     (names, batch)
 }
 
@@ -107,7 +107,7 @@ fn whole(batch: &Batch, names: &Arc<Names>) -> CallTree {
 
 fn tree(mut streams: Streams, batch: &Batch, names: &Arc<Names>, filter: &Filter) -> CallTree {
     streams.push(batch, names);
-    CallTree::of(streams, filter, names.clone(), manifest(), 0)
+    CallTree::of(streams, filter, names.clone(), script::manifest(&[], &[]), 0)
 }
 
 fn pieces(batch: &Batch, names: &Arc<Names>, cuts: &[usize]) -> CallTree {
@@ -123,24 +123,7 @@ fn pieces(batch: &Batch, names: &Arc<Names>, cuts: &[usize]) -> CallTree {
     let mut first = Streams::first(Window::ALL);
     first.push(&rows.into_iter().collect(), names);
     first.join(streams);
-    CallTree::of(first, &Filter::default(), names.clone(), manifest(), 0)
-}
-
-fn manifest() -> Manifest {
-    Manifest {
-        format: 1,
-        writer: "a test".into(),
-        command: vec![],
-        attached: vec![],
-        python: vec![],
-        provider: "agent".into(),
-        markers: vec![],
-        clock: Clock { source: "monotonic".into(), anchor_monotonic_ns: 0, anchor_unix_ns: 0 },
-        host: Host { system: String::new(), machine: String::new(), processors: 1, name: String::new() },
-        cost_per_event_ns: None,
-        waited_ns: None,
-        ended: Ended::Exited { status: 0 },
-    }
+    CallTree::of(first, &Filter::default(), names.clone(), script::manifest(&[], &[]), 0)
 }
 
 /// A tree as the `.tree` files show it: siblings by name, times in nanoseconds.

@@ -1,0 +1,111 @@
+//! What measures say about small traces: numbers that people can add up.
+
+use std::time::Duration;
+
+use super::{Folded, FunctionTotals, Info, Pauses, Totals, Weight};
+use crate::script::calls;
+use crate::{CallTree, Filter};
+
+/// ```text
+/// 0        1   2   4   8   16  32       33  35   45  46       50
+/// ├<module>┼─f─┼─f─┼─g─┼─f─┼─f─┼<module>┼─g─┼─gc─┼─g─┼<module>┤
+/// ```
+const RECURSION: &str = "
+    0   7/7  function__entry   /srv/run.py:1:<module>  0
+    1   7/7  function__entry   /srv/run.py:3:C.f       3
+    2   7/7  function__entry   /srv/run.py:3:C.f       3
+    4   7/7  function__entry   /lib/g.py:5:g           5
+    8   7/7  function__return  /lib/g.py:5:g           6
+    16  7/7  function__return  /srv/run.py:3:C.f       4
+    32  7/7  function__return  /srv/run.py:3:C.f       4
+    33  7/7  function__entry   /lib/g.py:5:g           5
+    35  7/7  gc__start         -                       0  2
+    45  7/7  gc__done          -                       0  9
+    46  7/7  function__return  /lib/g.py:5:g           6
+    50  7/7  function__return  /srv/run.py:1:<module>  9
+";
+
+fn recursion(filter: &Filter) -> CallTree {
+    calls(RECURSION, filter)
+}
+
+#[test]
+fn a_recursive_call_counts_once_in_the_total() {
+    let totals = Totals::of(&recursion(&Filter::default()));
+    let rows: Vec<_> = totals
+        .functions
+        .iter()
+        .map(|function| {
+            let FunctionTotals { calls, total_ns, self_ns, min_ns, mean_ns, max_ns, .. } = function;
+            (function.label(), *calls, *total_ns, *self_ns, (*min_ns, *mean_ns, *max_ns))
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            // 4..8 and 33..46, the pause from 35 to 45 in its total alone; the mean of 4 and 13 rounded down.
+            ("g (g:5)".into(), 2, 17, 7, (Some(4), Some(8), Some(13))),
+            // 0..1, 32..33, 46..50.
+            ("<module> (__main__)".into(), 1, 50, 6, (Some(50), Some(50), Some(50))),
+            // 1..32 in all. The inner call is 2..16, without g's 4..8.
+            ("C.f (__main__:3)".into(), 2, 31, 27, (Some(14), Some(22), Some(31))),
+        ]
+    );
+    assert_eq!(totals.gc, Pauses { count: 1, total_ns: 10 });
+}
+
+#[test]
+fn own_times_add_up_to_the_measured_time() {
+    let totals = Totals::of(&recursion(&Filter::default()));
+    let own: u64 = totals.functions.iter().map(|function| function.self_ns).sum();
+    assert_eq!(own + totals.gc.total_ns, 50);
+}
+
+#[test]
+fn what_took_less_than_asked_for_is_left_out() {
+    let filter = Filter { min_time: Duration::from_nanos(18), ..Filter::default() };
+    let totals = Totals::of(&recursion(&filter));
+    assert!(totals.functions.iter().all(|function| function.name != "g"));
+    assert_eq!(totals.functions.len(), 2);
+
+    let folded = Folded::of(&recursion(&filter), Weight::Time);
+    let drawn: Vec<_> = folded.frames.iter().map(|frame| (frame.label.as_str(), frame.own)).collect();
+    // <module> 6 and g's second call with its pause, 13; the inner f took 14, so it is part of the outer one.
+    assert_eq!(drawn, [("<module> (__main__)", 19), ("C.f (__main__:3)", 31)]);
+}
+
+#[test]
+fn paths_weigh_their_own_time_or_calls() {
+    let calls = recursion(&Filter::default());
+    let shape = |weight| {
+        let folded = Folded::of(&calls, weight);
+        folded.frames.into_iter().map(|frame| (frame.parent, frame.own)).collect::<Vec<_>>()
+    };
+    // <module> ─ f ─ f ─ g, and <module> ─ g ─ a pause.
+    let parents = [None, Some(0), Some(1), Some(2), Some(0), Some(4)];
+    let with = |owns: [u64; 6]| parents.into_iter().zip(owns).collect::<Vec<_>>();
+    assert_eq!(shape(Weight::Time), with([6, 17, 10, 4, 3, 10]));
+    assert_eq!(shape(Weight::Calls), with([1, 1, 1, 1, 1, 0]));
+    assert_eq!(Folded::of(&calls, Weight::Time).totals(), [50, 31, 14, 4, 13, 10]);
+}
+
+#[test]
+fn info_counts_what_is_there() {
+    let two = "
+        5   7/7  process__start    -               0  1  python3 run.py
+        10  7/7  function__entry   /srv/run.py:1:a 1
+        12  7/8  function__entry   /srv/run.py:5:b 5
+        15  8/8  gc__start         -               0  0
+        40  9/9  thread__start     -               0
+    ";
+    let info = Info::of(&calls(two, &Filter::default()));
+    assert_eq!((info.threads, info.processes, info.duration_ns), (3, 2, Some(5)));
+    let markers: Vec<_> = info.markers.iter().map(|(marker, count)| (marker.name(), *count)).collect();
+    assert_eq!(
+        markers,
+        [("function__entry", 2), ("gc__start", 1), ("process__start", 1), ("thread__start", 1)]
+    );
+    assert_eq!(info.trust.events, 3);
+    assert_eq!(info.trust.repaired.still_open, 3);
+    assert_eq!(Info::of(&calls("", &Filter::default())).duration_ns, None);
+}

@@ -1,0 +1,86 @@
+//! Numbers as people read them.
+
+use std::fmt;
+
+/// A length of time in the unit that fits it, with three digits: `1.23 ms`.
+#[derive(Clone, Copy, Debug)]
+pub struct Time(pub u64);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ns = self.0;
+        // Rounding may lead into the next unit, so the limits are those of the rounded number.
+        let text = match ns {
+            0..1_000 => format!("{ns} ns"),
+            1_000..999_500 => format!("{} µs", three_digits(ns as f64 / 1e3)),
+            999_500..999_500_000 => format!("{} ms", three_digits(ns as f64 / 1e6)),
+            _ => format!("{} s", three_digits(ns as f64 / 1e9)),
+        };
+        f.pad(&text)
+    }
+}
+
+fn three_digits(number: f64) -> String {
+    match number {
+        ..9.995 => format!("{number:.2}"),
+        ..99.95 => format!("{number:.1}"),
+        _ => format!("{number:.0}"),
+    }
+}
+
+/// A number with its thousands set apart: `1,234,567`.
+#[derive(Clone, Copy, Debug)]
+pub struct Count(pub u64);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+        for (at, digit) in digits.chars().enumerate() {
+            if at > 0 && (digits.len() - at) % 3 == 0 {
+                text.push(',');
+            }
+            text.push(digit);
+        }
+        f.pad(&text)
+    }
+}
+
+/// A number of things: `1 event`, `2 events`.
+pub fn plural(count: u64, thing: &str) -> String {
+    format!("{} {thing}{}", Count(count), if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    //! Numbers as they are printed.
+
+    use super::*;
+
+    #[test]
+    fn times_have_three_digits_and_a_unit() {
+        for (ns, text) in [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_000, "1.00 µs"),
+            (12_345, "12.3 µs"),
+            (99_960, "100 µs"),
+            (999_600, "1.00 ms"),
+            (1_234_567, "1.23 ms"),
+            (999_700_000, "1.00 s"),
+            (61_000_000_000, "61.0 s"),
+            (3_600_000_000_000, "3600 s"),
+        ] {
+            assert_eq!(Time(ns).to_string(), text);
+        }
+        assert_eq!(format!("{:>8}|", Time(5)), "    5 ns|");
+    }
+
+    #[test]
+    fn counts_have_thousands() {
+        for (count, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(Count(count).to_string(), text);
+        }
+        assert_eq!((plural(1, "event"), plural(2_000, "event")), ("1 event".into(), "2,000 events".into()));
+    }
+}
