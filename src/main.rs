@@ -1,2 +1,25 @@
-//! A flight recorder for Python.
-fn main() {}
+//! `pyrec`: a flight recorder for Python.
+//!
+//! Glue only. A command is a file: its flags at the top, below them what it calls in the recorder or the analyzer.
+
+mod cli;
+mod ending;
+mod flame;
+mod info;
+mod input;
+mod output;
+#[cfg(feature = "record")]
+mod place;
+#[cfg_attr(not(feature = "record"), path = "no_record.rs")]
+mod record;
+mod stats;
+mod tree;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os()) {
+        Ok(command) => ending::of(command.run()),
+        Err(answer) => ending::of_usage(&answer),
+    }
+}

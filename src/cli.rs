@@ -1,0 +1,137 @@
+//! What can be typed.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The page that `pyrec --help` prints.
+#[cfg(feature = "record")]
+const HELP: &str = "\
+pyrec {version}, a flight recorder for Python
+
+It records every call that a Python program makes, with times, into one file,
+and then shows where the time went.
+
+{usage-heading} pyrec COMMAND …
+
+Record:
+  record  Run a program and record it
+
+Look at a recording:
+  flame   Draw a flame graph: the widest boxes took the most time
+  stats   List functions with their calls and times
+  tree    Print who called whom, in order
+  info    Say what is in a recording, and how far it can be trusted
+
+Options:
+{options}
+
+Examples:
+  pyrec record script.py --its options    Record a script,
+  pyrec record -m pytest tests/           a module,
+  pyrec record gunicorn app:app           or any program that starts Python
+  pyrec flame flame.svg                   Open flame.svg in a browser
+  pyrec stats -n 20                       The 20 functions that took longest
+  pyrec tree --root main                  Everything that happened inside main
+
+A recording goes to pyrec.parquet, and that is what the other commands read;
+`-o FILE` and `-i FILE` name another. `pyrec COMMAND --help` tells more.
+";
+
+/// The same without what this build cannot do.
+#[cfg(not(feature = "record"))]
+const HELP: &str = "\
+pyrec {version}, which shows where the time went in a recorded Python program
+
+This build reads recordings and makes none.
+
+{usage-heading} pyrec COMMAND …
+
+Look at a recording:
+  flame   Draw a flame graph: the widest boxes took the most time
+  stats   List functions with their calls and times
+  tree    Print who called whom, in order
+  info    Say what is in a recording, and how far it can be trusted
+
+Options:
+{options}
+
+Examples:
+  pyrec flame -i trace.parquet flame.svg  Open flame.svg in a browser
+  pyrec stats -i trace.parquet -n 20      The 20 functions that took longest
+  pyrec tree -i trace.parquet             Who called whom
+
+Without `-i FILE`, pyrec.parquet is read. `pyrec COMMAND --help` tells more.
+";
+
+/// A flight recorder for Python
+#[derive(Debug, Parser)]
+#[command(name = "pyrec", version, help_template = HELP, disable_help_subcommand = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// One of the commands, each with its flags.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Record(crate::record::Record),
+    Flame(crate::flame::Flame),
+    Stats(crate::stats::Stats),
+    Tree(crate::tree::Tree),
+    Info(crate::info::Info),
+}
+
+/// Takes a command line apart. The error may be an answer: the help page, the version.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
+    Cli::try_parse_from(words).map(|cli| cli.command)
+}
+
+impl Command {
+    /// Does what was asked for. Returns the exit status of the process.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Command::Record(record) => record.run(),
+            Command::Flame(flame) => flame.run(),
+            Command::Stats(stats) => stats.run(),
+            Command::Tree(tree) => tree.run(),
+            Command::Info(info) => info.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn flags_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_page_names_every_command_in_its_own_words() {
+        let command = Cli::command();
+        for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+            let about = command.get_about().expect("every command says what it does");
+            let line = format!("\n  {:<6}  {about}\n", command.get_name());
+            assert!(HELP.contains(&line), "not on the page:{line}");
+        }
+    }
+
+    #[test]
+    fn the_examples_of_the_help_page_can_be_typed() {
+        let examples = HELP.split("Examples:\n").nth(1).and_then(|rest| rest.split("\n\n").next());
+        let examples: Vec<&str> = examples.expect("there are examples").lines().collect();
+        assert!(examples.len() >= 3);
+        for example in examples {
+            let typed = example.trim_start().split("  ").next().expect("a command stands before two spaces");
+            if let Err(error) = parse(typed.split_whitespace().map(OsString::from)) {
+                panic!("{typed}: {error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! `pyrec record`: runs a program, or attaches to one, and records it.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
+use pyrec_recorder::{Exit, OnFull, Options, Outcome, Progress, ProviderChoice, Target};
+use pyrec_schema::Group;
+
+use crate::input::{DEFAULT, group};
+use crate::place::Place;
+
+/// Run a program and record it
+///
+/// CMD is what you would type without pyrec: a program with its arguments, or a script, -m MODULE or -c CODE for the
+/// python3 on your PATH. Everything after its first word belongs to it. Its output is its own, and its exit status is
+/// that of pyrec. Ctrl-C ends the program, and the recording is whole.
+#[derive(Debug, Args)]
+#[command(override_usage = "pyrec record [OPTIONS] [--] CMD…\n       pyrec record [OPTIONS] -p PID", after_help = EXAMPLES)]
+pub struct Record {
+    /// Write the recording to FILE. Without it: pyrec.parquet, and the previous one is kept as pyrec.old.parquet
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Replace FILE if it exists
+    #[arg(short, long, requires = "output")]
+    force: bool,
+
+    /// What to record: function, line, gc, import, audit, cfunction, separated by commas
+    #[arg(long, value_name = "GROUPS", value_delimiter = ',', value_parser = group, default_values_t = Group::DEFAULT)]
+    markers: Vec<Group>,
+
+    /// Record each line executed, too
+    #[arg(long)]
+    lines: bool,
+
+    /// Where events come from
+    #[arg(long, value_enum, value_name = "PROVIDER", default_value_t)]
+    provider: Provider,
+
+    /// Record a process that runs already, until it ends or you press Ctrl-C
+    #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..), conflicts_with = "command")]
+    pid: Option<i32>,
+
+    /// What the program does when events come faster than they can be written
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
+    on_full: WhenFull,
+
+    /// Print nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// The command to record
+    #[arg(
+        value_name = "CMD",
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        required_unless_present = "pid"
+    )]
+    command: Vec<OsString>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  pyrec record script.py --its options
+  pyrec record -o tests.parquet -m pytest -x tests/
+  pyrec record --lines -c 'import json; json.loads(\"[1, 2]\")'
+  pyrec record venv/bin/gunicorn app:app
+  sudo pyrec record -p 4242";
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Provider {
+    /// The agent for CMD, the static markers for PID
+    #[default]
+    Auto,
+    /// Hooks inside the process: any build of CPython, no rights needed
+    Agent,
+    /// CPython's static markers, through BPF: needs root and a CPython built with them
+    Usdt,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum WhenFull {
+    /// It waits, and nothing is lost
+    #[default]
+    Wait,
+    /// It runs on, and what is lost is counted
+    Drop,
+}
+
+impl Record {
+    /// Returns the exit status of the program.
+    pub fn run(self) -> Result<ExitCode> {
+        let target = self.target()?;
+        let place = Place::clear(self.output.as_deref(), self.force, Path::new(""))?;
+        let options = Options {
+            target,
+            output: place.path().to_owned(),
+            groups: self.groups(),
+            provider: match self.provider {
+                Provider::Auto => ProviderChoice::Auto,
+                Provider::Agent => ProviderChoice::Agent,
+                Provider::Usdt => ProviderChoice::Usdt,
+            },
+            on_full: match self.on_full {
+                WhenFull::Wait => OnFull::Wait,
+                WhenFull::Drop => OnFull::Drop,
+            },
+        };
+        let line = self.progress_line();
+        let recorded = pyrec_recorder::record(&options, |progress| show(&line, progress));
+        line.finish_and_clear();
+        let settled = place.settle();
+        let outcome = recorded?;
+        settled?;
+        if !self.quiet {
+            eprint!("{}", summary(&outcome, &options.output));
+        }
+        Ok(match outcome.exit {
+            // What wait(2) tells of a status is a byte.
+            Exit::Status(status) => ExitCode::from(status as u8),
+            Exit::Signal(signal) => ExitCode::from(128u8.saturating_add(signal as u8)),
+            Exit::Gone | Exit::RunsOn => ExitCode::SUCCESS,
+        })
+    }
+
+    fn target(&self) -> Result<Target> {
+        if let Some(pid) = self.pid {
+            return Ok(Target::Process(pid));
+        }
+        // Clap takes whatever looks like an unknown option for the first word of CMD.
+        if let Some(first) = self.command.first().and_then(|first| first.to_str())
+            && first.starts_with('-')
+            && !["-m", "-c"].contains(&first)
+        {
+            bail!(
+                "there is no option {first}; `pyrec record --help` lists them, and Python's own go after python3"
+            );
+        }
+        if let [only] = self.command.as_slice()
+            && ["-m", "-c"].iter().any(|option| only == option)
+        {
+            bail!("nothing follows {}; give it what Python needs there", only.display());
+        }
+        Ok(Target::Command(self.command.clone()))
+    }
+
+    /// The marker groups, each once.
+    fn groups(&self) -> Vec<Group> {
+        let mut groups = self.markers.clone();
+        if self.lines {
+            groups.push(Group::Line);
+        }
+        groups.sort();
+        groups.dedup();
+        groups
+    }
+
+    /// Drawn only where nobody else writes: while the program prints to the same terminal, that is the program's.
+    fn progress_line(&self) -> ProgressBar {
+        let free = self.pid.is_some() || !std::io::stdout().is_terminal();
+        if self.quiet || !free || !std::io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let style = ProgressStyle::with_template("pyrec: {elapsed} {msg}");
+        ProgressBar::new_spinner().with_style(style.expect("the template is valid"))
+    }
+}
+
+fn show(line: &ProgressBar, progress: &Progress) {
+    if line.is_hidden() {
+        return;
+    }
+    let Progress { events, lost, bytes, .. } = *progress;
+    line.set_message(format!(
+        "{} events, {}, {} lost",
+        HumanCount(events),
+        DecimalBytes(bytes),
+        HumanCount(lost)
+    ));
+    line.tick();
+}
+
+/// What came of it, and what to type next.
+fn summary(outcome: &Outcome, output: &Path) -> String {
+    let Outcome { events, lost, waited, bytes, notices, .. } = outcome;
+    let notices: String = notices.iter().map(|notice| format!("pyrec: {notice}\n")).collect();
+    let waited = match waited {
+        Some(waited) => format!(", program waited {:.3} s", waited.as_secs_f64()),
+        None => String::new(),
+    };
+    let input = match output == Path::new(DEFAULT) {
+        true => String::new(),
+        false => format!("-i {} ", quoted(&output.to_string_lossy())),
+    };
+    format!(
+        "{notices}pyrec: {events} events in {output}, {bytes}, {lost} lost{waited}\npyrec: next: pyrec flame {input}flame.svg\n",
+        events = HumanCount(*events),
+        lost = HumanCount(*lost),
+        bytes = DecimalBytes(*bytes),
+        output = output.display(),
+    )
+}
+
+/// As a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    match !word.is_empty() && !word.starts_with('-') && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cli::{Command, parse};
+
+    /// What `pyrec record` with these words would do.
+    fn record(words: &[&str]) -> Result<Record, String> {
+        let words = ["pyrec", "record"].iter().chain(words).map(OsString::from);
+        match parse(words) {
+            Ok(Command::Record(record)) => Ok(record),
+            Ok(other) => Err(format!("{other:?}")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn command(words: &[&str]) -> Target {
+        Target::Command(words.iter().map(OsString::from).collect())
+    }
+
+    #[test]
+    fn everything_after_the_first_word_belongs_to_the_command() {
+        let table: &[(&[&str], Option<&str>, &[&str])] = &[
+            (&["script.py"], None, &["script.py"]),
+            (&["script.py", "--its", "-o", "options"], None, &["script.py", "--its", "-o", "options"]),
+            (&["-o", "x", "script.py", "-q"], Some("x"), &["script.py", "-q"]),
+            (&["-o", "x", "--", "script.py", "-o", "y"], Some("x"), &["script.py", "-o", "y"]),
+            (&["-m", "http.server", "--", "--flag"], None, &["-m", "http.server", "--", "--flag"]),
+            (&["-o", "x", "-m", "mod", "-o", "y"], Some("x"), &["-m", "mod", "-o", "y"]),
+            (&["--", "-m", "mod", "--help"], None, &["-m", "mod", "--help"]),
+            (&["-c", "print(1)", "-p", "7"], None, &["-c", "print(1)", "-p", "7"]),
+            (&["-c", "-1", "--lines"], None, &["-c", "-1", "--lines"]),
+            (
+                &["python3", "-X", "dev", "a.py", "--version"],
+                None,
+                &["python3", "-X", "dev", "a.py", "--version"],
+            ),
+            (&["--output=x", "prog", ""], Some("x"), &["prog", ""]),
+        ];
+        for (words, output, cmd) in table {
+            let record = record(words).expect("it is understood");
+            assert_eq!(record.target().expect("it is a command"), command(cmd), "{words:?}");
+            assert_eq!(record.output.as_deref(), output.map(Path::new), "{words:?}");
+            assert_eq!((record.quiet, record.lines, record.pid), (false, false, None), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn options_before_the_command_are_ours() {
+        let record =
+            record(&["-q", "--lines", "--provider", "usdt", "--on-full", "drop", "-fo", "x", "a.py"]);
+        let record = record.expect("it is understood");
+        assert!(record.quiet && record.force);
+        assert_eq!(record.groups(), [Group::Function, Group::Line, Group::Gc, Group::Import]);
+        assert_eq!((record.provider, record.on_full), (Provider::Usdt, WhenFull::Drop));
+        assert_eq!(record.output.as_deref(), Some(Path::new("x")));
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_manual() {
+        let record = record(&["a.py"]).expect("it is understood");
+        assert_eq!(record.groups(), [Group::Function, Group::Gc, Group::Import]);
+        assert_eq!((record.provider, record.on_full), (Provider::Auto, WhenFull::Wait));
+        assert!(!record.force && !record.quiet && record.output.is_none());
+    }
+
+    #[test]
+    fn markers_are_groups_by_name() {
+        let groups = |words| record(words).map(|record| record.groups());
+        assert_eq!(groups(&["--markers", "gc", "a.py"]), Ok(vec![Group::Gc]));
+        assert_eq!(
+            groups(&["--markers", "line,function,line", "a.py"]),
+            Ok(vec![Group::Function, Group::Line])
+        );
+        assert_eq!(
+            groups(&["--markers=function", "--lines", "a.py"]),
+            Ok(vec![Group::Function, Group::Line])
+        );
+        let unknown = groups(&["--markers", "function,lines", "a.py"]).expect_err("there is no such group");
+        assert!(unknown.contains("lines") && unknown.contains("function, line, gc"), "{unknown}");
+    }
+
+    #[test]
+    fn a_process_takes_the_place_of_a_command() {
+        assert_eq!(
+            record(&["-p", "7"]).expect("it is understood").target().expect("it is one"),
+            Target::Process(7)
+        );
+        for wrong in [&["-p", "7", "a.py"][..], &["-p", "0"], &["-p", "-7"], &["-p", "x"], &["-p"]] {
+            assert!(record(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for wrong in [&[][..], &["-q"], &["-o"], &["-f", "a.py"], &["--on-full", "stop", "a.py"]] {
+            assert!(record(wrong).is_err(), "{wrong:?}");
+        }
+        for wrong in [
+            &["--line", "a.py"][..],
+            &["-mjson.tool"],
+            &["-X", "dev", "a.py"],
+            &["-m"],
+            &["-c"],
+            &["--", "-o"],
+        ] {
+            let record = record(wrong).expect("clap takes it for a command");
+            assert!(record.target().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn ends_with_the_next_command() {
+        let mut outcome = Outcome {
+            exit: Exit::Status(0),
+            events: 1_234_567,
+            lost: 0,
+            waited: Some(Duration::from_millis(1_250)),
+            bytes: 2_500_000,
+            notices: vec![],
+        };
+        let text = summary(&outcome, Path::new(DEFAULT));
+        assert_eq!(
+            text,
+            "pyrec: 1,234,567 events in pyrec.parquet, 2.50 MB, 0 lost, program waited 1.250 s\n\
+             pyrec: next: pyrec flame flame.svg\n"
+        );
+        outcome.waited = None;
+        outcome.notices.push("sys.setprofile was in use".into());
+        let text = summary(&outcome, Path::new("my runs/a.parquet"));
+        assert!(text.starts_with("pyrec: sys.setprofile was in use\npyrec: 1,234,567 events"), "{text}");
+        assert!(
+            text.ends_with("0 lost\npyrec: next: pyrec flame -i 'my runs/a.parquet' flame.svg\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        let table = [
+            ("a/b-1.parquet", "a/b-1.parquet"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+            ("-i", "'-i'"),
+        ];
+        for (word, expected) in table {
+            assert_eq!(quoted(word), expected);
+        }
+    }
+}
