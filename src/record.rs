@@ -31,7 +31,16 @@ pub struct Record {
     force: bool,
 
     /// What to record: function, line, gc, import, audit, cfunction, separated by commas
-    #[arg(long, value_name = "GROUPS", value_delimiter = ',', value_parser = group, default_values_t = Group::DEFAULT)]
+    ///
+    /// [default: function,gc,import]
+    #[arg(
+        long,
+        value_name = "GROUPS",
+        value_delimiter = ',',
+        value_parser = group,
+        default_values_t = Group::DEFAULT,
+        hide_default_value = true
+    )]
     markers: Vec<Group>,
 
     /// Record each line executed, too
@@ -77,7 +86,7 @@ enum Provider {
     /// The agent for CMD, the static markers for PID
     #[default]
     Auto,
-    /// Hooks inside the process: any build of CPython, no rights needed
+    /// Hooks inside the process: any build of CPython 3.12 or 3.13, no rights needed
     Agent,
     /// CPython's static markers, through BPF: needs root and a CPython built with them
     Usdt,
