@@ -46,7 +46,8 @@ impl Thread {
     /// Opens a thread's ring; none while the thread is still making it.
     pub fn open(path: PathBuf) -> Result<Option<Thread>> {
         let failed = |source| Error::Ring { path: path.clone(), source };
-        let ring = File::open(&path).and_then(Ring::open).map_err(failed)?;
+        let file = File::options().read(true).write(true).open(&path);
+        let ring = file.and_then(Ring::open).map_err(failed)?;
         Ok(ring.map(|ring| Thread { pid: ring.header().pid, tid: ring.header().tid, ring, path, lost: None }))
     }
 
