@@ -1,11 +1,18 @@
 //! How the agent gets in.
 //!
-//! The constructor runs in every program of the recording, before `main`; the audit hook runs in those that have a
-//! CPython, from then on. CPython's `main` raises `cpython.run_…` when everything is ready and the user's code is
-//! the next thing to run: there the hooks are installed.
+//! ```text
+//! constructor        in every program of the recording, before `main`: looks for a CPython
+//!   └▶ init_posix    when that CPython makes its first modules: adds the audit hook
+//!        └▶ hook     when CPython's `main` raises `cpython.run_…`: the user's code is the next thing to run
+//!             └▶ install
+//! ```
+//!
+//! The audit hook could be added by the constructor, but CPython would then take memory for it from one allocator
+//! and give it back to another, and abort, wherever the debugging allocator is chosen (`-X dev`). In `posix`, which
+//! is built into every CPython and among the first modules that it imports, that choice has been made.
 
 use alloc::string::String;
-use core::ffi::{c_char, c_int, c_void};
+use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,23 +34,62 @@ static INSTALLED: AtomicBool = AtomicBool::new(false);
 static CONSTRUCTOR: extern "C" fn() = constructor;
 
 extern "C" fn constructor() {
-    type AuditHook = unsafe extern "C-unwind" fn(*const c_char, *mut Object, *mut c_void) -> c_int;
-    type AddAuditHook = unsafe extern "C" fn(AuditHook, *mut c_void) -> c_int;
     let Some(directory) = os::variable(SESSION_VARIABLE) else { return };
-    let add_audit_hook = os::symbol(c"PySys_AddAuditHook");
-    if add_audit_hook.is_null() {
+    let table = os::symbol(c"PyImport_Inittab").cast::<*mut BuiltinModule>();
+    if table.is_null() || os::symbol(c"PySys_AddAuditHook").is_null() {
         return;
     }
     DIRECTORY.with(|place| *place = Some(directory));
-    unsafe extern "C-unwind" fn hook(event: *const c_char, _: *mut Object, _: *mut c_void) -> c_int {
-        // SAFETY: an event's name ends in a zero byte.
-        if unsafe { is_start(event) } && !INSTALLED.swap(true, Ordering::Relaxed) {
-            install();
+    // SAFETY: the table ends in an entry without a name, and nobody uses it before `main`.
+    unsafe {
+        let mut module = *table;
+        while !module.is_null() && !(*module).name.is_null() {
+            if CStr::from_ptr((*module).name) == c"posix" {
+                INIT_POSIX.with(|place| *place = (*module).init.replace(init_posix));
+                return;
+            }
+            module = module.add(1);
         }
-        0
     }
-    // SAFETY: the type is the one in CPython's headers, and the function may be called before everything else.
-    unsafe { core::mem::transmute::<*mut c_void, AddAuditHook>(add_audit_hook)(hook, ptr::null_mut()) };
+}
+
+/// `struct _inittab`.
+#[repr(C)]
+struct BuiltinModule {
+    name: *const c_char,
+    init: Option<Init>,
+}
+
+type Init = unsafe extern "C-unwind" fn() -> *mut Object;
+
+/// CPython's own function.
+static INIT_POSIX: Lock<Option<Init>> = Lock::new(None);
+
+/// Whether the audit hook is there: a subinterpreter makes its modules once more.
+static ADDED: AtomicBool = AtomicBool::new(false);
+
+unsafe extern "C-unwind" fn init_posix() -> *mut Object {
+    type AddAuditHook = unsafe extern "C-unwind" fn(AuditHook, *mut c_void) -> c_int;
+    let add_audit_hook = os::symbol(c"PySys_AddAuditHook");
+    if !add_audit_hook.is_null() && !ADDED.swap(true, Ordering::Relaxed) {
+        // SAFETY: the type is the one in CPython's headers.
+        unsafe { core::mem::transmute::<*mut c_void, AddAuditHook>(add_audit_hook)(hook, ptr::null_mut()) };
+    }
+    match INIT_POSIX.with(|init| *init) {
+        // SAFETY: called as CPython calls it.
+        Some(init) => unsafe { init() },
+        None => ptr::null_mut(),
+    }
+}
+
+type AuditHook = unsafe extern "C-unwind" fn(*const c_char, *mut Object, *mut c_void) -> c_int;
+
+unsafe extern "C-unwind" fn hook(event: *const c_char, _: *mut Object, _: *mut c_void) -> c_int {
+    // SAFETY: an event's name ends in a zero byte.
+    if unsafe { is_start(event) } && !INSTALLED.swap(true, Ordering::Relaxed) {
+        install();
+    }
+    0
 }
 
 /// Whether the event says that user code is the next thing to run.

@@ -1,0 +1,139 @@
+//! Every call is recorded, once: the agent against an independent counter, function by function.
+
+mod support;
+
+use pyrec_wire::Kind;
+use support::{Options, Python, Recording, Trace, counted_by_setprofile, program, pythons, run};
+
+const VERSIONS: [u32; 2] = [12, 13];
+
+fn record(python: &Python, name: &str, options: Options) -> Trace {
+    let recording = Recording::start(options);
+    run(recording.command(&python.path).arg(program(name)));
+    recording.finish()
+}
+
+fn equal_counts(name: &str) {
+    for python in pythons(&VERSIONS) {
+        let expected = counted_by_setprofile(&python, &program(name));
+        let trace = record(&python, name, Options::default());
+        assert!(expected.len() > 3, "the counter saw the program");
+        assert_eq!(trace.counts(&program(name)), expected, "{name} on {python:?}");
+        assert_eq!(trace.notices(), Vec::<&str>::new());
+    }
+}
+
+#[test]
+fn of_every_shape_of_call() {
+    equal_counts("shapes.py");
+}
+
+#[test]
+fn of_coroutines() {
+    equal_counts("coroutines.py");
+}
+
+#[test]
+fn of_threads() {
+    equal_counts("threads.py");
+}
+
+#[test]
+fn of_forked_children() {
+    equal_counts("forks.py");
+}
+
+#[test]
+fn of_a_recursion_that_overflows() {
+    // The counter cannot be asked: it would overflow itself. The program counts.
+    let source = "\
+depth = 0
+def overflow():
+    global depth
+    depth += 1
+    overflow()
+try: overflow()
+except RecursionError: print(depth)
+";
+    for python in pythons(&VERSIONS) {
+        let recording = Recording::start(Options::default());
+        let output = run(recording.command(&python.path).args(["-c", source]));
+        let depth: u64 = String::from_utf8_lossy(&output.stdout).trim().parse().expect("the program counts");
+        let counts = recording.finish().counts("<string>".as_ref());
+        assert_eq!(counts[&("<string>".into(), 2, "overflow".into())], [depth, depth], "{python:?}");
+    }
+}
+
+#[test]
+fn threads_have_their_names() {
+    for python in pythons(&VERSIONS) {
+        let trace = record(&python, "threads.py", Options::default());
+        let process = &trace.processes[0];
+        let mut names: Vec<_> = process.rings.iter().map(|ring| process.thread_name(ring.tid)).collect();
+        names.sort_unstable();
+        names.dedup();
+        let expected =
+            ["MainThread", "nested", "pool_0", "pool_1", "worker-0", "worker-1", "worker-2", "worker-3"];
+        for name in expected {
+            // The pool may do with one thread.
+            assert!(names.contains(&Some(name)) || name == "pool_1", "{name} is not among {names:?}");
+        }
+        assert!(process.rings.iter().all(|ring| ring.end_ticks >= ring.start_ticks), "every thread ended");
+    }
+}
+
+#[test]
+fn times_rise_within_a_thread() {
+    for python in pythons(&VERSIONS) {
+        let trace = record(&python, "threads.py", Options::default());
+        for ring in trace.processes.iter().flat_map(|process| &process.rings) {
+            let ticks: Vec<u64> = ring.records.iter().map(|record| record.ticks).collect();
+            assert!(ticks.is_sorted());
+            assert!(ticks.first().is_none_or(|first| ring.start_ticks <= *first), "{}", ring.start_ticks);
+            assert!(ticks.last().is_none_or(|last| ring.end_ticks >= *last), "{}", ring.end_ticks);
+        }
+    }
+}
+
+#[test]
+fn resumes_yields_throws_and_unwinds_are_told_apart() {
+    let source = "\
+def gen():
+    try:
+        yield
+    except KeyError:
+        pass
+    yield
+def fail(): raise ValueError
+g = gen()
+next(g)
+g.throw(KeyError)
+try: fail()
+except ValueError: pass
+next(g, None)
+";
+    for python in pythons(&VERSIONS) {
+        let recording = Recording::start(Options { groups: support::FUNCTION, ..Options::default() });
+        run(recording.command(&python.path).args(["-I", "-c", source]));
+        let trace = recording.finish();
+        let codes = trace.processes[0].codes();
+        let kinds: Vec<(Kind, &str)> = trace.processes[0]
+            .records()
+            .filter(|record| codes[&record.id()].0 == "<string>")
+            .map(|record| (record.kind().expect("known"), codes[&record.id()].2.as_str()))
+            .collect();
+        let expected = [
+            (Kind::Call, "<module>"),
+            (Kind::Call, "gen"),
+            (Kind::Yield, "gen"),
+            (Kind::Throw, "gen"),
+            (Kind::Yield, "gen"),
+            (Kind::Call, "fail"),
+            (Kind::Unwind, "fail"),
+            (Kind::Resume, "gen"),
+            (Kind::Return, "gen"),
+            (Kind::Return, "<module>"),
+        ];
+        assert_eq!(kinds, expected, "{python:?}");
+    }
+}

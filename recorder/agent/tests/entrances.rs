@@ -1,0 +1,260 @@
+//! The agent gets in, however Python is started, and what it finds there goes on as before.
+
+mod support;
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use support::{Options, Python, Recording, Trace, pythons, run};
+
+const VERSIONS: [u32; 2] = [12, 13];
+
+/// Called three times by every program here.
+const MARKED: &str = "def marked(): pass\nfor _ in range(3): marked()\n";
+
+/// How many processes called `marked`, and how often each.
+fn marked(trace: &Trace) -> Vec<u64> {
+    let calls = trace.processes.iter().flat_map(|process| {
+        let codes = process.codes();
+        let files: std::collections::BTreeSet<String> = codes.values().map(|code| code.0.clone()).collect();
+        let counts = files.iter().flat_map(|file| process.counts(Path::new(file))).collect::<Vec<_>>();
+        counts.into_iter().filter(|(code, _)| code.2 == "marked").map(|(_, [entries, returns])| {
+            assert_eq!(entries, returns);
+            entries
+        })
+    });
+    calls.collect()
+}
+
+/// Records a command that is given a directory with `marked.py` in it.
+fn check(python: &Python, expected: &[u64], command: impl FnOnce(&Recording, &Path) -> Command) {
+    let directory = tempfile::tempdir().expect("there is a temporary directory");
+    fs::write(directory.path().join("marked.py"), MARKED).expect("the directory is ours");
+    let recording = Recording::start(Options::default());
+    run(&mut command(&recording, directory.path()));
+    let trace = recording.finish();
+    assert_eq!(marked(&trace), expected, "{python:?}: {:?}", trace.notices());
+}
+
+#[test]
+fn scripts_modules_commands_and_standard_input() {
+    for python in pythons(&VERSIONS) {
+        for options in [&[][..], &["-I"], &["-E"], &["-S"], &["-I", "-S", "-B", "-X", "dev"], &["-O"]] {
+            check(&python, &[3], |recording, directory| {
+                let mut command = recording.command(&python.path);
+                command.args(options).arg(directory.join("marked.py"));
+                command
+            });
+            check(&python, &[3], |recording, _| {
+                let mut command = recording.command(&python.path);
+                command.args(options).args(["-c", MARKED]);
+                command
+            });
+        }
+        check(&python, &[3], |recording, directory| {
+            let mut command = recording.command(&python.path);
+            command.args(["-m", "marked"]).current_dir(directory);
+            command
+        });
+        check(&python, &[3], |recording, directory| {
+            let mut command = recording.command(&python.path);
+            command.stdin(fs::File::open(directory.join("marked.py")).expect("it was written"));
+            command
+        });
+        check(&python, &[3], |recording, directory| {
+            let mut command = recording.command(&python.path);
+            command.stdin(Stdio::null()).arg("-i").arg(directory.join("marked.py"));
+            command
+        });
+    }
+}
+
+#[test]
+fn directories_zip_files_virtual_environments_and_console_scripts() {
+    for python in pythons(&VERSIONS) {
+        check(&python, &[3], |recording, directory| {
+            fs::rename(directory.join("marked.py"), directory.join("__main__.py"))
+                .expect("the directory is ours");
+            let mut command = recording.command(&python.path);
+            command.arg(directory);
+            command
+        });
+        check(&python, &[3], |recording, directory| {
+            let app = directory.join("app");
+            fs::create_dir(&app).expect("the directory is ours");
+            fs::write(app.join("__main__.py"), MARKED).expect("the directory is ours");
+            run(Command::new(&python.path).args(["-m", "zipapp"]).arg(&app));
+            let mut command = recording.command(&python.path);
+            command.arg(directory.join("app.pyz"));
+            command
+        });
+        check(&python, &[3, 3], |recording, directory| {
+            let venv = directory.join("venv");
+            run(Command::new(&python.path).args(["-m", "venv", "--without-pip"]).arg(&venv));
+            // What pip writes for a console script; here it starts the environment's Python once more.
+            let script = directory.join("script");
+            let shebang = format!("#!{}\n", venv.join("bin/python").display());
+            let again =
+                "import subprocess, sys\nsubprocess.check_call([sys.executable, '-c', sys.argv[1]])\n";
+            fs::write(&script, shebang + MARKED + again).expect("the directory is ours");
+            fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("the file is ours");
+            let mut command = recording.command(script);
+            command.arg(MARKED);
+            command
+        });
+    }
+}
+
+#[test]
+fn children_of_every_kind() {
+    let program = "\
+import multiprocessing, os, subprocess, sys
+def marked(): pass
+def work(n):
+    for _ in range(n): marked()
+if __name__ == '__main__':
+    for method in 'fork', 'spawn', 'forkserver':
+        process = multiprocessing.get_context(method).Process(target=work, args=(5,))
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+    command = [sys.executable, '-c', 'def marked(): pass\\nfor _ in range(7): marked()']
+    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, preexec_fn=lambda: marked())
+    subprocess.run(['sh', '-c', '\"$@\"; exit 0', 'sh', *command], check=True)
+    pid = os.posix_spawn(sys.executable, command, os.environ)
+    assert os.waitpid(pid, 0)[1] == 0
+    pid, terminal = os.forkpty()
+    if pid == 0:
+        work(2)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    work(1)
+    os.execv(sys.executable, command)
+";
+    for python in pythons(&VERSIONS) {
+        let directory = tempfile::tempdir().expect("there is a temporary directory");
+        let script = directory.path().join("children.py");
+        fs::write(&script, program).expect("the directory is ours");
+        let recording = Recording::start(Options::default());
+        run(recording.command(&python.path).arg(script));
+        let trace = recording.finish();
+        let mut calls = marked(&trace);
+        calls.sort_unstable();
+        // preexec_fn, forkpty and main; multiprocessing; subprocess twice, through sh, posix_spawn and execv.
+        assert_eq!(calls, [1, 1, 2, 5, 5, 5, 7, 7, 7, 7, 7], "{python:?}: {:?}", trace.notices());
+        let main = &trace.processes[0];
+        assert!(
+            trace.processes.iter().any(|process| process.name == format!("{}-1", main.pid())),
+            "exec keeps the pid and begins a new log"
+        );
+    }
+}
+
+#[test]
+fn a_sitecustomize_of_the_users_own() {
+    for python in pythons(&VERSIONS) {
+        check(&python, &[3], |recording, directory| {
+            let custom = "import sys, gc\nsys.dont_write_bytecode = True\ngc.callbacks.append(lambda *_: None)\n\
+                          sys.addaudithook(lambda *_: None)\n";
+            fs::write(directory.join("sitecustomize.py"), custom).expect("the directory is ours");
+            let mut command = recording.command(&python.path);
+            command.env("PYTHONPATH", directory).args(["-m", "marked"]);
+            command
+        });
+    }
+}
+
+#[test]
+fn profilers_and_tracers_of_the_programs_own() {
+    let program = "\
+import cProfile, sys, threading
+calls = []
+def profile(frame, event, arg): calls.append(event)
+def trace(frame, event, arg): calls.append(event); return trace
+def marked(): pass
+sys.setprofile(profile); marked(); sys.setprofile(None)
+assert calls.count('call') == 1, calls
+calls.clear()
+sys.settrace(trace); marked(); sys.settrace(None)
+assert calls.count('call') == 1 and 'line' in calls, calls
+profiler = cProfile.Profile()
+profiler.runcall(marked)
+assert any(entry.callcount == 1 for entry in profiler.getstats())
+if sys.version_info >= (3, 12):
+    mon = sys.monitoring
+    for tool in mon.DEBUGGER_ID, mon.COVERAGE_ID, mon.PROFILER_ID, 3, 4:
+        mon.use_tool_id(tool, 'mine')
+        mon.register_callback(tool, mon.events.PY_START, lambda *_: mon.DISABLE)
+        mon.set_events(tool, mon.events.PY_START)
+for _ in range(3): marked()
+";
+    for python in pythons(&VERSIONS) {
+        check(&python, &[6], |recording, _| {
+            let mut command = recording.command(&python.path);
+            command.args(["-c", program]);
+            command
+        });
+    }
+}
+
+#[test]
+fn a_program_that_took_every_tool_number_runs_unrecorded_and_is_told_so() {
+    for python in pythons(&[12, 13]) {
+        let directory = tempfile::tempdir().expect("there is a temporary directory");
+        let custom = "import sys\nfor i in range(6): sys.monitoring.use_tool_id(i, 'mine')\n";
+        fs::write(directory.path().join("sitecustomize.py"), custom).expect("the directory is ours");
+        let recording = Recording::start(Options::default());
+        run(recording.command(&python.path).env("PYTHONPATH", directory.path()).args(["-c", MARKED]));
+        let trace = recording.finish();
+        assert_eq!(marked(&trace), []);
+        assert!(
+            matches!(trace.notices()[..], [notice] if notice.contains("all six tool numbers")),
+            "{python:?}"
+        );
+    }
+}
+
+#[test]
+fn programs_without_python_are_left_alone() {
+    let recording = Recording::start(Options::default());
+    let mut child =
+        recording.command("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("cat runs");
+    child.stdin.take().expect("it is piped").write_all(b"hello").expect("cat listens");
+    assert_eq!(child.wait_with_output().expect("cat ends").stdout, b"hello");
+    assert!(recording.finish().processes.is_empty());
+}
+
+#[test]
+fn what_the_program_prints_and_returns_stays_the_same() {
+    let program = "\
+import gc, importlib._bootstrap, os, sys, threading
+print(sorted(sys.modules), sys.argv, sys.orig_argv, sys.flags)
+print(sorted(os.listdir('/proc/self/fd')))
+print(threading.active_count(), sys.getprofile(), sys.gettrace(), sys.getrecursionlimit())
+def fail(): import surely_there_is_no_such_module
+try: fail()
+except ImportError as error: print(repr(error), error.__traceback__.tb_next.tb_next)
+print(sys.getrefcount(fail) , sys.getrefcount(fail.__code__))
+import traceback
+try: fail()
+except ImportError: traceback.print_exc()
+sys.exit(7)
+";
+    for python in pythons(&VERSIONS) {
+        let recording = Recording::start(Options::default());
+        let traced = recording.command(&python.path).args(["-c", program]).output().expect("python runs");
+        let plain = Command::new(&python.path)
+            .args(["-c", program])
+            .stdin(Stdio::null())
+            .output()
+            .expect("python runs");
+        assert_eq!(String::from_utf8_lossy(&traced.stdout), String::from_utf8_lossy(&plain.stdout));
+        assert_eq!(String::from_utf8_lossy(&traced.stderr), String::from_utf8_lossy(&plain.stderr));
+        assert_eq!(traced.status.code(), Some(7));
+        assert!(!recording.finish().processes.is_empty());
+    }
+}

@@ -1,0 +1,196 @@
+//! What is in a ring stays there, and a full ring costs time or events, whichever was asked for, and says how much.
+
+mod support;
+
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pyrec_wire::{Definition, Kind, OnFull, RING_RECORDS};
+use support::{GC, IMPORT, LINE, Options, Recording, Trace, pythons, run};
+
+const VERSIONS: [u32; 2] = [12, 13];
+
+/// A program that makes four times as many records as a ring holds.
+const CALLS: u64 = 2 * RING_RECORDS as u64;
+fn program() -> String {
+    format!("def f(): pass\nfor _ in range({CALLS}): f()\n")
+}
+
+fn calls_of_f(trace: &Trace) -> [u64; 2] {
+    trace.counts("<string>".as_ref()).get(&("<string>".into(), 1, "f".into())).copied().unwrap_or_default()
+}
+
+#[test]
+fn a_program_waits_for_a_slow_reader_and_nothing_is_lost() {
+    for python in pythons(&VERSIONS) {
+        let recording =
+            Recording::start(Options { nap: Some(Duration::from_millis(200)), ..Options::default() });
+        run(recording.command(&python.path).args(["-I", "-c", &program()]));
+        let trace = recording.finish();
+        assert_eq!(calls_of_f(&trace), [CALLS; 2]);
+        let ring = &trace.processes[0].rings[0];
+        assert!(ring.waited_ns > 0 && ring.lost == 0, "{} {}", ring.waited_ns, ring.lost);
+    }
+}
+
+#[test]
+fn what_is_dropped_is_counted() {
+    for python in pythons(&VERSIONS) {
+        let nap = Some(Duration::from_millis(100));
+        let options = Options { groups: support::FUNCTION, on_full: OnFull::Drop, nap };
+        let recording = Recording::start(options);
+        run(recording.command(&python.path).args(["-I", "-c", &program()]));
+        let trace = recording.finish();
+        let ring = &trace.processes[0].rings[0];
+        let told: u64 =
+            ring.records.iter().filter(|r| r.kind() == Some(Kind::Lost)).map(|r| r.payload()).sum();
+        let written = ring.records.iter().filter(|r| r.kind() != Some(Kind::Lost)).count() as u64;
+        let whole = Recording::start(Options { groups: support::FUNCTION, ..Options::default() });
+        run(whole.command(&python.path).args(["-I", "-c", &program()]));
+        let all = whole.finish().processes[0].records().count() as u64;
+        assert!(told + ring.lost > 0, "a reader so slow loses something");
+        assert_eq!(written + told + ring.lost, all, "written {written}, told {told}, untold {}", ring.lost);
+        assert!(ring.records.iter().map(|record| record.ticks).is_sorted(), "a loss has its place in time");
+        assert_eq!(ring.waited_ns, 0);
+    }
+}
+
+#[test]
+fn without_a_reader_the_first_records_stay_and_the_rest_is_counted() {
+    for python in pythons(&VERSIONS) {
+        let recording = Recording::start(Options { on_full: OnFull::Drop, nap: None, ..Options::default() });
+        run(recording.command(&python.path).args(["-I", "-c", &program()]));
+        let trace = recording.finish();
+        let ring = &trace.processes[0].rings[0];
+        assert_eq!(ring.records.len(), RING_RECORDS as usize);
+        assert!(ring.lost > CALLS, "{}", ring.lost);
+    }
+}
+
+#[test]
+fn a_program_outlives_its_recorder() {
+    for python in pythons(&VERSIONS) {
+        let mut recording = Recording::start(Options { nap: None, ..Options::default() });
+        let mut child =
+            recording.command(&python.path).args(["-I", "-c", &program()]).spawn().expect("it starts");
+        thread::sleep(Duration::from_millis(500));
+        assert!(child.try_wait().expect("it is ours").is_none(), "it waits for a reader that lives");
+        recording.lock = None;
+        ends_soon(&mut child);
+        assert_eq!(recording.finish().processes[0].records().count(), RING_RECORDS as usize);
+    }
+}
+
+#[test]
+fn a_closed_session_switches_the_hooks_off() {
+    let source = format!(
+        "{}import sys\nprint('half', flush=True)\nsys.stdin.readline()\n\
+         for _ in range({CALLS}): f()\nprint(sys.monitoring.get_tool(5) if sys.version_info > (3, 12) else sys.getprofile())\n",
+        program()
+    );
+    for python in pythons(&VERSIONS) {
+        let recording = Recording::start(Options::default());
+        let mut command = recording.command(&python.path);
+        command.args(["-I", "-c", &source]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let mut half = [0; 5];
+        std::io::Read::read_exact(child.stdout.as_mut().expect("it is piped"), &mut half).expect("it prints");
+        recording.close();
+        drop(child.stdin.take());
+        let rest = child.wait_with_output().expect("it ends");
+        assert_eq!(String::from_utf8_lossy(&rest.stdout), "None\n", "{python:?}");
+        let [entries, _] = calls_of_f(&recording.finish());
+        assert!((CALLS..CALLS + RING_RECORDS as u64 / 8).contains(&entries), "{entries}");
+    }
+}
+
+#[test]
+fn what_was_written_survives_any_end() {
+    let source = "\
+import os, signal, sys, threading
+def f(): pass
+for _ in range(1000): f()
+threading.Thread(target=lambda: [f() for _ in iter(int, 1)], daemon=True).start() if sys.argv[1] == 'daemon' else 0
+if sys.argv[1] == 'kill': os.kill(os.getpid(), signal.SIGKILL)
+if sys.argv[1] == 'exit': os._exit(0)
+if sys.argv[1] == 'abort': os.abort()
+";
+    for python in pythons(&VERSIONS) {
+        for end in ["kill", "exit", "abort", "daemon"] {
+            let recording = Recording::start(Options { on_full: OnFull::Drop, ..Options::default() });
+            let mut command = recording.command(&python.path);
+            command.args(["-I", "-c", source, end]).stderr(Stdio::null());
+            ends_soon(&mut command.spawn().expect("it starts"));
+            let trace = recording.finish();
+            let codes = trace.processes[0].codes();
+            let main = &trace.processes[0].rings[0];
+            let is_f = |id| codes.get(&id).is_some_and(|code| code.2 == "f");
+            let calls = main.records.iter().filter(|r| r.kind() == Some(Kind::Call) && is_f(r.id())).count();
+            assert_eq!(calls, 1000, "{end} on {python:?}");
+        }
+    }
+}
+
+#[test]
+fn lines_collections_and_imports_are_recorded() {
+    let source = "import gc\n\ngc.collect(1)\nimport json\nx = 1\ntry:\n    import surely_not_there\nexcept ImportError: pass\nimport json\n";
+    for python in pythons(&VERSIONS) {
+        let recording = Recording::start(Options { groups: LINE | GC | IMPORT, ..Options::default() });
+        run(recording.command(&python.path).args(["-I", "-S", "-c", source]));
+        let trace = recording.finish();
+        let process = &trace.processes[0];
+        let (codes, texts) = (process.codes(), process.texts());
+        // The first of that name: the standard library evaluates strings, too.
+        let main = codes.iter().find(|(_, code)| code.0 == "<string>").map(|(id, _)| *id);
+        let lines: Vec<u32> = process
+            .records()
+            .filter(|r| r.kind() == Some(Kind::Line) && Some(r.id()) == main)
+            .map(|r| r.arg())
+            .collect();
+        assert_eq!(lines, [1, 3, 4, 5, 6, 7, 8, 9], "{python:?}");
+        let imports: Vec<(Kind, u32, &str)> = process
+            .records()
+            .filter(|r| matches!(r.kind(), Some(Kind::ImportStart | Kind::ImportDone)))
+            .map(|r| (r.kind().expect("known"), r.arg(), texts[&r.id()].as_str()))
+            .filter(|(_, _, name)| ["json", "surely_not_there"].contains(name))
+            .collect();
+        let expected = [
+            (Kind::ImportStart, 0, "json"),
+            (Kind::ImportDone, 1, "json"),
+            (Kind::ImportStart, 0, "surely_not_there"),
+            (Kind::ImportDone, 0, "surely_not_there"),
+        ];
+        assert_eq!(imports, expected, "{python:?}");
+        let collections: Vec<Kind> = process
+            .records()
+            .filter(|r| r.kind() == Some(Kind::GcStart) && r.payload() == 1 || r.kind() == Some(Kind::GcDone))
+            .filter_map(|r| r.kind())
+            .take(2)
+            .collect();
+        assert_eq!(collections, [Kind::GcStart, Kind::GcDone], "{python:?}");
+    }
+}
+
+#[test]
+fn the_cost_of_an_event_is_told() {
+    for python in pythons(&VERSIONS) {
+        let recording = Recording::start(Options::default());
+        run(recording.command(&python.path).args(["-c", "pass"]));
+        let trace = recording.finish();
+        let cost = trace.processes[0].definitions.iter().find_map(|definition| match definition {
+            Definition::Cost { event_ns } => Some(*event_ns),
+            _ => None,
+        });
+        // Whatever the machine: an event costs something, and less than a system call of a very slow one.
+        assert!(cost.is_some_and(|cost| (1.0..10_000.0).contains(&cost)), "{cost:?} on {python:?}");
+    }
+}
+
+fn ends_soon(child: &mut std::process::Child) {
+    let start = Instant::now();
+    while child.try_wait().expect("it is ours").is_none() {
+        assert!(start.elapsed() < Duration::from_secs(60), "the program hangs");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
