@@ -236,7 +236,7 @@ def usdt(python, rounds, folder):
     counted = {}
     if shutil.which("bpftrace"):
         for count in (1, 2):
-            script = " ".join(f"{marker} {{ @{number} = count() }}" for number, marker in enumerate(markers[:count]))
+            script = " ".join(f"{marker} {{ @n{number} = count() }}" for number, marker in enumerate(markers[:count]))
             wrapper = folder / f"bpftrace{count}"
             wrapper.write_text(f"#!/bin/sh\nexec bpftrace -q -e '{script}' -c \"$*\"\n")
             wrapper.chmod(0o755)

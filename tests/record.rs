@@ -9,20 +9,21 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use serde_json::json;
 use support::calls::function;
-use support::{Python, Recording, Subject, is_root, json, number, on_every_python, program, pyrec, run};
+use support::{Python, Recording, Subject, is_root, number, on_every_python, program, pyrec, run};
 
 on_every_python!(the_status_is_the_programs, output_is_untouched);
 
 fn the_status_is_the_programs(subject: &Subject) {
     let endings = [
-        ("status", "0", 0, "exited with 0"),
-        ("status", "3", 3, "exited with 3"),
-        ("now", "4", 4, "exited with 4"),
-        ("raise", "0", 1, "exited with 1"),
-        ("daemon", "0", 0, "exited with 0"),
-        ("signal", "15", 128 + 15, "killed by signal 15"),
-        ("signal", "9", 128 + 9, "killed by signal 9"),
+        ("status", "0", 0, json!({"how": "exited", "status": 0})),
+        ("status", "3", 3, json!({"how": "exited", "status": 3})),
+        ("now", "4", 4, json!({"how": "exited", "status": 4})),
+        ("raise", "0", 1, json!({"how": "exited", "status": 1})),
+        ("daemon", "0", 0, json!({"how": "exited", "status": 0})),
+        ("signal", "15", 128 + 15, json!({"how": "killed", "signal": 15})),
+        ("signal", "9", 128 + 9, json!({"how": "killed", "signal": 9})),
     ];
     for (how, number, status, ended) in endings {
         let python = subject.python.program.to_string_lossy().into_owned();
@@ -86,9 +87,9 @@ fn the_previous_recording_is_kept() {
         assert_eq!(run(command.current_dir(directory.path())).status.code(), Some(status));
     }
     assert_eq!(files(directory.path()), ["pyrec.old.parquet", "pyrec.parquet"]);
-    let ended = |name| json(&directory.path().join(name), "info")["ended"].clone();
-    assert_eq!(ended("pyrec.parquet"), "exited with 3");
-    assert_eq!(ended("pyrec.old.parquet"), "exited with 2");
+    let ended = |name| support::json(&directory.path().join(name), "info")["ended"].clone();
+    assert_eq!(ended("pyrec.parquet"), json!({"how": "exited", "status": 3}));
+    assert_eq!(ended("pyrec.old.parquet"), json!({"how": "exited", "status": 2}));
 }
 
 #[test]
@@ -110,7 +111,7 @@ fn a_named_output_is_not_overwritten_without_force() {
 
     assert!(record(&["-f"]).status.success());
     assert!(witness.exists());
-    assert!(number(&json(&output, "info"), "events") > 0);
+    assert!(number(&support::json(&output, "info"), "events") > 0);
     assert_eq!(files(directory.path()), ["mine.parquet", "ran"]);
 }
 
