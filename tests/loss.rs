@@ -102,7 +102,7 @@ fn peak_of(process: &Child) -> u64 {
 #[test]
 fn a_full_disk_ends_the_recording_and_not_the_program() {
     let (Some(python), true) = (Python::any(), is_root()) else { return };
-    let Some(disk) = SmallDisk::mount("3m") else { return };
+    let Some(disk) = SmallDisk::mount("1m") else { return };
     let trace = disk.0.path().join("x.parquet");
     let mut command = pyrec("record");
     command.arg("-o").arg(&trace).arg(&python.program);
