@@ -7,7 +7,13 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+#[cfg(feature = "bpf-skeleton")]
+#[path = "src/bpf/generate.rs"]
+mod skeleton;
+
 fn main() {
+    #[cfg(feature = "bpf-skeleton")]
+    skeleton::generate(Path::new("src/bpf"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let cargo = env::var_os("CARGO").expect("cargo sets it");
     let target = env::var("TARGET").expect("cargo sets it");

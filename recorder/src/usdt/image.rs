@@ -1,0 +1,155 @@
+//! The file that holds an interpreter: its markers, its symbols, and where they lie.
+
+use std::path::{Path, PathBuf};
+
+use object::elf;
+use object::read::elf::{ElfFile64, SectionHeader as _};
+use object::{Endianness, Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _};
+
+use super::Error;
+use super::layout::{TYPE_DEALLOC, Version};
+use super::note::Note;
+
+/// The type of notes that `sys/sdt.h` writes.
+const NT_STAPSDT: u32 = 3;
+
+/// What attaching needs to know of an ELF file. Addresses are those of the file before it is loaded.
+#[derive(Clone, Debug, Default)]
+pub struct Image {
+    /// Where it is.
+    pub path: PathBuf,
+    /// CPython's markers, none in a build without them.
+    pub notes: Vec<Note>,
+    /// The interpreter in it, if there is one.
+    pub python: Option<Interpreter>,
+    /// The libraries that it needs, by name.
+    pub needed: Vec<String>,
+    /// Where the loader looks for them first.
+    pub run_path: Vec<String>,
+    segments: Vec<Segment>,
+}
+
+/// An interpreter's landmarks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interpreter {
+    /// Its version; none before 3.11, which did not say.
+    pub version: Option<Version>,
+    /// `_PyRuntime`.
+    pub runtime: Option<u64>,
+    /// `PyCode_Type`.
+    pub code_type: u64,
+    /// The destructor of code objects: `PyCode_Type.tp_dealloc`.
+    pub code_dealloc: u64,
+    /// `Py_InitializeFromConfig`, which runs once in each program.
+    pub initialize: Option<u64>,
+    /// `Py_FrozenMain`, which does not run.
+    pub never_run: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    address: u64,
+    offset: u64,
+    bytes: u64,
+}
+
+type Elf<'data> = ElfFile64<'data, Endianness>;
+
+impl Image {
+    /// Reads the file. A file without an interpreter or without markers is no error here.
+    pub fn read(path: &Path) -> Result<Image, Error> {
+        let bytes = std::fs::read(path).map_err(|source| Error::Unreadable { path: path.into(), source })?;
+        let wrong = |reason: String| Error::NotAProgram { path: path.into(), reason };
+        let elf = Elf::parse(bytes.as_slice()).map_err(|error| wrong(error.to_string()))?;
+        if elf.architecture() != object::Architecture::X86_64 || !elf.is_little_endian() {
+            return Err(wrong("made for another processor".into()));
+        }
+        let damaged = |error: object::read::Error| wrong(error.to_string());
+        let (needed, run_path) = needs(&elf).map_err(damaged)?;
+        Ok(Image {
+            path: path.into(),
+            notes: notes(&elf).map_err(damaged)?,
+            python: interpreter(&elf),
+            needed,
+            run_path,
+            segments: segments(&elf),
+        })
+    }
+
+    /// Where an address lies in the file.
+    pub fn offset(&self, address: u64) -> Option<u64> {
+        self.segments.iter().find_map(|segment| {
+            let distance = address.checked_sub(segment.address)?;
+            (distance < segment.bytes).then_some(segment.offset + distance)
+        })
+    }
+}
+
+fn segments(elf: &Elf<'_>) -> Vec<Segment> {
+    let segment = |segment: object::read::elf::ElfSegment64<'_, '_, Endianness>| {
+        let (offset, bytes) = segment.file_range();
+        Segment { address: segment.address(), offset, bytes }
+    };
+    elf.segments().map(segment).collect()
+}
+
+fn notes(elf: &Elf<'_>) -> object::read::Result<Vec<Note>> {
+    let endian = elf.endian();
+    let base = elf.section_by_name(".stapsdt.base").map(|section| section.address());
+    let mut found = Vec::new();
+    for section in elf.sections() {
+        let Some(mut notes) = section.elf_section_header().notes(endian, elf.data())? else { continue };
+        while let Some(note) = notes.next()? {
+            if note.name() == b"stapsdt" && note.n_type(endian).0 == NT_STAPSDT {
+                found.extend(Note::parse(note.desc(), base));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn interpreter(elf: &Elf<'_>) -> Option<Interpreter> {
+    let symbol = |name: &str| {
+        let named = |symbol: &object::read::elf::ElfSymbol64<'_, '_, Endianness>| symbol.name() == Ok(name);
+        elf.dynamic_symbols()
+            .find(|symbol| symbol.is_definition() && named(symbol))
+            .map(|symbol| symbol.address())
+    };
+    let code_type = symbol("PyCode_Type")?;
+    Some(Interpreter {
+        version: symbol("Py_Version").and_then(|at| number_at(elf, at)).map(Version::from_hex),
+        runtime: symbol("_PyRuntime"),
+        code_type,
+        code_dealloc: pointer_at(elf, code_type + TYPE_DEALLOC)?,
+        initialize: symbol("Py_InitializeFromConfig"),
+        never_run: symbol("Py_FrozenMain"),
+    })
+}
+
+/// The pointer that will lie at an address once the file is loaded, still as an address of the file.
+fn pointer_at(elf: &Elf<'_>, address: u64) -> Option<u64> {
+    let relocated = elf
+        .dynamic_relocations()
+        .and_then(|mut relocations| relocations.find(|(at, _)| *at == address))
+        .map(|(_, relocation)| relocation.addend() as u64);
+    relocated.or_else(|| number_at(elf, address)).filter(|&pointer| pointer != 0)
+}
+
+fn number_at(elf: &Elf<'_>, address: u64) -> Option<u64> {
+    let bytes = elf.segments().find_map(|segment| segment.data_range(address, 8).ok().flatten())?;
+    bytes.try_into().ok().map(u64::from_le_bytes)
+}
+
+fn needs(elf: &Elf<'_>) -> object::read::Result<(Vec<String>, Vec<String>)> {
+    let table = elf.elf_dynamic_table()?;
+    let (mut needed, mut run_path) = (Vec::new(), Vec::new());
+    for entry in &table {
+        let text = || table.string(entry).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        match entry.tag {
+            elf::DT_NEEDED => needed.push(text()?),
+            elf::DT_RUNPATH | elf::DT_RPATH => run_path.extend(text()?.split(':').map(str::to_owned)),
+            _ => {}
+        }
+    }
+    Ok((needed, run_path))
+}
