@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use pyrec_schema::{Batch, Columns, Event, Trace};
+use rustc_hash::FxHashMap;
 
 use crate::Result;
 
@@ -62,6 +63,51 @@ pub fn origin_ns(trace: &Trace) -> Result<Option<i64>> {
     Ok(None)
 }
 
+/// Rows of all threads in the order of their times, made from row groups in which one thread's rows stand after
+/// another's. A thread's own rows keep their order, even where its time runs backwards.
+///
+/// ```text
+/// row group 1   row group 2        A row waits until the next row group is there and has nothing earlier.
+/// a1 a3 b2      b4 a5 b6           a1 b2 a3 │ b4 a5 b6
+/// ```
+#[derive(Debug, Default)]
+pub struct InTime {
+    /// Rows of earlier row groups, in order, with the latest time that their thread had reached.
+    waiting: Vec<(i64, Event)>,
+    /// Rows of this row group.
+    coming: Vec<(i64, Event)>,
+    latest: FxHashMap<Thread, i64>,
+}
+
+impl InTime {
+    /// Takes rows of the present row group.
+    pub fn push(&mut self, batch: &Batch) {
+        for event in batch.iter() {
+            let latest = self.latest.entry(Thread { pid: event.pid, tid: event.tid }).or_insert(i64::MIN);
+            *latest = event.time_ns.max(*latest);
+            self.coming.push((*latest, event));
+        }
+    }
+
+    /// Ends the row group. Gives the rows before which nothing can come any more.
+    pub fn end_row_group(&mut self) -> impl Iterator<Item = Event> + use<> {
+        let earliest_ns = self.coming.iter().map(|&(time_ns, _)| time_ns).min().unwrap_or(i64::MIN);
+        let ready = self.waiting.partition_point(|&(time_ns, _)| time_ns < earliest_ns);
+        let later = self.waiting.split_off(ready);
+        let ready = std::mem::replace(&mut self.waiting, later);
+        self.waiting.append(&mut self.coming);
+        // The sort is stable, and quick where rows are in order already.
+        self.waiting.sort_by_key(|&(time_ns, _)| time_ns);
+        ready.into_iter().map(|(_, event)| event)
+    }
+
+    /// Gives the rest.
+    pub fn finish(mut self) -> impl Iterator<Item = Event> {
+        let ready = self.end_row_group();
+        ready.chain(self.waiting.into_iter().map(|(_, event)| event))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     //! Where one thread's rows end and another's begin.
@@ -80,6 +126,35 @@ mod tests {
         let batch: Batch = [(1, 1), (1, 1), (1, 2), (2, 2), (1, 1)].map(event).into_iter().collect();
         let runs: Vec<_> = runs(&batch).map(|(thread, rows)| (thread.pid, thread.tid, rows)).collect();
         assert_eq!(runs, [(1, 1, 0..2), (1, 2, 2..3), (2, 2, 3..4), (1, 1, 4..5)]);
+    }
+
+    fn at(time_ns: i64, tid: i32) -> Event {
+        Event { time_ns, ..event((1, tid)) }
+    }
+
+    fn in_time(row_groups: &[&[Event]]) -> Vec<(i64, i32)> {
+        let mut in_time = InTime::default();
+        let mut events = Vec::new();
+        for row_group in row_groups {
+            in_time.push(&row_group.iter().copied().collect());
+            events.extend(in_time.end_row_group());
+        }
+        events.extend(in_time.finish());
+        events.into_iter().map(|event| (event.time_ns, event.tid)).collect()
+    }
+
+    #[test]
+    fn threads_are_merged_over_row_groups() {
+        let first = [at(1, 1), at(3, 1), at(5, 1), at(2, 2)];
+        let second = [at(4, 2), at(7, 2), at(6, 1)];
+        assert_eq!(in_time(&[&first, &second]), [(1, 1), (2, 2), (3, 1), (4, 2), (5, 1), (6, 1), (7, 2)]);
+        assert_eq!(in_time(&[&first, &[], &second]), in_time(&[&first, &second]));
+    }
+
+    #[test]
+    fn time_that_runs_backwards_keeps_its_place_in_its_thread() {
+        let events = [at(1, 1), at(9, 1), at(3, 1), at(10, 1), at(4, 2)];
+        assert_eq!(in_time(&[&events]), [(1, 1), (4, 2), (9, 1), (3, 1), (10, 1)]);
     }
 
     #[test]

@@ -6,7 +6,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pyrec_schema::{Batch, Clock, CodeId, Ended, Event, Host, Manifest, Marker, Names, Python, TextId};
+use pyrec_schema::{
+    Batch, Clock, CodeId, Ended, Event, Host, Manifest, Marker, Names, Python, TextId, Trace, TraceWriter,
+    WriterOptions,
+};
 
 use crate::tree::{Streams, Window};
 use crate::{CallTree, Filter};
@@ -17,6 +20,21 @@ pub fn calls(script: &str, filter: &Filter) -> CallTree {
     let mut streams = Streams::first(Window::ALL);
     streams.push(&parse(script, &names), &names);
     CallTree::of(streams, filter, names, manifest(&["python3", "run.py"], &["/srv", "/lib"]), 0)
+}
+
+/// The trace file of a script, cut into row groups of that many rows. Lives as long as the directory beside it.
+pub fn trace(script: &str, row_group_rows: usize) -> (Trace, tempfile::TempDir) {
+    let directory = tempfile::tempdir().expect("a directory for tests");
+    let path = directory.path().join("script.parquet");
+    let names = Arc::new(Names::new());
+    let batch = parse(script, &names);
+    let manifest = manifest(&["python3", "run.py"], &["/srv", "/lib"]);
+    let options = WriterOptions { row_group_rows };
+    let mut writer = TraceWriter::create(&path, names, manifest.clone(), options).expect("a new file");
+    writer.write(&batch).expect("room for it");
+    writer.manifest_mut().ended = manifest.ended;
+    writer.finish().expect("room for the footer");
+    (Trace::open(&[path]).expect("what was written"), directory)
 }
 
 /// The facts of a recording that ended well.

@@ -3,6 +3,7 @@
 mod frame;
 mod nodes;
 mod piece;
+mod read;
 mod repair;
 mod select;
 mod stack;
@@ -15,7 +16,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use pyrec_schema::{Columns, Manifest, Names, Trace};
+use pyrec_schema::{Manifest, Names, Trace};
 
 use crate::order::{self, Thread};
 use crate::{Filter, Result};
@@ -63,7 +64,11 @@ pub struct ThreadFacts {
 impl CallTree {
     /// Rebuilds the calls of a trace and keeps what the filter asks for.
     pub fn read(trace: &Trace, filter: &Filter) -> Result<CallTree> {
-        let streams = read_streams(trace, window(trace, filter)?)?;
+        let window = match filter.time {
+            Some(_) => window(filter, order::origin_ns(trace)?.unwrap_or(0)),
+            None => Window::ALL,
+        };
+        let streams = read::streams(trace, window)?;
         let torn_bytes = trace.files().iter().map(|file| file.torn_bytes()).sum();
         Ok(CallTree::of(streams, filter, trace.names().clone(), trace.manifest().clone(), torn_bytes))
     }
@@ -103,26 +108,11 @@ impl CallTree {
     }
 }
 
-fn read_streams(trace: &Trace, window: Window) -> Result<Streams> {
-    // A lost row's text says since when.
-    let columns = Columns { line: false, value: true, text: true };
-    let mut streams = Streams::first(window);
-    for file in trace.files() {
-        for row_group in 0..file.row_groups() {
-            for batch in file.read(row_group, columns)? {
-                streams.push(&batch?, trace.names());
-            }
-        }
-    }
-    Ok(streams)
-}
-
-/// The stretch of time that a filter asks for, on the trace's clock.
-fn window(trace: &Trace, filter: &Filter) -> Result<Window> {
-    let Some(range) = filter.time else { return Ok(Window::ALL) };
-    let origin_ns = order::origin_ns(trace)?.unwrap_or(0);
+/// The stretch of time that a filter asks for, on the clock of a trace whose first event has that time.
+pub(crate) fn window(filter: &Filter, origin_ns: i64) -> Window {
+    let Some(range) = filter.time else { return Window::ALL };
     let at = |time: std::time::Duration| {
         origin_ns.saturating_add(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX))
     };
-    Ok(Window { from_ns: at(range.from), to_ns: range.to.map_or(i64::MAX, at) })
+    Window { from_ns: at(range.from), to_ns: range.to.map_or(i64::MAX, at) }
 }

@@ -141,7 +141,7 @@ impl Nodes {
     }
 
     /// How many call paths there are, their beginnings included. Numbers run from 0.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }
 

@@ -78,11 +78,6 @@ impl<T> Stack<T> {
         &self.open
     }
 
-    /// The frames, for those who keep something about them.
-    pub fn frames_mut(&mut self) -> &mut [Open<T>] {
-        &mut self.open
-    }
-
     /// Takes every frame off, the outermost first.
     pub fn take(&mut self) -> Vec<Open<T>> {
         let open = std::mem::take(&mut self.open);

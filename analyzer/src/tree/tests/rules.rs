@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pyrec_schema::{Batch, Names};
 
 use super::super::streams::Streams;
-use super::super::{CallTree, Frame, NodeId, Nodes, ROOT, Window};
+use super::super::{CallTree, Frame, NodeId, Nodes, ROOT, Window, read};
 use crate::{Filter, script};
 
 #[test]
@@ -38,7 +38,22 @@ fn every_script_gives_its_tree_wherever_it_is_cut() {
     }
 }
 
-/// Every script through every filter: what is asked for is what a plain look at the whole tree says.
+/// Every script as a file with a row group for every three rows, read by one worker and by several.
+#[test]
+fn every_script_gives_its_tree_from_a_file() {
+    for ((name, script), (_, tree)) in script::all("script").into_iter().zip(script::all("tree")) {
+        let (trace, _directory) = script::trace(&script, 3);
+        for workers in 1..4 {
+            let streams = read::streams_by(workers, &trace, Window::ALL).expect("a whole trace");
+            let manifest = script::manifest(&[], &[]);
+            let calls = CallTree::of(streams, &Filter::default(), trace.names().clone(), manifest, 0);
+            assert_eq!(draw(&calls), tree, "{name} by {workers} workers");
+        }
+        let calls = CallTree::read(&trace, &Filter::default()).expect("a whole trace");
+        assert_eq!(draw(&calls), tree, "{name}");
+    }
+}
+
 #[test]
 fn a_filter_takes_frames_out_and_leaves_their_time() {
     let (names, batch) = read(

@@ -1,0 +1,257 @@
+//! Lines in each layout: those of the classic tools as their documentation prints them.
+
+use std::time::Duration;
+
+use pyrec_schema::Group;
+
+use super::{Options, Style, write};
+use crate::{Filter, script};
+
+fn lines(script: &str, filter: &Filter, options: &Options) -> String {
+    let (trace, _directory) = script::trace(script, 3);
+    let mut out = Vec::new();
+    write(&trace, filter, options, &mut out).expect("a vector takes all");
+    String::from_utf8(out).expect("text")
+}
+
+fn root(name: &str) -> Filter {
+    Filter { root: Some(name.parse().expect("a pattern")), ..Filter::default() }
+}
+
+fn style(style: Style) -> Options {
+    Options { style, ..Options::default() }
+}
+
+/// What CPython's `test_dtrace.py` does to a tracer's output before it compares it with a `.expected` file: lines
+/// that are empty or begin with `#` go, the others are sorted by their time, and the time goes.
+fn normalize(output: &str) -> String {
+    let rows = output.lines().filter(|row| !row.is_empty() && !row.starts_with('#'));
+    let mut rows: Vec<_> = rows.map(|row| row.split_once('\t').expect("a time, a tab")).collect();
+    rows.sort_by_key(|(time, _)| time.parse::<i64>().expect("a time"));
+    rows.into_iter().map(|(_, row)| format!("{row}\n")).collect()
+}
+
+const CALL_STACK: &str = "
+    10  7/7  function__entry   /t/call_stack.py:1:<module>     1
+    20  7/7  function__entry   /t/call_stack.py:23:start       23
+    21  7/7  function__entry   /t/call_stack.py:1:function_1   1
+    22  7/7  function__entry   /t/call_stack.py:9:function_3   9
+    23  7/7  gc__start         -                               0   0
+    24  7/7  gc__done          -                               0   0
+    25  7/7  function__return  /t/call_stack.py:9:function_3   10
+    26  7/7  function__return  /t/call_stack.py:1:function_1   2
+    27  7/7  function__return  /t/call_stack.py:23:start       28
+    28  7/7  function__entry   /t/call_stack.py:9:function_3   9
+    29  7/7  function__return  /t/call_stack.py:9:function_3   10
+    30  7/7  function__return  /t/call_stack.py:1:<module>     30
+";
+
+#[test]
+fn dtrace_prints_calls_of_start_as_call_stack_d_does() {
+    assert_eq!(
+        lines(CALL_STACK, &root("start"), &style(Style::Dtrace)),
+        "20\t function-entry:call_stack.py:start:23\n\
+         21\t function-entry: call_stack.py:function_1:1\n\
+         22\t function-entry:  call_stack.py:function_3:9\n\
+         25\tfunction-return:  call_stack.py:function_3:10\n\
+         26\tfunction-return: call_stack.py:function_1:2\n\
+         27\tfunction-return:call_stack.py:start:28\n\
+         # trust: 12 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event\n"
+    );
+}
+
+#[test]
+fn dtrace_prints_collections_and_lines_as_gc_d_and_line_d_do() {
+    let only = |group| Options { markers: vec![group], ..style(Style::Dtrace) };
+    assert_eq!(normalize(&lines(CALL_STACK, &root("start"), &only(Group::Gc))), "gc-start:0\ngc-done:0\n");
+
+    let line = "
+        1  7/7  function__entry   /t/line.py:1:<module>   1
+        2  7/7  line              /t/line.py:1:<module>   1
+        3  7/7  function__entry   /t/line.py:1:test_line  1
+        4  7/7  line              /t/line.py:1:test_line  2
+        5  7/7  function__entry   /t/codecs.py:5:encode   5
+        6  7/7  line              /t/codecs.py:5:encode   6
+        7  7/7  function__return  /t/codecs.py:5:encode   6
+        8  7/7  line              /t/line.py:1:test_line  3
+    ";
+    let test_line = Filter { include: root("test_line").root.into_iter().collect(), ..Filter::default() };
+    assert_eq!(
+        normalize(&lines(line, &test_line, &only(Group::Line))),
+        "line:line.py:test_line:2\nline:line.py:test_line:3\n"
+    );
+}
+
+/// The documentation's example, from the depth that it shows it at: seven calls are open.
+#[test]
+fn stap_prints_as_thread_indent_does() {
+    let open: String =
+        (0..7).map(|level| format!("{level} 8274/8274 function__entry Lib/x.py:1:f{level} 1\n")).collect();
+    let script = format!(
+        "0         8274/8274  process__start    -  0  1  /usr/bin/python x.py
+         {open}
+         11408000  8274/8274  function__entry   Lib/_abcoll.py:360:__contains__  362
+         11414000  8274/8274  function__entry   Lib/os.py:425:__getitem__        425
+         11418000  8274/8274  function__entry   Lib/os.py:490:encode             490
+         11424000  8274/8274  function__return  Lib/os.py:490:encode             493
+         11428000  8274/8274  function__return  Lib/os.py:425:__getitem__        426
+         11433000  8274/8274  function__return  Lib/_abcoll.py:360:__contains__  366"
+    );
+    let text = lines(&script, &Filter::default(), &style(Style::Stap));
+    assert_eq!(
+        text.lines().skip(7).take(6).collect::<Vec<_>>().join("\n"),
+        "11408 python(8274):        => __contains__ in Lib/_abcoll.py:362\n\
+         11414 python(8274):         => __getitem__ in Lib/os.py:425\n\
+         11418 python(8274):          => encode in Lib/os.py:490\n\
+         11424 python(8274):          <= encode in Lib/os.py:493\n\
+         11428 python(8274):         <= __getitem__ in Lib/os.py:426\n\
+         11433 python(8274):        <= __contains__ in Lib/_abcoll.py:366"
+    );
+    assert!(text.starts_with("0 python(8274): => f0 in Lib/x.py:1\n0 python(8274):  => f1"), "{text}");
+}
+
+#[test]
+fn ours_takes_a_line_for_a_call_in_which_nothing_happens() {
+    let script = "
+        1000  7/7  function__entry            /t/a.py:1:<module>  1
+        1500  7/7  import__find__load__start  -                   0  -  json
+        2000  7/7  function__entry            /t/a.py:3:C.f       3
+        4500  7/7  function__return           /t/a.py:3:C.f       4
+        5000  7/7  function__entry            /t/a.py:9:g         9
+        5100  7/7  gc__start                  -                   0  2
+        5200  7/7  gc__done                   -                   0  30
+        5250  7/7  function__return           /t/a.py:9:g         10  -  yield
+        5500  7/7  import__find__load__done   -                   0  1  json
+        6000  7/7  function__return           /t/a.py:1:<module>  5
+    ";
+    assert_eq!(
+        lines(script, &Filter::default(), &Options::default()),
+        "  0.000000000        7           → <module>  a.py:1
+  0.000000500        7             import json
+  0.000001000        7   2.50 µs   C.f  a.py:3
+  0.000004000        7             → g  a.py:9
+  0.000004100        7    100 ns     garbage collection  generation 2
+  0.000004250        7    250 ns   ← g  a.py:10  yield
+  0.000004500        7             import json  done
+  0.000005000        7   5.00 µs ← <module>  a.py:5
+trust: 10 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
+"
+    );
+}
+
+/// The damages of `lost.script` and more, each said in its place.
+#[test]
+fn ours_says_what_is_not_known() {
+    let script = "
+        0    7/7  function__return  /t/a.py:1:x  2
+        1    7/7  function__entry   /t/a.py:3:a  3
+        2    7/7  function__entry   /t/a.py:5:b  5
+        3    7/7  function__return  /t/a.py:3:a  4
+        4    7/7  function__entry   /t/a.py:3:a  3
+        14   7/7  lost              -            0  40  4
+        15   7/7  function__entry   /t/a.py:7:c  7
+        16   7/7  function__return  /t/a.py:3:a  4
+        17   7/7  function__entry   /t/a.py:9:d  9
+        18   7/7  thread__exit      -            0
+    ";
+    assert_eq!(
+        lines(script, &Filter::default(), &Options::default()),
+        "  0.000000000        7           ← x  a.py:2  its entry was not seen
+  0.000000001        7           → a  a.py:3
+  0.000000002        7             → b  a.py:5
+  0.000000003        7             × b  a.py:5  never returned
+  0.000000003        7      2 ns ← a  a.py:4
+  0.000000004        7           → a  a.py:3
+  0.000000014        7           ┄ 40 events lost in 10 ns ┄
+  0.000000015        7           → c  a.py:7
+  0.000000016        7           × c  a.py:7  never returned
+  0.000000016        7           ← a  a.py:4  across a loss
+  0.000000017        7           → d  a.py:9
+  0.000000018        7           × d  a.py:9  still open
+  0.000000018        7           thread 7 ends
+trust: 8 events, 40 lost, 4 repaired (2 orphan entries, 1 unmatched return, 1 call still open), exited with 0, \
+tracing cost 31 ns per event
+"
+    );
+}
+
+const NESTED: &str = "
+    0   7/7  function__entry   /t/a.py:1:a  1
+    1   7/7  function__entry   /t/b.py:5:b  5
+    3   7/7  function__entry   /t/c.py:9:c  9
+    6   7/7  function__return  /t/c.py:9:c  9
+    7   8/8  function__entry   /t/c.py:9:c  9
+    8   8/8  function__return  /t/c.py:9:c  9
+    10  7/7  function__return  /t/b.py:5:b  6
+    15  7/7  function__return  /t/a.py:1:a  2
+";
+
+/// What is printed of `NESTED`, in DTrace's layout, without the times.
+fn nested(filter: Filter, depth: Option<usize>) -> Vec<String> {
+    let options = Options { depth, ..style(Style::Dtrace) };
+    let text = normalize(&lines(NESTED, &filter, &options));
+    text.lines().map(|line| line.trim_start().trim_start_matches("function-").to_owned()).collect()
+}
+
+#[test]
+fn filters_leave_lines_out_and_close_the_gaps() {
+    let pattern = |text: &str| vec![text.parse().expect("a pattern")];
+    assert_eq!(
+        nested(Filter { exclude: pattern("b"), tids: vec![7], ..Filter::default() }, None),
+        ["entry:a.py:a:1", "entry: c.py:c:9", "return: c.py:c:9", "return:a.py:a:2"]
+    );
+    assert_eq!(
+        nested(Filter { include: pattern("c.py"), pids: vec![8], ..Filter::default() }, None),
+        ["entry:c.py:c:9", "return:c.py:c:9"]
+    );
+    assert_eq!(
+        nested(root("b"), None),
+        ["entry:b.py:b:5", "entry: c.py:c:9", "return: c.py:c:9", "return:b.py:b:6"]
+    );
+    assert_eq!(nested(root("b"), Some(1)), ["entry:b.py:b:5", "return:b.py:b:6"]);
+    assert_eq!(nested(Filter::default(), Some(0)), [""; 0]);
+}
+
+#[test]
+fn what_took_less_than_asked_for_gets_no_line() {
+    let filter = Filter { min_time: Duration::from_nanos(9), ..Filter::default() };
+    assert_eq!(
+        nested(filter, None),
+        ["entry:a.py:a:1", "entry: b.py:b:5", "return: b.py:b:6", "return:a.py:a:2"]
+    );
+}
+
+#[test]
+fn a_time_range_keeps_the_levels() {
+    let filter =
+        Filter { time: Some("2ns-9ns".parse().expect("a range")), tids: vec![7], ..Filter::default() };
+    assert_eq!(nested(filter, None), ["entry:  c.py:c:9", "return:  c.py:c:9"]);
+}
+
+#[test]
+fn threads_are_printed_in_the_order_of_time() {
+    // As drained: all of thread 7, then all of thread 8, over three row groups.
+    let script = "
+        0  7/7  function__entry   /t/a.py:1:a  1
+        9  7/7  function__return  /t/a.py:1:a  2
+        3  7/8  function__entry   /t/b.py:5:b  5
+        5  7/8  function__return  /t/b.py:5:b  6
+    ";
+    let text = lines(script, &Filter::default(), &style(Style::Dtrace));
+    let times: Vec<&str> = text.lines().filter_map(|line| Some(line.split_once('\t')?.0)).collect();
+    assert_eq!(times, ["0", "3", "5", "9"]);
+}
+
+#[test]
+fn names_cannot_write_to_the_terminal() {
+    let script = "
+        0  7/7  function__entry            /t/\u{1b}[2J.py:1:f\u{202e}\u{7}  1
+        1  7/7  import__find__load__start  -                   0  -  \u{9b}m
+    ";
+    for style in [Style::Pyrec, Style::Dtrace, Style::Stap] {
+        let options = Options { style, markers: Group::ALL.to_vec(), depth: None };
+        let text = lines(script, &Filter::default(), &options);
+        assert!(!text.contains(['\u{1b}', '\u{202e}', '\u{7}', '\u{9b}']), "{text}");
+        assert!(text.contains("\\u{1b}[2J.py"), "{text}");
+    }
+}
