@@ -206,8 +206,13 @@ fn summary(outcome: &Outcome, output: &Path) -> String {
         true => String::new(),
         false => format!("-i {} ", quoted(&output.to_string_lossy())),
     };
+    // Nothing to draw: what there is to say is in the notices.
+    let next = match events {
+        0 => String::new(),
+        _ => format!("pyrec: next: pyrec flame {input}flame.svg\n"),
+    };
     format!(
-        "{notices}pyrec: {events} events in {output}, {bytes}, {lost} lost{waited}\npyrec: next: pyrec flame {input}flame.svg\n",
+        "{notices}pyrec: {events} events in {output}, {bytes}, {lost} lost{waited}\n{next}",
         events = HumanCount(*events),
         lost = HumanCount(*lost),
         bytes = DecimalBytes(*bytes),

@@ -154,16 +154,23 @@ impl Recording {
         let (mut pipeline, facts) = rows.into_parts()?;
         sources.rows(names).try_for_each(|batch| pipeline.write(batch))?;
         let Facts { events, lost, python, costs_ns, waited_ns, notices } = facts;
+        let nothing_entered = events == 0 && python.is_empty();
         manifest.ended = exit.into();
         manifest.python = python;
         manifest.cost_per_event_ns = median(costs_ns);
         manifest.waited_ns = waited_ns;
         let bytes = pipeline.finish(manifest)?;
         let mut notices: Vec<String> = notices.into_keys().collect();
+        if nothing_entered {
+            notices.push(NO_PYTHON.into());
+        }
         notices.sort();
         Ok(Outcome { exit, events, lost, waited: waited_ns.map(Duration::from_nanos), bytes, notices })
     }
 }
+
+const NO_PYTHON: &str = "no Python was recorded: the program started none, or none that pyrec can enter; \
+                         `pyrec record --help` says which it can";
 
 fn median(mut numbers: Vec<f64>) -> Option<f64> {
     numbers.retain(|number| number.is_finite());
