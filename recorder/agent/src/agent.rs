@@ -12,7 +12,7 @@ use pyrec_wire::{Kind, Record, Session, VERSION};
 use crate::os::{self, Errno, File};
 use crate::python::{Object, Python, Raised};
 use crate::thread::{self, Thread};
-use crate::{clock, definitions, monitoring, names};
+use crate::{clock, definitions, functions, names};
 
 /// The groups of markers, by their bits in `Session::groups`.
 pub const FUNCTION: u32 = 0;
@@ -201,7 +201,7 @@ fn current_thread(agent: &Agent, code: Option<*mut Object>, ticks: u64) -> Optio
     if thread.is_recorded() {
         return Some(thread);
     }
-    if thread.is_unrecorded() || OFF.load(Ordering::Relaxed) {
+    if thread.is_unrecorded() || is_off() {
         return None;
     }
     if definitions::begin(agent).is_err() {
@@ -224,13 +224,18 @@ fn current_thread(agent: &Agent, code: Option<*mut Object>, ticks: u64) -> Optio
     }
 }
 
+/// Whether the recording of this process is over.
+pub fn is_off() -> bool {
+    OFF.load(Ordering::Relaxed)
+}
+
 /// Ends the recording of this process for good: the program goes on as if nobody had watched.
 pub fn switch_off() {
     if OFF.swap(true, Ordering::Relaxed) {
         return;
     }
     extern "C" fn unhook(_: *mut c_void) -> c_int {
-        monitoring::remove(get());
+        functions::remove(get());
         0
     }
     // SAFETY: the function is called by the main thread, between two instructions. Should there be no room for it,

@@ -19,15 +19,19 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use pyrec_wire::SESSION_VARIABLE;
 
 use crate::agent::{self, Agent, FUNCTION, GC, IMPORT, LINE};
+use crate::functions::{self, Failure, Functions};
 use crate::lock::Lock;
-use crate::monitoring::Monitoring;
 use crate::python::{Object, Raised};
-use crate::{collector, cost, definitions, importer, monitoring, os};
+use crate::{collector, cost, definitions, importer, os, profile};
 
 /// What the environment says, until the hooks are installed.
 static DIRECTORY: Lock<Option<String>> = Lock::new(None);
 
+/// Whether the hooks are being installed, or are.
 static INSTALLED: AtomicBool = AtomicBool::new(false);
+
+/// Whether they are.
+static READY: AtomicBool = AtomicBool::new(false);
 
 #[used]
 #[unsafe(link_section = ".init_array")]
@@ -85,8 +89,11 @@ unsafe extern "C-unwind" fn init_posix() -> *mut Object {
 type AuditHook = unsafe extern "C-unwind" fn(*const c_char, *mut Object, *mut c_void) -> c_int;
 
 unsafe extern "C-unwind" fn hook(event: *const c_char, _: *mut Object, _: *mut c_void) -> c_int {
-    // SAFETY: an event's name ends in a zero byte.
-    if unsafe { is_start(event) } && !INSTALLED.swap(true, Ordering::Relaxed) {
+    if READY.load(Ordering::Relaxed) {
+        // SAFETY: an event's name ends in a zero byte.
+        profile::hear(agent::get(), unsafe { CStr::from_ptr(event) });
+    // SAFETY: as above.
+    } else if unsafe { is_start(event) } && !INSTALLED.swap(true, Ordering::Relaxed) {
         install();
     }
     0
@@ -118,24 +125,17 @@ fn install() {
             "Imports are not recorded: CPython's importer is not where it was expected.",
         );
     }
-    let functions = functions.map(|prepared| prepared.and_then(|monitoring| Ok(monitoring.switch_on()?)));
-    match functions {
-        None | Some(Ok(())) => {}
-        Some(Err(monitoring::Failure::NoTool)) => definitions::notice(
-            agent,
-            "Functions are not recorded: the program has taken all six tool numbers of sys.monitoring.",
-        ),
-        Some(Err(monitoring::Failure::Raised)) => definitions::notice(
-            agent,
-            "Functions are not recorded: sys.monitoring refused the agent's callbacks.",
-        ),
+    if let Some(Err(failure)) = functions.map(|ready| ready.and_then(|functions| Ok(functions.switch_on()?)))
+    {
+        definitions::notice(agent, failure.notice());
     }
+    READY.store(true, Ordering::Relaxed);
 }
 
-fn prepare_functions(agent: &'static Agent) -> Result<Monitoring<'static>, monitoring::Failure> {
-    let monitoring = monitoring::prepare(agent)?;
-    if let Err(Raised) = cost::measure(agent, &monitoring) {
+fn prepare_functions(agent: &'static Agent) -> Result<Functions, Failure> {
+    let functions = functions::prepare(agent)?;
+    if let Err(Raised) = cost::measure(agent, &functions) {
         definitions::notice(agent, "The cost of an event could not be measured.");
     }
-    Ok(monitoring)
+    Ok(functions)
 }

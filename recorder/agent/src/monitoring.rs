@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use pyrec_wire::Kind;
 
 use crate::agent::{self, Agent, FUNCTION, LINE};
+use crate::functions::Failure;
 use crate::python::{Member, Object, Owned, Python, Raised, Slot, TypeSpec};
 
 type Callback = unsafe extern "C" fn(*mut Object, *const *mut Object, usize, *mut Object) -> *mut Object;
@@ -36,18 +37,6 @@ static TOOL: AtomicI64 = AtomicI64::new(-1);
 
 /// The type of CPython's `int` keeps a small number's value at this offset; 0 if that is not known.
 static DIGIT_OFFSET: AtomicU64 = AtomicU64::new(0);
-
-/// What keeps the hooks from being installed.
-pub enum Failure {
-    NoTool,
-    Raised,
-}
-
-impl From<Raised> for Failure {
-    fn from(Raised: Raised) -> Failure {
-        Failure::Raised
-    }
-}
 
 /// `sys.monitoring` as the rest of the agent needs it.
 pub struct Monitoring<'py> {

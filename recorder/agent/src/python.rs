@@ -30,6 +30,9 @@ pub const ANY_ARGUMENTS: c_int = 1 | 2;
 /// interpreter ends is ended so.
 pub type AnyFunction = unsafe extern "C-unwind" fn(*mut Object, *mut Object, *mut Object) -> *mut Object;
 
+/// `Py_tracefunc`: object, frame, what, value.
+pub type Hook = unsafe extern "C" fn(*mut Object, *mut Object, c_int, *mut Object) -> c_int;
+
 /// `PyType_Slot`.
 #[repr(C)]
 pub struct Slot(pub c_int, pub *const c_void);
@@ -126,6 +129,7 @@ api! {
     sequence_len = c"PySequence_Size": fn(Any) -> isize;
     sequence_get = c"PySequence_GetItem": fn(Any, isize) -> Any;
     tuple_new = c"PyTuple_New": fn(isize) -> Any;
+    tuple_len = c"PyTuple_Size": fn(Any) -> isize;
     tuple_get = c"PyTuple_GetItem": fn(Any, isize) -> Any;
     tuple_set = c"PyTuple_SetItem": fn(Any, isize, Any) -> c_int;
     integer_new = c"PyLong_FromLongLong": fn(i64) -> Any;
@@ -137,6 +141,10 @@ api! {
     compile = c"Py_CompileString": fn(Text, Text, c_int) -> Any;
     evaluate = c"PyEval_EvalCode": fn(Any, Any, Any) -> Any;
     builtins = c"PyEval_GetBuiltins": fn() -> Any;
+    set_profile = c"PyEval_SetProfile": fn(Option<Hook>, Any);
+    set_trace = c"PyEval_SetTrace": fn(Option<Hook>, Any);
+    frame_line = c"PyFrame_GetLineNumber": fn(Any) -> c_int;
+    is_callable = c"PyCallable_Check": fn(Any) -> c_int;
     current_frame = c"PyEval_GetFrame": fn() -> Any;
     extra_index = c"PyUnstable_Eval_RequestCodeExtraIndex" | c"_PyEval_RequestCodeExtraIndex":
         fn(*mut c_void) -> isize;

@@ -5,7 +5,7 @@ mod support;
 use pyrec_wire::Kind;
 use support::{Options, Python, Recording, Trace, counted_by_setprofile, program, pythons, run};
 
-const VERSIONS: [u32; 2] = [12, 13];
+const VERSIONS: [u32; 6] = [8, 9, 10, 11, 12, 13];
 
 fn record(python: &Python, name: &str, options: Options) -> Trace {
     let recording = Recording::start(options);
@@ -134,6 +134,11 @@ next(g, None)
             (Kind::Return, "gen"),
             (Kind::Return, "<module>"),
         ];
+        // Before 3.11 a frame does not tell an exception that is thrown into it from a value that is sent.
+        let expected = expected.map(|(kind, name)| match kind {
+            Kind::Throw if python.version < (3, 11) => (Kind::Resume, name),
+            _ => (kind, name),
+        });
         assert_eq!(kinds, expected, "{python:?}");
     }
 }

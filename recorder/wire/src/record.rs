@@ -73,6 +73,10 @@ impl Record {
     /// The largest argument; what is larger is written as this.
     pub const MAX_ARG: u32 = (1 << 24) - 1;
 
+    /// The argument of a frame that has not begun: its line is the code's first. (CPython before 3.11 says so of
+    /// every call.)
+    pub const NO_INSTRUCTION: u32 = Record::MAX_ARG;
+
     /// Size in bytes.
     pub const SIZE: usize = size_of::<Record>();
 

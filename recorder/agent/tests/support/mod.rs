@@ -51,32 +51,42 @@ pub struct Python {
 
 /// The interpreters of these versions that are here; says aloud which are not.
 pub fn pythons(versions: &[u32]) -> Vec<Python> {
-    let found = versions.iter().filter_map(|minor| {
-        let python = find_python(*minor);
-        if python.is_none() {
+    let found = versions.iter().flat_map(|minor| {
+        let pythons = find_pythons(*minor);
+        if pythons.is_empty() {
             // Past the test harness, which swallows what a passing test prints.
             let _ = writeln!(std::io::stderr(), "SKIPPED: there is no python3.{minor} on this machine");
         }
-        python
+        pythons
     });
     found.collect()
 }
 
-fn find_python(minor: u32) -> Option<Python> {
+/// One of pyenv's and the system's own, which differ in how they are built.
+fn find_pythons(minor: u32) -> Vec<Python> {
     let name = format!("python3.{minor}");
     let pyenv = std::env::var_os("HOME").map(|home| Path::new(&home).join(".pyenv/versions"));
     let versions = pyenv.and_then(|versions| fs::read_dir(versions).ok()).into_iter().flatten().flatten();
     let mut candidates: Vec<PathBuf> =
         versions.map(|version| version.path().join("bin").join(&name)).collect();
     candidates.retain(|path| path.exists());
+    candidates.truncate(1);
+    candidates.push(Path::new("/usr/bin").join(&name));
     candidates.push(name.into());
-    candidates.into_iter().find_map(|candidate| {
-        let script = "import sys; print(sys.executable, sys.version_info[1])";
-        let output = Command::new(candidate).args(["-I", "-c", script]).output().ok()?;
-        let text = String::from_utf8(output.stdout).ok()?;
-        let (path, found) = text.trim().rsplit_once(' ')?;
-        (found == minor.to_string()).then(|| Python { path: path.into(), version: (3, minor) })
-    })
+    let mut pythons: Vec<Python> = candidates
+        .into_iter()
+        .filter_map(|candidate| {
+            let script = "import sys; print(sys.executable, sys.version_info[1])";
+            let output = Command::new(candidate).args(["-I", "-c", script]).output().ok()?;
+            let text = String::from_utf8(output.stdout).ok()?;
+            let (path, found) = text.trim().rsplit_once(' ')?;
+            (found == minor.to_string()).then(|| Python { path: path.into(), version: (3, minor) })
+        })
+        .collect();
+    pythons.dedup_by(|a, b| a.path == b.path);
+    // What is found by PATH is one of the two, or all that there is.
+    pythons.truncate(2);
+    pythons
 }
 
 /// Where the test's Python programs are.
@@ -138,6 +148,11 @@ impl Recording {
         command.env("LD_PRELOAD", library()).env(SESSION_VARIABLE, self.directory.path());
         command.stdin(Stdio::null());
         command
+    }
+
+    /// Reads what is there.
+    pub fn drain(&self) {
+        drain(self.directory.path(), &mut self.rings.lock().expect("nobody panics"));
     }
 
     /// Says that the recording is over.
@@ -206,10 +221,14 @@ fn drain_ring(file: &File, ring: &mut Ring) {
         return;
     }
     let head = word(PRODUCED);
-    for number in ring.records.len() as u64..head {
-        let mut bytes = [0; Record::SIZE];
-        file.read_exact_at(&mut bytes, slot_offset(number, capacity) as u64).expect("the slot is there");
-        ring.records.push(Record::from_bytes(&bytes));
+    let mut number = ring.records.len() as u64;
+    while number < head {
+        let until_end = u64::from(capacity) - number % u64::from(capacity);
+        let mut bytes = vec![0; (head - number).min(until_end) as usize * Record::SIZE];
+        file.read_exact_at(&mut bytes, slot_offset(number, capacity) as u64).expect("the slots are there");
+        let (records, _) = bytes.as_chunks();
+        ring.records.extend(records.iter().map(Record::from_bytes));
+        number += records.len() as u64;
     }
     file.write_all_at(&head.to_ne_bytes(), CONSUMED).expect("the ring is ours");
     ring.tid = (word(8) >> 32) as i32;

@@ -1,0 +1,207 @@
+//! CPython 3.8 to 3.11: a profile function in C, and a trace function where lines are asked for.
+//!
+//! CPython has one of each per thread. A program that sets its own (`sys.setprofile`, cProfile, coverage) displaces
+//! ours; it wins, and a notice says so.
+
+use core::ffi::{CStr, c_int, c_void};
+use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use pyrec_wire::Kind;
+
+use crate::agent::{self, Agent, FUNCTION, LINE};
+use crate::frame::{self, Frame};
+use crate::functions::Failure;
+use crate::python::{Hook, Object, Python, Raised};
+use crate::thread::Thread;
+use crate::{definitions, os, starter};
+
+/// What `PyTrace_…` says.
+pub const CALL: c_int = 0;
+const LINE_STARTS: c_int = 2;
+pub const RETURN: c_int = 3;
+
+/// The functions for this CPython, ready to be set in any thread.
+#[derive(Clone, Copy)]
+pub struct Profile {
+    python: &'static Python,
+    profile: Option<Hook>,
+    trace: Option<Hook>,
+}
+
+/// The hooks are set or taken away by us, not by the program.
+static OURS: AtomicBool = AtomicBool::new(false);
+
+/// Whether threads are to have hooks.
+static ON: AtomicBool = AtomicBool::new(false);
+
+pub fn prepare(agent: &'static Agent) -> Result<Profile, Failure> {
+    let profile = Profile::new(agent).ok_or(Failure::OtherFrames)?;
+    if !frame::is_as_expected(agent) {
+        return Err(Failure::OtherFrames);
+    }
+    starter::install(agent)?;
+    Ok(profile)
+}
+
+/// Takes the hooks away from this thread; others take them away themselves, at their next event.
+pub fn remove(agent: &'static Agent) {
+    ON.store(false, Relaxed);
+    if let Some(profile) = Profile::new(agent) {
+        profile.set(false);
+    }
+}
+
+/// Sets the hooks in a thread that has just started.
+pub fn enter_thread(agent: &'static Agent) {
+    if let (true, Some(profile)) = (ON.load(Relaxed), Profile::new(agent)) {
+        profile.set(true);
+    }
+}
+
+impl Profile {
+    fn new(agent: &'static Agent) -> Option<Profile> {
+        let python = &agent.python;
+        let profile = match python.version {
+            (3, 8 | 9) => on_profile::<frame::Bytes>,
+            (3, 10) => on_profile::<frame::Units>,
+            (3, 11) => on_profile::<frame::Inner>,
+            _ => return None,
+        };
+        Some(Profile {
+            python,
+            profile: agent.wants(FUNCTION).then_some(profile as Hook),
+            trace: agent.wants(LINE).then_some(on_trace as Hook),
+        })
+    }
+
+    /// Sets the hooks in this thread, and from now on in those that start.
+    pub fn switch_on(&self) -> Result<(), Raised> {
+        ON.store(true, Relaxed);
+        self.set(true);
+        Ok(())
+    }
+
+    /// Runs `body` with the hooks on.
+    pub fn during<R>(&self, body: impl FnOnce() -> R) -> R {
+        self.set(true);
+        let result = body();
+        self.set(false);
+        result
+    }
+
+    fn set(&self, on: bool) {
+        OURS.store(true, Relaxed);
+        // SAFETY: with the GIL; the hooks take no object.
+        unsafe {
+            if self.profile.is_some() {
+                (self.python.set_profile)(self.profile.filter(|_| on), ptr::null_mut());
+            }
+            if self.trace.is_some() {
+                (self.python.set_trace)(self.trace.filter(|_| on), ptr::null_mut());
+            }
+        }
+        OURS.store(false, Relaxed);
+    }
+}
+
+/// A frame is entered or left, or a function in C is called, which is none of ours.
+unsafe extern "C" fn on_profile<F: Frame>(
+    _: *mut Object,
+    frame: *mut Object,
+    what: c_int,
+    value: *mut Object,
+) -> c_int {
+    // SAFETY: CPython calls with the GIL and a frame of the layout that was checked.
+    unsafe {
+        match what {
+            CALL => record::<F>(F::entry_kind(frame), frame),
+            RETURN if value.is_null() => record::<F>(Kind::Unwind, frame),
+            RETURN if F::is_at_return(frame) => record::<F>(Kind::Return, frame),
+            RETURN => record::<F>(Kind::Yield, frame),
+            _ => {}
+        }
+    }
+    0
+}
+
+/// # Safety
+/// With the GIL and a frame of this layout.
+#[inline(always)]
+unsafe fn record<F: Frame>(kind: Kind, frame: *mut Object) {
+    // SAFETY: the caller's promise.
+    unsafe { agent::record(kind, F::code(frame), F::unit(frame)) };
+    leave_if_over();
+}
+
+/// A line starts, or something else of which the profile function hears, too.
+unsafe extern "C" fn on_trace(_: *mut Object, frame: *mut Object, what: c_int, _: *mut Object) -> c_int {
+    if what == LINE_STARTS {
+        let python = &agent::get().python;
+        // SAFETY: CPython calls with the GIL and a frame; the frame keeps its code alive.
+        unsafe {
+            let line = (python.frame_line)(frame);
+            agent::record(Kind::Line, frame::code(python, frame), line.max(0) as u32);
+        }
+        leave_if_over();
+    }
+    0
+}
+
+/// A thread whose recording is over goes on without hooks.
+#[inline(always)]
+fn leave_if_over() {
+    if !Thread::current().is_recorded() {
+        leave();
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn leave() {
+    if agent::is_off()
+        && let Some(profile) = Profile::new(agent::get())
+    {
+        profile.set(false);
+    }
+}
+
+/// An audit event, from which is heard that the program sets a hook of its own.
+pub fn hear(agent: &'static Agent, event: &CStr) {
+    if OURS.load(Relaxed) || !ON.load(Relaxed) {
+        return;
+    }
+    let (group, whose) = match event.to_bytes() {
+        b"sys.setprofile" => (FUNCTION, "profile function (sys.setprofile)"),
+        b"sys.settrace" => (LINE, "trace function (sys.settrace)"),
+        _ => return,
+    };
+    if !agent.wants(group) {
+        return;
+    }
+    static TOLD: [AtomicBool; 2] = [AtomicBool::new(false), AtomicBool::new(false)];
+    if TOLD.get(group as usize).is_some_and(|told| !told.swap(true, Relaxed)) {
+        let (what, tid) = (if group == FUNCTION { "Functions" } else { "Lines" }, os::tid());
+        let text =
+            alloc::format!("{what} of thread {tid} are not recorded where the program set its own {whose}.");
+        definitions::notice(agent, text);
+    }
+    // The event comes before the change. If the program takes its hook away, ours comes back: in the main thread.
+    // SAFETY: the function is called by that thread, with the GIL.
+    unsafe { (agent.python.add_pending_call)(come_back, ptr::null_mut()) };
+}
+
+extern "C" fn come_back(_: *mut c_void) -> c_int {
+    let agent = agent::get();
+    let python = &agent.python;
+    let is_free = |name| {
+        let hook = python.sys(name).and_then(|function| python.call(function.as_ptr(), &[]));
+        hook.is_ok_and(|hook| hook.as_ptr() == python.none)
+    };
+    if let (true, Some(mut profile)) = (ON.load(Relaxed), Profile::new(agent)) {
+        profile.profile = profile.profile.filter(|_| is_free(c"getprofile"));
+        profile.trace = profile.trace.filter(|_| is_free(c"gettrace"));
+        profile.set(true);
+    }
+    0
+}
