@@ -11,36 +11,49 @@ use std::time::Duration;
 
 use serde_json::Value;
 use support::{
-    Background, Python, calls_in, is_root, json, number, program, pyrec, report, run, signal, skipped,
-    wait_for,
+    Background, Python, Subject, calls_in, is_root, json, number, program, pyrec, report, run, signal,
+    skipped, wait_for,
 };
 
 /// Calls of `tick` in `forever.py`. Their events are three times what a ring holds.
 const CALLS: u64 = 800_000;
 
-/// Records `forever.py` with a recorder that stands still for a while. Returns `info --json`.
-fn record_with_a_pause(python: &Python, on_full: &str) -> Value {
+/// What the recorder does while the program runs.
+#[derive(Clone, Copy, PartialEq)]
+enum Pause {
+    No,
+    /// It stands still until the program waits for it.
+    UntilTheProgramWaits,
+    /// It stands still until the program has made all its calls.
+    UntilTheEnd,
+}
+
+/// Records `forever.py`. Returns `info --json`.
+fn record(python: &Python, options: &[&str], pause: Pause) -> Value {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let counter = directory.path().join("calls");
     let calls = || calls_in(&counter);
     let mut command = pyrec("record");
     command
-        .args(["-q", "--markers", "function", "--on-full", on_full])
+        .args(["-q", "--markers", "function"])
+        .args(options)
         .arg(&python.program)
         .arg(program("forever.py"));
     command.arg(&counter).arg(CALLS.to_string()).current_dir(directory.path());
     let mut recorder = Background::start(&mut command);
-    wait_for("the first call", || (calls() > 0).then_some(()));
-    signal(&recorder.pid(), "STOP");
-    if on_full == "drop" {
-        wait_for("the last call, recorder or not", || (calls() == CALLS).then_some(()));
-    } else {
-        std::thread::sleep(Duration::from_secs(1));
-        let then = calls();
-        std::thread::sleep(Duration::from_millis(500));
-        assert_eq!((calls(), then < CALLS), (then, true), "the program does not wait");
+    if pause != Pause::No {
+        wait_for("the first call", || (calls() > 0).then_some(()));
+        signal(&recorder.pid(), "STOP");
+        if pause == Pause::UntilTheEnd {
+            wait_for("the last call, recorder or not", || (calls() == CALLS).then_some(()));
+        } else {
+            std::thread::sleep(Duration::from_secs(1));
+            let then = calls();
+            std::thread::sleep(Duration::from_millis(500));
+            assert_eq!((calls(), then < CALLS), (then, true), "the program does not wait");
+        }
+        signal(&recorder.pid(), "CONT");
     }
-    signal(&recorder.pid(), "CONT");
     assert!(recorder.end().success());
     assert_eq!(calls(), CALLS);
     let trace = directory.path().join("pyrec.parquet");
@@ -57,17 +70,34 @@ fn recorded(info: &Value) -> u64 {
 }
 
 #[test]
-fn a_full_ring_makes_the_program_wait_or_loses_a_known_number() {
+fn a_full_ring_makes_the_program_wait() {
     let Some(python) = Python::any() else { return };
-    let waited = record_with_a_pause(&python, "wait");
+    let waited = record(&python, &[], Pause::UntilTheProgramWaits);
     assert_eq!(number(&waited, "lost"), 0);
     assert_eq!(number(&waited["markers"], "function__entry"), number(&waited["markers"], "function__return"));
-    assert!(recorded(&waited) > 2 * CALLS);
+    assert_eq!(recorded(&waited), recorded(&record(&python, &[], Pause::No)));
+}
 
-    let dropped = record_with_a_pause(&python, "drop");
-    assert!(number(&dropped, "lost") > 0, "{dropped}");
+#[test]
+fn what_a_full_ring_drops_is_counted() {
+    let Some(python) = Python::any() else { return };
+    losses_are_counted(&python, &["--on-full", "drop"]);
+}
+
+/// Nobody outside a process can make it wait.
+#[test]
+fn what_the_kernel_drops_is_counted() {
+    let Some(subject) = Subject::usdt() else { return };
+    losses_are_counted(&subject.python, &["--provider", "usdt", "--on-full", "drop"]);
+}
+
+/// What is recorded and what is lost is what there was, to the last event.
+fn losses_are_counted(python: &Python, options: &[&str]) {
+    let whole = record(python, options, Pause::No);
+    let dropped = record(python, options, Pause::UntilTheEnd);
+    assert!(recorded(&whole) > 2 * CALLS && number(&dropped, "lost") > 0, "{whole} {dropped}");
     assert!(number(&dropped["markers"], "lost") > 0, "{dropped}");
-    assert_eq!(recorded(&dropped) + number(&dropped, "lost"), recorded(&waited));
+    assert_eq!(recorded(&dropped) + number(&dropped, "lost"), recorded(&whole) + number(&whole, "lost"));
 }
 
 #[test]

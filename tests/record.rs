@@ -180,6 +180,16 @@ fn under_sudo_it_belongs_to_the_user() {
 }
 
 #[test]
+fn nothing_is_left_behind() {
+    let Some(python) = Python::any() else { return };
+    let code = "import os; print(os.environ['PYREC_SESSION'])";
+    let recording = Recording::of(&["-q", &python.program.to_string_lossy(), "-c", code]);
+    let session = String::from_utf8_lossy(&recording.output.stdout).trim().to_owned();
+    assert!(session.contains("pyrec") && !Path::new(&session).exists(), "{session} is still there");
+    assert_eq!(files(recording.directory.path()), ["pyrec.parquet"]);
+}
+
+#[test]
 fn the_agent_does_not_enter_a_process_that_runs() {
     let mut sleeper = Command::new("sleep").arg("100").spawn().expect("it starts");
     let recording = Recording::of(&["--provider", "agent", "-p", &sleeper.id().to_string()]);

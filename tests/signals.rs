@@ -68,6 +68,22 @@ impl Running {
         (status.code(), said)
     }
 
+    /// The process that is recorded.
+    fn child(&self) -> String {
+        let children = format!("/proc/{0}/task/{0}/children", self.pyrec.pid());
+        fs::read_to_string(children).expect("the recorder runs").trim().to_owned()
+    }
+
+    /// The directory in which the agent and the recorder meet, if it is the agent that records.
+    fn session(&self) -> Option<PathBuf> {
+        let environment =
+            fs::read_to_string(format!("/proc/{}/environ", self.child())).expect("the program runs");
+        environment
+            .split('\0')
+            .find_map(|variable| variable.strip_prefix("PYREC_SESSION="))
+            .map(PathBuf::from)
+    }
+
     fn recorded_ticks(&self) -> u64 {
         number(function(&json(&self.trace(), "stats"), "tick"), "calls")
     }
@@ -114,9 +130,7 @@ fn a_killed_program_is_recorded_to_its_last_call(subject: &Subject) {
     for calls in [10, 1_000, 20_000] {
         let mut running = Running::start(subject, 0, |command| command);
         running.wait_for_calls(calls);
-        let children = format!("/proc/{0}/task/{0}/children", running.pyrec.pid());
-        let child = fs::read_to_string(children).expect("the recorder runs");
-        signal(child.trim(), "KILL");
+        signal(&running.child(), "KILL");
         assert_eq!(running.end().0, Some(128 + 9));
         assert_eq!(
             json(&running.trace(), "info")["ended"],
@@ -145,6 +159,7 @@ fn a_killed_recorder_leaves_a_readable_trace_and_a_running_program(subject: &Sub
     wait_for("three seconds of recording", || {
         (start.elapsed().as_secs() >= 3 && running.calls() > 0).then_some(())
     });
+    let session = running.session();
     signal(&running.pyrec.pid(), "KILL");
     let made_then = running.calls();
     assert!(made_then < calls, "the program ended before the recorder could be killed");
@@ -155,6 +170,10 @@ fn a_killed_recorder_leaves_a_readable_trace_and_a_running_program(subject: &Sub
     assert_eq!(info["ended"]["how"], "recording", "{info}");
     let recorded = running.recorded_ticks();
     assert!(recorded > 0 && recorded <= calls, "{recorded} of {made_then} calls are recorded");
+    if let Some(session) = session {
+        // Nobody else could.
+        fs::remove_dir_all(session).expect("a killed recorder leaves its session");
+    }
 }
 
 #[test]
