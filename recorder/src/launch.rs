@@ -16,9 +16,10 @@ use crate::{Error, Result};
 pub(crate) struct Held {
     pid: i32,
     name: String,
-    go: PipeWriter,
+    /// Gone once the word is given.
+    go: Option<PipeWriter>,
     /// [`Command::spawn`] returns only when the program runs, so it waits in a thread of its own.
-    spawning: JoinHandle<io::Result<Child>>,
+    spawning: Option<JoinHandle<io::Result<Child>>>,
 }
 
 impl Held {
@@ -49,9 +50,9 @@ impl Held {
             });
         }
         raise_file_limit(files);
-        let spawning = std::thread::spawn(move || command.spawn());
+        let spawning = Some(std::thread::spawn(move || command.spawn()));
         let name = program.to_string_lossy().into_owned();
-        let mut held = Held { pid: 0, name, go, spawning };
+        let mut held = Held { pid: 0, name, go: Some(go), spawning };
         held.pid = match read_pid(pid_reader) {
             Ok(pid) => pid,
             Err(_) => {
@@ -68,10 +69,27 @@ impl Held {
 
     /// Lets it become the program.
     pub fn release(mut self) -> Result<Child> {
-        // It may have died: then spawn says so.
-        let _ = self.go.write_all(&[1]);
-        let spawned = self.spawning.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        spawned.map_err(|source| Error::Launch { program: self.name, source })
+        if let Some(mut go) = self.go.take() {
+            // It may have died: then spawn says so.
+            let _ = go.write_all(&[1]);
+        }
+        let program = std::mem::take(&mut self.name);
+        self.join().map_err(|source| Error::Launch { program, source })
+    }
+
+    fn join(&mut self) -> io::Result<Child> {
+        let gone = || Err(io::ErrorKind::NotFound.into());
+        self.spawning.take().map_or_else(gone, |spawning| {
+            spawning.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+}
+
+impl Drop for Held {
+    /// Without the word it ends, and tells the thread that waits for it.
+    fn drop(&mut self) {
+        drop(self.go.take());
+        let _ = self.join();
     }
 }
 
@@ -121,8 +139,9 @@ mod tests {
     #[test]
     fn is_gone_when_it_is_not_released() {
         let held = Held::fork(&words(&["sleep", "100"]), &[], None).expect("it forks");
-        let Held { go, spawning, .. } = held;
-        drop(go);
-        assert!(spawning.join().expect("no panic").is_err());
+        let process = format!("/proc/{}", held.pid());
+        assert!(std::fs::exists(&process).expect("proc is there"));
+        drop(held);
+        assert!(!std::fs::exists(&process).expect("proc is there"));
     }
 }
