@@ -9,9 +9,9 @@ use std::process::Command;
 
 use serde_json::{Map, Value};
 use support::venv::venv;
-use support::{Recording, Subject, json, number, on_every_python, program, run};
+use support::{Recording, Subject, in_every_way, json, number, program, run};
 
-on_every_python!(every_reader_counts_alike);
+in_every_way!(every_reader_counts_alike);
 
 fn every_reader_counts_alike(subject: &Subject) {
     let Some(environment) = venv() else { return };

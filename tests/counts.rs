@@ -9,10 +9,11 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use support::calls::{assert_same, counted, recorded};
-use support::venv::benchmark;
-use support::{Subject, on_every_python, program};
+use support::venv::{Environment, benchmark};
+use support::{Python, Subject, on_every_agent, on_every_python, program};
 
 on_every_python!(a_real_program, the_matrix, richards, chaos);
+on_every_agent!(a_real_programs_library);
 
 /// Runs the program twice, counted and recorded, and compares what happened in files below the roots.
 fn compare(subject: &Subject, arguments: &[PathBuf], roots: &[&str]) {
@@ -30,20 +31,14 @@ fn a_real_program(subject: &Subject) {
 }
 
 /// Also what the program calls in the standard library, and code that has no file. Not by the static markers: they
-/// tell of the interpreter's own start too, in which the same modules are imported.
-#[test]
-fn a_real_programs_library_agent_3_12() {
-    Subject::agent("3.12").iter().for_each(a_real_programs_library);
-}
-
-#[test]
-fn a_real_programs_library_agent_3_13() {
-    Subject::agent("3.13").iter().for_each(a_real_programs_library);
-}
-
+/// tell of the interpreter's own start too, in which the same modules are imported. In an empty environment, since
+/// what is installed may run code when Python starts and ends.
 fn a_real_programs_library(subject: &Subject) {
     let home = subject.python.program.ancestors().nth(2).expect("it is PREFIX/bin/python").to_string_lossy();
-    compare(subject, &[program("press.py"), "5".into()], &[&programs(), &home, "<string>"]);
+    let environment = Environment::of(&subject.python);
+    let python = Python { program: environment.bin().join("python"), ..subject.python.clone() };
+    let subject = Subject { python, ..subject.clone() };
+    compare(&subject, &[program("press.py"), "5".into()], &[&programs(), &home, "<string>"]);
 }
 
 /// The static markers are watched in the launched process only, so there the parts that start others are left out.

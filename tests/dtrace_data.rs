@@ -64,8 +64,7 @@ fn normalized(output: &str) -> String {
 
 /// The files have been the same in every version, and Debian leaves them out, so any Python's will do.
 fn data() -> Option<PathBuf> {
-    let mut pythons = ["3.13", "3.12", "3.11", "3.10", "3.9", "3.8"].into_iter().filter_map(Python::find);
-    let found = pythons.find_map(|python| {
+    let found = Python::all().find_map(|python| {
         let asked =
             run(python.command().args(["-c", "import sysconfig; print(sysconfig.get_path('stdlib'))"]));
         let library = String::from_utf8(asked.stdout).ok()?;

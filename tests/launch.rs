@@ -6,10 +6,9 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use support::calls::function;
+use support::venv::Environment;
 use support::{Python, Recording, Subject, json, number, on_every_python, program, pyrec, report, run};
 
 on_every_python!(every_way_to_start_python);
@@ -37,7 +36,7 @@ fn every_way_to_start_python(subject: &Subject) {
 
 #[test]
 fn a_script_alone_runs_with_the_python3_of_the_path() {
-    let Some(environment) = Environment::new() else { return };
+    let Some(environment) = Environment::any() else { return };
     let script = program("endings.py");
     for words in [
         vec![script.to_str().expect("it is UTF-8"), "status"],
@@ -56,7 +55,7 @@ fn a_script_alone_runs_with_the_python3_of_the_path() {
 
 #[test]
 fn a_virtual_environment_and_its_console_scripts() {
-    let Some(environment) = Environment::new() else { return };
+    let Some(environment) = Environment::any() else { return };
     let script = environment.bin().join("tool");
     let python = environment.bin().join("python");
     let text =
@@ -70,7 +69,7 @@ fn a_virtual_environment_and_its_console_scripts() {
             .expect("it printed a path");
         assert_eq!(
             prefix,
-            fs::canonicalize(environment.0.path()).expect("it is there"),
+            fs::canonicalize(environment.path()).expect("it is there"),
             "not in the environment"
         );
         assert_eq!(function(&recording.json("stats"), "main")["calls"], 1);
@@ -120,7 +119,7 @@ fn programs_that_are_not_python_are_left_alone() {
 
 #[test]
 fn the_program_does_not_see_the_recorder() {
-    let Some(subject) = Subject::agent("3.13").or_else(|| Subject::agent("3.12")) else { return };
+    let Some(subject) = Subject::any() else { return };
     let code = "import sys, threading\n\
                 print(sys.getprofile(), sys.gettrace(), threading.active_count(), sorted(sys.argv), sys.flags, sys.path)\n\
                 print([name for name in sys.modules if 'pyrec' in name])\n\
@@ -132,7 +131,7 @@ fn the_program_does_not_see_the_recorder() {
 
 #[test]
 fn sources_and_threads_are_in_the_trace() {
-    let Some(subject) = Subject::agent("3.13").or_else(|| Subject::agent("3.12")) else { return };
+    let Some(subject) = Subject::any() else { return };
     let recording = subject.record(&[], &[program("burst.py").as_os_str(), "10".as_ref(), "3".as_ref()]);
     let info = recording.json("info");
     assert_eq!(number(&info, "threads"), 3, "{info}");
@@ -145,7 +144,7 @@ fn sources_and_threads_are_in_the_trace() {
 
 #[test]
 fn markers_are_those_that_were_asked_for() {
-    let Some(subject) = Subject::agent("3.13").or_else(|| Subject::agent("3.12")) else { return };
+    let Some(subject) = Subject::any() else { return };
     let table: &[(&[&str], &[&str])] = &[
         (&["--markers", "function"], &["function__entry", "function__return"]),
         (&["--markers", "line"], &["line"]),
@@ -182,21 +181,3 @@ fn markers_are_those_that_were_asked_for() {
 /// The recorder's own rows.
 const OURS: [&str; 6] =
     ["process__start", "process__exit", "thread__start", "thread__exit", "lost", "source"];
-
-/// A virtual environment without pip, for as long as it lives.
-struct Environment(tempfile::TempDir);
-
-impl Environment {
-    fn new() -> Option<Environment> {
-        let python = Python::any()?;
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let made =
-            run(Command::new(&python.program).args(["-m", "venv", "--without-pip"]).arg(directory.path()));
-        assert!(made.status.success(), "{made:?}");
-        Some(Environment(directory))
-    }
-
-    fn bin(&self) -> PathBuf {
-        Path::new(self.0.path()).join("bin")
-    }
-}

@@ -11,9 +11,9 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::json;
 use support::calls::function;
-use support::{Python, Recording, Subject, is_root, number, on_every_python, program, pyrec, run};
+use support::{Python, Recording, Subject, in_every_way, is_root, number, program, pyrec, run};
 
-on_every_python!(the_status_is_the_programs, output_is_untouched);
+in_every_way!(the_status_is_the_programs, output_is_untouched);
 
 fn the_status_is_the_programs(subject: &Subject) {
     let endings = [
@@ -144,7 +144,7 @@ fn an_output_in_a_directory_that_is_not_there() {
 
 #[test]
 fn a_python_without_markers() {
-    let Some(python) = Python::any() else { return };
+    let Some(python) = Python::without_markers() else { return };
     let recording = Recording::of(&["--provider", "usdt", &python.program.to_string_lossy(), "-c", "pass"]);
     assert_refused(&recording.output, &["marker"]);
     assert_eq!(files(recording.directory.path()), [""; 0]);

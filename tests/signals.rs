@@ -11,12 +11,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use support::calls::function;
-use support::{
-    Background, Subject, calls_in, json, number, on_every_python, program, pyrec, signal, wait_for,
-};
+use support::{Background, Subject, calls_in, in_every_way, json, number, program, pyrec, signal, wait_for};
 use tempfile::TempDir;
 
-on_every_python!(
+in_every_way!(
     control_c_on_the_keyboard,
     a_signal_to_the_recorder_is_the_programs,
     a_killed_program_is_recorded_to_its_last_call,

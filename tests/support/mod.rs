@@ -21,30 +21,50 @@ use tempfile::TempDir;
 /// No command of any test runs longer, unless something hangs.
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// Makes of each `fn NAME(&Subject)` a test per provider and Python.
+/// Makes of each `fn NAME(&Subject)` a test for each Python that the agent enters.
+macro_rules! on_every_agent {
+    ($($name:ident),+ $(,)?) => {
+        $(mod $name {
+            $crate::support::tests_of!(super::$name:
+                agent_3_8 agent("3.8"), agent_3_9 agent("3.9"), agent_3_10 agent("3.10"), agent_3_11 agent("3.11"),
+                agent_3_12 agent("3.12"), agent_3_13 agent("3.13"));
+        })+
+    };
+}
+pub(crate) use on_every_agent;
+
+/// The same, and one by the static markers.
 macro_rules! on_every_python {
     ($($name:ident),+ $(,)?) => {
         $(mod $name {
-            use crate::support::Subject;
-
-            #[test]
-            fn agent_3_12() {
-                Subject::agent("3.12").iter().for_each(super::$name);
-            }
-
-            #[test]
-            fn agent_3_13() {
-                Subject::agent("3.13").iter().for_each(super::$name);
-            }
-
-            #[test]
-            fn usdt_3_11() {
-                Subject::usdt().iter().for_each(super::$name);
-            }
+            $crate::support::tests_of!(super::$name:
+                agent_3_8 agent("3.8"), agent_3_9 agent("3.9"), agent_3_10 agent("3.10"), agent_3_11 agent("3.11"),
+                agent_3_12 agent("3.12"), agent_3_13 agent("3.13"), usdt_3_11 usdt());
         })+
     };
 }
 pub(crate) use on_every_python;
+
+/// The same with one Python for each way to record: by a profile function, by `sys.monitoring`, by the static markers.
+macro_rules! in_every_way {
+    ($($name:ident),+ $(,)?) => {
+        $(mod $name {
+            $crate::support::tests_of!(super::$name:
+                agent_3_11 agent("3.11"), agent_3_13 agent("3.13"), usdt_3_11 usdt());
+        })+
+    };
+}
+pub(crate) use in_every_way;
+
+macro_rules! tests_of {
+    ($run:path: $($test:ident $subject:ident($($version:literal)?)),+) => {
+        $(#[test]
+        fn $test() {
+            $crate::support::Subject::$subject($($version)?).iter().for_each($run);
+        })+
+    };
+}
+pub(crate) use tests_of;
 
 /// Says that a test does not run here, and why. Not by `eprintln`, which the test harness keeps to itself.
 pub fn skipped(why: &str) {
@@ -61,6 +81,9 @@ pub fn is_root() -> bool {
     }
     root
 }
+
+/// What the agent enters, the newest first.
+const VERSIONS: [&str; 6] = ["3.13", "3.12", "3.11", "3.10", "3.9", "3.8"];
 
 /// An interpreter.
 #[derive(Clone, Debug)]
@@ -90,24 +113,42 @@ impl Python {
         })
     }
 
-    /// Any that the agent can enter.
+    /// Those that are here, the newest first.
+    pub fn all() -> impl Iterator<Item = Python> {
+        VERSIONS.into_iter().filter_map(Python::find)
+    }
+
+    /// The newest that the agent can enter.
     pub fn any() -> Option<Python> {
-        let found = Python::find("3.13").or_else(|| Python::find("3.12"));
+        let found = Python::all().next();
         if found.is_none() {
-            skipped("there is no Python 3.12 or 3.13");
+            skipped("there is no Python that the agent can enter");
+        }
+        found
+    }
+
+    /// One that was built without static markers.
+    pub fn without_markers() -> Option<Python> {
+        let found = Python::all().find(|python| !python.has_markers());
+        if found.is_none() {
+            skipped("every Python here has static markers");
         }
         found
     }
 
     /// The one that Debian 12 installs, which has the static markers.
     pub fn with_markers() -> Option<Python> {
-        let program = PathBuf::from("/usr/bin/python3.11");
-        let bytes = std::fs::read(&program).unwrap_or_default();
-        let marked = bytes.windows(15).any(|window| window == b"function__entry");
+        let python = Python { version: "3.11".into(), program: "/usr/bin/python3.11".into() };
+        let marked = python.has_markers();
         if !marked {
             skipped("there is no /usr/bin/python3.11 with static markers");
         }
-        marked.then(|| Python { version: "3.11".into(), program })
+        marked.then_some(python)
+    }
+
+    fn has_markers(&self) -> bool {
+        let bytes = std::fs::read(&self.program).unwrap_or_default();
+        bytes.windows(15).any(|window| window == b"function__entry")
     }
 
     /// Runs it with the environment that recordings get too.
@@ -132,6 +173,11 @@ impl Subject {
             skipped(&format!("there is no Python {version}"));
         }
         python.map(|python| Subject { provider: "agent", python })
+    }
+
+    /// The agent on the newest Python that it can enter.
+    pub fn any() -> Option<Subject> {
+        Python::any().map(|python| Subject { provider: "agent", python })
     }
 
     pub fn usdt() -> Option<Subject> {

@@ -1,11 +1,13 @@
-//! A virtual environment with packages from PyPI, made once and kept in the target directory.
+//! Virtual environments: one with packages from PyPI, made once and kept in the target directory, and empty ones.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use super::{Python, skipped};
+use tempfile::TempDir;
+
+use super::{Python, run, skipped};
 
 /// What the tests need from PyPI.
 const PACKAGES: [&str; 4] = ["duckdb", "polars", "pyarrow", "pyperformance"];
@@ -19,6 +21,30 @@ pub fn venv() -> Option<&'static Path> {
             skipped(&format!("no virtual environment: {why}"));
             None
         }
+    }
+}
+
+/// A virtual environment with nothing in it, for as long as it lives.
+pub struct Environment(TempDir);
+
+impl Environment {
+    pub fn any() -> Option<Environment> {
+        Python::any().map(|python| Environment::of(&python))
+    }
+
+    pub fn of(python: &Python) -> Environment {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let made = run(python.command().args(["-m", "venv", "--without-pip"]).arg(directory.path()));
+        assert!(made.status.success(), "{made:?}");
+        Environment(directory)
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn bin(&self) -> PathBuf {
+        self.path().join("bin")
     }
 }
 
@@ -40,10 +66,7 @@ fn make() -> Result<PathBuf, String> {
     if fs::read_to_string(&ready).is_ok_and(|packages| packages == PACKAGES.join(" ")) {
         return Ok(venv);
     }
-    let python = ["3.13", "3.12", "3.11"]
-        .into_iter()
-        .find_map(Python::find)
-        .ok_or("there is no Python to make it with")?;
+    let python = Python::all().next().ok_or("there is no Python to make it with")?;
     finish(Command::new(&python.program).args(["-m", "venv", "--clear"]).arg(&venv))?;
     finish(Command::new(venv.join("bin/pip")).args(["install", "--quiet"]).args(PACKAGES))?;
     fs::write(&ready, PACKAGES.join(" ")).map_err(|error| error.to_string())?;
