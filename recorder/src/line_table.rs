@@ -3,11 +3,12 @@
 //! The tables of CPython are read front to back; a recording asks for millions of lines, so each table is spread out
 //! once, a line per code unit of two bytes.
 
-use pyrec_wire::LineTable;
+use pyrec_wire::{LineTable, Record};
 
 /// Lines of one code object, by code unit.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
+    first_line: i32,
     by_unit: Box<[i32]>,
     /// The line of what lies beyond the table.
     beyond: i32,
@@ -25,13 +26,18 @@ impl Lines {
             LineTable::Pep626 => pep_626(first_line, table, &mut by_unit),
             LineTable::Locations => locations(first_line, table, &mut by_unit),
         }
-        Lines { by_unit: by_unit.into(), beyond }
+        Lines { first_line, by_unit: by_unit.into(), beyond }
     }
 
-    /// The line of the instruction at this code unit; the first line where the table tells none.
+    /// The line of the instruction at this code unit. A frame that has not run its first one (`f_lasti` is -1, which
+    /// a record holds as its largest argument) is on the first line.
     #[inline]
     pub fn at(&self, unit: u32) -> i32 {
-        self.by_unit.get(unit as usize).copied().unwrap_or(self.beyond)
+        match self.by_unit.get(unit as usize) {
+            Some(&line) => line,
+            None if unit == Record::MAX_ARG => self.first_line,
+            None => self.beyond,
+        }
     }
 }
 
@@ -130,6 +136,13 @@ mod tests {
         let table = [0x80 | 1, 0x11, 0x80 | 12 << 3 | 3, 0, 5, 0x80 | 15 << 3, 0x80 | 13 << 3, 3];
         assert_eq!(spread(LineTable::Locations, &table), [10, 10, 12, 12, 12, 12, 10, 11]);
         assert_eq!(spread(LineTable::None, &[]), [10; 8]);
+    }
+
+    #[test]
+    fn a_frame_that_has_not_begun_is_on_the_first_line() {
+        // What follows the table is on line 12.
+        let lines = Lines::new(10, LineTable::Lnotab, &[4, 2]);
+        assert_eq!([0, 2, 1000, Record::MAX_ARG].map(|unit| lines.at(unit)), [10, 12, 12, 10]);
     }
 
     #[test]
