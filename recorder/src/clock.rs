@@ -148,10 +148,11 @@ impl Segment {
         self.from.ticks <= ticks && ticks < self.to_ticks
     }
 
-    /// Rounds down, so that no point of the line lies above its end.
+    /// Cuts the fraction off, so that no point of the line lies above its end. (`floor` would be a call: the processors
+    /// that this is built for need not have an instruction for it.)
     fn to_ns(self, ticks: u64) -> i64 {
         let along = ticks.wrapping_sub(self.from.ticks) as i64;
-        self.from.ns.saturating_add((along as f64 * self.ns_per_tick).floor() as i64)
+        self.from.ns.saturating_add((along as f64 * self.ns_per_tick) as i64)
     }
 }
 
