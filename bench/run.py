@@ -110,9 +110,15 @@ def subject(name, *before, **environment):
 def interleaved(subjects, program, loops, rounds, folder):
     for number in range(rounds):
         for each in subjects:
-            print(f"\r{program.parent.name}/{program.name}: round {number + 1} of {rounds}, {each.name}\033[K", end="", file=sys.stderr)
+            say(f"{program.parent.name}/{program.name}: round {number + 1} of {rounds}, {each.name}")
             each.run(program, loops, folder)
-    print("\r\033[K", end="", file=sys.stderr)
+    say("")
+
+
+def say(what):
+    """Shows what is being done, on a terminal."""
+    if sys.stderr.isatty():
+        print(f"\r{what}\033[K", end="", file=sys.stderr, flush=True)
 
 
 def spread(values, form="{:.2f}"):
@@ -208,10 +214,12 @@ def after_the_run(name, info, trace, ours, floor, plain):
 
 def everything_by_viztracer(venv, program, loops, events, ours, plain, folder):
     """viztracer with room for every event, once: it takes minutes."""
+    say("viztracer, everything")
     out = folder / "all.json"
     room = str(events // 2 + 1_000_000)
     full = subject("viztracer, everything", venv / "bin/viztracer", "--quiet", "--tracer_entries", room, "-o", out, "--")
     full.run(program, loops, folder)
+    say("")
     run, mine = full.runs[0], statistics.median(run.whole for run in ours.runs)
     size = out.stat().st_size / (events / 2)
     out.unlink()
