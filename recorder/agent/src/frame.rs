@@ -4,7 +4,7 @@
 //! so the fields are read where the headers of each version have them, once it has been seen that they are there.
 
 use core::ffi::c_int;
-use core::ptr;
+
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use pyrec_wire::{Kind, Record};
@@ -182,12 +182,8 @@ pub fn is_as_expected(agent: &'static Agent) -> bool {
         _ => check::<Inner>,
     };
     let Ok(program) = Program::new(python) else { return false };
-    // SAFETY: with the GIL; the hook takes no object.
-    unsafe { (python.set_profile)(Some(check), ptr::null_mut()) };
-    let ran = program.run();
-    // SAFETY: as above.
-    unsafe { (python.set_profile)(None, ptr::null_mut()) };
-    ran.is_ok() && SEEN.load(Relaxed)
+    let ran = python.set_profile(Some(check)).and_then(|()| program.run());
+    python.set_profile(None).is_ok() && ran.is_ok() && SEEN.load(Relaxed)
 }
 
 unsafe extern "C" fn check<F: Frame>(

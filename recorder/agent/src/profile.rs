@@ -5,7 +5,7 @@
 
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
 
 use pyrec_wire::Kind;
 
@@ -78,8 +78,7 @@ impl Profile {
     /// Sets the hooks in this thread, and from now on in those that start.
     pub fn switch_on(&self) -> Result<(), Raised> {
         ON.store(true, Relaxed);
-        self.set(true);
-        Ok(())
+        if self.set(true) { Ok(()) } else { Err(Raised) }
     }
 
     /// Runs `body` with the hooks on.
@@ -90,18 +89,13 @@ impl Profile {
         result
     }
 
-    fn set(&self, on: bool) {
+    /// Sets the hooks in this thread, or takes them away; gives whether CPython let it.
+    fn set(&self, on: bool) -> bool {
         OURS.store(true, Relaxed);
-        // SAFETY: with the GIL; the hooks take no object.
-        unsafe {
-            if self.profile.is_some() {
-                (self.python.set_profile)(self.profile.filter(|_| on), ptr::null_mut());
-            }
-            if self.trace.is_some() {
-                (self.python.set_trace)(self.trace.filter(|_| on), ptr::null_mut());
-            }
-        }
+        let profile = self.profile.is_none_or(|hook| self.python.set_profile(on.then_some(hook)).is_ok());
+        let trace = self.trace.is_none_or(|hook| self.python.set_trace(on.then_some(hook)).is_ok());
         OURS.store(false, Relaxed);
+        profile && trace
     }
 }
 
@@ -187,9 +181,13 @@ pub fn hear(agent: &'static Agent, event: &CStr) {
         definitions::notice(agent, text);
     }
     // The event comes before the change. If the program takes its hook away, ours comes back: in the main thread.
+    TRIES.store(1000, Relaxed);
     // SAFETY: the function is called by that thread, with the GIL.
     unsafe { (agent.python.add_pending_call)(come_back, ptr::null_mut()) };
 }
+
+/// How often it is tried again to come back.
+static TRIES: AtomicI32 = AtomicI32::new(0);
 
 extern "C" fn come_back(_: *mut c_void) -> c_int {
     let agent = agent::get();
@@ -201,7 +199,11 @@ extern "C" fn come_back(_: *mut c_void) -> c_int {
     if let (true, Some(mut profile)) = (ON.load(Relaxed), Profile::new(agent)) {
         profile.profile = profile.profile.filter(|_| is_free(c"getprofile"));
         profile.trace = profile.trace.filter(|_| is_free(c"gettrace"));
-        profile.set(true);
+        if !profile.set(true) && TRIES.fetch_sub(1, Relaxed) > 0 {
+            // An audit hook of the program's, in Python, runs amid the program's change: later, then.
+            // SAFETY: as in `hear`.
+            unsafe { (python.add_pending_call)(come_back, ptr::null_mut()) };
+        }
     }
     0
 }

@@ -109,6 +109,7 @@ api! {
     decrease = c"Py_DecRef": fn(Any);
     add_pending_call = c"Py_AddPendingCall": fn(extern "C" fn(*mut c_void) -> c_int, *mut c_void) -> c_int;
     error_occurred = c"PyErr_Occurred": fn() -> Any;
+    error_matches = c"PyErr_ExceptionMatches": fn(Any) -> c_int;
     error_clear = c"PyErr_Clear": fn();
     error_fetch = c"PyErr_Fetch": fn(*mut Any, *mut Any, *mut Any);
     error_restore = c"PyErr_Restore": fn(Any, Any, Any);
@@ -141,8 +142,7 @@ api! {
     compile = c"Py_CompileString": fn(Text, Text, c_int) -> Any;
     evaluate = c"PyEval_EvalCode": fn(Any, Any, Any) -> Any;
     builtins = c"PyEval_GetBuiltins": fn() -> Any;
-    set_profile = c"PyEval_SetProfile": fn(Option<Hook>, Any);
-    set_trace = c"PyEval_SetTrace": fn(Option<Hook>, Any);
+    thread_state = c"PyThreadState_Get": fn() -> *mut c_void;
     frame_line = c"PyFrame_GetLineNumber": fn(Any) -> c_int;
     is_callable = c"PyCallable_Check": fn(Any) -> c_int;
     current_frame = c"PyEval_GetFrame": fn() -> Any;
@@ -289,6 +289,35 @@ impl Python {
         arguments: &[*mut Object],
     ) -> Result<Owned<'_>, Raised> {
         self.call(self.attribute(object.as_ptr(), name)?.as_ptr(), arguments)
+    }
+
+    /// Sets this thread's profile function, or takes it away.
+    pub fn set_profile(&self, hook: Option<Hook>) -> Result<(), Raised> {
+        self.set_hook(c"_PyEval_SetProfile", c"PyEval_SetProfile", hook)
+    }
+
+    /// Sets this thread's trace function, or takes it away.
+    pub fn set_trace(&self, hook: Option<Hook>) -> Result<(), Raised> {
+        self.set_hook(c"_PyEval_SetTrace", c"PyEval_SetTrace", hook)
+    }
+
+    /// The public functions print what goes wrong, from 3.9 on; those behind them raise it.
+    fn set_hook(&self, quiet: &CStr, public: &CStr, hook: Option<Hook>) -> Result<(), Raised> {
+        type Quiet = unsafe extern "C-unwind" fn(*mut c_void, Option<Hook>, Any) -> c_int;
+        type Public = unsafe extern "C-unwind" fn(Option<Hook>, Any);
+        let (quiet, public) = (os::symbol(quiet), os::symbol(public));
+        // SAFETY: the types are those in CPython's headers, and a hook takes no object.
+        unsafe {
+            if !quiet.is_null() {
+                let quiet = core::mem::transmute::<*mut c_void, Quiet>(quiet);
+                return self.done(quiet((self.thread_state)(), hook, ptr::null_mut()));
+            }
+            if public.is_null() {
+                return Err(Raised);
+            }
+            core::mem::transmute::<*mut c_void, Public>(public)(hook, ptr::null_mut());
+            if (self.error_occurred)().is_null() { Ok(()) } else { Err(self.raised()) }
+        }
     }
 
     /// The number that an `int` holds.

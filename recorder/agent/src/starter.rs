@@ -3,13 +3,13 @@
 //! A function around `_thread.start_new_thread` starts another around the thread's own, so that the hooks are there
 //! before its first frame.
 
-use core::ffi::{CStr, c_void};
+use core::ffi::{CStr, c_char, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 use crate::agent::{self, Agent};
-use crate::profile;
 use crate::python::{ANY_ARGUMENTS, AnyFunction, Method, Object, Owned, Python, Raised};
+use crate::{os, profile};
 
 /// CPython's own function.
 static START_NEW_THREAD: AtomicPtr<Object> = AtomicPtr::new(ptr::null_mut());
@@ -93,5 +93,27 @@ unsafe extern "C-unwind" fn bootstrap(
     let agent = agent::get();
     profile::enter_thread(agent);
     // SAFETY: called as CPython would call it.
-    unsafe { (agent.python.call)(function, arguments, keywords) }
+    let result = unsafe { (agent.python.call)(function, arguments, keywords) };
+    if result.is_null() {
+        return report(&agent.python, function);
+    }
+    result
+}
+
+/// The exception that ends the thread: CPython would report it as raised by the function around the thread's own, so
+/// this does what CPython does.
+fn report(python: &Python, function: *mut Object) -> *mut Object {
+    type WriteUnraisable = unsafe extern "C-unwind" fn(*const c_char, *mut Object);
+    let write = os::symbol(c"_PyErr_WriteUnraisableMsg");
+    let system_exit = os::symbol(c"PyExc_SystemExit").cast::<*mut Object>();
+    // SAFETY: with the GIL and an exception; the types are those in CPython's headers.
+    unsafe {
+        if write.is_null() || system_exit.is_null() || (python.error_matches)(*system_exit) != 0 {
+            return ptr::null_mut();
+        }
+        let write = core::mem::transmute::<*mut c_void, WriteUnraisable>(write);
+        write(c"in thread started by".as_ptr(), function);
+        (python.increase)(python.none);
+    }
+    python.none
 }
