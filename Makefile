@@ -21,7 +21,7 @@ build: ## Build target/release/pyrec
 test: ## Run every test
 	@scripts/need build record test
 	$(CARGO) test --workspace --locked --no-default-features --bin pyrec
-	$(CARGO) test --workspace --locked
+	$(CARGO) test --workspace --locked --no-fail-fast
 
 bench: build ## Print what recording costs, as ratios
 	@scripts/need record test
