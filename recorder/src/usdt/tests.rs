@@ -13,6 +13,7 @@ use pyrec_schema::{
     Clock, Columns, Ended, FORMAT_VERSION, Host, Manifest, Names, Trace, TraceWriter, WriterOptions,
 };
 
+use super::image::Image;
 use super::*;
 use crate::pipeline::Pipeline;
 
@@ -56,7 +57,8 @@ impl Waiting {
     }
 
     fn say(&mut self, word: &str) {
-        writeln!(self.input, "{word}").expect("it listens");
+        // In one write, and so in one read.
+        self.input.write_all(format!("{word}\n").as_bytes()).expect("it listens");
     }
 }
 
@@ -234,4 +236,274 @@ fn calls_and_returns_are_exactly_those_that_setprofile_sees() {
     assert_eq!(recorded.counts(Marker::FunctionReturn, file), returns);
     assert_eq!((recorded.lost, recorded.notices), (0, vec![]));
     assert!(calls.len() > 80, "a counter that sees nothing proves nothing: {calls:?}");
+}
+
+/// A small program, in a file of its own.
+struct Script {
+    folder: tempfile::TempDir,
+}
+
+impl Script {
+    fn new(text: &str) -> Script {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(folder.path().join("script.py"), text).expect("room for a small file");
+        Script { folder }
+    }
+
+    fn path(&self) -> String {
+        self.folder.path().join("script.py").to_str().expect("a plain path").to_owned()
+    }
+}
+
+#[test]
+fn addresses_that_are_used_again_are_new_codes() {
+    if !can_trace("addresses_that_are_used_again_are_new_codes") {
+        return;
+    }
+    // Each round frees its code and strings before the next one makes its own, mostly at the same addresses.
+    let script = Script::new(
+        "for i in range(2000):\n    exec(compile(f'def f{i:04}(): pass\\nf{i:04}()', f'<{i:04}>', 'exec'), {})\n",
+    );
+    let recorded = record(&[&script.path()], &[Group::Function], RING);
+    let made: BTreeMap<String, u64> = (0..2000)
+        .flat_map(|i| [format!("<{i:04}>:1:<module>"), format!("<{i:04}>:1:f{i:04}")])
+        .map(|code| (code, 1))
+        .collect();
+    let mut seen = BTreeMap::new();
+    for event in recorded.of(Marker::FunctionEntry) {
+        let code = recorded.names.code_str(event.code);
+        if made.contains_key(&*code) {
+            *seen.entry(code.to_string()).or_default() += 1;
+        }
+    }
+    assert_eq!(seen, made);
+}
+
+#[test]
+fn names_of_any_alphabet_and_length() {
+    if !can_trace("names_of_any_alphabet_and_length") {
+        return;
+    }
+    let long = "x".repeat(300);
+    let names = ["plain", "naïve", "Имя", "名前", "𐐷𐐷", &long];
+    let text: String = names.iter().map(|name| format!("def {name}(): pass\n{name}()\n")).collect();
+    let script = Script::new(&text);
+    let recorded = record(&[&script.path()], &[Group::Function], RING);
+    let counts = recorded.counts(Marker::FunctionEntry, &script.path());
+    for (index, name) in names.iter().enumerate() {
+        let code = format!("{}:{}:{name}", script.path(), 2 * index + 1);
+        assert_eq!(counts.get(&code), Some(&1), "{code} in {counts:?}");
+    }
+}
+
+#[test]
+fn entry_return_and_line_rows_say_their_line() {
+    if !can_trace("entry_return_and_line_rows_say_their_line") {
+        return;
+    }
+    let script = Script::new("def count(n):\n    for i in range(n):\n        yield i\n\nlist(count(2))\n");
+    let recorded = record(&[&script.path()], &[Group::Function, Group::Line], RING);
+    let code = format!("{}:1:count", script.path());
+    let steps: Vec<(Marker, i32)> = recorded
+        .events
+        .iter()
+        .filter(|event| *recorded.names.code_str(event.code) == *code)
+        .map(|event| (event.marker, event.line))
+        .collect();
+    use Marker::{FunctionEntry as E, FunctionReturn as R, Line as L};
+    // By reading the program: the first call starts at line 1, each resume at the line of its yield.
+    let expected = [(E, 1), (L, 2), (L, 3), (R, 3), (E, 3), (L, 2), (L, 3), (R, 3), (E, 3), (L, 2), (R, 2)];
+    assert_eq!(steps, expected);
+}
+
+#[test]
+fn collections_and_imports_with_their_numbers_and_names() {
+    if !can_trace("collections_and_imports_with_their_numbers_and_names") {
+        return;
+    }
+    let script = Script::new(
+        "import gc\ngc.disable()\nclass Ring: pass\nfor _ in range(3):\n    r = Ring(); r.me = r\ndel r\n\
+         print(gc.collect(1))\ntry:\n    import no_such_module\nexcept ImportError: pass\nimport this_one_is\n",
+    );
+    std::fs::write(script.folder.path().join("this_one_is.py"), "").expect("room for an empty file");
+    let recorded = record(&["-B", &script.path()], &[Group::Gc, Group::Import], RING);
+    let values = |marker| recorded.of(marker).map(|event| event.value).collect::<Vec<_>>();
+    assert!(values(Marker::GcStart).contains(&Some(1)), "{:?}", values(Marker::GcStart));
+    let collected = recorded.output.trim().parse().expect("the program prints what it collected");
+    assert!(collected >= 3, "three rings");
+    let only = recorded.of(Marker::GcStart).position(|event| event.value == Some(1)).expect("seen above");
+    assert_eq!(values(Marker::GcDone).get(only), Some(&Some(collected)));
+    assert_eq!(values(Marker::GcStart).len(), values(Marker::GcDone).len());
+    let imported = |marker, name: &str| -> Vec<Option<i64>> {
+        let text = |event: &&Event| recorded.names.text_str(event.text).is_some_and(|text| *text == *name);
+        recorded.of(marker).filter(text).map(|event| event.value).collect()
+    };
+    assert_eq!(imported(Marker::ImportStart, "this_one_is"), [None]);
+    assert_eq!(imported(Marker::ImportDone, "this_one_is"), [Some(1)]);
+    assert_eq!(imported(Marker::ImportDone, "no_such_module"), [Some(0)]);
+}
+
+#[test]
+fn threads_and_the_process_have_rows() {
+    if !can_trace("threads_and_the_process_have_rows") {
+        return;
+    }
+    let script = Script::new(
+        "import threading, time\ndef work(): time.sleep(0.2)\n\
+         threads = [threading.Thread(target=work) for _ in range(3)]\n\
+         [t.start() for t in threads]\n[t.join() for t in threads]\n",
+    );
+    let recorded = record(&[&script.path()], &[Group::Function], RING);
+    let process: Vec<&Event> = recorded.of(Marker::ProcessStart).collect();
+    assert_eq!(process.len(), 1);
+    let command = recorded.names.text_str(process[0].text).expect("it has a command line");
+    assert!(command.starts_with(PYTHON) && command.ends_with("script.py"), "{command}");
+    assert_eq!(process[0].value, Some(i64::from(std::process::id())));
+    let names: Vec<_> =
+        recorded.of(Marker::ThreadStart).map(|event| recorded.names.text_str(event.text)).collect();
+    assert_eq!(names, vec![Some(Arc::from("python3.11")); 4]);
+}
+
+/// A program that runs already and calls `leaf` as often as it is told. Reading by `os.read` calls nothing that is
+/// written in Python.
+const SERVICE: &str = "\
+import os
+def leaf(): pass
+def burst(n):
+    for _ in range(n): leaf()
+print('ready', flush=True)
+while line := os.read(0, 100):
+    burst(int(line))
+    print('done', int(line), flush=True)
+";
+
+/// A running [`SERVICE`].
+struct Service {
+    waiting: Waiting,
+    answers: std::io::BufReader<std::process::ChildStdout>,
+    script: Script,
+}
+
+impl Service {
+    fn new() -> Service {
+        let script = Script::new(SERVICE);
+        let mut waiting = Waiting::new(&[&script.path()]);
+        waiting.say("go");
+        let answers = std::io::BufReader::new(waiting.child.stdout.take().expect("piped"));
+        let mut service = Service { waiting, answers, script };
+        assert_eq!(service.answer(), "ready\n");
+        service
+    }
+
+    fn answer(&mut self) -> String {
+        let mut answer = String::new();
+        std::io::BufRead::read_line(&mut self.answers, &mut answer).expect("it answers");
+        answer
+    }
+
+    fn burst(&mut self, calls: u64) {
+        self.waiting.say(&calls.to_string());
+        assert_eq!(self.answer(), format!("done {calls}\n"), "the program's output is its own");
+    }
+
+    /// The counters that switch the markers on, read from the process's memory.
+    fn semaphores(&self) -> BTreeMap<String, u16> {
+        use std::os::unix::fs::FileExt;
+        let image = Image::read(Path::new(PYTHON)).expect("an ELF file");
+        let memory =
+            std::fs::File::open(format!("/proc/{}/mem", self.waiting.pid())).expect("we may read it");
+        let mut found = BTreeMap::new();
+        for note in image.notes {
+            let mut bytes = [0; 2];
+            // The program is not position independent: its addresses are those of the file.
+            memory.read_exact_at(&mut bytes, note.semaphore.expect("it has one")).expect("it is mapped");
+            found.insert(note.name, u16::from_le_bytes(bytes));
+        }
+        found
+    }
+
+    fn end(self) {
+        let Waiting { mut child, input } = self.waiting;
+        drop(input);
+        assert!(child.wait().expect("it is our child").success());
+    }
+}
+
+#[test]
+fn a_running_process_is_left_as_it_was() {
+    if !can_trace("a_running_process_is_left_as_it_was") {
+        return;
+    }
+    let mut service = Service::new();
+    let none: Vec<String> = vec![];
+    let raised = |service: &Service| -> Vec<String> {
+        service.semaphores().into_iter().filter(|(_, count)| *count > 0).map(|(name, _)| name).collect()
+    };
+    for calls in [1000, 2000] {
+        assert_eq!(raised(&service), none);
+        let mut usdt =
+            Usdt::attach_process(service.waiting.pid(), &Group::DEFAULT).expect("the markers attach");
+        let markers = [
+            "function__entry",
+            "function__return",
+            "gc__done",
+            "gc__start",
+            "import__find__load__done",
+            "import__find__load__start",
+            // Nobody asked for lines, but 3.11 keeps entries back without it.
+            "line",
+        ];
+        assert_eq!(raised(&service), markers);
+        service.burst(calls);
+        let mut recording = Recording::new();
+        usdt.stop(&mut recording.rows).expect("records are whole");
+        assert_eq!(raised(&service), none);
+        service.burst(10);
+        drop(usdt);
+        let recorded = recording.read(String::new());
+        let leaf = format!("{}:2:leaf", service.script.path());
+        let file = service.script.path();
+        assert_eq!(recorded.counts(Marker::FunctionEntry, &file).get(&leaf), Some(&calls));
+        assert_eq!(recorded.counts(Marker::FunctionReturn, &file).get(&leaf), Some(&calls));
+        assert_eq!(recorded.of(Marker::Line).count(), 0);
+    }
+    service.end();
+}
+
+#[test]
+fn what_is_recorded_and_what_is_lost_is_all_there_was() {
+    if !can_trace("what_is_recorded_and_what_is_lost_is_all_there_was") {
+        return;
+    }
+    const CALLS: u64 = 20_000;
+    let mut service = Service::new();
+    let attached = Usdt::attach(
+        Path::new(PYTHON),
+        Loaded::By(service.waiting.pid()),
+        service.waiting.pid(),
+        &[Group::Function],
+        1 << 16,
+    );
+    let mut usdt = attached.expect("the markers attach");
+    let mut recording = Recording::new();
+    // Nobody drains while the first burst runs; the second one starts with an empty ring and fills it again.
+    service.burst(CALLS);
+    usdt.drain(&mut recording.rows).expect("records are whole");
+    service.burst(CALLS);
+    usdt.stop(&mut recording.rows).expect("records are whole");
+    let recorded = recording.read(String::new());
+    let rows = recorded.events.iter().filter(|event| event.marker.is_event()).count() as u64;
+    let lost: Vec<Lost> =
+        recorded.events.iter().filter_map(|event| Lost::from_event(event, &recorded.names)).collect();
+    let lost_events: u64 = lost.iter().map(|lost| lost.count).sum();
+    // Twice: `burst` once and `leaf` as often as said, each entered and left.
+    let expected = 2 * 2 * (1 + CALLS);
+    assert_eq!(rows + lost_events, expected, "{lost:?}");
+    assert!(lost_events > rows && lost.len() == 2, "{lost:?}");
+    assert_eq!(recorded.lost, lost_events);
+    for lost in &lost {
+        assert_eq!((lost.pid, lost.tid), (service.waiting.pid(), service.waiting.pid()));
+        assert!(lost.from_ns < lost.to_ns, "{lost:?}");
+    }
+    service.end();
 }
