@@ -231,3 +231,92 @@ impl Chunk {
             .map_err(io::Error::other)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use parquet::column::reader::{ColumnReaderImpl, get_column_reader, get_typed_column_reader};
+    use parquet::data_type::{DataType, Int32Type, Int64Type};
+    use parquet::file::serialized_reader::SerializedPageReader;
+
+    use super::*;
+    use crate::format::column;
+
+    /// What Parquet's own reader finds in a chunk: the values, and per row whether there is one.
+    fn read<T: DataType>(chunk: Chunk, at: usize, rows: usize) -> (Vec<T::T>, Vec<i16>) {
+        let mut bytes = vec![0; 100];
+        let metadata = chunk.append(at, rows, 0, &mut bytes).unwrap();
+        let pages = SerializedPageReader::new(Arc::new(Bytes::from(bytes)), &metadata, rows, None).unwrap();
+        let mut reader: ColumnReaderImpl<T> =
+            get_typed_column_reader(get_column_reader(PARQUET.column(at), Box::new(pages)));
+        let (mut values, mut levels) = (Vec::new(), Vec::new());
+        let levels_wanted = (PARQUET.column(at).max_def_level() > 0).then_some(&mut levels);
+        let (read, ..) = reader.read_records(rows + 1, levels_wanted, None, &mut values).unwrap();
+        assert_eq!(read, rows);
+        (values, levels)
+    }
+
+    /// Page lengths around a multiple of eight, with this many distinct values in each: every index width.
+    #[test]
+    fn indices_of_any_width_are_read_by_parquet() {
+        for distinct in [1, 2, 3, 4, 5, 16, 17, 200, 256, 257, 5000, 65_536, 70_000] {
+            let mut maker = PageMaker::new().unwrap();
+            let mut dictionary = DictionaryColumn::default();
+            let mut expected = Vec::new();
+            for rows in [1, 7, 8, 9, 64, 1000, 70_001, 3] {
+                let keys: Vec<i32> = (0..rows).map(|row| (row * 7 % distinct) as i32 * 31 - 4000).collect();
+                dictionary.extend(keys.iter().map(|&key| key as u32));
+                dictionary.end_page(rows, None, &mut maker).unwrap();
+                expected.extend(keys);
+            }
+            let plain = |key: u32, out: &mut Vec<u8>| out.extend_from_slice(&key.to_le_bytes());
+            let statistics = Statistics::int32(None, None, None, None, false);
+            let chunk = dictionary.close(statistics, plain, &mut maker).unwrap();
+            assert!(
+                read::<Int32Type>(chunk, column::LINE, expected.len()).0 == expected,
+                "{distinct} distinct"
+            );
+        }
+    }
+
+    #[test]
+    fn differences_of_any_width_are_read_by_parquet() {
+        let mut maker = PageMaker::new().unwrap();
+        let mut times = TimeColumn::default();
+        let mut expected = Vec::new();
+        for rows in [1, 2, 32, 33, 34, 128, 129, 130, 5000] {
+            for width in 0..64 {
+                // Time that goes back and forth by up to 2^width.
+                let time = |row: i64| row.wrapping_mul(0x5851_f42d_4c95_7f2d) >> (63 - width);
+                times.page.extend((0..rows).map(time));
+                expected.extend((0..rows).map(time));
+                times.end_page(&mut maker).unwrap();
+            }
+        }
+        assert!(read::<Int64Type>(times.close(), column::TIME_NS, expected.len()).0 == expected);
+    }
+
+    #[test]
+    fn values_and_nulls_are_read_by_parquet() {
+        let mut maker = PageMaker::new().unwrap();
+        let mut column = ValueColumn::default();
+        let (mut values, mut levels) = (Vec::new(), Vec::new());
+        // No value, one in every so many rows, a value in every row.
+        for every in [usize::MAX, 100, 3, 1] {
+            for rows in [1, 7, 8, 9, 1003] {
+                column.levels.nulls(rows);
+                for row in (0..rows).filter(|row| row % every == every - 1) {
+                    column.levels.set(rows - 1 - row);
+                    column.page.push(row as i64 - 5);
+                    values.push(row as i64 - 5);
+                }
+                levels.extend((0..rows).map(|row| i16::from(row % every == every - 1)));
+                column.end_page(rows, &mut maker).unwrap();
+            }
+        }
+        assert!(read::<Int64Type>(column.close(), column::VALUE, levels.len()) == (values, levels));
+    }
+}

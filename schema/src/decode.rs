@@ -2,6 +2,7 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{Int32Type, Int64Type};
+use rustc_hash::FxHashMap;
 
 use crate::{Batch, CodeId, Marker, Names, TextId};
 
@@ -13,7 +14,6 @@ type Reason = String;
 pub(crate) struct Decoder {
     markers: Translation<Marker>,
     codes: Translation<CodeId>,
-    texts: Translation<TextId>,
 }
 
 impl Decoder {
@@ -23,20 +23,19 @@ impl Decoder {
         let required = |name: &str| required(record, name);
         let marker = |name: &str| Marker::from_name(name).ok_or_else(|| format!("it has a marker `{name}`"));
         let code = |code: &str| Ok(names.code(code));
-        let text = |text: &str| Ok(names.text(text));
         Ok(Batch {
             time_ns: required("time_ns")?.as_primitive::<Int64Type>().values().to_vec(),
             pid: required("pid")?.as_primitive::<Int32Type>().values().to_vec(),
             tid: required("tid")?.as_primitive::<Int32Type>().values().to_vec(),
-            marker: self.markers.translate(required("marker")?, None, marker)?,
-            code: self.codes.translate(required("code")?, None, code)?,
+            marker: self.markers.translate(required("marker")?, marker)?,
+            code: self.codes.translate(required("code")?, code)?,
             line: match record.column_by_name("line") {
                 Some(_) => required("line")?.as_primitive::<Int32Type>().values().to_vec(),
                 None => vec![0; rows],
             },
             values: record.column_by_name("value").map(values).unwrap_or_default(),
             text: match record.column_by_name("text") {
-                Some(column) => self.texts.translate(column, Some(TextId::NONE), text)?,
+                Some(column) => texts(column, names),
                 None => vec![TextId::NONE; rows],
             },
         })
@@ -61,6 +60,21 @@ fn values(column: &ArrayRef) -> Vec<(u32, i64)> {
     }
 }
 
+/// The texts, null where there is none.
+fn texts(column: &ArrayRef, names: &Names) -> Vec<TextId> {
+    let column = column.as_string_view();
+    let mut texts = vec![TextId::NONE; column.len()];
+    // A view says where a string is, so views of the same string of a dictionary are equal.
+    let mut known = FxHashMap::default();
+    let mut learn =
+        |row: usize| *known.entry(column.views()[row]).or_insert_with(|| names.text(column.value(row)));
+    match column.nulls() {
+        Some(nulls) => nulls.valid_indices().for_each(|row| texts[row] = learn(row)),
+        None => texts.iter_mut().enumerate().for_each(|(row, text)| *text = learn(row)),
+    }
+    texts
+}
+
 /// From the keys of a dictionary to what its values mean here.
 #[derive(Debug)]
 struct Translation<T> {
@@ -76,27 +90,17 @@ impl<T> Default for Translation<T> {
 }
 
 impl<T: Copy> Translation<T> {
-    /// The meaning of every row; `null` is that of a row without a value.
+    /// The meaning of every row.
     fn translate(
         &mut self,
         column: &ArrayRef,
-        null: Option<T>,
         meaning: impl Fn(&str) -> Result<T, Reason>,
     ) -> Result<Vec<T>, Reason> {
         let column = column.as_dictionary::<Int32Type>();
-        if let (Some(null), true) = (null, column.null_count() == column.len()) {
-            return Ok(vec![null; column.len()]);
-        }
         self.learn(column.values(), meaning)?;
         let unknown = || "it has a dictionary key without a value".to_owned();
         let mean = |&key: &i32| self.meanings.get(key as usize).copied().ok_or_else(unknown);
-        match (column.nulls(), null) {
-            (Some(nulls), Some(null)) => {
-                let keys = column.keys().values().iter().zip(nulls.iter());
-                keys.map(|(key, valid)| if valid { mean(key) } else { Ok(null) }).collect()
-            }
-            _ => column.keys().values().iter().map(mean).collect(),
-        }
+        column.keys().values().iter().map(mean).collect()
     }
 
     /// Finds out what the values of a dictionary mean, unless it is the one of the last batch.

@@ -28,9 +28,18 @@ pub(crate) mod column {
     pub(crate) const COUNT: usize = 8;
 }
 
-/// The columns as Arrow sees them.
-pub(crate) static ARROW: LazyLock<SchemaRef> = LazyLock::new(|| {
-    let dictionary = || DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+/// The columns as Arrow's readers give them.
+pub(crate) static ARROW: LazyLock<SchemaRef> = LazyLock::new(|| with_text(dictionary()));
+
+/// The columns as our reader takes them. A page without any text is slow to read as a dictionary, and its views
+/// tell equal strings of a dictionary as well.
+pub(crate) static ARROW_READ: LazyLock<SchemaRef> = LazyLock::new(|| with_text(DataType::Utf8View));
+
+fn dictionary() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+}
+
+fn with_text(text: DataType) -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("time_ns", DataType::Int64, false),
         Field::new("pid", DataType::Int32, false),
@@ -39,9 +48,9 @@ pub(crate) static ARROW: LazyLock<SchemaRef> = LazyLock::new(|| {
         Field::new("code", dictionary(), false),
         Field::new("line", DataType::Int32, false),
         Field::new("value", DataType::Int64, true),
-        Field::new("text", dictionary(), true),
+        Field::new("text", text, true),
     ]))
-});
+}
 
 /// The columns as Parquet sees them.
 pub(crate) static PARQUET: LazyLock<SchemaDescPtr> = LazyLock::new(|| {

@@ -8,6 +8,7 @@ use parquet::basic::Encoding;
 use parquet::column::page::{CompressedPage, Page, PageWriter};
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use zstd::bulk::Compressor;
+use zstd::zstd_safe::CParameter;
 
 /// The level at which zstd keeps up with a Python thread.
 const ZSTD_LEVEL: i32 = 1;
@@ -30,7 +31,10 @@ pub(crate) struct Pages {
 
 impl PageMaker {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(PageMaker { zstd: Compressor::new(ZSTD_LEVEL)?, values: Vec::new() })
+        let mut zstd = Compressor::new(ZSTD_LEVEL)?;
+        // So that a damaged page is an error and not other rows.
+        zstd.set_parameter(CParameter::ChecksumFlag(true))?;
+        Ok(PageMaker { zstd, values: Vec::new() })
     }
 
     /// Appends a data page of what `encode` writes: definition levels, if the column has any, and values.

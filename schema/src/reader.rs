@@ -1,10 +1,9 @@
 //! A file back into rows.
 
-use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::error::ArrowError;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
@@ -12,7 +11,7 @@ use parquet::arrow::arrow_reader::{
 
 use crate::decode::Decoder;
 use crate::file::TraceFile;
-use crate::format::{ARROW, PAGE_ROWS, column};
+use crate::format::{ARROW_READ, PAGE_ROWS, column};
 use crate::{Batch, Error, Manifest, Names, Result, footer};
 
 /// Which columns to read; the others of a [`Batch`] hold nothing but their default.
@@ -56,7 +55,7 @@ impl TraceReader {
         let file = TraceFile::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
         let footer = footer::find(&file, path)?;
         let torn_bytes = file.len() - footer.end;
-        let options = ArrowReaderOptions::new().with_schema(ARROW.clone());
+        let options = ArrowReaderOptions::new().with_schema(ARROW_READ.clone());
         let metadata = ArrowReaderMetadata::try_new(Arc::new(footer.metadata), options)
             .map_err(|err| Error::Damaged { path: path.into(), reason: err.to_string() })?;
         Ok(TraceReader { path: path.into(), file, names, manifest: footer.manifest, metadata, torn_bytes })
@@ -107,7 +106,7 @@ impl TraceReader {
                 .build()
                 .map_err(|err| damaged(err.to_string()))?;
         let (path, names) = (self.path.clone(), self.names.clone());
-        Ok(Rows { path, names, reader, decoder: Decoder::default(), left })
+        Ok(Rows { path, names, reader: Some(reader), decoder: Decoder::default(), left })
     }
 }
 
@@ -115,7 +114,8 @@ impl TraceReader {
 struct Rows {
     path: PathBuf,
     names: Arc<Names>,
-    reader: ParquetRecordBatchReader,
+    /// None after a failure.
+    reader: Option<ParquetRecordBatchReader>,
     decoder: Decoder,
     left: u64,
 }
@@ -124,21 +124,24 @@ impl Iterator for Rows {
     type Item = Result<Batch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let item = match self.reader.next() {
-            Some(Ok(record)) => {
+        let reader = self.reader.as_mut()?;
+        // Checksums find nearly all damage, but not in a page's header, and then parquet may panic. What that
+        // leaves behind is not used again.
+        let item = match catch_unwind(AssertUnwindSafe(|| reader.next())) {
+            Ok(Some(Ok(record))) => {
                 self.left = self.left.saturating_sub(record.num_rows() as u64);
                 self.decoder.decode(&record, &self.names).map_err(|reason| self.damaged(reason))
             }
-            Some(Err(err)) => {
-                self.left = 0;
-                Err(self.unreadable(err))
+            Ok(Some(Err(err))) => Err(self.damaged(err.to_string())),
+            Ok(None) if self.left > 0 => {
+                Err(self.damaged(format!("{} rows of a row group are missing", self.left)))
             }
-            None if self.left > 0 => {
-                let missing = std::mem::take(&mut self.left);
-                Err(self.damaged(format!("{missing} rows of a row group are missing")))
-            }
-            None => return None,
+            Ok(None) => return None,
+            Err(_) => Err(self.damaged("a page of it cannot be decoded".to_owned())),
         };
+        if item.is_err() {
+            self.reader = None;
+        }
         Some(item)
     }
 }
@@ -146,24 +149,5 @@ impl Iterator for Rows {
 impl Rows {
     fn damaged(&self, reason: String) -> Error {
         Error::Damaged { path: self.path.clone(), reason }
-    }
-
-    /// The system's error, if that is what it is, else damage.
-    fn unreadable(&self, err: ArrowError) -> Error {
-        let mut cause: &(dyn std::error::Error + 'static) = &err;
-        loop {
-            if let Some(io) = cause.downcast_ref::<io::Error>()
-                && io.kind() != io::ErrorKind::UnexpectedEof
-            {
-                return Error::Io {
-                    path: self.path.clone(),
-                    source: io::Error::new(io.kind(), io.to_string()),
-                };
-            }
-            match cause.source() {
-                Some(deeper) => cause = deeper,
-                None => return self.damaged(err.to_string()),
-            }
-        }
     }
 }

@@ -1,0 +1,137 @@
+//! A file that was cut anywhere is read up to its last checkpoint.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{Row, batch, manifest, names, plain_rows, read};
+use pyrec_schema::{Ended, Error, Names, Trace, TraceReader, TraceWriter, WriterOptions};
+
+/// A checkpoint: how long the file was then, and how many rows it held.
+struct Checkpoint {
+    len: u64,
+    rows: usize,
+}
+
+/// Writes a trace of several checkpoints, the last with several row groups in one write.
+fn write(path: &Path, rows: &[Row]) -> Vec<Checkpoint> {
+    let names = names();
+    let mut writer =
+        TraceWriter::create(path, names.clone(), manifest(), WriterOptions { row_group_rows: 25 }).unwrap();
+    let mut checkpoints = vec![Checkpoint { len: fs::metadata(path).unwrap().len(), rows: 0 }];
+    let mut look = || {
+        let len = fs::metadata(path).unwrap().len();
+        if checkpoints.last().unwrap().len < len {
+            let rows = TraceReader::open(path, names.clone()).unwrap().rows() as usize;
+            checkpoints.push(Checkpoint { len, rows });
+        }
+    };
+    for (at, some) in rows.chunks(10).enumerate() {
+        // This fills a row group now and then, which is then written.
+        writer.write(&batch(some, &names)).unwrap();
+        look();
+        if at % 3 == 0 {
+            assert!(writer.checkpoint().unwrap());
+            look();
+        }
+    }
+    let len = writer.finish().unwrap();
+    checkpoints.push(Checkpoint { len, rows: rows.len() });
+    checkpoints
+}
+
+#[test]
+fn every_cut_past_the_first_checkpoint_is_a_checkpointed_prefix() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, cut_path) = (dir.path().join("whole.parquet"), dir.path().join("cut.parquet"));
+    let rows = plain_rows(50);
+    let checkpoints = write(&path, &rows);
+    assert!(checkpoints.len() > 4, "{}", checkpoints.len());
+    let bytes = fs::read(&path).unwrap();
+    assert_eq!(bytes.len() as u64, checkpoints.last().unwrap().len);
+
+    for len in checkpoints[0].len..=bytes.len() as u64 {
+        fs::write(&cut_path, &bytes[..len as usize]).unwrap();
+        let last = checkpoints.iter().rfind(|checkpoint| checkpoint.len <= len).unwrap();
+        let trace = Trace::open(&[&cut_path]).unwrap();
+        assert_eq!(trace.files()[0].torn_bytes(), len - last.len, "cut at {len}");
+        assert_eq!(trace.manifest().ended == manifest().ended, len == bytes.len() as u64, "cut at {len}");
+        assert_eq!(read(&cut_path), rows[..last.rows], "cut at {len}");
+        assert_eq!(fs::read(&cut_path).unwrap(), bytes[..len as usize], "reading changed the file");
+    }
+}
+
+#[test]
+fn every_cut_before_the_first_checkpoint_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, cut_path) = (dir.path().join("whole.parquet"), dir.path().join("cut.parquet"));
+    let checkpoints = write(&path, &plain_rows(20));
+    let bytes = fs::read(&path).unwrap();
+    for len in 0..checkpoints[0].len as usize {
+        fs::write(&cut_path, &bytes[..len]).unwrap();
+        let err = Trace::open(&[&cut_path]).unwrap_err();
+        let expected =
+            if len == 0 { matches!(err, Error::Empty { .. }) } else { matches!(err, Error::Cut { .. }) };
+        assert!(expected, "cut at {len}: {err}");
+        assert!(err.to_string().contains("cut.parquet"), "{err}");
+    }
+}
+
+#[test]
+fn a_footer_is_found_across_the_border_of_what_is_searched_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.parquet");
+    let names = names();
+    let rows = plain_rows(10);
+    let mut writer =
+        TraceWriter::create(&path, names.clone(), manifest(), WriterOptions { row_group_rows: 100 }).unwrap();
+    writer.write(&batch(&rows, &names)).unwrap();
+    writer.finish().unwrap();
+    let whole = fs::read(&path).unwrap();
+    // Tails a little shorter and longer than the mebibyte that is searched at once, and than two of them.
+    for mebibytes in [1 << 20, 2 << 20] {
+        for tail in mebibytes - 6..mebibytes + 6 {
+            let mut torn = whole.clone();
+            torn.resize(whole.len() + tail, b'P');
+            fs::write(&path, &torn).unwrap();
+            let reader = TraceReader::open(&path, names.clone()).unwrap();
+            assert_eq!((reader.torn_bytes(), reader.rows()), (tail as u64, 10));
+        }
+    }
+}
+
+#[test]
+fn magic_in_a_torn_tail_is_not_a_footer() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.parquet");
+    let rows = plain_rows(10);
+    write(&path, &rows);
+    let mut torn = fs::read(&path).unwrap();
+    for len in [0u32, 7, 200, u32::MAX] {
+        torn.extend_from_slice(&[0; 300]);
+        torn.extend_from_slice(&len.to_le_bytes());
+        torn.extend_from_slice(b"PAR1PAR1 and more");
+    }
+    fs::write(&path, &torn).unwrap();
+    assert_eq!(read(&path), rows);
+}
+
+#[test]
+fn until_the_end_is_written_a_trace_says_that_it_was_cut_short() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.parquet");
+    let names = names();
+    let mut writer =
+        TraceWriter::create(&path, names.clone(), manifest(), WriterOptions { row_group_rows: 100 }).unwrap();
+    let ended = |path: &Path| TraceReader::open(path, Names::new().into()).unwrap().manifest().ended.clone();
+    assert_eq!(ended(&path), Ended::Recording);
+    writer.write(&batch(&plain_rows(5), &names)).unwrap();
+    assert!(writer.checkpoint().unwrap());
+    assert_eq!(ended(&path), Ended::Recording);
+    writer.manifest_mut().ended = Ended::Killed { signal: 9 };
+    writer.finish().unwrap();
+    assert_eq!(ended(&path), Ended::Killed { signal: 9 });
+}
