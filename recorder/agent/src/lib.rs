@@ -32,6 +32,7 @@ mod monitoring;
 mod names;
 mod os;
 mod profile;
+mod proxy;
 mod python;
 mod ring;
 mod runtime;

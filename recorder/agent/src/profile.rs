@@ -14,7 +14,7 @@ use crate::frame::{self, Frame};
 use crate::functions::Failure;
 use crate::python::{Hook, Object, Python, Raised};
 use crate::thread::Thread;
-use crate::{definitions, os, starter};
+use crate::{definitions, os, proxy, starter};
 
 /// What `PyTrace_…` says.
 pub const CALL: c_int = 0;
@@ -41,6 +41,7 @@ pub fn prepare(agent: &'static Agent) -> Result<Profile, Failure> {
         return Err(Failure::OtherFrames);
     }
     starter::install(agent)?;
+    proxy::install(agent)?;
     Ok(profile)
 }
 

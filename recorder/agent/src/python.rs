@@ -117,6 +117,9 @@ api! {
     import = c"PyImport_ImportModule": fn(Text) -> Any;
     modules = c"PyImport_GetModuleDict": fn() -> Any;
     get_attribute = c"PyObject_GetAttrString": fn(Any, Text) -> Any;
+    get_attribute_object = c"PyObject_GetAttr": fn(Any, Any) -> Any;
+    repr = c"PyObject_Repr": fn(Any) -> Any;
+    sys_set = c"PySys_SetObject": fn(Text, Any) -> c_int;
     set_attribute = c"PyObject_SetAttrString": fn(Any, Text, Any) -> c_int;
     get_dict = c"PyObject_GenericGetDict": fn(Any, *mut c_void) -> Any;
     call = c"PyObject_Call": fn(Any, Any, Any) -> Any;

@@ -55,12 +55,17 @@ mod without_std {
         unsafe { libc::abort() }
     }
 
-    // The compiled core library names these two; with aborting panics nothing calls them. Hidden, so that no other
-    // library in the process can meet them.
+    // The compiled core library names these two. Hidden, so that no other library in the process can meet them.
+    //
+    // When an interpreter ends it ends its daemon threads by `pthread_exit`, which unwinds their stacks, and with
+    // them the agent's functions that call Python. Rust would have that abort; there is nothing here that needs to be
+    // cleaned up, so the answer is to go on (_URC_CONTINUE_UNWIND). Nothing calls the other one.
     core::arch::global_asm!(
         ".globl rust_eh_personality",
         ".hidden rust_eh_personality",
         "rust_eh_personality:",
+        "mov eax, 8",
+        "ret",
         ".globl _Unwind_Resume",
         ".hidden _Unwind_Resume",
         "_Unwind_Resume:",

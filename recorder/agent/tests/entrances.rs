@@ -184,6 +184,8 @@ assert calls.count('call') == 1 and 'line' in calls, calls
 profiler = cProfile.Profile()
 profiler.runcall(marked)
 assert any(entry.callcount == 1 for entry in profiler.getstats())
+import profile as pure
+pure.Profile().runcall(marked)
 if sys.version_info >= (3, 12):
     mon = sys.monitoring
     for tool in mon.DEBUGGER_ID, mon.COVERAGE_ID, mon.PROFILER_ID, 3, 4:
@@ -194,7 +196,7 @@ for _ in range(3): marked()
 ";
     for python in pythons(&VERSIONS) {
         // Before 3.12 there is one profile function per thread: what runs under the program's own is not recorded.
-        let expected = if python.version < (3, 12) { 4 } else { 6 };
+        let expected = if python.version < (3, 12) { 4 } else { 7 };
         check(&python, &[expected], |recording, _| {
             let mut command = recording.command(&python.path);
             command.args(["-c", program]);
@@ -241,6 +243,30 @@ fn a_program_that_took_every_tool_number_runs_unrecorded_and_is_told_so() {
 }
 
 #[test]
+fn threads_that_the_interpreter_ends_amid_an_import() {
+    // While the last object sleeps, the interpreter ends the thread by unwinding its stack, with ours on it.
+    let program = "\
+import sys, threading, time
+class Slow:
+    def __del__(self, sleep=time.sleep): sleep(0.3)
+slow = Slow()
+started = threading.Event()
+def load():
+    import marked
+threading.Thread(target=load, daemon=True).start()
+started.wait()
+";
+    let module = "import sys, time\nsys.modules['__main__'].started.set()\nwhile True: time.sleep(0.01)\n";
+    for python in pythons(&VERSIONS) {
+        let directory = tempfile::tempdir().expect("there is a temporary directory");
+        fs::write(directory.path().join("marked.py"), module).expect("the directory is ours");
+        let recording = Recording::start(Options::default());
+        run(recording.command(&python.path).current_dir(&directory).args(["-c", program]));
+        assert_eq!(recording.finish().processes.len(), 1, "{python:?}");
+    }
+}
+
+#[test]
 fn programs_without_python_are_left_alone() {
     let recording = Recording::start(Options::default());
     let mut child =
@@ -261,7 +287,12 @@ def fail(): import surely_there_is_no_such_module
 try: fail()
 except ImportError as error: print(repr(error), error.__traceback__.tb_next.tb_next)
 print(sys.getrefcount(fail) , sys.getrefcount(fail.__code__))
-import traceback
+import _thread, time, traceback
+told = []
+sys.unraisablehook = lambda unraisable: told.append((unraisable.object is fail, unraisable.err_msg))
+_thread.start_new_thread(fail, ())
+while not told: time.sleep(0.01)
+print(told)
 try: fail()
 except ImportError: traceback.print_exc()
 sys.exit(7)
