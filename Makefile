@@ -38,10 +38,11 @@ deny: # Licences, duplicates and sources of the dependencies, where cargo-deny i
 	then $(CARGO) deny --locked check licenses bans sources; \
 	else echo "skipped: cargo-deny is not installed (cargo install cargo-deny)"; fi
 
-# The BPF program is compiled by nobody who only builds: what comes of it is committed.
+# The BPF program is compiled by nobody who only builds: what comes of it is committed. A check of the whole workspace
+# runs the build script that does it, with the dependencies that `make lint` has checked already.
 skeleton: ## Compile the BPF program anew, after a change of recorder/src/bpf
 	@scripts/need build skeleton
-	$(CARGO) build --package pyrec-recorder --locked --features bpf-skeleton
+	$(CARGO) check --workspace --locked --features pyrec-recorder/bpf-skeleton
 
 skeleton-check: skeleton # Whether the committed one is what Debian's clang makes
 	git diff --exit-code --stat -- recorder/src/bpf
