@@ -289,7 +289,7 @@ except ImportError as error: print(repr(error), error.__traceback__.tb_next.tb_n
 print(sys.getrefcount(fail) , sys.getrefcount(fail.__code__))
 import _thread, time, traceback
 told = []
-sys.unraisablehook = lambda unraisable: told.append((unraisable.object is fail, unraisable.err_msg))
+sys.unraisablehook = lambda unraisable: told.append((unraisable.object is fail, unraisable.err_msg.split(' <')[0]))
 _thread.start_new_thread(fail, ())
 while not told: time.sleep(0.01)
 print(told)
