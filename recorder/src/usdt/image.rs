@@ -76,6 +76,13 @@ impl Image {
         })
     }
 
+    /// An interpreter's file that is loaded as it lies on the disk.
+    #[cfg(test)]
+    pub fn with(path: PathBuf, notes: Vec<Note>, python: Interpreter) -> Image {
+        let segments = vec![Segment { address: 0, offset: 0, bytes: u64::MAX }];
+        Image { path, notes, python: Some(python), segments, ..Image::default() }
+    }
+
     /// Where an address lies in the file.
     pub fn offset(&self, address: u64) -> Option<u64> {
         self.segments.iter().find_map(|segment| {
@@ -152,4 +159,39 @@ fn needs(elf: &Elf<'_>) -> object::read::Result<(Vec<String>, Vec<String>)> {
         }
     }
     Ok((needed, run_path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn finds_what_readelf_finds() {
+        let path = Path::new("/usr/bin/python3.11");
+        let Ok(notes) = Command::new("readelf").args(["-n", "--wide"]).arg(path).output() else {
+            let _ = writeln!(std::io::stderr(), "SKIPPED finds_what_readelf_finds: no readelf");
+            return;
+        };
+        if !path.exists() {
+            let _ = writeln!(std::io::stderr(), "SKIPPED finds_what_readelf_finds: no {}", path.display());
+            return;
+        }
+        let text = String::from_utf8_lossy(&notes.stdout);
+        let theirs: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("Name: ")).collect();
+        let image = Image::read(path).expect("an ELF file");
+        assert_eq!(image.notes.iter().map(|note| note.name.as_str()).collect::<Vec<_>>(), theirs);
+        for note in &image.notes {
+            let semaphore = note.semaphore.expect("it has one");
+            let place = format!("Location: 0x{:016x}, ", note.address);
+            assert!(text.contains(&place), "{place}");
+            assert!(text.contains(&format!("Semaphore: 0x{semaphore:016x}")));
+            assert!(text.contains(&format!("Arguments: {}", note.arguments)));
+            assert!(image.offset(note.address).is_some() && image.offset(semaphore).is_some());
+        }
+        let python = image.python.expect("an interpreter");
+        assert_eq!(python.version.map(|version| (version.major, version.minor)), Some((3, 11)));
+    }
 }

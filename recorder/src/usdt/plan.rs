@@ -190,3 +190,115 @@ fn argument(from: &Argument) -> types::argument {
 fn unsupported(image: &Image, reason: String) -> Error {
     Error::Unsupported { path: image.path.clone(), reason }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::usdt::layout::Version;
+
+    fn note(name: &str, address: u64) -> Note {
+        let semaphore = Some(0x2000 + address);
+        Note {
+            name: name.into(),
+            address: 0x1000 + address,
+            semaphore,
+            arguments: "8@%rbp 8@%r12 -4@%eax".into(),
+        }
+    }
+
+    /// A file that is loaded as it lies on the disk.
+    fn image(version: [u8; 3], names: &[&str]) -> Image {
+        let [major, minor, micro] = version;
+        let notes = names.iter().zip(0..).map(|(name, at)| note(name, at)).collect();
+        let python = Interpreter {
+            version: Some(Version { major, minor, micro }),
+            runtime: Some(0x5000),
+            code_type: 0x6000,
+            code_dealloc: 0x1100,
+            initialize: Some(0x1200),
+            never_run: Some(0x1300),
+        };
+        Image::with("/opt/python".into(), notes, python)
+    }
+
+    const ALL_3_11: [&str; 8] = [
+        "audit",
+        "gc__start",
+        "gc__done",
+        "line",
+        "import__find__load__start",
+        "import__find__load__done",
+        "function__entry",
+        "function__return",
+    ];
+
+    fn programs(probes: &[Probe]) -> Vec<Program> {
+        probes.iter().map(|probe| probe.program).collect()
+    }
+
+    #[test]
+    fn functions_of_3_11_raise_the_semaphore_of_lines_without_a_trap_on_them() {
+        let probes = plan(&image([3, 11, 2], &ALL_3_11), &[Group::Function]).expect("it has them");
+        let [entry, back] = [Marker::FunctionEntry, Marker::FunctionReturn].map(Program::Marker);
+        let order = [Program::CodeFreed, Program::InterpreterStart, Program::Nothing, back, entry];
+        assert_eq!(programs(&probes), order);
+        assert_eq!((probes[2].offset, probes[2].semaphore), (0x1300, Some(0x2003)));
+        assert_eq!((probes[4].offset, probes[4].semaphore), (0x1006, Some(0x2006)));
+        let site = probes[4].site.expect("it has arguments");
+        assert_eq!(site.thread_state_distance, 0x5000 + 576 - 0x1006);
+        assert_eq!(site.code_type_distance, 0x6000 - 0x1006);
+        assert_eq!((site.arguments[2].base, site.arguments[2].bytes, site.arguments[2].is_signed), (0, 4, 1));
+    }
+
+    #[test]
+    fn lines_that_are_wanted_raise_their_own_semaphore() {
+        let probes =
+            plan(&image([3, 11, 2], &ALL_3_11), &[Group::Line, Group::Function]).expect("it has them");
+        assert!(!programs(&probes).contains(&Program::Nothing));
+        assert!(programs(&probes).contains(&Program::Marker(Marker::Line)));
+        // Entries last: a return without an entry does less harm than the reverse.
+        assert_eq!(probes.last().map(|probe| probe.program), Some(Program::Marker(Marker::FunctionEntry)));
+    }
+
+    #[test]
+    fn collections_need_no_way_to_the_code() {
+        let names = ["gc__start", "gc__done"];
+        let probes = plan(&image([3, 13, 1], &names), &[Group::Gc]).expect("it has them");
+        assert_eq!(programs(&probes), [Marker::GcStart, Marker::GcDone].map(Program::Marker));
+    }
+
+    #[test]
+    fn a_marker_at_several_addresses_gets_a_probe_at_each() {
+        let names = ["audit", "audit", "audit", "audit"];
+        let probes = plan(&image([3, 15, 2], &names), &[Group::Audit]).expect("it has them");
+        assert_eq!(
+            probes.iter().map(|probe| probe.offset).collect::<Vec<_>>(),
+            [0x1000, 0x1001, 0x1002, 0x1003]
+        );
+    }
+
+    #[test]
+    fn says_what_is_missing_and_what_to_do() {
+        let message =
+            |image: &Image, groups: &[Group]| plan(image, groups).expect_err("it lacks them").to_string();
+        assert_eq!(
+            message(&image([3, 12, 0], &[]), &Group::DEFAULT),
+            "/opt/python has no markers: it was built without --with-dtrace; use --provider agent"
+        );
+        let some = ["gc__start", "gc__done", "import__find__load__start", "import__find__load__done"];
+        assert_eq!(
+            message(&image([3, 13, 1], &some), &Group::DEFAULT),
+            "/opt/python (CPython 3.13.1) has no function markers; use --provider agent, or record what there is: \
+             --markers gc,import"
+        );
+        assert_eq!(
+            message(&image([3, 13, 1], &some), &[Group::Function, Group::Line]),
+            "/opt/python (CPython 3.13.1) has no function and line markers; use --provider agent"
+        );
+        let both = ["function__entry", "function__return"];
+        assert!(message(&image([3, 15, 2], &both), &[Group::Function]).contains("lays out its frames"));
+        let mut odd = image([3, 11, 2], &ALL_3_11);
+        odd.notes[6].arguments = "8@%xmm0".into();
+        assert!(message(&odd, &[Group::Function]).contains("keeps an argument at 8@%xmm0"));
+    }
+}
