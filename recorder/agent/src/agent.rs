@@ -73,7 +73,7 @@ pub unsafe fn start(directory: String) -> Result<&'static Agent, Failure> {
     let python = Python::find().ok_or(Failure::Missing)?;
     let path = os::path(&directory, format_args!("session")).ok_or(Errno(libc::EINVAL))?;
     let session: *const Session =
-        File::open(&path, libc::O_RDWR)?.map(size_of::<Session>(), 0)?.cast_const().cast();
+        File::open(&path, libc::O_RDWR)?.map(size_of::<Session>())?.cast_const().cast();
     // SAFETY: the recorder wrote it before the first program started, and it stays mapped.
     let terms = unsafe { &*session };
     if terms.version != VERSION {

@@ -96,11 +96,10 @@ impl File {
     }
 
     /// Maps the first `len` bytes, shared.
-    pub fn map(&self, len: usize, more_flags: c_int) -> Result<*mut c_void, Errno> {
+    pub fn map(&self, len: usize) -> Result<*mut c_void, Errno> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new mapping touches no memory that is in use.
-        let memory =
-            unsafe { libc::mmap(ptr::null_mut(), len, protection, libc::MAP_SHARED | more_flags, self.0, 0) };
+        let memory = unsafe { libc::mmap(ptr::null_mut(), len, protection, libc::MAP_SHARED, self.0, 0) };
         if memory == libc::MAP_FAILED { Err(errno()) } else { Ok(memory) }
     }
 

@@ -52,7 +52,7 @@ impl Ring {
         let len = ring_file_len(capacity);
         let path = os::path(&agent.directory, name).ok_or(Errno(libc::EINVAL))?;
         let file = File::open(&path, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL)?;
-        let made = file.reserve(len).and_then(|()| file.map(len, libc::MAP_POPULATE));
+        let made = file.reserve(len).and_then(|()| file.map(len));
         let header = match made {
             Ok(memory) => memory.cast::<RingHeader>(),
             Err(error) => {
