@@ -15,10 +15,11 @@ pub fn generate(folder: &Path) {
     let include = format!("-I{}", folder.display());
     // Line tables name source files: the committed bytes must not depend on where the checkout lies.
     let prefix = format!("-ffile-prefix-map={}/=", folder.display());
+    let directory = "-fdebug-compilation-dir=.";
     SkeletonBuilder::new()
         .source(folder.join("markers.bpf.c"))
         .clang(CLANG)
-        .clang_args(["-Wall", "-Wextra", "-Werror", "-mcpu=v3", &include, &prefix])
+        .clang_args(["-Wall", "-Wextra", "-Werror", "-mcpu=v3", &include, &prefix, directory])
         .build_and_generate(folder.join("markers.skel.rs"))
         .expect("clang-14 (Debian: apt-get install clang-14) compiles the BPF program");
 }

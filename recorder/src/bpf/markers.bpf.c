@@ -58,6 +58,10 @@ struct site {
 // Written before the first probe is placed; a probe's cookie is its site's number.
 struct site sites[MAX_SITES];
 
+// 1 from when the last probe is placed until the first one is removed. Placing them takes half a second on a busy
+// machine: without this, a program that runs already would show returns without their entries for as long.
+u32 watching;
+
 enum kind {
     FUNCTION_ENTRY,
     FUNCTION_RETURN,
@@ -436,6 +440,8 @@ static __noinline u64 define(struct pt_regs *registers, const struct site *site,
 
 static __always_inline int in_code(struct pt_regs *registers, enum kind kind)
 {
+    if (!watching)
+        return 0;
     u64 now = bpf_ktime_get_ns();
     u64 thread = bpf_get_current_pid_tgid();
     const struct site *site = find_site(registers);
@@ -469,6 +475,8 @@ int on_line(struct pt_regs *registers)
 
 static __always_inline int with_number(struct pt_regs *registers, enum kind kind)
 {
+    if (!watching)
+        return 0;
     u64 now = bpf_ktime_get_ns();
     u64 thread = bpf_get_current_pid_tgid();
     if (!may_record(thread, now))
@@ -490,6 +498,8 @@ int on_gc_done(struct pt_regs *registers)
 
 static __always_inline int with_text(struct pt_regs *registers, enum kind kind)
 {
+    if (!watching)
+        return 0;
     u64 now = bpf_ktime_get_ns();
     u64 thread = bpf_get_current_pid_tgid();
     const struct site *site = find_site(registers);

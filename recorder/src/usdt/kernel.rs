@@ -82,7 +82,15 @@ impl Kernel {
             let link = program.attach_uprobe_with_opts(pid, file, probe.offset as usize, options);
             self.links.push(link.map_err(Error::kernel("place a probe"))?);
         }
+        self.watch(true);
         Ok(())
+    }
+
+    /// Begins or ends taking events, of all markers at one instant.
+    fn watch(&mut self, on: bool) {
+        if let Some(bss) = self.skeleton.maps.bss_data.as_deref_mut() {
+            bss.watching = u32::from(on);
+        }
     }
 
     fn program(&self, program: Program) -> &ProgramMut<'static> {
@@ -102,8 +110,9 @@ impl Kernel {
         }
     }
 
-    /// Removes the probes, entries before returns, and lowers the semaphores that they raised.
+    /// Removes the probes and lowers the semaphores that they raised.
     pub fn remove(&mut self) {
+        self.watch(false);
         while let Some(link) = self.links.pop() {
             drop(link);
         }

@@ -152,7 +152,7 @@ impl Codes {
         let Definition { id, file, first_line, qualname, .. } = definition;
         let code = Code { file, first_line: *first_line, qualname };
         let code = rows.names().code(&code.to_string());
-        rows.source(file, definition.time_ns, definition.pid);
+        rows.source(file, definition.pid);
         self.unfound += u64::from(!definition.found);
         self.cut += u64::from(definition.cut);
         let ids = if definition.once { &mut self.once } else { &mut self.kept };

@@ -1,0 +1,171 @@
+//! The provider on a process that runs already.
+
+use super::super::image::Image;
+use super::*;
+
+/// A program that runs already and calls `leaf` as often as it is told. Reading by `os.read` calls nothing that is
+/// written in Python.
+const SERVICE: &str = "\
+import os
+def leaf(): pass
+def burst(n):
+    for _ in range(n): leaf()
+print('ready', flush=True)
+while line := os.read(0, 100):
+    burst(int(line))
+    print('done', int(line), flush=True)
+";
+
+/// A running [`SERVICE`].
+struct Service {
+    waiting: Waiting,
+    answers: std::io::BufReader<std::process::ChildStdout>,
+    script: Script,
+}
+
+impl Service {
+    fn new() -> Service {
+        let script = Script::new(SERVICE);
+        let mut waiting = Waiting::new(&[&script.path()]);
+        waiting.say("go");
+        let answers = std::io::BufReader::new(waiting.child.stdout.take().expect("piped"));
+        let mut service = Service { waiting, answers, script };
+        assert_eq!(service.answer(), "ready\n");
+        service
+    }
+
+    fn answer(&mut self) -> String {
+        let mut answer = String::new();
+        std::io::BufRead::read_line(&mut self.answers, &mut answer).expect("it answers");
+        answer
+    }
+
+    fn burst(&mut self, calls: u64) {
+        self.waiting.say(&calls.to_string());
+        assert_eq!(self.answer(), format!("done {calls}\n"), "the program's output is its own");
+    }
+
+    /// The counters that switch the markers on, read from the process's memory.
+    fn semaphores(&self) -> BTreeMap<String, u16> {
+        use std::os::unix::fs::FileExt;
+        let image = Image::read(Path::new(PYTHON)).expect("an ELF file");
+        let memory =
+            std::fs::File::open(format!("/proc/{}/mem", self.waiting.pid())).expect("we may read it");
+        let mut found = BTreeMap::new();
+        for note in image.notes {
+            let mut bytes = [0; 2];
+            // The program is not position independent: its addresses are those of the file.
+            memory.read_exact_at(&mut bytes, note.semaphore.expect("it has one")).expect("it is mapped");
+            found.insert(note.name, u16::from_le_bytes(bytes));
+        }
+        found
+    }
+
+    fn end(self) {
+        let Waiting { mut child, input } = self.waiting;
+        drop(input);
+        assert!(child.wait().expect("it is our child").success());
+    }
+}
+
+#[test]
+fn a_running_process_is_left_as_it_was() {
+    if !can_trace("a_running_process_is_left_as_it_was") {
+        return;
+    }
+    let mut service = Service::new();
+    let none: Vec<String> = vec![];
+    let raised = |service: &Service| -> Vec<String> {
+        service.semaphores().into_iter().filter(|(_, count)| *count > 0).map(|(name, _)| name).collect()
+    };
+    for calls in [1000, 2000] {
+        assert_eq!(raised(&service), none);
+        let mut usdt =
+            Usdt::attach_process(service.waiting.pid(), &Group::DEFAULT).expect("the markers attach");
+        let markers = [
+            "function__entry",
+            "function__return",
+            "gc__done",
+            "gc__start",
+            "import__find__load__done",
+            "import__find__load__start",
+            // Nobody asked for lines, but 3.11 keeps entries back without it.
+            "line",
+        ];
+        assert_eq!(raised(&service), markers);
+        service.burst(calls);
+        let mut recording = Recording::new();
+        usdt.stop(&mut recording.rows).expect("records are whole");
+        assert_eq!(raised(&service), none);
+        service.burst(10);
+        drop(usdt);
+        let recorded = recording.read(String::new());
+        let leaf = format!("{}:2:leaf", service.script.path());
+        let file = service.script.path();
+        assert_eq!(recorded.counts(Marker::FunctionEntry, &file).get(&leaf), Some(&calls));
+        assert_eq!(recorded.counts(Marker::FunctionReturn, &file).get(&leaf), Some(&calls));
+        assert_eq!(recorded.of(Marker::Line).count(), 0);
+    }
+    service.end();
+}
+
+#[test]
+fn what_is_recorded_and_what_is_lost_is_all_there_was() {
+    if !can_trace("what_is_recorded_and_what_is_lost_is_all_there_was") {
+        return;
+    }
+    const CALLS: u64 = 20_000;
+    let mut service = Service::new();
+    let attached = Usdt::attach(
+        Path::new(PYTHON),
+        Loaded::By(service.waiting.pid()),
+        service.waiting.pid(),
+        &[Group::Function],
+        1 << 16,
+    );
+    let mut usdt = attached.expect("the markers attach");
+    let mut recording = Recording::new();
+    // Nobody drains while the first burst runs; the second one starts with an empty ring and fills it again.
+    service.burst(CALLS);
+    usdt.drain(&mut recording.rows).expect("records are whole");
+    service.burst(CALLS);
+    usdt.stop(&mut recording.rows).expect("records are whole");
+    let recorded = recording.read(String::new());
+    let rows = recorded.events.iter().filter(|event| event.marker.is_event()).count() as u64;
+    let lost: Vec<Lost> =
+        recorded.events.iter().filter_map(|event| Lost::from_event(event, &recorded.names)).collect();
+    let lost_events: u64 = lost.iter().map(|lost| lost.count).sum();
+    // Twice: `burst` once and `leaf` as often as said, each entered and left.
+    let expected = 2 * 2 * (1 + CALLS);
+    assert_eq!(rows + lost_events, expected, "{lost:?}");
+    assert!(lost_events > rows && lost.len() == 2, "{lost:?}");
+    assert_eq!(recorded.lost, lost_events);
+    for lost in &lost {
+        assert_eq!((lost.pid, lost.tid), (service.waiting.pid(), service.waiting.pid()));
+        assert!(lost.from_ns < lost.to_ns, "{lost:?}");
+    }
+    service.end();
+}
+
+#[test]
+fn taking_begins_and_ends_for_all_markers_at_once() {
+    if !can_trace("taking_begins_and_ends_for_all_markers_at_once") {
+        return;
+    }
+    let script = Script::new("def leaf(): pass\nprint('ready', flush=True)\nwhile True: leaf()\n");
+    let mut waiting = Waiting::new(&[&script.path()]);
+    waiting.say("go");
+    let mut answers = std::io::BufReader::new(waiting.child.stdout.take().expect("piped"));
+    std::io::BufRead::read_line(&mut answers, &mut String::new()).expect("it says that it is ready");
+    let mut usdt = Usdt::attach_process(waiting.pid(), &[Group::Function]).expect("the markers attach");
+    let mut recording = Recording::new();
+    std::thread::sleep(Duration::from_millis(20));
+    usdt.stop(&mut recording.rows).expect("records are whole");
+    waiting.child.kill().and_then(|()| waiting.child.wait()).expect("it is our child");
+    let recorded = recording.read(String::new());
+    let count = |marker| recorded.counts(marker, &script.path()).into_values().sum::<u64>();
+    let (entries, returns) = (count(Marker::FunctionEntry), count(Marker::FunctionReturn));
+    assert!(entries > 10, "{entries}");
+    // The call that was open at the start, or the one that was at the end.
+    assert!(entries.abs_diff(returns) <= 1, "{entries} entries, {returns} returns");
+}
