@@ -7,7 +7,7 @@
 //! └──────────────── this thread ──────────────────────────────────┘      └── a second one ──┘
 //! ```
 //!
-//! [`record`] names the stages. A [`Provider`] is either of the two sources; nothing after it knows which one it is.
+//! [`record`] names the stages. A `Provider` is either of the two sources; nothing after it knows which one it is.
 
 mod agent;
 mod clock;

@@ -107,8 +107,8 @@ impl Rows {
     }
 
     /// Remembers that code of this file ran, so that its text comes into the trace.
-    pub fn source(&mut self, file: &str, time_ns: i64, pid: i32) {
-        self.sources.see(file, time_ns, pid);
+    pub fn source(&mut self, file: &str, pid: i32) {
+        self.sources.see(file, pid);
     }
 
     /// Remembers an interpreter.

@@ -9,6 +9,8 @@ use pyrec_schema::{Batch, Code, Event, Marker, Names, TextId};
 use rustc_hash::FxHashSet;
 use twox_hash::XxHash64;
 
+use crate::clock::monotonic_ns;
+
 /// A longer file is told of without its text.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -23,7 +25,6 @@ pub(crate) struct Sources {
 #[derive(Debug)]
 struct Source {
     file: String,
-    time_ns: i64,
     pid: i32,
     stamp: Stamp,
 }
@@ -44,13 +45,13 @@ impl Stamp {
 
 impl Sources {
     /// Remembers a file. What is no file (`<string>`, `<frozen os>`, a path relative to elsewhere) is passed over.
-    pub fn see(&mut self, file: &str, time_ns: i64, pid: i32) {
+    pub fn see(&mut self, file: &str, pid: i32) {
         if self.seen.contains(file) {
             return;
         }
         self.seen.insert(file.to_owned());
         if let Some(stamp) = Stamp::of(Path::new(file)) {
-            self.files.push(Source { file: file.to_owned(), time_ns, pid, stamp });
+            self.files.push(Source { file: file.to_owned(), pid, stamp });
         }
     }
 
@@ -70,7 +71,7 @@ impl Source {
         let text = std::str::from_utf8(&bytes).ok().filter(|_| unchanged && self.stamp.bytes <= MAX_BYTES);
         let code = Code { file: &self.file, first_line: None, qualname: "" };
         Some(Event {
-            time_ns: self.time_ns,
+            time_ns: monotonic_ns(),
             pid: self.pid,
             tid: self.pid,
             marker: Marker::Source,
@@ -102,7 +103,7 @@ mod tests {
         });
         let mut sources = Sources::default();
         for file in [kept.as_str(), changed.as_str(), kept.as_str(), "<string>", "/nowhere.py"] {
-            sources.see(file, 5, 7);
+            sources.see(file, 7);
         }
         fs::write(&changed, "other\n").expect("it is written again");
         let names = Names::new();

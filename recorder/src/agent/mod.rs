@@ -90,6 +90,8 @@ impl Agent {
             return Ok(());
         }
         let mut names = self.new_files()?;
+        // What they say of their beginning then lies before an anchor, as all that follows will.
+        self.clock.anchor();
         // Definitions before the rings that need them, and processes in the order of their making.
         names.sort_by_key(|name| (!is_definitions(name), name.clone()));
         let mut all_ready = true;

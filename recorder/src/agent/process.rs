@@ -86,9 +86,9 @@ impl Process {
     }
 
     /// Takes a thread in.
-    pub fn add(&mut self, thread: Thread, rows: &mut Rows, clock: &Clock) -> Result<()> {
+    pub fn add(&mut self, mut thread: Thread, rows: &mut Rows, clock: &Clock) -> Result<()> {
         let name = self.thread_names.get(&thread.tid()).map(String::as_str);
-        rows.thread_start(thread.start_ns(clock), self.pid, thread.tid(), name)?;
+        rows.thread_start(thread.start(clock), self.pid, thread.tid(), name)?;
         self.threads.push(thread);
         Ok(())
     }
@@ -141,7 +141,7 @@ impl Process {
                     id: rows.names().code(&code),
                     lines: Lines::new(first_line, line_table, &lines),
                 };
-                rows.source(&file, monotonic_ns(), self.pid);
+                rows.source(&file, self.pid);
                 *self.slot(id, |known| &mut known.codes)? = known;
             }
             Definition::Text { id, text } => {
@@ -149,9 +149,9 @@ impl Process {
                 *self.slot(id, |known| &mut known.texts)? = text;
             }
             Definition::Thread { tid, name } => {
-                if self.threads.iter().any(|thread| thread.tid() == tid) {
+                if let Some(thread) = self.threads.iter().find(|thread| thread.tid() == tid) {
                     // Said again, now with its name.
-                    rows.thread_start(monotonic_ns(), self.pid, tid, Some(&name))?;
+                    rows.thread_start(thread.last_ns(), self.pid, tid, Some(&name))?;
                 }
                 self.thread_names.insert(tid, name);
             }

@@ -38,6 +38,8 @@ pub(super) struct Thread {
     ring: Ring,
     pid: i32,
     tid: i32,
+    /// The time of its last row.
+    last_ns: i64,
     /// Events dropped, and since when, before the next record.
     lost: Option<(u64, i64)>,
 }
@@ -48,7 +50,10 @@ impl Thread {
         let failed = |source| Error::Ring { path: path.clone(), source };
         let file = File::options().read(true).write(true).open(&path);
         let ring = file.and_then(Ring::open).map_err(failed)?;
-        Ok(ring.map(|ring| Thread { pid: ring.header().pid, tid: ring.header().tid, ring, path, lost: None }))
+        Ok(ring.map(|ring| {
+            let (pid, tid) = (ring.header().pid, ring.header().tid);
+            Thread { path, ring, pid, tid, last_ns: 0, lost: None }
+        }))
     }
 
     /// Its number.
@@ -56,9 +61,15 @@ impl Thread {
         self.tid
     }
 
-    /// When it was first seen.
-    pub fn start_ns(&self, clock: &Clock) -> i64 {
-        clock.to_ns(self.ring.header().start_ticks)
+    /// Opens its books. Returns when it was first seen.
+    pub fn start(&mut self, clock: &Clock) -> i64 {
+        self.last_ns = clock.to_ns(self.ring.header().start_ticks);
+        self.last_ns
+    }
+
+    /// The time of its last row.
+    pub fn last_ns(&self) -> i64 {
+        self.last_ns
     }
 
     /// Sees how far it has come.
@@ -89,6 +100,9 @@ impl Thread {
                 return Ok(events);
             }
             events += self.decode(bytes, known, rows, &mut converter, texts)?;
+            if let Some(last) = bytes.as_chunks().0.last() {
+                self.last_ns = converter.convert(Record::from_bytes(last).ticks);
+            }
             self.ring.release();
         }
     }
