@@ -195,6 +195,11 @@ pub fn record_number(agent: &Agent, kind: Kind, number: u64) {
     }
 }
 
+/// Gives this thread a ring ahead of its first event.
+pub fn enter(agent: &Agent) {
+    current_thread(agent, None, clock::ticks());
+}
+
 /// This thread, if it is recorded; with a ring, and the process with a log, if they had none.
 fn current_thread(agent: &Agent, code: Option<*mut Object>, ticks: u64) -> Option<Thread> {
     let thread = Thread::current();

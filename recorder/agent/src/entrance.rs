@@ -114,7 +114,8 @@ fn install() {
     let Some(directory) = DIRECTORY.with(Option::take) else { return };
     // SAFETY: the audit hook is called with the GIL, and this runs once.
     let Ok(agent) = (unsafe { agent::start(directory) }) else { return };
-    // Prepared first and switched on last, so that nothing of this is recorded.
+    // Prepared first and switched on last, so that nothing of this is recorded, nor taken for the first call's time.
+    agent::enter(agent);
     let functions = (agent.wants(FUNCTION) || agent.wants(LINE)).then(|| prepare_functions(agent));
     if agent.wants(GC) && collector::install(agent).is_err() {
         definitions::notice(agent, "Garbage collections are not recorded: gc.callbacks cannot be changed.");
