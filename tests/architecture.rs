@@ -7,8 +7,8 @@ use std::process::Command;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// A file should have about 500 lines at most: from here on it surely holds two nouns.
-const MANY_LINES: usize = 520;
+/// A longer file surely holds two nouns.
+const MANY_LINES: usize = 500;
 
 /// The packages of this workspace.
 const OURS: [&str; 6] =
@@ -104,7 +104,7 @@ fn every_file_says_what_it_is() {
         if !file.to_string_lossy().ends_with(".skel.rs") {
             let text = fs::read_to_string(&file).expect("it is text");
             assert!(text.starts_with("//! "), "{} has no door-plate", file.display());
-            assert!(text.lines().count() < MANY_LINES, "{} holds more than one noun", file.display());
+            assert!(text.lines().count() <= MANY_LINES, "{} holds more than one noun", file.display());
         }
     }
 }
