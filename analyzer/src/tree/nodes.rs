@@ -150,6 +150,11 @@ impl Nodes {
         self.nodes.iter().enumerate().map(|(id, node)| (id as NodeId, node))
     }
 
+    /// Nodes of these numbers.
+    pub fn range(&self, ids: std::ops::Range<usize>) -> impl Iterator<Item = (NodeId, &Node)> {
+        ids.clone().zip(&self.nodes[ids]).map(|(id, node)| (id as NodeId, node))
+    }
+
     /// Walks every call path, down to each node and up again when its callees have been seen.
     pub fn walk(&self, mut visit: impl FnMut(Walk)) {
         let mut last_child: Vec<NodeId> = (0..self.next_id()).collect();

@@ -328,7 +328,7 @@ impl Piece {
 
     /// Takes over the nodes of one segment of the next piece; its floor is where the walk is now.
     fn graft(&mut self, next: &Nodes, grafted: &mut Vec<NodeId>, end: usize) {
-        for (id, node) in next.iter().take(end).skip(grafted.len()) {
+        for (id, node) in next.range(grafted.len()..end) {
             let to = match node.parent {
                 parent if parent == id => self.at,
                 parent => self.nodes.child(grafted[parent as usize], node.frame),
