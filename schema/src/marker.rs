@@ -32,7 +32,7 @@ pub enum Marker {
     ProcessStart,
     /// A process has ended. `value` is its exit status, null if nobody could know it.
     ProcessExit,
-    /// A thread is first seen. `text` is its name.
+    /// A thread is first seen, or its name becomes known. `text` is that name.
     ThreadStart,
     /// A thread has ended.
     ThreadExit,
