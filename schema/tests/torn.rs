@@ -59,7 +59,11 @@ fn every_cut_past_the_first_checkpoint_is_a_checkpointed_prefix() {
         let trace = Trace::open(&[&cut_path]).unwrap();
         assert_eq!(trace.files()[0].torn_bytes(), len - last.len, "cut at {len}");
         assert_eq!(trace.manifest().ended == manifest().ended, len == bytes.len() as u64, "cut at {len}");
-        assert_eq!(read(&cut_path), rows[..last.rows], "cut at {len}");
+        assert_eq!(trace.rows(), last.rows as u64, "cut at {len}");
+        // Which footer was found is known by now; reading its rows again for every byte of a tail only takes time.
+        if len == last.len || len % 16 == 0 {
+            assert_eq!(read(&cut_path), rows[..last.rows], "cut at {len}");
+        }
         assert_eq!(fs::read(&cut_path).unwrap(), bytes[..len as usize], "reading changed the file");
     }
 }

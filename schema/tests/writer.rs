@@ -143,7 +143,7 @@ fn an_existing_file_is_left_alone() {
     assert_eq!(fs::read(&path).unwrap(), b"precious");
 }
 
-/// Fills a disk: this test runs itself again, as a process whose files may not be longer than 64 KiB.
+/// Fills a disk: this test runs itself again, as a process whose files may not grow beyond a few dozen KiB.
 #[test]
 fn a_full_disk_leaves_what_was_checkpointed() {
     const INSIDE: &str = "PYREC_SCHEMA_TEST_FULL_DISK";
