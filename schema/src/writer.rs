@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parquet::file::metadata::RowGroupMetaData;
 
@@ -20,6 +21,14 @@ use crate::{Batch, Ended, Error, Manifest, Names, Result, footer};
 /// less than the larger of twice this and a fiftieth of the file.)
 const FOOTERS_BYTES: u64 = 128 << 10;
 const FOOTERS_SHARE: u64 = 100;
+
+/// A footer that would take more than that is written all the same when the last one is older than this part of the
+/// recording: a slow program fills no files, and yet a crash must not cost the day. So there are some two hundred
+/// such footers in a day, most of them early.
+const OLDEST_SHARE: u32 = 20;
+
+/// But never sooner than this.
+const OLDEST: Duration = Duration::from_secs(10);
 
 /// What a row group adds to a footer, at most.
 const GROUP_FOOTER_BYTES: u64 = 1 << 10;
@@ -67,6 +76,9 @@ pub struct TraceWriter {
     /// What footers take of the file, all together and the last one.
     footers_len: u64,
     footer_len: u64,
+    /// When the file was made, and when the last footer was.
+    made: Instant,
+    checkpointed: Instant,
 }
 
 impl TraceWriter {
@@ -94,6 +106,8 @@ impl TraceWriter {
             file_len: 0,
             footers_len: 0,
             footer_len: 0,
+            made: Instant::now(),
+            checkpointed: Instant::now(),
         };
         if let Err(err) = writer.put(Ended::Recording) {
             // A file without a footer is of no use, and would be in the way of the next try.
@@ -130,12 +144,12 @@ impl TraceWriter {
     }
 
     /// Makes everything written so far part of a whole file, unless footers would then take more than their share
-    /// of it. Says whether it did.
+    /// of it and the last one is not old. Says whether it did.
     pub fn checkpoint(&mut self) -> Result<bool> {
         if self.open.rows() == 0 && self.waiting.is_empty() {
             return Ok(true);
         }
-        if !self.footer_fits() {
+        if !self.footer_fits() && !is_old(self.made.elapsed(), self.checkpointed.elapsed()) {
             return Ok(false);
         }
         self.close_row_group()?;
@@ -191,6 +205,7 @@ impl TraceWriter {
         self.file_len += self.waiting.len() as u64;
         self.groups_in_file = self.groups.len();
         self.waiting.clear();
+        self.checkpointed = Instant::now();
         Ok(())
     }
 
@@ -205,5 +220,32 @@ impl TraceWriter {
 
     fn io(&self, source: io::Error) -> Error {
         Error::Io { path: self.path.clone(), source }
+    }
+}
+
+/// Whether the last footer is too old for a recording of that age.
+fn is_old(recording: Duration, footer: Duration) -> bool {
+    footer >= OLDEST.max(recording / OLDEST_SHARE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_recording_is_checkpointed_less_and_less_often_but_always_again() {
+        let cases = [(60, 9, false), (60, 10, true), (3600, 179, false), (3600, 180, true)];
+        for (recording, footer, old) in cases {
+            let [recording, footer] = [recording, footer].map(Duration::from_secs);
+            assert_eq!(is_old(recording, footer), old, "{footer:?} in {recording:?}");
+        }
+        // A day, second by second.
+        let (mut footers, mut last) = (0, 0);
+        for now in 0..86_400 {
+            if is_old(Duration::from_secs(now), Duration::from_secs(now - last)) {
+                (footers, last) = (footers + 1, now);
+            }
+        }
+        assert!((100..200).contains(&footers), "{footers}");
     }
 }
