@@ -1,5 +1,5 @@
 //! How fast calls are rebuilt, beside merely decoding the same columns: `cargo run --release -p pyrec-analyzer --example
-//! throughput [ROWS | TRACE]`. Without a trace the rows are those of a made-up program: five hundred functions in
+//! rebuild [ROWS | TRACE]`. Without a trace the rows are those of a made-up program: five hundred functions in
 //! one thread, each of which calls two others, no deeper than ten calls, so that there are some two thousand paths.
 
 use std::error::Error;
@@ -53,7 +53,7 @@ fn measure(path: &Path) -> Result<(), Box<dyn Error>> {
 
 /// Writes a trace of that many rows.
 fn make(rows: usize) -> Result<PathBuf, Box<dyn Error>> {
-    let path = std::env::temp_dir().join(format!("pyrec-throughput-{}.parquet", std::process::id()));
+    let path = std::env::temp_dir().join(format!("pyrec-rebuild-{}.parquet", std::process::id()));
     let names = Arc::new(Names::new());
     let mut program = Program::new(&names);
     let mut writer = TraceWriter::create(&path, names, manifest(), WriterOptions::default())?;
@@ -124,7 +124,7 @@ impl Iterator for Program {
 fn manifest() -> Manifest {
     Manifest {
         format: FORMAT_VERSION,
-        writer: "throughput".into(),
+        writer: "rebuild".into(),
         command: vec!["made up".into()],
         attached: vec![],
         python: vec![],
