@@ -21,11 +21,13 @@ enum Message {
 
 /// The way to the writer's thread.
 pub(crate) struct Pipeline {
-    messages: SyncSender<Message>,
+    /// Gone when there is nothing more to say.
+    messages: Option<SyncSender<Message>>,
     /// Batches that the writer has emptied, to be filled again.
     emptied: Receiver<Batch>,
     bytes: Arc<AtomicU64>,
-    thread: JoinHandle<Result<u64, pyrec_schema::Error>>,
+    /// Gone when its result has been taken.
+    thread: Option<JoinHandle<Result<u64, pyrec_schema::Error>>>,
 }
 
 impl Pipeline {
@@ -41,7 +43,7 @@ impl Pipeline {
                 move || run(writer, &inbox, &give_back, &bytes)
             })
             .map_err(Error::system("start the writing thread"))?;
-        Ok(Pipeline { messages, emptied, bytes, thread })
+        Ok(Pipeline { messages: Some(messages), emptied, bytes, thread: Some(thread) })
     }
 
     /// A batch to fill, where one has come back.
@@ -67,30 +69,26 @@ impl Pipeline {
     /// Writes the end of the trace. Returns its length in bytes.
     pub fn finish(mut self, manifest: Manifest) -> Result<u64> {
         self.send(Message::Finish(Box::new(manifest)))?;
-        Ok(self.join()?)
+        self.join()
     }
 
     fn send(&mut self, message: Message) -> Result<()> {
-        // The thread hangs up only when the writer has failed: then its result says why.
-        if self.messages.send(message).is_ok() {
+        if self.messages.as_ref().is_some_and(|messages| messages.send(message).is_ok()) {
             return Ok(());
         }
-        let (hung_up, _) = sync_channel(0);
-        let (_, nothing) = sync_channel(0);
-        let ended = Pipeline {
-            messages: std::mem::replace(&mut self.messages, hung_up),
-            emptied: std::mem::replace(&mut self.emptied, nothing),
-            bytes: self.bytes.clone(),
-            thread: std::mem::replace(&mut self.thread, std::thread::spawn(|| Ok(0))),
-        };
-        ended.join()?;
-        Err(Error::System { what: "write the trace", source: std::io::ErrorKind::BrokenPipe.into() })
+        // The thread hangs up only when the writer has failed: then its result says why.
+        self.join().and_then(|_| Err(hung_up()))
     }
 
-    fn join(self) -> Result<u64, pyrec_schema::Error> {
-        drop(self.messages);
-        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    fn join(&mut self) -> Result<u64> {
+        self.messages = None;
+        let thread = self.thread.take().ok_or_else(hung_up)?;
+        Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?)
     }
+}
+
+fn hung_up() -> Error {
+    Error::System { what: "write the trace", source: std::io::ErrorKind::BrokenPipe.into() }
 }
 
 fn run(
