@@ -95,9 +95,11 @@ fn what_the_kernel_drops_is_counted() {
 fn losses_are_counted(python: &Python, options: &[&str]) {
     let whole = record(python, options, Pause::No);
     let dropped = record(python, options, Pause::UntilTheEnd);
-    assert!(recorded(&whole) > 2 * CALLS && number(&dropped, "lost") > 0, "{whole} {dropped}");
+    // On a busy machine the first one may lose some, too.
+    let all = |info: &Value| recorded(info) + number(info, "lost");
+    assert!(all(&whole) > 2 * CALLS && number(&dropped, "lost") > 0, "{whole} {dropped}");
     assert!(number(&dropped["markers"], "lost") > 0, "{dropped}");
-    assert_eq!(recorded(&dropped) + number(&dropped, "lost"), recorded(&whole) + number(&whole, "lost"));
+    assert_eq!(all(&dropped), all(&whole));
 }
 
 #[test]

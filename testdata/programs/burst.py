@@ -3,8 +3,10 @@
     python burst.py CALLS [THREADS]
 """
 
+import os
 import sys
 import threading
+import time
 
 
 def leaf():
@@ -23,6 +25,9 @@ def main(calls, threads=1):
     burst(calls)
     for thread in pool:
         thread.join()
+    # join() returns a moment before the system's thread has ended, and a program that exits in that moment ends it.
+    while len(os.listdir("/proc/self/task")) > 1:
+        time.sleep(0.001)
 
 
 main(*map(int, sys.argv[1:]))

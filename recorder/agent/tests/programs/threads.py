@@ -1,7 +1,9 @@
 """Threads, made in every way."""
 
 import concurrent.futures
+import os
 import threading
+import time
 
 
 def work(n):
@@ -32,3 +34,7 @@ timer.join()
 
 with concurrent.futures.ThreadPoolExecutor(2, "pool") as pool:
     list(pool.map(work, range(10)))
+
+# join() returns a moment before the system's thread has ended, and a program that exits in that moment ends it.
+while len(os.listdir("/proc/self/task")) > 1:
+    time.sleep(0.001)
