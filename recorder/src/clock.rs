@@ -66,6 +66,14 @@ impl Clock {
         clock
     }
 
+    /// Its name in the manifest.
+    pub fn name(&self) -> &'static str {
+        match self.source {
+            ClockSource::Tsc => "tsc",
+            ClockSource::Monotonic => "monotonic",
+        }
+    }
+
     /// Takes an anchor. To be called after the heads of the rings are read and before their records are converted:
     /// then each record lies between two anchors.
     pub fn anchor(&mut self) {

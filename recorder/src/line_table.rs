@@ -35,7 +35,7 @@ impl Lines {
     pub fn at(&self, unit: u32) -> i32 {
         match self.by_unit.get(unit as usize) {
             Some(&line) => line,
-            None if unit == Record::MAX_ARG => self.first_line,
+            None if unit == Record::NO_INSTRUCTION => self.first_line,
             None => self.beyond,
         }
     }
@@ -142,7 +142,7 @@ mod tests {
     fn a_frame_that_has_not_begun_is_on_the_first_line() {
         // What follows the table is on line 12.
         let lines = Lines::new(10, LineTable::Lnotab, &[4, 2]);
-        assert_eq!([0, 2, 1000, Record::MAX_ARG].map(|unit| lines.at(unit)), [10, 12, 12, 10]);
+        assert_eq!([0, 2, 1000, Record::NO_INSTRUCTION].map(|unit| lines.at(unit)), [10, 12, 12, 10]);
     }
 
     #[test]

@@ -77,10 +77,7 @@ impl Agent {
 
     /// The name of the clock in the manifest.
     pub fn clock_name(&self) -> &'static str {
-        match clock::best_source() {
-            pyrec_wire::ClockSource::Tsc => "tsc",
-            pyrec_wire::ClockSource::Monotonic => "monotonic",
-        }
+        self.clock.name()
     }
 
     /// Opens what agents have made since the last look.
@@ -151,7 +148,7 @@ impl Provider for Agent {
     fn drain(&mut self, rows: &mut Rows) -> Result<u64> {
         self.discover(rows)?;
         // Whether a process has ended is asked first: what it wrote before that is then seen below.
-        let ended: Vec<bool> = self.processes.iter_mut().map(Process::has_ended).collect();
+        let ended: Vec<bool> = self.processes.iter().map(Process::has_ended).collect();
         // The heads first, the definitions after them: then every number up to the heads is known.
         self.processes.iter_mut().for_each(Process::look);
         self.clock.anchor();

@@ -3,19 +3,17 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use pyrec_schema::{Code, CodeId, Python, TextId};
 use pyrec_wire::{Definition, Definitions};
 use rustc_hash::FxHashMap;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::OwnedFd;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::thread::{Texts, Thread};
 use crate::clock::{Clock, monotonic_ns};
 use crate::line_table::Lines;
 use crate::rows::Rows;
-use crate::{Error, Result};
+use crate::{Error, Result, subject};
 
 /// Ids that may be missing before one that is defined: threads write definitions in any order, but not by far.
 const MAX_ID_GAP: usize = 1 << 16;
@@ -48,8 +46,7 @@ pub(super) struct Process {
     thread_names: FxHashMap<i32, String>,
     /// Whether another program took its place under the same number (exec).
     replaced: bool,
-    /// None once it has ended, or where the system has no such descriptors.
-    handle: Option<OwnedFd>,
+    handle: subject::Process,
 }
 
 impl Process {
@@ -59,7 +56,6 @@ impl Process {
         let definitions = File::open(&path).map_err(failed)?;
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let pid = stem.split('-').next().and_then(|pid| pid.parse().ok()).unwrap_or(0);
-        let handle = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         Ok(Process {
             path,
             stem,
@@ -71,7 +67,7 @@ impl Process {
             threads: Vec::new(),
             thread_names: FxHashMap::default(),
             replaced: false,
-            handle,
+            handle: subject::Process::new(pid),
         })
     }
 
@@ -99,11 +95,8 @@ impl Process {
     }
 
     /// Whether it was gone when this was called.
-    pub fn has_ended(&mut self) -> bool {
-        let Some(handle) = self.handle.as_ref().filter(|_| !self.replaced) else { return true };
-        let mut ready = [PollFd::new(handle, PollFlags::IN)];
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        poll(&mut ready, Some(&at_once)).is_ok_and(|count| count > 0)
+    pub fn has_ended(&self) -> bool {
+        self.replaced || self.handle.ends_within(Duration::ZERO)
     }
 
     /// Sees how far its threads have come.
@@ -142,11 +135,13 @@ impl Process {
                     lines: Lines::new(first_line, line_table, &lines),
                 };
                 rows.source(&file, self.pid);
-                *self.slot(id, |known| &mut known.codes)? = known;
+                let Some(place) = slot(&mut self.known.codes, id) else { return Err(self.malformed()) };
+                *place = known;
             }
             Definition::Text { id, text } => {
                 let text = rows.names().text(&text);
-                *self.slot(id, |known| &mut known.texts)? = text;
+                let Some(place) = slot(&mut self.known.texts, id) else { return Err(self.malformed()) };
+                *place = text;
             }
             Definition::Thread { tid, name } => {
                 if let Some(thread) = self.threads.iter().find(|thread| thread.tid() == tid) {
@@ -159,19 +154,6 @@ impl Process {
             Definition::Notice { text } => rows.notice(text),
         }
         Ok(())
-    }
-
-    /// The place of number `id` in one of the tables.
-    fn slot<T: Default>(&mut self, id: u32, table: impl FnOnce(&mut Known) -> &mut Vec<T>) -> Result<&mut T> {
-        let malformed = self.malformed();
-        let (table, id) = (table(&mut self.known), id as usize);
-        if id >= table.len() {
-            if id - table.len() > MAX_ID_GAP {
-                return Err(malformed);
-            }
-            table.resize_with(id + 1, T::default);
-        }
-        Ok(&mut table[id])
     }
 
     /// Moves what its threads wrote up to the last look. Returns the number of events.
@@ -210,4 +192,16 @@ impl Process {
     fn malformed(&self) -> Error {
         Error::Malformed { pid: self.pid, path: self.path.clone() }
     }
+}
+
+/// The place of number `id` in a table; none where that leaves too many before it unsaid.
+fn slot<T: Default>(table: &mut Vec<T>, id: u32) -> Option<&mut T> {
+    let id = id as usize;
+    if id >= table.len() {
+        if id - table.len() > MAX_ID_GAP {
+            return None;
+        }
+        table.resize_with(id + 1, T::default);
+    }
+    table.get_mut(id)
 }
