@@ -5,9 +5,23 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// The commands that every build has, on the page that `pyrec --help` prints.
+macro_rules! reports {
+    () => {
+        "\
+Look at a recording:
+  flame    Draw a flame graph: the widest boxes took the most time
+  stats    List functions with their calls and times
+  tree     Print who called whom, in order
+  info     Say what is in a recording, and how far it can be trusted
+"
+    };
+}
+
 /// The page that `pyrec --help` prints.
 #[cfg(feature = "record")]
-const HELP: &str = "\
+const HELP: &str = concat!(
+    "\
 pyrec {version}, a flight recorder for Python
 
 It records every call that a Python program makes, with times, into one file,
@@ -16,14 +30,11 @@ and then shows where the time went.
 {usage-heading} pyrec COMMAND …
 
 Record:
-  record  Run a program and record it
+  record   Run a program and record it
 
-Look at a recording:
-  flame   Draw a flame graph: the widest boxes took the most time
-  stats   List functions with their calls and times
-  tree    Print who called whom, in order
-  info    Say what is in a recording, and how far it can be trusted
-
+",
+    reports!(),
+    "
 Options:
 {options}
 
@@ -37,23 +48,22 @@ Examples:
 
 A recording goes to pyrec.parquet, and that is what the other commands read;
 `-o FILE` and `-i FILE` name another. `pyrec COMMAND --help` tells more.
-";
+"
+);
 
 /// The same without what this build cannot do.
 #[cfg(not(feature = "record"))]
-const HELP: &str = "\
+const HELP: &str = concat!(
+    "\
 pyrec {version}, which shows where the time went in a recorded Python program
 
 This build reads recordings and makes none.
 
 {usage-heading} pyrec COMMAND …
 
-Look at a recording:
-  flame   Draw a flame graph: the widest boxes took the most time
-  stats   List functions with their calls and times
-  tree    Print who called whom, in order
-  info    Say what is in a recording, and how far it can be trusted
-
+",
+    reports!(),
+    "
 Options:
 {options}
 
@@ -63,7 +73,8 @@ Examples:
   pyrec tree -i trace.parquet             Who called whom
 
 Without `-i FILE`, pyrec.parquet is read. `pyrec COMMAND --help` tells more.
-";
+"
+);
 
 /// A flight recorder for Python
 #[derive(Debug, Parser)]
@@ -117,7 +128,7 @@ mod tests {
         let command = Cli::command();
         for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
             let about = command.get_about().expect("every command says what it does");
-            let line = format!("\n  {:<6}  {about}\n", command.get_name());
+            let line = format!("\n  {:<7}  {about}\n", command.get_name());
             assert!(HELP.contains(&line), "not on the page:{line}");
         }
     }
