@@ -14,6 +14,7 @@ Look at a recording:
   stats    List functions with their calls and times
   tree     Print who called whom, in order
   info     Say what is in a recording, and how far it can be trusted
+  dump     Print the rows as text or JSON lines
 "
     };
 }
@@ -92,6 +93,7 @@ pub enum Command {
     Stats(crate::stats::Stats),
     Tree(crate::tree::Tree),
     Info(crate::info::Info),
+    Dump(crate::dump::Dump),
 }
 
 /// Takes a command line apart. The error may be an answer: the help page, the version.
@@ -108,6 +110,7 @@ impl Command {
             Command::Stats(stats) => stats.run(),
             Command::Tree(tree) => tree.run(),
             Command::Info(info) => info.run(),
+            Command::Dump(dump) => dump.run(),
         }
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use pyrec_analyzer::Filter;
 use pyrec_analyzer::filter::{Pattern, TimeRange, parse_duration};
-use pyrec_schema::{Group, Trace};
+use pyrec_schema::{Group, Marker, Trace};
 
 /// Where a recording goes when nothing is said, and what every report reads then.
 pub const DEFAULT: &str = "pyrec.parquet";
@@ -20,7 +20,24 @@ pub struct Input {
     traces: Vec<PathBuf>,
 }
 
-/// Which part of it is asked for.
+/// Which threads and what time are asked for.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Filters")]
+pub struct Part {
+    /// Only this process
+    #[arg(long, value_name = "PID")]
+    pid: Vec<i32>,
+
+    /// Only this thread
+    #[arg(long, value_name = "TID")]
+    tid: Vec<i32>,
+
+    /// Only this stretch of the recording: `1s-10s`, `500ms-`, `-2s`
+    #[arg(long, value_name = "FROM-TO", allow_hyphen_values = true)]
+    time: Option<TimeRange>,
+}
+
+/// Which calls of it are asked for.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Filters")]
 pub struct Filters {
@@ -36,17 +53,8 @@ pub struct Filters {
     #[arg(long, value_name = "FUNC")]
     root: Option<Pattern>,
 
-    /// Only this process
-    #[arg(long, value_name = "PID")]
-    pid: Vec<i32>,
-
-    /// Only this thread
-    #[arg(long, value_name = "TID")]
-    tid: Vec<i32>,
-
-    /// Only this stretch of the recording: `1s-10s`, `500ms-`, `-2s`
-    #[arg(long, value_name = "FROM-TO", allow_hyphen_values = true)]
-    time: Option<TimeRange>,
+    #[command(flatten)]
+    part: Part,
 
     /// Nothing that took less: `10ms`, `1.5us`
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -75,9 +83,30 @@ pub fn group(name: &str) -> Result<Group, String> {
     Group::from_name(name).ok_or_else(|| format!("there are {}", Group::ALL.map(Group::name).join(", ")))
 }
 
+/// Reads the name of a marker, or of a group of them.
+pub fn markers(name: &str) -> Result<Markers, String> {
+    let group = Group::from_name(name).map(Group::markers);
+    let marker = || Marker::ALL.iter().position(|marker| marker.name() == name);
+    group.or_else(|| marker().map(|at| &Marker::ALL[at..=at])).map(Markers).ok_or_else(|| {
+        let names = Group::ALL.map(Group::name).into_iter().chain(Marker::ALL.map(Marker::name));
+        format!("there are {}", names.collect::<Vec<_>>().join(", "))
+    })
+}
+
+/// Markers by one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Markers(pub &'static [Marker]);
+
+impl From<Part> for Filter {
+    fn from(flags: Part) -> Filter {
+        let Part { pid: pids, tid: tids, time } = flags;
+        Filter { pids, tids, time, ..Filter::default() }
+    }
+}
+
 impl From<Filters> for Filter {
     fn from(flags: Filters) -> Filter {
-        let Filters { include, exclude, root, pid: pids, tid: tids, time, min_time } = flags;
-        Filter { include, exclude, root, pids, tids, time, min_time: min_time.unwrap_or_default() }
+        let Filters { include, exclude, root, part, min_time } = flags;
+        Filter { include, exclude, root, min_time: min_time.unwrap_or_default(), ..part.into() }
     }
 }

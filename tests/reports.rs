@@ -163,11 +163,38 @@ fn the_tree_shows_calls_below_their_callers() {
 }
 
 #[test]
+fn a_dump_has_every_row() {
+    let Some(press) = press() else { return };
+    let markers = press.json("info")["markers"].as_object().expect("an object").clone();
+    let json = press.report("dump", &["--json"]);
+    let mut rows: Vec<Value> = json.lines().map(|row| serde_json::from_str(row).expect("JSON")).collect();
+    let trust = rows.pop().expect("the trust comes last");
+    assert_eq!(number(&trust["trust"], "lost"), 0, "{trust}");
+    for (marker, count) in markers.iter().filter(|(marker, _)| *marker != "source") {
+        let found = rows.iter().filter(|row| row["marker"] == **marker).count();
+        assert_eq!(Some(found as u64), count.as_u64(), "{marker}");
+    }
+    // What is printed as text is read as the same rows by the crate itself.
+    let text = press.report("dump", &["--markers", "function,source"]);
+    let names = pyrec_schema::Names::new();
+    let read = pyrec_analyzer::script::parse(&text, &names).expect("a script");
+    let functions =
+        rows.iter().filter(|row| row["marker"].as_str().is_some_and(|m| m.starts_with("function")));
+    let count = |name: &str| markers[name].as_u64().expect("a count") as usize;
+    assert_eq!(read.len(), functions.count() + count("source"));
+}
+
+#[test]
 fn whoever_reads_may_stop_reading() {
     let Some(press) = press() else { return };
-    for words in
-        [&["tree"][..], &["stats"], &["stats", "--json"], &["tree", "--style", "dtrace", "--markers", "line"]]
-    {
+    for words in [
+        &["tree"][..],
+        &["stats"],
+        &["stats", "--json"],
+        &["tree", "--style", "dtrace", "--markers", "line"],
+        &["dump"],
+        &["dump", "--json"],
+    ] {
         let mut command = pyrec(words[0]);
         command.arg("-i").arg(press.trace()).args(&words[1..]).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it starts");

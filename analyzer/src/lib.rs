@@ -6,7 +6,7 @@
 //!
 //! Each layer knows the ones to its left and none to its right. A measure is a plain value taken from a
 //! [`CallTree`]; a report writes a plain value. Only the hierarchy of single calls ([`report::tree`]) is written
-//! straight from the rows, since its length is that of the trace.
+//! straight from the rows, since its length is that of the trace, and so are the rows themselves ([`report::dump`]).
 //!
 //! ```no_run
 //! use pyrec_analyzer::{CallTree, Filter, measure::Totals, report::stats};
@@ -18,12 +18,12 @@
 //! ```
 
 mod error;
+mod escape;
 pub mod filter;
 pub mod measure;
 mod order;
 pub mod report;
-#[cfg(test)]
-mod script;
+pub mod script;
 pub mod tree;
 
 pub use error::{Error, Result};

@@ -1,6 +1,6 @@
 //! Values into text, SVG and JSON. Only here does anything know a terminal or inferno.
 
-mod escape;
+pub mod dump;
 pub mod flame;
 pub mod info;
 mod json;
@@ -10,3 +10,5 @@ mod trust;
 mod units;
 
 pub use trust::trust_line;
+
+use crate::escape;

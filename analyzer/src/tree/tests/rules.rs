@@ -112,7 +112,7 @@ fn a_window_measures_what_happens_in_it_and_keeps_the_stack() {
 
 fn read(script: &str) -> (Arc<Names>, Batch) {
     let names = Arc::new(Names::new());
-    let batch = script::parse(script, &names);
+    let batch = script::rows(script, &names);
     (names, batch)
 }
 

@@ -1,16 +1,11 @@
-//! Traces that people write: `testdata/scripts/*.script`, read by tests.
-//!
-//! A line is a row: `time pid/tid marker code line [value [text]]`, with `-` where there is nothing. The text goes on
-//! to the end of the line. Lines that begin with `#` are for people.
+//! Scripts into what tests are about: `testdata/scripts/*.script`, and those that stand in the tests themselves.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pyrec_schema::{
-    Batch, Clock, CodeId, Ended, Event, Host, Manifest, Marker, Names, Python, TextId, Trace, TraceWriter,
-    WriterOptions,
-};
+use pyrec_schema::{Batch, Clock, Ended, Host, Manifest, Names, Python, Trace, TraceWriter, WriterOptions};
 
+use super::parse;
 use crate::tree::{Streams, Window};
 use crate::{CallTree, Filter};
 
@@ -18,7 +13,7 @@ use crate::{CallTree, Filter};
 pub fn calls(script: &str, filter: &Filter) -> CallTree {
     let names = Arc::new(Names::new());
     let mut streams = Streams::first(Window::ALL);
-    streams.push(&parse(script, &names), &names);
+    streams.push(&rows(script, &names), &names);
     CallTree::of(streams, filter, names, manifest(&["python3", "run.py"], &["/srv", "/lib"]), 0)
 }
 
@@ -27,7 +22,7 @@ pub fn trace(script: &str, row_group_rows: usize) -> (Trace, tempfile::TempDir) 
     let directory = tempfile::tempdir().expect("a directory for tests");
     let path = directory.path().join("script.parquet");
     let names = Arc::new(Names::new());
-    let batch = parse(script, &names);
+    let batch = rows(script, &names);
     let manifest = manifest(&["python3", "run.py"], &["/srv", "/lib"]);
     let options = WriterOptions { row_group_rows };
     let mut writer = TraceWriter::create(&path, names, manifest.clone(), options).expect("a new file");
@@ -56,31 +51,9 @@ pub fn manifest(command: &[&str], path: &[&str]) -> Manifest {
     }
 }
 
-/// Reads the rows of a script.
-pub fn parse(script: &str, names: &Names) -> Batch {
-    let rows = script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    rows.map(|row| parse_row(row, names).unwrap_or_else(|| panic!("not a row: {row}"))).collect()
-}
-
-fn parse_row(row: &str, names: &Names) -> Option<Event> {
-    let mut words = row.split_whitespace();
-    let time_ns = words.next()?.parse().ok()?;
-    let (pid, tid) = words.next()?.split_once('/')?;
-    let marker = Marker::from_name(words.next()?)?;
-    let code = match words.next()? {
-        "-" => CodeId::NONE,
-        code => names.code(code),
-    };
-    let line = words.next()?.parse().ok()?;
-    let value = match words.next() {
-        None | Some("-") => None,
-        Some(value) => Some(value.parse().ok()?),
-    };
-    let text = match words.collect::<Vec<_>>().join(" ").as_str() {
-        "" | "-" => TextId::NONE,
-        text => names.text(text),
-    };
-    Some(Event { time_ns, pid: pid.parse().ok()?, tid: tid.parse().ok()?, marker, code, line, value, text })
+/// Reads the rows of a script that has nothing else.
+pub fn rows(script: &str, names: &Names) -> Batch {
+    parse(script, names).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Every file in `testdata/scripts` with that extension: its name without the extension, and its text.

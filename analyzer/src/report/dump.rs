@@ -1,0 +1,198 @@
+//! Rows as text, in the order in which they stand in the file.
+
+use std::io::{self, Write};
+
+use pyrec_schema::{Columns, Event, Marker, Names, Trace};
+use serde::Serialize;
+
+use super::{json, trust_line};
+use crate::measure::Trust;
+use crate::order;
+use crate::script::Line;
+use crate::tree::{self, Streams, Window};
+use crate::{Filter, Result};
+
+/// How the rows are written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Which markers; if none are named, all but the texts of sources.
+    pub markers: Vec<Marker>,
+    /// What a row is written as.
+    pub style: Style,
+}
+
+/// What a row is written as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Style {
+    /// A line of a script, which [`crate::script::parse`] reads.
+    #[default]
+    Script,
+    /// An object of JSON on a line.
+    Json,
+}
+
+impl Options {
+    fn has(&self, marker: Marker) -> bool {
+        match self.markers.as_slice() {
+            [] => marker != Marker::Source,
+            markers => markers.contains(&marker),
+        }
+    }
+}
+
+/// Writes the rows of the threads, the time and the markers that are asked for, and the trust line. Rows have no
+/// callers and no length, so nothing else of the filter applies.
+pub fn write(trace: &Trace, filter: &Filter, options: &Options, out: &mut impl Write) -> Result<()> {
+    let origin_ns = if filter.time.is_some() { order::origin_ns(trace)? } else { None };
+    let window = tree::window(filter, origin_ns.unwrap_or(0));
+    let is_wanted = |event: &Event| {
+        options.has(event.marker) && filter.has_thread(event.pid, event.tid) && window.contains(event.time_ns)
+    };
+    let names = trace.names();
+    // The calls are rebuilt as for every other report, for the trust line to say the same.
+    let mut streams = Streams::first(Window::ALL);
+    for file in trace.files() {
+        for row_group in 0..file.row_groups() {
+            for batch in file.read(row_group, Columns::ALL)? {
+                let batch = batch?;
+                streams.push(&batch, names);
+                let mut rows = batch.iter().filter(is_wanted);
+                rows.try_for_each(|event| write_row(&event, names, options.style, out))?;
+            }
+        }
+    }
+    let counts = streams.counts.clone();
+    let torn_bytes = trace.files().iter().map(|file| file.torn_bytes()).sum();
+    let trust = Trust::new(trace.manifest(), &counts, streams.repairs(), torn_bytes);
+    Ok(write_trust(&trust, options.style, out)?)
+}
+
+fn write_row(event: &Event, names: &Names, style: Style, out: &mut impl Write) -> io::Result<()> {
+    match style {
+        Style::Script => writeln!(out, "{}", Line { event, names }),
+        Style::Json => write_json_row(event, names, out),
+    }
+}
+
+/// By the names of the columns.
+fn write_json_row(event: &Event, names: &Names, out: &mut impl Write) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        time_ns: i64,
+        pid: i32,
+        tid: i32,
+        marker: &'a str,
+        code: &'a str,
+        line: i32,
+        value: Option<i64>,
+        text: Option<&'a str>,
+    }
+    let Event { time_ns, pid, tid, marker, code, line, value, text } = *event;
+    let (code, text) = (names.code_str(code), names.text_str(text));
+    let (marker, text) = (marker.name(), text.as_deref());
+    json::write(&Row { time_ns, pid, tid, marker, code: &code, line, value, text }, out)
+}
+
+/// In a script the trust line is for people; among objects it is one of them.
+fn write_trust(trust: &Trust, style: Style, out: &mut impl Write) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Last<'a> {
+        trust: &'a Trust,
+    }
+    match style {
+        Style::Script => writeln!(out, "# {}", trust_line(trust)),
+        Style::Json => json::write(&Last { trust }, out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Rows out of a file.
+
+    use std::sync::Arc;
+
+    use pyrec_schema::Names;
+
+    use super::*;
+    use crate::script;
+
+    const SCRIPT: &str = "
+        10  7/7  process__start    -                 0  1  python3 run.py
+        20  7/7  function__entry   /srv/run.py:1:a   1
+        25  7/8  function__entry   /srv/run.py:9:b   9
+        30  7/8  function__return  /srv/run.py:9:b   9
+        35  7/7  lost              -                 0  40  25
+        40  7/7  function__return  /srv/run.py:1:a   2  -  unwind
+        50  7/7  source            /srv/run.py::     1  5  a()
+    ";
+
+    fn text(filter: &Filter, options: &Options) -> String {
+        let (trace, _directory) = script::trace(SCRIPT, 3);
+        let mut out = Vec::new();
+        write(&trace, filter, options, &mut out).expect("a vector takes all");
+        String::from_utf8(out).expect("text")
+    }
+
+    /// The first two words of each row.
+    fn places(filter: &Filter, markers: &[Marker]) -> Vec<String> {
+        let options = Options { markers: markers.to_vec(), ..Options::default() };
+        let text = text(filter, &options);
+        let rows = text.lines().filter(|line| !line.starts_with('#'));
+        rows.map(|row| row.split_whitespace().take(2).collect::<Vec<_>>().join(" ")).collect()
+    }
+
+    #[test]
+    fn what_is_dumped_is_read_as_the_same_rows() {
+        let text = text(&Filter::default(), &Options { markers: Marker::ALL.to_vec(), ..Options::default() });
+        let names = Arc::new(Names::new());
+        assert_eq!(script::rows(&text, &names), script::rows(SCRIPT, &names));
+        assert!(text.ends_with(
+            "# trust: 4 events, 40 lost, 0 repaired, exited with 0, tracing cost 31 ns per event\n"
+        ));
+    }
+
+    #[test]
+    fn every_testdata_script_survives_the_way_through_a_file_and_back() {
+        for (name, script) in script::all("script") {
+            let (trace, _directory) = script::trace(&script, 5);
+            let mut out = Vec::new();
+            write(&trace, &Filter::default(), &Options::default(), &mut out).expect("a vector takes all");
+            let names = Arc::new(Names::new());
+            let dumped = String::from_utf8(out).expect("text");
+            assert_eq!(script::rows(&dumped, &names), script::rows(&script, &names), "{name}");
+        }
+    }
+
+    #[test]
+    fn rows_are_chosen_by_thread_time_and_marker() {
+        let tids = Filter { tids: vec![8], ..Filter::default() };
+        assert_eq!(places(&tids, &[]), ["25 7/8", "30 7/8"]);
+        let pids = Filter { pids: vec![8], ..Filter::default() };
+        assert_eq!(places(&pids, &[]), [""; 0]);
+        // From the first event of Python on, which is at 20.
+        let time = Filter { time: Some("5ns-15ns".parse().expect("a range")), ..Filter::default() };
+        assert_eq!(places(&time, &[]), ["25 7/8", "30 7/8"]);
+        assert_eq!(
+            places(&Filter::default(), &[Marker::Lost, Marker::FunctionEntry]),
+            ["20 7/7", "25 7/8", "35 7/7"]
+        );
+    }
+
+    #[test]
+    fn json_lines_have_the_columns_and_end_with_the_trust() {
+        let text = text(&Filter::default(), &Options { style: Style::Json, ..Options::default() });
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert_eq!(
+            lines[0],
+            serde_json::json!({"time_ns": 10, "pid": 7, "tid": 7, "marker": "process__start", "code": "", "line": 0,
+                               "value": 1, "text": "python3 run.py"})
+        );
+        assert_eq!(
+            lines[2],
+            serde_json::json!({"time_ns": 25, "pid": 7, "tid": 8, "marker": "function__entry",
+                               "code": "/srv/run.py:9:b", "line": 9, "value": null, "text": null})
+        );
+        assert_eq!((lines.len(), &lines[6]["trust"]["lost"]), (7, &serde_json::json!(40)));
+    }
+}
