@@ -17,10 +17,11 @@ build: ## Build target/release/pyrec
 	@scripts/need build
 	$(CARGO) build --release --locked --bin pyrec
 
-# The second run is the command without `record`: of the whole workspace, so that no dependency is built anew.
+# The first run is the command without `record`: of the whole workspace, so that no dependency is built anew. While it
+# is being compiled the Pythons for the second one are made.
 test: ## Run every test
 	@scripts/need build record test
-	$(CARGO) test --workspace --locked --no-default-features --bin pyrec
+	scripts/pythons & $(CARGO) test --workspace --locked --no-default-features --bin pyrec && wait
 	$(CARGO) test --workspace --locked --no-fail-fast
 
 bench: build ## Print what recording costs, as ratios

@@ -86,7 +86,7 @@ enum Provider {
     /// The agent for CMD, the static markers for PID
     #[default]
     Auto,
-    /// Hooks inside the process: any build of CPython 3.8 to 3.13, no rights needed
+    /// Hooks inside the process: any build of CPython 3.8 to 3.15, no rights needed
     Agent,
     /// CPython's static markers, through BPF: needs root and a CPython built with them
     Usdt,

@@ -27,7 +27,8 @@ macro_rules! on_every_agent {
         $(mod $name {
             $crate::support::tests_of!(super::$name:
                 agent_3_8 agent("3.8"), agent_3_9 agent("3.9"), agent_3_10 agent("3.10"), agent_3_11 agent("3.11"),
-                agent_3_12 agent("3.12"), agent_3_13 agent("3.13"));
+                agent_3_12 agent("3.12"), agent_3_13 agent("3.13"), agent_3_14 agent("3.14"),
+                agent_3_15 agent("3.15"));
         })+
     };
 }
@@ -39,7 +40,8 @@ macro_rules! on_every_python {
         $(mod $name {
             $crate::support::tests_of!(super::$name:
                 agent_3_8 agent("3.8"), agent_3_9 agent("3.9"), agent_3_10 agent("3.10"), agent_3_11 agent("3.11"),
-                agent_3_12 agent("3.12"), agent_3_13 agent("3.13"), usdt_3_11 usdt());
+                agent_3_12 agent("3.12"), agent_3_13 agent("3.13"), agent_3_14 agent("3.14"),
+                agent_3_15 agent("3.15"), usdt_3_11 usdt());
         })+
     };
 }
@@ -83,7 +85,7 @@ pub fn is_root() -> bool {
 }
 
 /// What the agent enters, the newest first.
-const VERSIONS: [&str; 6] = ["3.13", "3.12", "3.11", "3.10", "3.9", "3.8"];
+const VERSIONS: [&str; 8] = ["3.15", "3.14", "3.13", "3.12", "3.11", "3.10", "3.9", "3.8"];
 
 /// An interpreter.
 #[derive(Clone, Debug)]
@@ -111,6 +113,26 @@ impl Python {
             let program = String::from_utf8(asked.stdout).ok()?;
             asked.status.success().then(|| Python { version: version.into(), program: program.trim().into() })
         })
+    }
+
+    /// The one that `scripts/pythons` has made: a command that runs it in a Debian of its own, with static markers.
+    pub fn made(version: &str) -> Option<Python> {
+        let program = made_pythons()?.join(format!("python{version}"));
+        let python = Python { version: version.into(), program };
+        let runs =
+            |python: &Python| python.command().args(["-c", ""]).status().is_ok_and(|status| status.success());
+        (python.program.exists() && runs(&python)).then_some(python)
+    }
+
+    /// Whether it is one of these. It has no packages, and its files are elsewhere when it does not run.
+    pub fn is_made(&self) -> bool {
+        made_pythons().is_some_and(|place| self.program.starts_with(place))
+    }
+
+    /// What it says to an expression.
+    pub fn says(&self, expression: &str) -> String {
+        let asked = run(self.command().args(["-c", &format!("import sys; print({expression})")]));
+        String::from_utf8(asked.stdout).expect("it is UTF-8").trim_end().to_owned()
     }
 
     /// Those that are here, the newest first.
@@ -159,6 +181,13 @@ impl Python {
     }
 }
 
+/// Where `scripts/pythons` puts what it makes.
+fn made_pythons() -> Option<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache")))?;
+    Some(cache.join("pyrec/pythons"))
+}
+
 /// A provider with an interpreter that it records.
 #[derive(Clone, Debug)]
 pub struct Subject {
@@ -168,7 +197,7 @@ pub struct Subject {
 
 impl Subject {
     pub fn agent(version: &str) -> Option<Subject> {
-        let python = Python::find(version);
+        let python = Python::find(version).or_else(|| Python::made(version));
         if python.is_none() {
             skipped(&format!("there is no Python {version}"));
         }

@@ -5,7 +5,7 @@ mod support;
 use pyrec_wire::Kind;
 use support::{Options, Python, Recording, Trace, counted_by_setprofile, program, pythons, run};
 
-const VERSIONS: [u32; 6] = [8, 9, 10, 11, 12, 13];
+const VERSIONS: [u32; 8] = [8, 9, 10, 11, 12, 13, 14, 15];
 
 fn record(python: &Python, name: &str, options: Options) -> Trace {
     let recording = Recording::start(options);

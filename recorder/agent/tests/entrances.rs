@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use support::{Options, Python, Recording, Trace, pythons, run};
 
-const VERSIONS: [u32; 6] = [8, 9, 10, 11, 12, 13];
+const VERSIONS: [u32; 8] = [8, 9, 10, 11, 12, 13, 14, 15];
 
 /// Called three times by every program here.
 const MARKED: &str = "def marked(): pass\nfor _ in range(3): marked()\n";
@@ -101,7 +101,12 @@ fn directories_zip_files_virtual_environments_and_console_scripts() {
                 "import subprocess, sys\nsubprocess.check_call([sys.executable, '-c', sys.argv[1]])\n";
             fs::write(&script, shebang + MARKED + again).expect("the directory is ours");
             fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("the file is ours");
-            let mut command = recording.command(script);
+            let mut command = recording.command(&script);
+            if !venv.join("bin/python").exists() {
+                // It is there for a program only that runs in the Debian of that Python.
+                command = recording.command(&python.path);
+                command.args(["-c", "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"]).arg(&script);
+            }
             command.arg(MARKED);
             command
         });
@@ -227,7 +232,7 @@ fn a_displaced_profile_function_is_told() {
 
 #[test]
 fn a_program_that_took_every_tool_number_runs_unrecorded_and_is_told_so() {
-    for python in pythons(&[12, 13]) {
+    for python in pythons(&[12, 13, 14, 15]) {
         let directory = tempfile::tempdir().expect("there is a temporary directory");
         let custom = "import sys\nfor i in range(6): sys.monitoring.use_tool_id(i, 'mine')\n";
         fs::write(directory.path().join("sitecustomize.py"), custom).expect("the directory is ours");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use pyrec_wire::{Definition, Kind, OnFull, RING_RECORDS, Record};
 use support::{GC, IMPORT, LINE, Options, Recording, Trace, pythons, run};
 
-const VERSIONS: [u32; 6] = [8, 9, 10, 11, 12, 13];
+const VERSIONS: [u32; 8] = [8, 9, 10, 11, 12, 13, 14, 15];
 
 /// A program that makes four times as many records as a ring holds.
 const CALLS: u64 = 2 * RING_RECORDS as u64;

@@ -72,7 +72,7 @@ fn find_pythons(minor: u32) -> Vec<Python> {
     candidates.retain(|path| path.exists());
     candidates.truncate(1);
     candidates.push(Path::new("/usr/bin").join(&name));
-    candidates.push(name.into());
+    candidates.push(name.clone().into());
     let mut pythons: Vec<Python> = candidates
         .into_iter()
         .filter_map(|candidate| {
@@ -86,7 +86,20 @@ fn find_pythons(minor: u32) -> Vec<Python> {
     pythons.dedup_by(|a, b| a.path == b.path);
     // What is found by PATH is one of the two, or all that there is.
     pythons.truncate(2);
+    if pythons.is_empty() {
+        pythons.extend(made_python(&name).map(|path| Python { path, version: (3, minor) }));
+    }
     pythons
+}
+
+/// The one that `scripts/pythons` has made: a command that runs it in a Debian of its own.
+fn made_python(name: &str) -> Option<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache")))?;
+    let path = cache.join("pyrec/pythons").join(name);
+    let runs =
+        path.exists() && Command::new(&path).args(["-c", ""]).status().is_ok_and(|status| status.success());
+    runs.then_some(path)
 }
 
 /// Where the test's Python programs are.
