@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! Trace ──order──▶ rows, thread by thread ──tree──▶ CallTree ──measure──▶ Totals │ Folded │ Info ──report──▶ impl Write
+//!                                             └─calls─▶ single calls, one by one ──────────────────┘
 //! ```
 //!
 //! Each layer knows the ones to its left and none to its right. A measure is a plain value taken from a
-//! [`CallTree`]; a report writes a plain value. Only the hierarchy of single calls ([`report::tree`]) is written
-//! straight from the rows, since its length is that of the trace, and so are the rows themselves ([`report::dump`]).
+//! [`CallTree`]; a report writes a plain value. What tells of single calls ([`calls`]) or rows ([`report::dump`]) is
+//! written as they come, since its length is that of the trace.
 //!
 //! ```no_run
 //! use pyrec_analyzer::{CallTree, Filter, measure::Totals, report::stats};
@@ -17,6 +18,7 @@
 //! # Ok::<(), pyrec_analyzer::Error>(())
 //! ```
 
+pub mod calls;
 mod error;
 mod escape;
 pub mod filter;

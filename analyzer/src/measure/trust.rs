@@ -3,6 +3,7 @@
 use pyrec_schema::{Ended, Manifest};
 
 use crate::CallTree;
+use crate::calls::Seen;
 use crate::tree::{Counts, Repairs};
 
 /// How far to trust a report: computed here and nowhere else, always from the whole trace.
@@ -28,8 +29,12 @@ impl Trust {
         Trust::new(&calls.manifest, &calls.counts, calls.repairs(), calls.torn_bytes)
     }
 
-    /// How far to trust what comes from such a trace.
-    pub(crate) fn new(manifest: &Manifest, counts: &Counts, repaired: Repairs, torn_bytes: u64) -> Trust {
+    /// How far to trust what single calls say.
+    pub fn of_seen(manifest: &Manifest, seen: &Seen) -> Trust {
+        Trust::new(manifest, &seen.counts, seen.repairs, seen.torn_bytes)
+    }
+
+    fn new(manifest: &Manifest, counts: &Counts, repaired: Repairs, torn_bytes: u64) -> Trust {
         Trust {
             events: counts.events(),
             lost: counts.lost,

@@ -12,7 +12,7 @@ mod streams;
 mod window;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
@@ -23,8 +23,10 @@ use crate::{Filter, Result};
 
 pub use frame::Frame;
 pub use nodes::{Node, NodeId, Nodes, ROOT, Tally, Walk};
+#[cfg(test)]
+pub(crate) use piece::Row;
 pub use repair::Repairs;
-pub(crate) use select::Lens;
+pub(crate) use select::{Lens, gather};
 pub(crate) use stack::{Open, Stack};
 pub(crate) use step::Step;
 pub use streams::Counts;
@@ -90,7 +92,7 @@ impl CallTree {
         for (Thread { pid, tid }, stream) in streams {
             let finished = stream.piece.finish();
             if filter.has_thread(pid, tid) {
-                select::gather(&finished.nodes, &mut lens, &mut nodes);
+                gather(&finished.nodes, &mut lens, &mut nodes);
             }
             if stream.has_events || finished.repairs.total() > 0 {
                 threads.push(ThreadFacts { pid, tid, repairs: finished.repairs });

@@ -78,6 +78,12 @@ impl<T> Stack<T> {
         &self.open
     }
 
+    /// What is kept about the frame at that position.
+    #[inline]
+    pub fn data_mut(&mut self, position: usize) -> &mut T {
+        &mut self.open[position].data
+    }
+
     /// Takes every frame off, the outermost first.
     pub fn take(&mut self) -> Vec<Open<T>> {
         let open = std::mem::take(&mut self.open);

@@ -1,7 +1,7 @@
 //! The hierarchy of calls and returns, in the order in which they happened.
 //!
 //! ```text
-//! rows ──in time──▶ Walk: a stack per thread ──Item──▶ Layout: ours, DTrace's, SystemTap's ──▶ lines
+//! rows ──in time──▶ Calls ──Moment──▶ Walk: levels ──Item──▶ Layout: ours, DTrace's, SystemTap's ──▶ lines
 //! ```
 
 mod classic;
@@ -21,9 +21,10 @@ use self::item::Item;
 use self::own::Own;
 use self::walk::Walk;
 use super::trust_line;
+use crate::calls::{Calls, Seen};
 use crate::measure::Trust;
 use crate::order::{self, InTime};
-use crate::tree::{self, Streams, Window};
+use crate::tree::{self, Counts, Repairs};
 use crate::{Filter, Result};
 
 /// How the hierarchy is written.
@@ -67,26 +68,23 @@ impl Options {
 
 /// Writes every call and return that the filter leaves, and the trust line.
 pub fn write(trace: &Trace, filter: &Filter, options: &Options, out: &mut impl Write) -> Result<()> {
-    let origin_ns = order::origin_ns(trace)?.unwrap_or(0);
-    let mut page = Page::new(trace, filter, options, origin_ns);
+    let mut page = Page::new(trace, filter, options)?;
     let mut in_time = InTime::default();
-    // The calls are rebuilt as for every other report, for the trust line to say the same.
-    let mut streams = Streams::first(Window::ALL);
+    let mut counts = Counts::default();
     for file in trace.files() {
         for row_group in 0..file.row_groups() {
             for batch in file.read(row_group, Columns::ALL)? {
                 let batch = batch?;
-                streams.push(&batch, trace.names());
+                counts.add(&batch);
                 in_time.push(&batch);
             }
             page.write(in_time.end_row_group(), out)?;
         }
     }
     page.write(in_time.finish(), out)?;
-    page.finish(out)?;
-    let counts = streams.counts.clone();
+    let repairs = page.finish(out)?;
     let torn_bytes = trace.files().iter().map(|file| file.torn_bytes()).sum();
-    let trust = Trust::new(trace.manifest(), &counts, streams.repairs(), torn_bytes);
+    let trust = Trust::of_seen(trace.manifest(), &Seen { counts, repairs, torn_bytes });
     write_trust(options.style, &trust, out)?;
     Ok(())
 }
@@ -101,35 +99,42 @@ fn write_trust(style: Style, trust: &Trust, out: &mut impl Write) -> io::Result<
 
 /// Rows on their way to lines.
 struct Page<'a> {
+    calls: Calls<'a>,
     walk: Walk<'a>,
     layout: Layout<'a>,
 }
 
 impl<'a> Page<'a> {
-    fn new(trace: &'a Trace, filter: &'a Filter, options: &'a Options, origin_ns: i64) -> Self {
-        let (names, window) = (trace.names(), tree::window(filter, origin_ns));
+    fn new(trace: &'a Trace, filter: &'a Filter, options: &'a Options) -> Result<Self> {
+        let names = trace.names();
+        let origin_ns = order::origin_ns(trace)?.unwrap_or(0);
+        let window = tree::window(filter, origin_ns);
         let layout = match options.style {
             Style::Pyrec => Layout::Own(Own::new(names, origin_ns)),
             Style::Dtrace => Layout::Dtrace(Dtrace::new(names)),
             Style::Stap => Layout::Stap(Stap::new(names, trace.manifest())),
         };
-        Page { walk: Walk::new(filter, options, names, window), layout }
+        let (calls, walk) = (Calls::new(filter, names, window), Walk::new(options, window));
+        Ok(Page { calls, walk, layout })
     }
 
-    fn write(&mut self, events: impl Iterator<Item = Event>, out: &mut impl Write) -> io::Result<()> {
+    fn write(&mut self, events: impl Iterator<Item = Event>, out: &mut impl Write) -> Result<()> {
+        let Page { calls, walk, layout } = self;
         for event in events {
-            self.layout.notice(&event);
-            self.walk.push(&event, &mut |item| self.layout.item(&item, out))?;
+            layout.notice(&event);
+            calls.push(&event, &mut |moment, _| walk.show(moment, &mut |item| layout.item(&item, out)))?;
         }
         Ok(())
     }
 
-    fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {
-        self.walk.finish(&mut |item| self.layout.item(&item, out))?;
-        match &mut self.layout {
-            Layout::Own(own) => own.flush(out),
-            Layout::Dtrace(_) | Layout::Stap(_) => Ok(()),
+    fn finish(self, out: &mut impl Write) -> Result<Repairs> {
+        let Page { calls, mut walk, mut layout } = self;
+        let repairs =
+            calls.finish(&mut |moment, _| walk.show(moment, &mut |item| layout.item(&item, out)))?;
+        if let Layout::Own(own) = &mut layout {
+            own.flush(out)?;
         }
+        Ok(repairs)
     }
 }
 

@@ -22,7 +22,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn rows() -> impl Strategy<Value = Vec<Row>> {
+pub(crate) fn rows() -> impl Strategy<Value = Vec<Row>> {
     let waits = prop_oneof![8 => 0..10i64, 1 => -10..0i64];
     prop::collection::vec((waits, step()), 0..60).prop_map(|steps| {
         let mut time_ns = 100;

@@ -1,6 +1,6 @@
 //! The rules of the rebuild: each by its script, all of them against a plain second opinion.
 
-mod any_stream;
+pub(crate) mod any_stream;
 mod naive;
 mod rules;
 
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::{Frame, NodeId, Nodes, Tally};
 
 /// Nodes by their path, so that trees compare whatever the order in which they were made.
-fn by_path(nodes: &Nodes) -> BTreeMap<Vec<Label>, Tally> {
+pub(crate) fn by_path(nodes: &Nodes) -> BTreeMap<Vec<Label>, Tally> {
     let mut paths: Vec<Vec<Label>> = Vec::new();
     let mut found: BTreeMap<Vec<Label>, Tally> = BTreeMap::new();
     for (id, node) in nodes.iter() {
@@ -25,10 +25,10 @@ fn by_path(nodes: &Nodes) -> BTreeMap<Vec<Label>, Tally> {
 
 /// A frame that can be sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Label(u8, u32);
+pub(crate) struct Label(u8, u32);
 
 impl Label {
-    fn of(frame: Frame) -> Label {
+    pub(crate) fn of(frame: Frame) -> Label {
         match frame {
             Frame::Thread => Label(0, 0),
             Frame::Function(code) => Label(1, code.0),

@@ -1,0 +1,288 @@
+//! Single calls add up to the call tree, on any stream and through any filter.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use pyrec_schema::{Batch, CodeId, Event, Lost, Marker, Names, TextId};
+
+use super::*;
+use crate::script;
+use crate::tree::tests::any_stream;
+use crate::tree::tests::{Label, by_path};
+use crate::tree::{CallTree, Frame, Lens, NodeId, Nodes, ROOT, Row, Step, Streams, Tally, gather};
+
+/// What single calls add up to.
+#[derive(Default)]
+struct Sum {
+    nodes: Nodes,
+    places: HashMap<u64, NodeId>,
+    /// The calls that are open, to see that moments are balanced.
+    open: HashMap<(i32, i32), Vec<u64>>,
+    moments: usize,
+}
+
+impl Sum {
+    fn of(batch: &Batch, names: &Names, filter: &Filter, window: Window) -> (Sum, Repairs) {
+        let mut sum = Sum::default();
+        let mut calls = Calls::new(filter, names, window);
+        let mut visit = |moment: Moment, callers: Callers| {
+            sum.add(moment, callers);
+            Ok(())
+        };
+        batch.iter().for_each(|event| calls.push(&event, &mut visit).expect("nothing fails"));
+        let repairs = calls.finish(&mut visit).expect("nothing fails");
+        assert!(sum.open.values().all(Vec::is_empty), "every call ends");
+        (sum, repairs)
+    }
+
+    fn add(&mut self, moment: Moment, callers: Callers) {
+        self.moments += 1;
+        match moment {
+            Moment::Enter(call) => {
+                let open = self.open.entry((call.entry.pid, call.entry.tid)).or_default();
+                assert_eq!(callers.innermost().map(|caller| caller.id), call.parent);
+                assert!(call.parent.is_none_or(|parent| open.contains(&parent)), "callers are entered first");
+                open.push(call.id);
+                let parent = call.parent.map_or(ROOT, |parent| self.places[&parent]);
+                assert_eq!(call.depth as usize, callers.outwards().count());
+                let is_new = self.places.insert(call.id, self.nodes.child(parent, call.frame)).is_none();
+                assert!(is_new, "numbers are given once");
+            }
+            Moment::Leave(call, end) => {
+                let open = self.open.get_mut(&(call.entry.pid, call.entry.tid)).expect("it was entered");
+                assert_eq!(open.pop(), Some(call.id), "the innermost one ends first");
+                let tally = &mut self.nodes[self.places[&call.id]].tally;
+                tally.self_ns += call.self_ns;
+                tally.entries += u64::from(call.counts);
+                tally.orphans += u64::from(call.counts && end.ending == Ending::NeverReturned);
+                end.duration_ns.into_iter().for_each(|duration_ns| tally.measure(duration_ns));
+            }
+            Moment::Unseen(..) | Moment::Point(_) => {}
+        }
+    }
+
+    /// Every path on which there is something.
+    fn paths(&self) -> Vec<(Vec<Label>, Tally)> {
+        busy(&self.nodes)
+    }
+}
+
+/// Paths on which something was called or measured; what was outside any call is left out.
+fn busy(nodes: &Nodes) -> Vec<(Vec<Label>, Tally)> {
+    let is_busy = |(path, tally): &(Vec<Label>, Tally)| !path.is_empty() && *tally != Tally::NONE;
+    by_path(nodes).into_iter().filter(is_busy).collect()
+}
+
+/// The rows as a recorder would write them, in runs of seven a thread.
+fn batch(rows: &[Row], threads: i32, names: &Names) -> Batch {
+    rows.chunks(7)
+        .zip((1..=threads).cycle())
+        .flat_map(|(run, tid)| run.iter().map(move |row| event(row, tid, names)))
+        .collect()
+}
+
+fn event(row: &Row, tid: i32, names: &Names) -> Event {
+    let code = |code: CodeId| names.code(&format!("m.py:{0}:f{0}", code.0));
+    let (marker, code) = match row.step {
+        Step::Enter(Frame::Function(id)) => (Marker::FunctionEntry, code(id)),
+        Step::Leave(Frame::Function(id)) => (Marker::FunctionReturn, code(id)),
+        Step::Enter(_) => (Marker::GcStart, CodeId::NONE),
+        Step::Leave(_) => (Marker::GcDone, CodeId::NONE),
+        Step::Pass => (Marker::Audit, CodeId::NONE),
+        Step::Clear => (Marker::ThreadExit, CodeId::NONE),
+        Step::Lose { from_ns } => {
+            return Lost { pid: 7, tid, count: 1, from_ns, to_ns: row.time_ns }.to_event(names);
+        }
+        Step::Ignore => (Marker::Source, CodeId::NONE),
+    };
+    let (time_ns, text) = (row.time_ns, TextId::NONE);
+    Event { time_ns, pid: 7, tid, marker, code, line: 0, value: None, text }
+}
+
+fn tree(batch: &Batch, names: &Arc<Names>, filter: &Filter, window: Window) -> CallTree {
+    let mut streams = Streams::first(window);
+    streams.push(batch, names);
+    CallTree::of(streams, filter, names.clone(), script::manifest(&[], &[]), 0)
+}
+
+fn windows() -> impl Strategy<Value = Window> {
+    let within = (80..160i64, 0..80i64);
+    let within = within.prop_map(|(from_ns, length_ns)| Window { from_ns, to_ns: from_ns + length_ns });
+    prop_oneof![Just(Window::ALL), within]
+}
+
+fn filters() -> impl Strategy<Value = Filter> {
+    let pattern = |name: &str| name.parse().expect("a pattern");
+    (0..3u8, 0..3u8, 0..3u8).prop_map(move |(exclude, root, tid)| Filter {
+        exclude: if exclude == 0 { vec![pattern("f2")] } else { vec![] },
+        root: (root == 0).then(|| pattern("f1")),
+        tids: if tid == 0 { vec![1] } else { vec![] },
+        ..Filter::default()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn calls_add_up_to_the_tree(rows in any_stream::rows(), window in windows()) {
+        let names = Arc::new(Names::new());
+        let batch = batch(&rows, 1, &names);
+        let (sum, repairs) = Sum::of(&batch, &names, &Filter::default(), window);
+        // Paths of nothing but orphans go in a tree, so they go here.
+        let mut gathered = Nodes::default();
+        let filter = Filter::default();
+        gather(&sum.nodes, &mut Lens::new(&filter, &names), &mut gathered);
+        let tree = tree(&batch, &names, &filter, window);
+        prop_assert_eq!(busy(&gathered), busy(&tree.nodes));
+        prop_assert_eq!(repairs, tree.repairs());
+    }
+
+    #[test]
+    fn so_they_do_through_a_filter(rows in any_stream::rows(), window in windows(), filter in filters()) {
+        let names = Arc::new(Names::new());
+        let batch = batch(&rows, 2, &names);
+        let (sum, repairs) = Sum::of(&batch, &names, &filter, window);
+        let tree = tree(&batch, &names, &filter, window);
+        // What a tree makes of orphans depends on all calls of their path, hidden ones among them.
+        if repairs.orphan_entries == 0 {
+            prop_assert_eq!(sum.paths(), busy(&tree.nodes));
+        }
+        prop_assert_eq!(repairs, tree.repairs());
+    }
+}
+
+/// Every call of a script, in the order in which they end: name, depth, from, to, own time, and how it ended.
+fn draw(script: &str, filter: &Filter) -> Vec<String> {
+    let (trace, _directory) = script::trace(script, 3);
+    let names = trace.names().clone();
+    let name = |frame| match frame {
+        Frame::Function(code) => pyrec_schema::Code::parse(&names.code_str(code)).qualname.to_owned(),
+        Frame::Gc => "gc".into(),
+        _ => "?".into(),
+    };
+    let mut lines = Vec::new();
+    let mut visit = |moment: Moment, callers: Callers| {
+        let path: Vec<String> = callers.outwards().map(|caller| name(caller.frame)).collect();
+        match moment {
+            Moment::Enter(_) => {}
+            Moment::Leave(call, end) => {
+                let Call { depth, self_ns, entry, .. } = call;
+                let (name, from_ns, to_ns) = (name(call.frame), entry.time_ns, end.time_ns);
+                lines.push(format!("{depth} {name} {from_ns}-{to_ns} self {self_ns} {:?}", end.ending));
+            }
+            Moment::Unseen(frame, event) => lines.push(format!("  {} -{}", name(frame), event.time_ns)),
+            Moment::Point(event) => lines.push(format!("  {} in [{}]", event.marker, path.join(" "))),
+        }
+        Ok(())
+    };
+    read(&trace, filter, Columns::ALL, &mut visit).expect("a whole trace");
+    lines
+}
+
+fn draw_named(name: &str) -> Vec<String> {
+    let scripts = script::all("script");
+    let (_, script) = scripts.iter().find(|(found, _)| found == name).expect("there is such a script");
+    draw(script, &Filter::default())
+}
+
+#[test]
+fn every_way_to_end() {
+    assert_eq!(
+        draw_named("lost"),
+        [
+            "  lost in [b a main]",
+            "1 c 14-16 self 2 Returned",
+            "0 ? 13-16 self 1 InLoss",
+            "2 b 2-3 self 1 InLoss",
+            "1 a 1-17 self 2 AcrossLoss",
+            "1 d 18-19 self 1 Returned",
+            "0 main 0-20 self 3 AcrossLoss",
+        ]
+    );
+    assert_eq!(
+        draw_named("never_returned"),
+        [
+            "1 b 1-2 self 1 Returned",
+            "2 c 4-5 self 1 Returned",
+            "1 b 3-5 self 1 NeverReturned",
+            "0 a 0-9 self 6 Returned"
+        ]
+    );
+    assert_eq!(
+        draw_named("killed"),
+        ["  line in [b a]", "  line in [b a]", "1 b 2-7 self 5 StillOpen", "0 a 0-7 self 2 StillOpen"]
+    );
+    assert_eq!(
+        draw_named("attach"),
+        ["  line in []", "  c -1", "0 d 3-5 self 2 Returned", "  b -6", "  a -8"]
+    );
+    assert_eq!(
+        draw_named("reused_thread"),
+        [
+            "  line in [a]",
+            "0 a 0-2 self 2 StillOpen",
+            "  thread__exit in []",
+            "  thread__start in []",
+            "0 b 10-11 self 1 Returned"
+        ]
+    );
+    assert_eq!(
+        draw_named("gc"),
+        ["2 del 3-6 self 3 Returned", "1 gc 2-7 self 2 Returned", "0 a 0-9 self 4 Returned"]
+    );
+}
+
+/// A call of 2 in one of 40 in one of 100.
+const NESTED: &str = "
+    0    7/7  function__entry   m.py:1:a  1
+    20   7/7  function__entry   m.py:5:b  5
+    30   7/7  function__entry   m.py:9:c  9
+    31   7/7  audit             -         0  -  open
+    32   7/7  function__return  m.py:9:c  9
+    60   7/7  function__return  m.py:5:b  6
+    70   7/7  function__entry   m.py:9:c  9
+    75   7/7  function__return  m.py:9:c  9
+    100  7/7  function__return  m.py:1:a  2
+";
+
+#[test]
+fn a_short_call_leaves_its_time_to_its_caller() {
+    let filter = |min_time| Filter { min_time: Duration::from_nanos(min_time), ..Filter::default() };
+    assert_eq!(
+        draw(NESTED, &filter(5)),
+        ["1 b 20-60 self 40 Returned", "1 c 70-75 self 5 Returned", "0 a 0-100 self 55 Returned"]
+    );
+    assert_eq!(draw(NESTED, &filter(101)), [""; 0]);
+}
+
+/// Told is what runs from 30 to 60 ns after the first event: its own time in there, its length as it is.
+#[test]
+fn calls_that_reach_into_the_time_asked_for_are_told() {
+    let time = Some("30ns-60ns".parse().expect("a stretch of time"));
+    assert_eq!(
+        draw(NESTED, &Filter { time, ..Filter::default() }),
+        [
+            "  audit in [c b a]",
+            "2 c 30-32 self 2 Returned",
+            "1 b 20-60 self 28 Returned",
+            "0 a 0-100 self 0 Returned"
+        ]
+    );
+    let time = Some("61ns-69ns".parse().expect("a stretch of time"));
+    assert_eq!(draw(NESTED, &Filter { time, ..Filter::default() }), ["0 a 0-100 self 8 Returned"]);
+}
+
+#[test]
+fn threads_are_told_apart() {
+    let script = "
+        0  7/8  function__entry   m.py:1:a  1
+        1  7/9  function__entry   m.py:1:a  1
+        2  7/8  function__return  m.py:1:a  1
+        4  7/9  function__return  m.py:1:a  1
+    ";
+    assert_eq!(draw(script, &Filter::default()), ["0 a 0-2 self 2 Returned", "0 a 1-4 self 3 Returned"]);
+    assert_eq!(draw(script, &Filter { tids: vec![9], ..Filter::default() }), ["0 a 1-4 self 3 Returned"]);
+}
