@@ -6,6 +6,7 @@ use pyrec_schema::{Columns, Event, Marker, Names, Trace};
 use serde::Serialize;
 
 use super::{json, trust_line};
+use crate::calls::Seen;
 use crate::measure::Trust;
 use crate::order;
 use crate::script::Line;
@@ -63,7 +64,8 @@ pub fn write(trace: &Trace, filter: &Filter, options: &Options, out: &mut impl W
     }
     let counts = streams.counts.clone();
     let torn_bytes = trace.files().iter().map(|file| file.torn_bytes()).sum();
-    let trust = Trust::new(trace.manifest(), &counts, streams.repairs(), torn_bytes);
+    let seen = Seen { counts, repairs: streams.repairs(), torn_bytes };
+    let trust = Trust::of_seen(trace.manifest(), &seen);
     Ok(write_trust(&trust, options.style, out)?)
 }
 

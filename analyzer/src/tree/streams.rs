@@ -4,7 +4,7 @@ use pyrec_schema::{Batch, Marker, Names};
 use rustc_hash::FxHashMap;
 
 use super::piece::{Piece, Row};
-use super::{Step, Window};
+use super::{Repairs, Step, Window};
 use crate::order::{self, Thread};
 
 /// Every thread of a stretch of the trace, rebuilt as far as that stretch goes. Two neighbouring stretches join into
@@ -121,6 +121,13 @@ impl Streams {
             stream.has_events |= after.has_events;
             stream.piece.join(after.piece);
         }
+    }
+
+    /// Ends every thread: what had to be mended in all of them.
+    pub fn repairs(self) -> Repairs {
+        let mut repairs = Repairs::default();
+        self.threads.into_values().for_each(|stream| repairs += stream.piece.finish().repairs);
+        repairs
     }
 
     fn stream(&mut self, thread: Thread) -> &mut Stream {
