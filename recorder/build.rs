@@ -17,7 +17,7 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let cargo = env::var_os("CARGO").expect("cargo sets it");
     let target = env::var("TARGET").expect("cargo sets it");
-    for directory in ["agent/src", "agent/Cargo.toml", "wire/src", "wire/Cargo.toml"] {
+    for directory in ["agent/src", "agent/build.rs", "agent/Cargo.toml", "wire/src", "wire/Cargo.toml"] {
         println!("cargo::rerun-if-changed={directory}");
     }
     let target_directory = out.join("agent");

@@ -59,6 +59,10 @@ pub struct Record {
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
     on_full: WhenFull,
 
+    /// Let bpftrace, SystemTap and DTrace scripts hear what is recorded, by static markers as CPython's
+    #[arg(long, conflicts_with = "pid")]
+    expose_markers: bool,
+
     /// Print nothing but errors
     #[arg(short, long)]
     quiet: bool,
@@ -119,7 +123,11 @@ impl Record {
                 WhenFull::Wait => OnFull::Wait,
                 WhenFull::Drop => OnFull::Drop,
             },
+            expose_markers: self.expose_markers,
         };
+        if self.expose_markers && !self.quiet {
+            eprintln!("pyrec: markers: usdt:{}:python:*", pyrec_recorder::exposed_library().display());
+        }
         let line = self.progress_line();
         let recorded = pyrec_recorder::record(&options, |progress| show(&line, progress));
         line.finish_and_clear();
@@ -140,6 +148,9 @@ impl Record {
     fn target(&self) -> Result<Target> {
         if let Some(pid) = self.pid {
             return Ok(Target::Process(pid));
+        }
+        if self.expose_markers && self.provider == Provider::Usdt {
+            bail!("--expose-markers is for the agent; --provider usdt reads CPython's own");
         }
         // Clap takes whatever looks like an unknown option for the first word of CMD.
         if let Some(first) = self.command.first().and_then(|first| first.to_str())

@@ -14,6 +14,7 @@ mod clock;
 mod error;
 mod host;
 mod launch;
+mod library;
 mod line_table;
 mod options;
 mod pipeline;
@@ -33,3 +34,8 @@ mod user;
 pub use error::{Error, Result};
 pub use options::{OnFull, Options, ProviderChoice, Target};
 pub use recording::{Exit, Outcome, Progress, record};
+
+/// Where other tools find the agent's static markers, for whom the recording is of: `--expose-markers` puts them there.
+pub fn exposed_library() -> std::path::PathBuf {
+    library::exposed_path(user::User::invoking().as_ref())
+}

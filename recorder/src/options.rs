@@ -18,6 +18,8 @@ pub struct Options {
     pub provider: ProviderChoice,
     /// What the program does when events come faster than they can be written.
     pub on_full: OnFull,
+    /// Whether other tools are to find static markers in what the agent records.
+    pub expose_markers: bool,
 }
 
 /// What is recorded.

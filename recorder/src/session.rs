@@ -1,29 +1,26 @@
 //! The private directory in which the recorder and the agents meet.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use memmap2::{MmapOptions, MmapRaw};
-use pyrec_schema::Group;
 use pyrec_wire::{ClockSource, PAGE, VERSION};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::user::User;
-use crate::{Error, OnFull, Result};
-
-/// The agent's library, built by this crate's build script.
-static LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/libpyrec_agent.so"));
+use crate::{Error, OnFull, Options, Result, library};
 
 /// A session directory, gone when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Session {
     /// Where rings and definitions lie: in memory where there is such a place.
     directory: tempfile::TempDir,
-    /// Where the library lies, if code may not be loaded from there.
-    library_directory: Option<tempfile::TempDir>,
+    library: PathBuf,
+    /// Where it lies, if code may not be loaded from there.
+    _library_directory: Option<tempfile::TempDir>,
     page: MmapRaw,
     /// Locked for as long as we live: an agent that waits for us tries it.
     _lock: File,
@@ -31,22 +28,20 @@ pub(crate) struct Session {
 
 impl Session {
     /// Makes the directory and all that an agent expects in it, for programs of this user.
-    pub fn create(
-        groups: &[Group],
-        on_full: OnFull,
-        clock: ClockSource,
-        user: Option<&User>,
-    ) -> Result<Session> {
+    pub fn create(options: &Options, clock: ClockSource, user: Option<&User>) -> Result<Session> {
         let directory = make_directory(&ring_places(), user)?;
         let failed = |source| Error::Session { path: directory.path().to_owned(), source };
-        let page = write_page(directory.path(), groups, on_full, clock).map_err(failed)?;
+        let page = write_page(directory.path(), options, clock).map_err(failed)?;
         let lock = create(&directory.path().join("lock"), 0o600).map_err(failed)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| failed(error.into()))?;
-        let library_directory = place_library(directory.path(), user)?;
+        let (library, library_directory) = match options.expose_markers {
+            true => (expose(user)?, None),
+            false => place_library(directory.path(), user)?,
+        };
         for name in ["session", "lock"] {
             give_to(user, &directory.path().join(name)).map_err(failed)?;
         }
-        Ok(Session { directory, library_directory, page, _lock: lock })
+        Ok(Session { directory, library, _library_directory: library_directory, page, _lock: lock })
     }
 
     /// The directory.
@@ -55,8 +50,8 @@ impl Session {
     }
 
     /// The library to load into programs.
-    pub fn library(&self) -> PathBuf {
-        self.library_directory.as_ref().unwrap_or(&self.directory).path().join(LIBRARY_NAME)
+    pub fn library(&self) -> &Path {
+        &self.library
     }
 
     /// Counts up when an agent has made a file.
@@ -82,8 +77,6 @@ impl Drop for Session {
     }
 }
 
-const LIBRARY_NAME: &str = "libpyrec_agent.so";
-
 /// Where rings may lie, the best place first: a ring on a disk would be written to it every half a minute.
 fn ring_places() -> Vec<PathBuf> {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
@@ -106,51 +99,44 @@ fn make_directory(places: &[PathBuf], user: Option<&User>) -> Result<tempfile::T
     Err(failure.unwrap_or(Error::Session { path: "/dev/shm".into(), source: io::ErrorKind::NotFound.into() }))
 }
 
-fn write_page(
-    directory: &Path,
-    groups: &[Group],
-    on_full: OnFull,
-    clock: ClockSource,
-) -> io::Result<MmapRaw> {
+fn write_page(directory: &Path, options: &Options, clock: ClockSource) -> io::Result<MmapRaw> {
     let file = create(&directory.join("session"), 0o600)?;
     file.set_len(PAGE as u64)?;
     let page = MmapOptions::new().len(PAGE).map_raw(&file)?;
-    let on_full = match on_full {
+    let on_full = match options.on_full {
         OnFull::Wait => pyrec_wire::OnFull::Wait,
         OnFull::Drop => pyrec_wire::OnFull::Drop,
     };
     // SAFETY: a fresh page of zeros that nobody else has mapped yet; zeros are a valid Session.
     let session = unsafe { &mut *page.as_mut_ptr().cast::<pyrec_wire::Session>() };
     session.version = VERSION;
-    session.groups = groups.iter().fold(0, |bits, &group| bits | 1 << group as u32);
+    session.groups = options.groups.iter().fold(0, |bits, &group| bits | 1 << group as u32);
     session.clock = clock as u32;
     session.on_full = on_full as u32;
+    session.expose_markers = u32::from(options.expose_markers);
     Ok(page)
 }
 
-/// Unpacks the library, into a directory of its own where the first one does not allow loading code (containers
-/// often mount /dev/shm noexec).
-fn place_library(directory: &Path, user: Option<&User>) -> Result<Option<tempfile::TempDir>> {
-    let unpack = |directory: &Path| -> io::Result<bool> {
-        let path = directory.join(LIBRARY_NAME);
-        create(&path, 0o500)?.write_all(LIBRARY)?;
-        give_to(user, &path)?;
-        // SAFETY: mapped and dropped at once; nothing reads or runs it.
-        Ok(unsafe { MmapOptions::new().len(PAGE).map_exec(&File::open(&path)?) }.is_ok())
-    };
+/// Unpacks the library, into a directory of its own where the first one does not allow loading code.
+fn place_library(directory: &Path, user: Option<&User>) -> Result<(PathBuf, Option<tempfile::TempDir>)> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         |source| Error::Session { path, source }
     };
-    if unpack(directory).map_err(failed(directory))? {
-        return Ok(None);
+    if let (path, true) = library::unpack(directory, user).map_err(failed(directory))? {
+        return Ok((path, None));
     }
     let elsewhere = make_directory(&[std::env::temp_dir()], user)?;
-    if unpack(elsewhere.path()).map_err(failed(elsewhere.path()))? {
-        return Ok(Some(elsewhere));
+    if let (path, true) = library::unpack(elsewhere.path(), user).map_err(failed(elsewhere.path()))? {
+        return Ok((path, Some(elsewhere)));
     }
     let source = io::Error::other("code may not be loaded from there (it is mounted noexec)");
     Err(Error::Session { path: std::env::temp_dir(), source })
+}
+
+/// The library at the place that other tools know.
+fn expose(user: Option<&User>) -> Result<PathBuf> {
+    library::expose(user).map_err(|source| Error::Session { path: library::exposed_path(user), source })
 }
 
 fn create(path: &Path, mode: u32) -> io::Result<File> {

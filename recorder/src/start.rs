@@ -69,7 +69,7 @@ impl Start {
 }
 
 fn launch_agent(words: &[OsString], options: &Options, user: Option<&User>) -> Result<Start> {
-    let mut agent = Agent::new(&options.groups, options.on_full, user)?;
+    let mut agent = Agent::new(options, user)?;
     let held = Held::fork(words, &agent.environment(), user)?;
     agent.launched(held.pid());
     let manifest =

@@ -105,6 +105,11 @@ impl Agent {
         self.session().groups & 1 << group != 0
     }
 
+    /// Whether other tools are to hear of what is recorded.
+    pub fn exposes_markers(&self) -> bool {
+        self.session().expose_markers != 0
+    }
+
     /// Whether nobody will read what is written. What cannot be found out is taken for life.
     pub fn recorder_is_dead(&self) -> bool {
         let Some(path) = os::path(&self.directory, format_args!("lock")) else { return true };

@@ -6,6 +6,7 @@ use core::ptr;
 use pyrec_wire::Kind;
 
 use crate::agent::{self, Agent};
+use crate::markers;
 use crate::python::{ANY_ARGUMENTS, AnyFunction, Method, Object, Python, Raised};
 
 static CALLBACK: Method = Method {
@@ -42,7 +43,12 @@ unsafe extern "C-unwind" fn callback(_: *mut Object, arguments: *mut Object, _: 
     let python = &agent.python;
     // SAFETY: CPython calls with the GIL and a tuple.
     unsafe {
-        let _ = read(python, arguments).map(|(kind, number)| agent::record_number(agent, kind, number));
+        if let Ok((kind, number)) = read(python, arguments) {
+            agent::record_number(agent, kind, number);
+            if agent.exposes_markers() {
+                markers::collection(kind, number);
+            }
+        }
         (python.increase)(python.none);
     }
     python.none

@@ -33,6 +33,11 @@ static INSTALLED: AtomicBool = AtomicBool::new(false);
 /// Whether they are.
 static READY: AtomicBool = AtomicBool::new(false);
 
+/// Whether the user's code runs: what happens before that is ours.
+pub fn is_ready() -> bool {
+    READY.load(Ordering::Relaxed)
+}
+
 #[used]
 #[unsafe(link_section = ".init_array")]
 static CONSTRUCTOR: extern "C" fn() = constructor;
@@ -89,7 +94,7 @@ unsafe extern "C-unwind" fn init_posix() -> *mut Object {
 type AuditHook = unsafe extern "C-unwind" fn(*const c_char, *mut Object, *mut c_void) -> c_int;
 
 unsafe extern "C-unwind" fn hook(event: *const c_char, _: *mut Object, _: *mut c_void) -> c_int {
-    if READY.load(Ordering::Relaxed) {
+    if is_ready() {
         // SAFETY: an event's name ends in a zero byte.
         profile::hear(agent::get(), unsafe { CStr::from_ptr(event) });
     // SAFETY: as above.

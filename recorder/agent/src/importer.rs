@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use pyrec_wire::Kind;
 
 use crate::agent::{self, Agent};
+use crate::markers;
 use crate::python::{ANY_ARGUMENTS, AnyFunction, Method, Object, Python, Raised};
 
 /// CPython's own function.
@@ -50,12 +51,18 @@ unsafe extern "C-unwind" fn find_and_load(
         let name = wanted(python, arguments).ok();
         if let Some(name) = &name {
             agent::record_text(agent, Kind::ImportStart, name, 0);
+            if agent.exposes_markers() {
+                markers::import_start(name);
+            }
         }
         let module = (python.call)(FIND_AND_LOAD.load(Ordering::Relaxed), arguments, keywords);
         if let Some(name) = &name {
             // The text is looked up anew: a module may fork while it is imported.
             let found = u32::from(!module.is_null());
             python.without_error(|| agent::record_text(agent, Kind::ImportDone, name, found));
+            if agent.exposes_markers() {
+                markers::import_done(name, !module.is_null());
+            }
         }
         module
     }

@@ -28,6 +28,7 @@ mod frame;
 mod functions;
 mod importer;
 mod lock;
+mod markers;
 mod monitoring;
 mod names;
 mod os;

@@ -12,20 +12,23 @@ use pyrec_wire::Kind;
 
 use crate::agent::{self, Agent, FUNCTION, LINE};
 use crate::functions::Failure;
+use crate::markers;
 use crate::python::{Member, Object, Owned, Python, Raised, Slot, TypeSpec};
 
 type Callback = unsafe extern "C" fn(*mut Object, *const *mut Object, usize, *mut Object) -> *mut Object;
 
-/// Every event that is recorded, by its name in `sys.monitoring.events`.
-const EVENTS: [(&CStr, Kind, Callback); 7] = [
-    (c"PY_START", Kind::Call, on_offset::<{ Kind::Call as u8 }>),
-    (c"PY_RESUME", Kind::Resume, on_offset::<{ Kind::Resume as u8 }>),
-    (c"PY_THROW", Kind::Throw, on_offset::<{ Kind::Throw as u8 }>),
-    (c"PY_RETURN", Kind::Return, on_offset::<{ Kind::Return as u8 }>),
-    (c"PY_YIELD", Kind::Yield, on_offset::<{ Kind::Yield as u8 }>),
-    (c"PY_UNWIND", Kind::Unwind, on_offset::<{ Kind::Unwind as u8 }>),
-    (c"LINE", Kind::Line, on_offset::<{ Kind::Line as u8 }>),
-];
+/// Every event that is recorded, by its name in `sys.monitoring.events`; `MARKED` where static markers are fired, too.
+const fn events<const MARKED: bool>() -> [(&'static CStr, Kind, Callback); 7] {
+    [
+        (c"PY_START", Kind::Call, on_offset::<{ Kind::Call as u8 }, MARKED>),
+        (c"PY_RESUME", Kind::Resume, on_offset::<{ Kind::Resume as u8 }, MARKED>),
+        (c"PY_THROW", Kind::Throw, on_offset::<{ Kind::Throw as u8 }, MARKED>),
+        (c"PY_RETURN", Kind::Return, on_offset::<{ Kind::Return as u8 }, MARKED>),
+        (c"PY_YIELD", Kind::Yield, on_offset::<{ Kind::Yield as u8 }, MARKED>),
+        (c"PY_UNWIND", Kind::Unwind, on_offset::<{ Kind::Unwind as u8 }, MARKED>),
+        (c"LINE", Kind::Line, on_offset::<{ Kind::Line as u8 }, MARKED>),
+    ]
+}
 
 /// Tool numbers, the likeliest to be free first. 0 to 2 are a debugger's, coverage's and a profiler's by convention,
 /// and the program may want to use one of those.
@@ -56,7 +59,9 @@ pub fn prepare(agent: &'static Agent) -> Result<Monitoring<'static>, Failure> {
     let numbers = python.attribute(module.as_ptr(), c"events")?;
     let class = callback_type(python)?;
     let (mut events, mut local_events) = (0, 0);
-    for (name, kind, callback) in EVENTS {
+    for (name, kind, callback) in
+        if agent.exposes_markers() { self::events::<true>() } else { self::events::<false>() }
+    {
         let group = if kind == Kind::Line { LINE } else { FUNCTION };
         if agent.wants(group) {
             let event = python.to_integer(python.attribute(numbers.as_ptr(), name)?.as_ptr())?;
@@ -172,7 +177,7 @@ fn new_callback<'py>(
 }
 
 /// Any callback: the first argument is the code object, the second the offset in bytes, or the line.
-unsafe extern "C" fn on_offset<const KIND: u8>(
+unsafe extern "C" fn on_offset<const KIND: u8, const MARKED: bool>(
     _: *mut Object,
     arguments: *const *mut Object,
     count: usize,
@@ -188,6 +193,9 @@ unsafe extern "C" fn on_offset<const KIND: u8>(
             let number = small_number(*arguments.add(1));
             let arg = if KIND == Kind::Line as u8 { number } else { number / 2 };
             agent::record(kind, *arguments, arg);
+            if MARKED {
+                markers::function(kind, *arguments, arg);
+            }
         }
     }
     // None is immortal in all of these versions.

@@ -14,7 +14,7 @@ use crate::frame::{self, Frame};
 use crate::functions::Failure;
 use crate::python::{Hook, Object, Python, Raised};
 use crate::thread::Thread;
-use crate::{definitions, os, proxy, starter};
+use crate::{definitions, markers, os, proxy, starter};
 
 /// What `PyTrace_…` says.
 pub const CALL: c_int = 0;
@@ -62,17 +62,22 @@ pub fn enter_thread(agent: &'static Agent) {
 
 impl Profile {
     fn new(agent: &'static Agent) -> Option<Profile> {
+        if agent.exposes_markers() { Profile::of::<true>(agent) } else { Profile::of::<false>(agent) }
+    }
+
+    /// `MARKED` where static markers are fired, too.
+    fn of<const MARKED: bool>(agent: &'static Agent) -> Option<Profile> {
         let python = &agent.python;
         let profile = match python.version {
-            (3, 8 | 9) => on_profile::<frame::Bytes>,
-            (3, 10) => on_profile::<frame::Units>,
-            (3, 11) => on_profile::<frame::Inner>,
+            (3, 8 | 9) => on_profile::<frame::Bytes, MARKED>,
+            (3, 10) => on_profile::<frame::Units, MARKED>,
+            (3, 11) => on_profile::<frame::Inner, MARKED>,
             _ => return None,
         };
         Some(Profile {
             python,
             profile: agent.wants(FUNCTION).then_some(profile as Hook),
-            trace: agent.wants(LINE).then_some(on_trace as Hook),
+            trace: agent.wants(LINE).then_some(on_trace::<MARKED> as Hook),
         })
     }
 
@@ -101,7 +106,7 @@ impl Profile {
 }
 
 /// A frame is entered or left, or a function in C is called, which is none of ours.
-unsafe extern "C" fn on_profile<F: Frame>(
+unsafe extern "C" fn on_profile<F: Frame, const MARKED: bool>(
     _: *mut Object,
     frame: *mut Object,
     what: c_int,
@@ -110,10 +115,10 @@ unsafe extern "C" fn on_profile<F: Frame>(
     // SAFETY: CPython calls with the GIL and a frame of the layout that was checked.
     unsafe {
         match what {
-            CALL => record::<F>(F::entry_kind(frame), frame),
-            RETURN if value.is_null() => record::<F>(Kind::Unwind, frame),
-            RETURN if F::is_at_return(frame) => record::<F>(Kind::Return, frame),
-            RETURN => record::<F>(Kind::Yield, frame),
+            CALL => record::<F, MARKED>(F::entry_kind(frame), frame),
+            RETURN if value.is_null() => record::<F, MARKED>(Kind::Unwind, frame),
+            RETURN if F::is_at_return(frame) => record::<F, MARKED>(Kind::Return, frame),
+            RETURN => record::<F, MARKED>(Kind::Yield, frame),
             _ => {}
         }
     }
@@ -123,20 +128,35 @@ unsafe extern "C" fn on_profile<F: Frame>(
 /// # Safety
 /// With the GIL and a frame of this layout.
 #[inline(always)]
-unsafe fn record<F: Frame>(kind: Kind, frame: *mut Object) {
+unsafe fn record<F: Frame, const MARKED: bool>(kind: Kind, frame: *mut Object) {
     // SAFETY: the caller's promise.
-    unsafe { agent::record(kind, F::code(frame), F::unit(frame)) };
+    unsafe {
+        let (code, arg) = (F::code(frame), F::unit(frame));
+        agent::record(kind, code, arg);
+        if MARKED {
+            markers::function(kind, code, arg);
+        }
+    }
     leave_if_over();
 }
 
 /// A line starts, or something else of which the profile function hears, too.
-unsafe extern "C" fn on_trace(_: *mut Object, frame: *mut Object, what: c_int, _: *mut Object) -> c_int {
+unsafe extern "C" fn on_trace<const MARKED: bool>(
+    _: *mut Object,
+    frame: *mut Object,
+    what: c_int,
+    _: *mut Object,
+) -> c_int {
     if what == LINE_STARTS {
         let python = &agent::get().python;
         // SAFETY: CPython calls with the GIL and a frame; the frame keeps its code alive.
         unsafe {
             let line = (python.frame_line)(frame);
-            agent::record(Kind::Line, frame::code(python, frame), line.max(0) as u32);
+            let (code, arg) = (frame::code(python, frame), line.max(0) as u32);
+            agent::record(Kind::Line, code, arg);
+            if MARKED {
+                markers::function(Kind::Line, code, arg);
+            }
         }
         leave_if_over();
     }

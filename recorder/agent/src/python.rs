@@ -139,6 +139,7 @@ api! {
     integer_new = c"PyLong_FromLongLong": fn(i64) -> Any;
     integer = c"PyLong_AsLong": fn(Any) -> c_long;
     text_new = c"PyUnicode_FromString": fn(Text) -> Any;
+    text_utf8 = c"PyUnicode_AsUTF8": fn(Any) -> Text;
     text_encode = c"PyUnicode_AsEncodedString": fn(Any, Text, Text) -> Any;
     bytes = c"PyBytes_AsStringAndSize": fn(Any, *mut *mut c_char, *mut isize) -> c_int;
     function_new = c"PyCFunction_NewEx": fn(*const Method, Any, Any) -> Any;
@@ -146,6 +147,7 @@ api! {
     evaluate = c"PyEval_EvalCode": fn(Any, Any, Any) -> Any;
     builtins = c"PyEval_GetBuiltins": fn() -> Any;
     thread_state = c"PyThreadState_Get": fn() -> *mut c_void;
+    code_line = c"PyCode_Addr2Line": fn(Any, c_int) -> c_int;
     frame_line = c"PyFrame_GetLineNumber": fn(Any) -> c_int;
     is_callable = c"PyCallable_Check": fn(Any) -> c_int;
     current_frame = c"PyEval_GetFrame": fn() -> Any;
@@ -229,9 +231,14 @@ impl Python {
     }
 
     fn raised(&self) -> Raised {
+        self.clear_error();
+        Raised
+    }
+
+    /// Forgets the exception that is pending.
+    pub fn clear_error(&self) {
         // SAFETY: it takes nothing.
         unsafe { (self.error_clear)() };
-        Raised
     }
 
     /// Runs `body` while the exception that may be pending is put aside.

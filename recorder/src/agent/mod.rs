@@ -22,7 +22,7 @@ use crate::provider::Provider;
 use crate::rows::Rows;
 use crate::session::Session;
 use crate::user::User;
-use crate::{Error, OnFull, Result};
+use crate::{Error, Options, Result};
 
 /// The groups that the agent can record.
 const GROUPS: [Group; 4] = [Group::Function, Group::Line, Group::Gc, Group::Import];
@@ -43,13 +43,13 @@ pub(crate) struct Agent {
 
 impl Agent {
     /// Makes a session for programs of this user.
-    pub fn new(groups: &[Group], on_full: OnFull, user: Option<&User>) -> Result<Agent> {
-        if let Some(group) = groups.iter().find(|group| !GROUPS.contains(group)) {
+    pub fn new(options: &Options, user: Option<&User>) -> Result<Agent> {
+        if let Some(group) = options.groups.iter().find(|group| !GROUPS.contains(group)) {
             return Err(Error::NoSuchMarkers { provider: "agent", group: group.name() });
         }
         let source = clock::best_source();
         Ok(Agent {
-            session: Session::create(groups, on_full, source, user)?,
+            session: Session::create(options, source, user)?,
             generation: None,
             clock: Clock::new(source),
             processes: Vec::new(),
@@ -62,7 +62,7 @@ impl Agent {
 
     /// What the program's environment must say for the agent to be loaded: a library that is preloaded already stays.
     pub fn environment(&self) -> [(&'static str, OsString); 2] {
-        let mut preload = self.session.library().into_os_string();
+        let mut preload = self.session.library().as_os_str().to_owned();
         if let Some(others) = std::env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
             preload.push(":");
             preload.push(others);

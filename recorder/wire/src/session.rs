@@ -18,6 +18,8 @@ pub struct Session {
     pub closed: AtomicU32,
     /// Counts up after an agent has made a `.defs` or `.ring` file, so that the recorder looks into the directory.
     pub generation: AtomicU32,
+    /// Not 0: agents fire static markers of their own.
+    pub expose_markers: u32,
 }
 
 /// Where `ticks` come from.
