@@ -13,6 +13,7 @@ Look at a recording:
   flame    Draw a flame graph: the widest boxes took the most time
   stats    List functions with their calls and times
   tree     Print who called whom, in order
+  threads  List processes and threads, and how busy each was
   info     Say what is in a recording, and how far it can be trusted
   dump     Print the rows as text or JSON lines
 "
@@ -92,6 +93,7 @@ pub enum Command {
     Flame(crate::flame::Flame),
     Stats(crate::stats::Stats),
     Tree(crate::tree::Tree),
+    Threads(crate::threads::Threads),
     Info(crate::info::Info),
     Dump(crate::dump::Dump),
 }
@@ -109,6 +111,7 @@ impl Command {
             Command::Flame(flame) => flame.run(),
             Command::Stats(stats) => stats.run(),
             Command::Tree(tree) => tree.run(),
+            Command::Threads(threads) => threads.run(),
             Command::Info(info) => info.run(),
             Command::Dump(dump) => dump.run(),
         }

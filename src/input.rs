@@ -20,10 +20,10 @@ pub struct Input {
     traces: Vec<PathBuf>,
 }
 
-/// Which threads and what time are asked for.
+/// Which threads are asked for.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Filters")]
-pub struct Part {
+pub struct Who {
     /// Only this process
     #[arg(long, value_name = "PID")]
     pid: Vec<i32>,
@@ -31,6 +31,14 @@ pub struct Part {
     /// Only this thread
     #[arg(long, value_name = "TID")]
     tid: Vec<i32>,
+}
+
+/// Which threads and what time are asked for.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Filters")]
+pub struct Part {
+    #[command(flatten)]
+    who: Who,
 
     /// Only this stretch of the recording: `1s-10s`, `500ms-`, `-2s`
     #[arg(long, value_name = "FROM-TO", allow_hyphen_values = true)]
@@ -97,10 +105,16 @@ pub fn markers(name: &str) -> Result<Markers, String> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Markers(pub &'static [Marker]);
 
+impl From<Who> for Filter {
+    fn from(flags: Who) -> Filter {
+        let Who { pid: pids, tid: tids } = flags;
+        Filter { pids, tids, ..Filter::default() }
+    }
+}
+
 impl From<Part> for Filter {
     fn from(flags: Part) -> Filter {
-        let Part { pid: pids, tid: tids, time } = flags;
-        Filter { pids, tids, time, ..Filter::default() }
+        Filter { time: flags.time, ..flags.who.into() }
     }
 }
 

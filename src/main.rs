@@ -14,6 +14,7 @@ mod place;
 #[cfg_attr(not(feature = "record"), path = "no_record.rs")]
 mod record;
 mod stats;
+mod threads;
 mod tree;
 
 use std::process::ExitCode;

@@ -79,6 +79,8 @@ fn all_reports_agree_on_how_far_to_trust_them() {
         press.report("stats", &[]),
         press.report("tree", &["--root", "reach"]),
         press.report("info", &[]),
+        press.report("threads", &[]),
+        press.report("dump", &["--markers", "process__start"]),
         fs::read_to_string(svg).expect("it was drawn"),
     ];
     // Digits with or without separators, by whatever sign.
@@ -160,6 +162,30 @@ fn the_tree_shows_calls_below_their_callers() {
         press.json("info")["repaired"].as_object().expect("an object").values().filter(|n| **n != 0).count(),
         0
     );
+}
+
+#[test]
+fn threads_add_up_to_the_whole() {
+    let Some(press) = press() else { return };
+    let (info, threads) = (press.json("info"), press.json("threads"));
+    let processes = threads["processes"].as_array().expect("a list");
+    assert_eq!(processes.len(), 1, "{threads}");
+    let process = &processes[0];
+    assert_eq!(process["status"], 0, "{process}");
+    assert!(process["command"].as_str().is_some_and(|command| command.contains("press.py")), "{process}");
+    let list = process["threads"].as_array().expect("a list");
+    let events: u64 = list.iter().map(|thread| number(thread, "events")).sum();
+    assert_eq!(events, number(&info, "events"));
+    for thread in list {
+        let busy = thread["busy"].as_f64().expect("a life has a length");
+        assert!((0.0..=1.0).contains(&busy), "{thread}");
+    }
+    // The program's own time lies in `<module>`, which is called once.
+    let stats = press.json("stats");
+    let functions = stats["functions"].as_array().expect("a list").iter();
+    let own: u64 = functions.map(|function| number(function, "self_ns")).sum();
+    let in_calls: u64 = list.iter().map(|thread| number(thread, "in_calls_ns")).sum();
+    assert!(in_calls >= own, "{in_calls} {own}");
 }
 
 #[test]
@@ -259,7 +285,7 @@ fn what_is_not_a_trace_is_refused_by_name() {
         (empty_directory, "folder"),
     ];
     for (path, word) in &cases {
-        for command in ["info", "stats", "tree", "flame"] {
+        for command in ["info", "stats", "tree", "flame", "threads", "dump"] {
             let svg = directory.path().join("out.svg");
             let mut words = pyrec(command);
             words.arg("-i").arg(path);
@@ -338,7 +364,7 @@ fn help_is_a_page_for_newcomers() {
     let output = run(Command::new(env!("CARGO_BIN_EXE_pyrec")).arg("--help"));
     let page = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && output.stderr.is_empty());
-    for word in ["record", "flame", "stats", "tree", "info", "pyrec record script.py"] {
+    for word in ["record", "flame", "stats", "tree", "threads", "info", "dump", "pyrec record script.py"] {
         assert!(page.contains(word), "no {word} in {page}");
     }
     assert!(page.lines().count() < 50 && page.lines().all(|line| line.chars().count() <= 100), "{page}");

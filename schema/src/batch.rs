@@ -78,6 +78,12 @@ impl Batch {
         self.text.push(event.text);
     }
 
+    /// The value of a row, if it has one.
+    pub fn value(&self, row: usize) -> Option<i64> {
+        let at = self.values.binary_search_by_key(&row, |&(row, _)| row as usize).ok()?;
+        Some(self.values[at].1)
+    }
+
     /// Empties it and keeps the room.
     pub fn clear(&mut self) {
         self.time_ns.clear();

@@ -42,12 +42,14 @@ impl Info {
             }
         }
         // Threads are in the order of their processes.
-        let mut pids: Vec<i32> = calls.threads.iter().map(|thread| thread.pid).collect();
+        let threads = calls.threads.iter().filter(|thread| thread.has_events());
+        let mut pids: Vec<i32> = threads.map(|thread| thread.pid).collect();
+        let threads = pids.len();
         pids.dedup();
         Info {
             markers: counts.filter(|&(_, count)| count > 0).collect(),
             duration_ns: (calls.counts.events() > 0).then(|| calls.counts.duration_ns()),
-            threads: calls.threads.len(),
+            threads,
             processes: pids.len(),
             provider: manifest.provider.clone(),
             python,

@@ -4,6 +4,7 @@ mod folded;
 mod info;
 mod module;
 mod naming;
+mod threads;
 mod totals;
 mod trust;
 
@@ -12,5 +13,6 @@ pub(crate) mod tests;
 
 pub use folded::{Folded, FoldedFrame, Weight};
 pub use info::Info;
+pub use threads::{Process, ThreadOf, Threads};
 pub use totals::{FunctionTotals, Pauses, Totals};
 pub use trust::Trust;

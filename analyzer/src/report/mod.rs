@@ -5,6 +5,8 @@ pub mod flame;
 pub mod info;
 mod json;
 pub mod stats;
+mod table;
+pub mod threads;
 pub mod tree;
 mod trust;
 mod units;

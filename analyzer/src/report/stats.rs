@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::escape::Plain;
 use super::units::{Count, Time, plural};
-use super::{json, trust_line};
+use super::{json, table, trust_line};
 use crate::measure::{FunctionTotals, Totals, Trust};
 
 /// How the table is drawn.
@@ -38,9 +38,8 @@ pub fn write(totals: &Totals, options: &Options, out: &mut impl Write) -> io::Re
     if functions.is_empty() {
         writeln!(out, "no function ran in what was asked for")?;
     } else {
-        let mut rows = vec![["calls", "total", "self", "min", "mean", "max", "function"].map(str::to_owned)];
-        rows.extend(functions.into_iter().map(row));
-        write_aligned(&rows, out)?;
+        let rows: Vec<_> = functions.into_iter().map(row).collect();
+        table::write(["calls", "total", "self", "min", "mean", "max", "function"], &rows, out)?;
     }
     if more > 0 {
         writeln!(out, "… and {}", plural(more, "more function"))?;
@@ -92,19 +91,6 @@ fn row(function: &FunctionTotals) -> [String; 7] {
         measured(function.max_ns),
         Plain(&function.label()).to_string(),
     ]
-}
-
-/// Numbers to the right, the last column to the left.
-fn write_aligned(rows: &[[String; 7]], out: &mut impl Write) -> io::Result<()> {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 6] = std::array::from_fn(width);
-    for [numbers @ .., function] in rows {
-        for (number, width) in numbers.iter().zip(widths) {
-            write!(out, "{number:>width$}  ")?;
-        }
-        writeln!(out, "{function}")?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -46,6 +46,18 @@ impl fmt::Display for Count {
     }
 }
 
+/// When something happened, counted from the first event: `1.234567 s`. What came before that is negative.
+#[derive(Clone, Copy, Debug)]
+pub struct Instant(pub i64);
+
+impl fmt::Display for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let us = self.0.unsigned_abs() / 1_000;
+        let sign = if self.0 < 0 && us > 0 { "-" } else { "" };
+        f.pad(&format!("{sign}{}.{:06} s", us / 1_000_000, us % 1_000_000))
+    }
+}
+
 /// A number of things: `1 event`, `2 events`.
 pub fn plural(count: u64, thing: &str) -> String {
     format!("{} {thing}{}", Count(count), if count == 1 { "" } else { "s" })

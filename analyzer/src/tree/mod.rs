@@ -1,5 +1,6 @@
 //! Rows into call trees. `docs/tree.md` draws the rules.
 
+mod facts;
 mod frame;
 mod nodes;
 mod piece;
@@ -18,11 +19,13 @@ use std::sync::Arc;
 
 use pyrec_schema::{Manifest, Names, Trace};
 
-use crate::order::{self, Thread};
+use crate::order;
 use crate::{Filter, Result};
 
+pub use facts::{Facts, ProcessFacts};
 pub use frame::Frame;
 pub use nodes::{Node, NodeId, Nodes, ROOT, Tally, Walk};
+use piece::Finished;
 #[cfg(test)]
 pub(crate) use piece::Row;
 pub use repair::Repairs;
@@ -44,8 +47,8 @@ pub struct CallTree {
     pub manifest: Manifest,
     /// What the whole trace holds.
     pub counts: Counts,
-    /// The threads of the whole trace that have events, in the order of their numbers.
-    pub threads: Vec<ThreadFacts>,
+    /// The threads of the whole trace, in the order of their numbers.
+    pub threads: Vec<Thread>,
     /// Bytes of a cut file that could not be read.
     pub torn_bytes: u64,
     /// Nothing that took less than this is to be reported.
@@ -54,13 +57,24 @@ pub struct CallTree {
 
 /// One thread of the trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ThreadFacts {
+pub struct Thread {
     /// Its process.
     pub pid: i32,
     /// Its number.
     pub tid: i32,
+    /// Time in calls.
+    pub in_calls_ns: u64,
     /// What had to be mended in it.
     pub repairs: Repairs,
+    /// What else is said about it.
+    pub facts: Facts,
+}
+
+impl Thread {
+    /// Whether there is more than the recorder's word for it.
+    pub fn has_events(&self) -> bool {
+        self.facts.events > 0 || self.repairs.total() > 0
+    }
 }
 
 impl CallTree {
@@ -89,14 +103,14 @@ impl CallTree {
         let counts = streams.counts;
         let mut streams: Vec<_> = streams.threads.into_iter().collect();
         streams.sort_unstable_by_key(|&(thread, _)| thread);
-        for (Thread { pid, tid }, stream) in streams {
-            let finished = stream.piece.finish();
+        for (order::Thread { pid, tid }, stream) in streams {
+            let Finished { nodes: all, repairs } = stream.piece.finish();
             if filter.has_thread(pid, tid) {
-                gather(&finished.nodes, &mut lens, &mut nodes);
+                gather(&all, &mut lens, &mut nodes);
             }
-            if stream.has_events || finished.repairs.total() > 0 {
-                threads.push(ThreadFacts { pid, tid, repairs: finished.repairs });
-            }
+            let in_calls = all.iter().filter(|(_, node)| node.frame.is_call());
+            let in_calls_ns = in_calls.map(|(_, node)| node.tally.self_ns).sum();
+            threads.push(Thread { pid, tid, in_calls_ns, repairs, facts: stream.facts });
         }
         let min_time_ns = u64::try_from(filter.min_time.as_nanos()).unwrap_or(u64::MAX);
         CallTree { nodes, names, manifest, counts, threads, torn_bytes, min_time_ns }

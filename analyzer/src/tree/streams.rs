@@ -1,10 +1,10 @@
 //! Every thread of a stretch of the trace.
 
-use pyrec_schema::{Batch, Marker, Names};
+use pyrec_schema::{Batch, Event, Marker, Names};
 use rustc_hash::FxHashMap;
 
 use super::piece::{Piece, Row};
-use super::{Repairs, Step, Window};
+use super::{Facts, Repairs, Step, Window};
 use crate::order::{self, Thread};
 
 /// Every thread of a stretch of the trace, rebuilt as far as that stretch goes. Two neighbouring stretches join into
@@ -25,8 +25,8 @@ pub struct Streams {
 pub struct Stream {
     /// Its calls.
     pub piece: Piece,
-    /// Whether Python said anything in it.
-    pub has_events: bool,
+    /// What else is said in it.
+    pub facts: Facts,
 }
 
 /// What was counted over all threads.
@@ -105,9 +105,14 @@ impl Streams {
         self.counts.add(batch);
         for (thread, rows) in order::runs(batch) {
             let stream = self.stream(thread);
+            stream.facts.span(batch.time_ns[rows.start], batch.time_ns[rows.end - 1]);
             for row in rows {
                 let event = order::row(batch, row);
-                stream.has_events |= event.marker.is_event();
+                if event.marker.is_event() {
+                    stream.facts.events += 1;
+                } else {
+                    stream.facts.note(&Event { value: batch.value(row), ..event });
+                }
                 stream.piece.push(Row { time_ns: event.time_ns, step: Step::of(&event, names) });
             }
         }
@@ -118,7 +123,7 @@ impl Streams {
         self.counts.join(&next.counts);
         for (thread, after) in next.threads {
             let stream = self.stream(thread);
-            stream.has_events |= after.has_events;
+            stream.facts.join(&after.facts);
             stream.piece.join(after.piece);
         }
     }
@@ -134,7 +139,7 @@ impl Streams {
         let (is_first, window) = (self.is_first, self.window);
         self.threads.entry(thread).or_insert_with(|| Stream {
             piece: if is_first { Piece::first(window) } else { Piece::middle(window) },
-            has_events: false,
+            facts: Facts::default(),
         })
     }
 }
