@@ -10,15 +10,17 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use pyrec_wire::{Kind, Record, Session, VERSION};
 
 use crate::os::{self, Errno, File};
-use crate::python::{Object, Python, Raised};
+use crate::python::{Object, Owned, Python, Raised};
 use crate::thread::{self, Thread};
-use crate::{clock, definitions, functions, names};
+use crate::{cfunctions, clock, definitions, functions, names};
 
 /// The groups of markers, by their bits in `Session::groups`.
 pub const FUNCTION: u32 = 0;
 pub const LINE: u32 = 1;
 pub const GC: u32 = 2;
 pub const IMPORT: u32 = 3;
+pub const AUDIT: u32 = 4;
+pub const CFUNCTION: u32 = 5;
 
 /// Made once, before the first hook is installed.
 pub struct Agent {
@@ -159,35 +161,60 @@ unsafe fn meet(result: c_int, kind: Kind, code: *mut Object, arg: u32, ticks: u6
         return;
     }
     let Some(thread) = current_thread(agent, Some(code), ticks) else { return };
-    let mut extra = ptr::null_mut();
     // SAFETY: a code object, as it has just been found.
+    let id = unsafe { number(agent, code) };
+    thread.push_or_lose(ticks, id.map(|id| Record::new(ticks, kind, arg, id)));
+}
+
+/// A code object's number, given now if it has none.
+///
+/// # Safety
+/// With the GIL, no exception pending, and a code object.
+unsafe fn number(agent: &Agent, code: *mut Object) -> Result<u32, Errno> {
+    let mut extra = ptr::null_mut();
+    // SAFETY: the caller's promise.
     unsafe { (agent.python.get_extra)(code, agent.extra_index, &mut extra) };
     let extra = extra.addr() as u64;
-    let id = if (extra >> 32) as u32 == definitions::epoch() {
-        Ok(extra as u32)
-    } else {
-        definitions::code(agent, code).and_then(|id| match agent.set_code_id(code, id) {
-            Ok(()) => Ok(id),
-            Err(Raised) => Err(Errno(libc::ENOMEM)),
-        })
-    };
-    match id {
-        // SAFETY: the thread is the current one, and recorded.
-        Ok(id) => unsafe { thread.push(Record::new(ticks, kind, arg, id)) },
-        // SAFETY: as above.
-        Err(_) => unsafe { thread.lose(ticks) },
+    if (extra >> 32) as u32 == definitions::epoch() {
+        return Ok(extra as u32);
+    }
+    let id = definitions::code(agent, code)?;
+    match agent.set_code_id(code, id) {
+        Ok(()) => Ok(id),
+        Err(Raised) => Err(Errno(libc::ENOMEM)),
     }
 }
 
 /// Records what concerns a text.
 pub fn record_text(agent: &Agent, kind: Kind, text: &str, arg: u32) {
     let ticks = clock::ticks();
+    if let Some(thread) = current_thread(agent, None, ticks) {
+        let id = definitions::text(agent, text);
+        thread.push_or_lose(ticks, id.map(|id| Record::new(ticks, kind, arg, id)));
+    }
+}
+
+/// Records an audit event, with the code object and the line that raise it where they are known.
+///
+/// # Safety
+/// With the GIL, and no exception pending.
+pub unsafe fn record_audit(agent: &Agent, event: &str, at: Option<(Owned<'_>, u32)>) {
+    let ticks = clock::ticks();
     let Some(thread) = current_thread(agent, None, ticks) else { return };
-    match definitions::text(agent, text) {
-        // SAFETY: the thread is the current one, and recorded.
-        Ok(id) => unsafe { thread.push(Record::new(ticks, kind, arg, id)) },
-        // SAFETY: as above.
-        Err(_) => unsafe { thread.lose(ticks) },
+    let (code, line) = at.map_or((Ok(0), 0), |(code, line)| {
+        // SAFETY: the caller's promise.
+        (unsafe { number(agent, code.as_ptr()) }, line)
+    });
+    let site = code.and_then(|code| definitions::site(agent, code, event));
+    thread.push_or_lose(ticks, site.map(|id| Record::new(ticks, Kind::Audit, line, id)));
+}
+
+/// Records the call of a function in C, or its end, by the number of its name's text.
+pub fn record_cfunction(kind: Kind, ticks: u64, id: impl FnOnce(&Agent) -> Result<u32, Errno>) {
+    let agent = get();
+    if let Some(thread) = current_thread(agent, None, ticks) {
+        let id = id(agent);
+        thread.push_or_lose(ticks, id.map(|id| Record::new(ticks, kind, 0, id)));
     }
 }
 
@@ -261,4 +288,5 @@ extern "C" fn forked() {
     definitions::forked();
     thread::forked();
     names::forked();
+    cfunctions::forked();
 }

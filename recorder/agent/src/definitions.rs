@@ -23,14 +23,23 @@ static LOG: Lock<Log> = Lock::new(Log::NONE);
 struct Log {
     /// The N of `PID-N.defs`, once there is such a file.
     number: Option<u32>,
-    /// Of codes and texts.
-    last_id: u32,
     last_ring: u32,
+    last_code: u32,
+    last_site: u32,
     texts: BTreeMap<String, u32>,
+    /// By code object, then by event.
+    sites: BTreeMap<u32, BTreeMap<String, u32>>,
 }
 
 impl Log {
-    const NONE: Log = Log { number: None, last_id: 0, last_ring: 0, texts: BTreeMap::new() };
+    const NONE: Log = Log {
+        number: None,
+        last_ring: 0,
+        last_code: 0,
+        last_site: 0,
+        texts: BTreeMap::new(),
+        sites: BTreeMap::new(),
+    };
 
     fn append(&self, agent: &Agent, definition: &Definition) -> Result<(), Errno> {
         let number = self.number.ok_or(Errno(libc::ENOENT))?;
@@ -98,9 +107,9 @@ pub fn with_ring_name<R>(create: impl FnOnce(fmt::Arguments<'_>) -> R) -> R {
 pub fn code(agent: &Agent, code: *mut Object) -> Result<u32, Errno> {
     let Ok(describe) = describe(&agent.python, code) else { return Err(Errno(libc::EINVAL)) };
     LOG.with(|log| {
-        let id = log.last_id + 1;
+        let id = log.last_code + 1;
         log.append(agent, &describe(id))?;
-        log.last_id = id;
+        log.last_code = id;
         Ok(id)
     })
 }
@@ -111,10 +120,23 @@ pub fn text(agent: &Agent, text: &str) -> Result<u32, Errno> {
         if let Some(id) = log.texts.get(text) {
             return Ok(*id);
         }
-        let id = log.last_id + 1;
+        let id = log.texts.len() as u32 + 1;
         log.append(agent, &Definition::Text { id, text: text.into() })?;
-        log.last_id = id;
         log.texts.insert(text.into(), id);
+        Ok(id)
+    })
+}
+
+/// The number of an audit event in the code object of that number.
+pub fn site(agent: &Agent, code: u32, event: &str) -> Result<u32, Errno> {
+    LOG.with(|log| {
+        if let Some(id) = log.sites.get(&code).and_then(|events| events.get(event)) {
+            return Ok(*id);
+        }
+        let id = log.last_site + 1;
+        log.append(agent, &Definition::Site { id, code, event: event.into() })?;
+        log.last_site = id;
+        log.sites.entry(code).or_default().insert(event.into(), id);
         Ok(id)
     })
 }

@@ -18,11 +18,11 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use pyrec_wire::SESSION_VARIABLE;
 
-use crate::agent::{self, Agent, FUNCTION, GC, IMPORT, LINE};
+use crate::agent::{self, AUDIT, Agent, CFUNCTION, FUNCTION, GC, IMPORT, LINE};
 use crate::functions::{self, Failure, Functions};
 use crate::lock::Lock;
 use crate::python::{Object, Raised};
-use crate::{collector, cost, definitions, importer, os, profile};
+use crate::{audit, collector, cost, definitions, importer, os, profile};
 
 /// What the environment says, until the hooks are installed.
 static DIRECTORY: Lock<Option<String>> = Lock::new(None);
@@ -96,7 +96,11 @@ type AuditHook = unsafe extern "C-unwind" fn(*const c_char, *mut Object, *mut c_
 unsafe extern "C-unwind" fn hook(event: *const c_char, _: *mut Object, _: *mut c_void) -> c_int {
     if is_ready() {
         // SAFETY: an event's name ends in a zero byte.
-        profile::hear(agent::get(), unsafe { CStr::from_ptr(event) });
+        let (agent, event) = (agent::get(), unsafe { CStr::from_ptr(event) });
+        if !profile::is_ours() {
+            profile::hear(agent, event);
+            audit::hear(agent, event);
+        }
     // SAFETY: as above.
     } else if unsafe { is_start(event) } && !INSTALLED.swap(true, Ordering::Relaxed) {
         install();
@@ -121,7 +125,8 @@ fn install() {
     let Ok(agent) = (unsafe { agent::start(directory) }) else { return };
     // Prepared first and switched on last, so that nothing of this is recorded, nor taken for the first call's time.
     agent::enter(agent);
-    let functions = (agent.wants(FUNCTION) || agent.wants(LINE)).then(|| prepare_functions(agent));
+    let any = [FUNCTION, LINE, CFUNCTION].iter().any(|group| agent.wants(*group));
+    let functions = any.then(|| prepare_functions(agent));
     if agent.wants(GC) && collector::install(agent).is_err() {
         definitions::notice(agent, "Garbage collections are not recorded: gc.callbacks cannot be changed.");
     }
@@ -130,6 +135,9 @@ fn install() {
             agent,
             "Imports are not recorded: CPython's importer is not where it was expected.",
         );
+    }
+    if agent.wants(AUDIT) && audit::switch_on(agent).is_err() {
+        definitions::notice(agent, "Audit events are not recorded: frames are not laid out as expected.");
     }
     if let Some(Err(failure)) = functions.map(|ready| ready.and_then(|functions| Ok(functions.switch_on()?)))
     {

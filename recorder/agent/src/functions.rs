@@ -1,6 +1,7 @@
 //! The hooks for functions and lines: whichever this CPython has.
 
-use crate::agent::Agent;
+use crate::agent::{Agent, CFUNCTION};
+use crate::cfunctions;
 use crate::monitoring::{self, Monitoring};
 use crate::profile::{self, Profile};
 use crate::python::{Object, Raised};
@@ -17,6 +18,8 @@ pub enum Failure {
     NoTool,
     /// Frames are not laid out as in the CPython of this version.
     OtherFrames,
+    /// Neither are functions in C.
+    OtherCfunctions,
     /// CPython refused.
     Raised,
 }
@@ -37,6 +40,9 @@ impl Failure {
             Failure::OtherFrames => {
                 "Functions are not recorded: this build of CPython has frames of a layout of its own."
             }
+            Failure::OtherCfunctions => {
+                "Functions are not recorded: this build of CPython has functions in C of a layout of its own."
+            }
             Failure::Raised => "Functions are not recorded: CPython refused the agent's hooks.",
         }
     }
@@ -44,6 +50,9 @@ impl Failure {
 
 /// Prepares what the recorder asks for. Nothing is switched on yet.
 pub fn prepare(agent: &'static Agent) -> Result<Functions, Failure> {
+    if agent.wants(CFUNCTION) && cfunctions::prepare(&agent.python).is_err() {
+        return Err(Failure::OtherCfunctions);
+    }
     if agent.python.version >= (3, 12) {
         monitoring::prepare(agent).map(Functions::Monitoring)
     } else {

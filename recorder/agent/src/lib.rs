@@ -19,6 +19,8 @@ extern crate alloc;
 compile_error!("the agent knows Linux on x86-64 only: its thread-local ring pointer is written in assembly");
 
 mod agent;
+mod audit;
+mod cfunctions;
 mod clock;
 mod collector;
 mod cost;

@@ -10,7 +10,8 @@ use core::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use pyrec_wire::Kind;
 
-use crate::agent::{self, Agent, FUNCTION, LINE};
+use crate::agent::{self, Agent, CFUNCTION, FUNCTION, LINE};
+use crate::cfunctions;
 use crate::functions::Failure;
 use crate::markers;
 use crate::python::{Member, Object, Owned, Python, Raised, Slot, TypeSpec};
@@ -18,7 +19,7 @@ use crate::python::{Member, Object, Owned, Python, Raised, Slot, TypeSpec};
 type Callback = unsafe extern "C" fn(*mut Object, *const *mut Object, usize, *mut Object) -> *mut Object;
 
 /// Every event that is recorded, by its name in `sys.monitoring.events`; `MARKED` where static markers are fired, too.
-const fn events<const MARKED: bool>() -> [(&'static CStr, Kind, Callback); 7] {
+const fn events<const MARKED: bool>() -> [(&'static CStr, Kind, Callback); 10] {
     [
         (c"PY_START", Kind::Call, on_offset::<{ Kind::Call as u8 }, MARKED>),
         (c"PY_RESUME", Kind::Resume, on_offset::<{ Kind::Resume as u8 }, MARKED>),
@@ -27,6 +28,9 @@ const fn events<const MARKED: bool>() -> [(&'static CStr, Kind, Callback); 7] {
         (c"PY_YIELD", Kind::Yield, on_offset::<{ Kind::Yield as u8 }, MARKED>),
         (c"PY_UNWIND", Kind::Unwind, on_offset::<{ Kind::Unwind as u8 }, MARKED>),
         (c"LINE", Kind::Line, on_offset::<{ Kind::Line as u8 }, MARKED>),
+        (c"CALL", Kind::CfunctionCall, on_callable::<{ Kind::CfunctionCall as u8 }>),
+        (c"C_RETURN", Kind::CfunctionReturn, on_callable::<{ Kind::CfunctionReturn as u8 }>),
+        (c"C_RAISE", Kind::CfunctionReturn, on_callable::<{ Kind::CfunctionReturn as u8 }>),
     ]
 }
 
@@ -62,7 +66,11 @@ pub fn prepare(agent: &'static Agent) -> Result<Monitoring<'static>, Failure> {
     for (name, kind, callback) in
         if agent.exposes_markers() { self::events::<true>() } else { self::events::<false>() }
     {
-        let group = if kind == Kind::Line { LINE } else { FUNCTION };
+        let group = match kind {
+            Kind::Line => LINE,
+            Kind::CfunctionCall | Kind::CfunctionReturn => CFUNCTION,
+            _ => FUNCTION,
+        };
         if agent.wants(group) {
             let event = python.to_integer(python.attribute(numbers.as_ptr(), name)?.as_ptr())?;
             let callback = new_callback(python, &class, callback)?;
@@ -176,15 +184,17 @@ fn new_callback<'py>(
     }
 }
 
-/// Any callback: the first argument is the code object, the second the offset in bytes, or the line.
+/// The bit of a vectorcall's count that says that the slot before the arguments may be used.
+const ARGUMENTS_OFFSET: usize = 1 << (usize::BITS - 1);
+
+/// The callback of what a frame does: the first argument is the code object, the second the offset in bytes, or the
+/// line.
 unsafe extern "C" fn on_offset<const KIND: u8, const MARKED: bool>(
     _: *mut Object,
     arguments: *const *mut Object,
     count: usize,
     _: *mut Object,
 ) -> *mut Object {
-    /// The bit that says that the slot before the arguments may be used.
-    const ARGUMENTS_OFFSET: usize = 1 << (usize::BITS - 1);
     let none = agent::get().python.none;
     let Some(kind) = Kind::from_u8(KIND) else { return none };
     if count & !ARGUMENTS_OFFSET >= 2 {
@@ -200,6 +210,23 @@ unsafe extern "C" fn on_offset<const KIND: u8, const MARKED: bool>(
     }
     // None is immortal in all of these versions.
     none
+}
+
+/// The callback of a call: code object, offset, what is called, its first argument. CPython tells of every call, and
+/// of the ends of those that were no Python functions.
+unsafe extern "C" fn on_callable<const KIND: u8>(
+    _: *mut Object,
+    arguments: *const *mut Object,
+    count: usize,
+    _: *mut Object,
+) -> *mut Object {
+    if let Some(kind) = Kind::from_u8(KIND)
+        && count & !ARGUMENTS_OFFSET >= 3
+    {
+        // SAFETY: CPython calls with the GIL, puts exceptions aside, and there are three arguments.
+        unsafe { cfunctions::record(kind, *arguments.add(2)) };
+    }
+    agent::get().python.none
 }
 
 /// The value of an `int`.

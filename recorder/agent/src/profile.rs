@@ -9,7 +9,8 @@ use core::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
 
 use pyrec_wire::Kind;
 
-use crate::agent::{self, Agent, FUNCTION, LINE};
+use crate::agent::{self, Agent, CFUNCTION, FUNCTION, LINE};
+use crate::cfunctions;
 use crate::frame::{self, Frame};
 use crate::functions::Failure;
 use crate::python::{Hook, Object, Python, Raised};
@@ -20,6 +21,9 @@ use crate::{definitions, markers, os, proxy, starter};
 pub const CALL: c_int = 0;
 const LINE_STARTS: c_int = 2;
 pub const RETURN: c_int = 3;
+const C_CALL: c_int = 4;
+const C_EXCEPTION: c_int = 5;
+const C_RETURN: c_int = 6;
 
 /// The functions for this CPython, ready to be set in any thread.
 #[derive(Clone, Copy)]
@@ -68,17 +72,14 @@ impl Profile {
     /// `MARKED` where static markers are fired, too.
     fn of<const MARKED: bool>(agent: &'static Agent) -> Option<Profile> {
         let python = &agent.python;
+        let groups = (agent.wants(FUNCTION), agent.wants(CFUNCTION));
         let profile = match python.version {
-            (3, 8 | 9) => on_profile::<frame::Bytes, MARKED>,
-            (3, 10) => on_profile::<frame::Units, MARKED>,
-            (3, 11) => on_profile::<frame::Inner, MARKED>,
+            (3, 8 | 9) => profile_hook::<frame::Bytes, MARKED>(groups),
+            (3, 10) => profile_hook::<frame::Units, MARKED>(groups),
+            (3, 11) => profile_hook::<frame::Inner, MARKED>(groups),
             _ => return None,
         };
-        Some(Profile {
-            python,
-            profile: agent.wants(FUNCTION).then_some(profile as Hook),
-            trace: agent.wants(LINE).then_some(on_trace::<MARKED> as Hook),
-        })
+        Some(Profile { python, profile, trace: agent.wants(LINE).then_some(on_trace::<MARKED> as Hook) })
     }
 
     /// Sets the hooks in this thread, and from now on in those that start.
@@ -105,8 +106,23 @@ impl Profile {
     }
 }
 
-/// A frame is entered or left, or a function in C is called, which is none of ours.
-unsafe extern "C" fn on_profile<F: Frame, const MARKED: bool>(
+/// The profile function that records functions, functions in C, or both.
+fn profile_hook<F: Frame, const MARKED: bool>(groups: (bool, bool)) -> Option<Hook> {
+    match groups {
+        (true, false) => Some(on_profile::<F, true, false, MARKED>),
+        (false, true) => Some(on_profile::<F, false, true, MARKED>),
+        (true, true) => Some(on_profile::<F, true, true, MARKED>),
+        (false, false) => None,
+    }
+}
+
+/// A frame is entered or left, or a function in C is.
+unsafe extern "C" fn on_profile<
+    F: Frame,
+    const FUNCTIONS: bool,
+    const CFUNCTIONS: bool,
+    const MARKED: bool,
+>(
     _: *mut Object,
     frame: *mut Object,
     what: c_int,
@@ -115,10 +131,13 @@ unsafe extern "C" fn on_profile<F: Frame, const MARKED: bool>(
     // SAFETY: CPython calls with the GIL and a frame of the layout that was checked.
     unsafe {
         match what {
-            CALL => record::<F, MARKED>(F::entry_kind(frame), frame),
+            CALL if FUNCTIONS => record::<F, MARKED>(F::entry_kind(frame), frame),
+            RETURN if !FUNCTIONS => {}
             RETURN if value.is_null() => record::<F, MARKED>(Kind::Unwind, frame),
             RETURN if F::is_at_return(frame) => record::<F, MARKED>(Kind::Return, frame),
             RETURN => record::<F, MARKED>(Kind::Yield, frame),
+            C_CALL if CFUNCTIONS => record_cfunction(Kind::CfunctionCall, value),
+            C_RETURN | C_EXCEPTION if CFUNCTIONS => record_cfunction(Kind::CfunctionReturn, value),
             _ => {}
         }
     }
@@ -137,6 +156,15 @@ unsafe fn record<F: Frame, const MARKED: bool>(kind: Kind, frame: *mut Object) {
             markers::function(kind, code, arg);
         }
     }
+    leave_if_over();
+}
+
+/// # Safety
+/// With the GIL, and an object.
+#[inline(always)]
+unsafe fn record_cfunction(kind: Kind, function: *mut Object) {
+    // SAFETY: the caller's promise; CPython puts exceptions aside.
+    unsafe { cfunctions::record(kind, function) };
     leave_if_over();
 }
 
@@ -181,22 +209,25 @@ fn leave() {
     }
 }
 
+/// Whether what happens just now is of our doing.
+pub fn is_ours() -> bool {
+    OURS.load(Relaxed)
+}
+
 /// An audit event, from which is heard that the program sets a hook of its own.
 pub fn hear(agent: &'static Agent, event: &CStr) {
-    if OURS.load(Relaxed) || !ON.load(Relaxed) {
-        return;
-    }
-    let (group, whose) = match event.to_bytes() {
-        b"sys.setprofile" => (FUNCTION, "profile function (sys.setprofile)"),
-        b"sys.settrace" => (LINE, "trace function (sys.settrace)"),
-        _ => return,
-    };
-    if !agent.wants(group) {
+    if !ON.load(Relaxed) {
         return;
     }
     static TOLD: [AtomicBool; 2] = [AtomicBool::new(false), AtomicBool::new(false)];
-    if TOLD.get(group as usize).is_some_and(|told| !told.swap(true, Relaxed)) {
-        let (what, tid) = (if group == FUNCTION { "Functions" } else { "Lines" }, os::tid());
+    let functions = agent.wants(FUNCTION) || agent.wants(CFUNCTION);
+    let (told, what, whose) = match event.to_bytes() {
+        b"sys.setprofile" if functions => (&TOLD[0], "Functions", "profile function (sys.setprofile)"),
+        b"sys.settrace" if agent.wants(LINE) => (&TOLD[1], "Lines", "trace function (sys.settrace)"),
+        _ => return,
+    };
+    if !told.swap(true, Relaxed) {
+        let tid = os::tid();
         let text =
             alloc::format!("{what} of thread {tid} are not recorded where the program set its own {whose}.");
         definitions::notice(agent, text);

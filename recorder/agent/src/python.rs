@@ -68,6 +68,8 @@ macro_rules! api {
             pub object_type: *mut Object,
             /// `PyVectorcall_Call`, as a type's slot takes it; not there before 3.8.
             pub vectorcall_call: *mut c_void,
+            /// `PyFrame_GetCode`; not there before 3.9.
+            frame_code: *mut c_void,
             /// 3 and 13, of 3.13.
             pub version: (u32, u32),
         }
@@ -89,6 +91,7 @@ macro_rules! api {
                     none: find(&[c"_Py_NoneStruct"])?.cast(),
                     object_type: find(&[c"PyBaseObject_Type"])?.cast(),
                     vectorcall_call: find(&[c"PyVectorcall_Call"])?,
+                    frame_code: os::symbol(c"PyFrame_GetCode"),
                     version: version(),
                 })
             }
@@ -129,6 +132,7 @@ api! {
     dict_get = c"PyDict_GetItemString": fn(Any, Text) -> Any;
     dict_get_object = c"PyDict_GetItem": fn(Any, Any) -> Any;
     dict_delete = c"PyDict_DelItemString": fn(Any, Text) -> c_int;
+    list_new = c"PyList_New": fn(isize) -> Any;
     list_insert = c"PyList_Insert": fn(Any, isize, Any) -> c_int;
     sequence_len = c"PySequence_Size": fn(Any) -> isize;
     sequence_get = c"PySequence_GetItem": fn(Any, isize) -> Any;
@@ -148,6 +152,7 @@ api! {
     builtins = c"PyEval_GetBuiltins": fn() -> Any;
     thread_state = c"PyThreadState_Get": fn() -> *mut c_void;
     code_line = c"PyCode_Addr2Line": fn(Any, c_int) -> c_int;
+    thread_state_or_null = c"PyThreadState_GetUnchecked" | c"_PyThreadState_UncheckedGet": fn() -> *mut c_void;
     frame_line = c"PyFrame_GetLineNumber": fn(Any) -> c_int;
     is_callable = c"PyCallable_Check": fn(Any) -> c_int;
     current_frame = c"PyEval_GetFrame": fn() -> Any;
@@ -299,6 +304,19 @@ impl Python {
         arguments: &[*mut Object],
     ) -> Result<Owned<'_>, Raised> {
         self.call(self.attribute(object.as_ptr(), name)?.as_ptr(), arguments)
+    }
+
+    /// The code object of a frame, if this CPython has a function to ask for it.
+    ///
+    /// # Safety
+    /// With the GIL, and a frame.
+    pub unsafe fn frame_code(&self, frame: *mut Object) -> Option<Owned<'_>> {
+        type FrameCode = unsafe extern "C-unwind" fn(Any) -> Any;
+        if self.frame_code.is_null() {
+            return None;
+        }
+        // SAFETY: the type is the one in CPython's headers; the rest is the caller's promise.
+        self.owned(unsafe { core::mem::transmute::<*mut c_void, FrameCode>(self.frame_code)(frame) }).ok()
     }
 
     /// Sets this thread's profile function, or takes it away.

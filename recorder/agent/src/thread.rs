@@ -90,13 +90,18 @@ impl Thread {
         }
     }
 
-    /// Counts an event that cannot be written.
-    ///
-    /// # Safety
-    /// This is the current thread, and it is recorded.
-    pub unsafe fn lose(self, ticks: u64) {
-        // SAFETY: as above.
-        unsafe { (*self.0).lose(ticks) }
+    /// Writes a record, or counts an event that has none since something could not be defined. A thread without a
+    /// ring keeps neither.
+    pub fn push_or_lose(self, ticks: u64, record: Result<Record, Errno>) {
+        if self != Thread::current() || !self.is_recorded() {
+            return;
+        }
+        match record {
+            // SAFETY: this is the current thread, and it is recorded.
+            Ok(record) => unsafe { self.push(record) },
+            // SAFETY: the ring is this thread's.
+            Err(_) => unsafe { (*self.0).lose(ticks) },
+        }
     }
 }
 

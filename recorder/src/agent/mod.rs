@@ -12,7 +12,6 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
-use pyrec_schema::Group;
 use rustc_hash::FxHashSet;
 
 use self::process::Process;
@@ -23,9 +22,6 @@ use crate::rows::Rows;
 use crate::session::Session;
 use crate::user::User;
 use crate::{Error, Options, Result};
-
-/// The groups that the agent can record.
-const GROUPS: [Group; 4] = [Group::Function, Group::Line, Group::Gc, Group::Import];
 
 /// Drains every process that the agent has entered.
 pub(crate) struct Agent {
@@ -44,9 +40,6 @@ pub(crate) struct Agent {
 impl Agent {
     /// Makes a session for programs of this user.
     pub fn new(options: &Options, user: Option<&User>) -> Result<Agent> {
-        if let Some(group) = options.groups.iter().find(|group| !GROUPS.contains(group)) {
-            return Err(Error::NoSuchMarkers { provider: "agent", group: group.name() });
-        }
         let source = clock::best_source();
         Ok(Agent {
             session: Session::create(options, source, user)?,

@@ -25,11 +25,19 @@ pub(super) struct KnownCode {
     pub lines: Lines,
 }
 
+/// An audit event in a code object.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Site {
+    pub event: TextId,
+    pub code: CodeId,
+}
+
 /// What a process has said its numbers stand for.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub codes: Vec<KnownCode>,
     pub texts: Vec<TextId>,
+    pub sites: Vec<Site>,
 }
 
 /// A process.
@@ -142,6 +150,12 @@ impl Process {
                 let text = rows.names().text(&text);
                 let Some(place) = slot(&mut self.known.texts, id) else { return Err(self.malformed()) };
                 *place = text;
+            }
+            Definition::Site { id, code, event } => {
+                let code = self.known.codes.get(code as usize).map_or(CodeId::NONE, |known| known.id);
+                let site = Site { event: rows.names().text(&event), code };
+                let Some(place) = slot(&mut self.known.sites, id) else { return Err(self.malformed()) };
+                *place = site;
             }
             Definition::Thread { tid, name } => {
                 if let Some(thread) = self.threads.iter().find(|thread| thread.tid() == tid) {

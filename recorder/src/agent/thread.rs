@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use pyrec_schema::{CodeId, Event, Lost, Marker, Names, TextId};
 use pyrec_wire::{Kind, Record};
 
-use super::process::Known;
+use super::process::{Known, Site};
 use crate::clock::{Clock, Converter, monotonic_ns};
 use crate::ring::Ring;
 use crate::rows::Rows;
@@ -188,7 +188,7 @@ fn body(kind: Kind, record: Record, known: &Known, texts: &Texts) -> Option<Body
         let value = Some(record.payload() as i64);
         Some(Body { marker, code: CodeId::NONE, line: 0, value, text: TextId::NONE })
     };
-    let import = |marker, value| {
+    let text = |marker, value| {
         let text = *known.texts.get(record.id() as usize)?;
         Some(Body { marker, code: CodeId::NONE, line: 0, value, text })
     };
@@ -204,10 +204,16 @@ fn body(kind: Kind, record: Record, known: &Known, texts: &Texts) -> Option<Body
             let line = record.arg() as i32;
             Some(Body { marker: Marker::Line, code: code.id, line, value: None, text: TextId::NONE })
         }
+        Kind::CfunctionCall => text(Marker::CfunctionEntry, None),
+        Kind::CfunctionReturn => text(Marker::CfunctionReturn, None),
+        Kind::Audit => {
+            let Site { event, code } = *known.sites.get(record.id() as usize)?;
+            Some(Body { marker: Marker::Audit, code, line: record.arg() as i32, value: None, text: event })
+        }
         Kind::GcStart => number(Marker::GcStart),
         Kind::GcDone => number(Marker::GcDone),
-        Kind::ImportStart => import(Marker::ImportStart, None),
-        Kind::ImportDone => import(Marker::ImportDone, Some(i64::from(record.arg()))),
+        Kind::ImportStart => text(Marker::ImportStart, None),
+        Kind::ImportDone => text(Marker::ImportDone, Some(i64::from(record.arg()))),
         // Told apart by the caller: it takes the next record to know how long it lasted.
         Kind::Lost => None,
     }

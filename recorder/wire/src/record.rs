@@ -28,6 +28,12 @@ pub enum Kind {
     ImportDone = 11,
     /// Records were dropped since `ticks`, and before the next record: the payload is their number.
     Lost = 12,
+    /// An audit event: `id` is its site, `arg` the line.
+    Audit = 13,
+    /// A function in C is called: `id` is its name's text.
+    CfunctionCall = 14,
+    /// A function in C is done, or has raised: as [`Kind::CfunctionCall`].
+    CfunctionReturn = 15,
 }
 
 impl Kind {
@@ -46,6 +52,9 @@ impl Kind {
             10 => Kind::ImportStart,
             11 => Kind::ImportDone,
             12 => Kind::Lost,
+            13 => Kind::Audit,
+            14 => Kind::CfunctionCall,
+            15 => Kind::CfunctionReturn,
             _ => return None,
         })
     }
@@ -150,7 +159,7 @@ mod tests {
     #[test]
     fn every_kind_is_found_by_its_number() {
         let known: Vec<u8> = (0..=u8::MAX).filter(|&n| Kind::from_u8(n).is_some()).collect();
-        assert_eq!(known, (1..=12).collect::<Vec<u8>>());
+        assert_eq!(known, (1..=15).collect::<Vec<u8>>());
         assert!(known.iter().all(|&n| Kind::from_u8(n).is_some_and(|kind| kind as u8 == n)));
     }
 }

@@ -8,7 +8,8 @@ use core::sync::atomic::AtomicU32;
 pub struct Session {
     /// [`crate::VERSION`].
     pub version: u32,
-    /// Bit n stands for the marker group whose `pyrec_schema::Group as u8` is n: 0 function, 1 line, 2 gc, 3 import.
+    /// Bit n stands for the marker group whose `pyrec_schema::Group as u8` is n: 0 function, 1 line, 2 gc, 3 import,
+    /// 4 audit, 5 cfunction.
     pub groups: u32,
     /// A [`ClockSource`].
     pub clock: u32,

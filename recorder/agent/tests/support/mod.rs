@@ -24,6 +24,8 @@ pub const FUNCTION: u32 = 1 << 0;
 pub const LINE: u32 = 1 << 1;
 pub const GC: u32 = 1 << 2;
 pub const IMPORT: u32 = 1 << 3;
+pub const AUDIT: u32 = 1 << 4;
+pub const CFUNCTION: u32 = 1 << 5;
 
 /// The library, built as the recorder builds it.
 pub fn library() -> &'static Path {
