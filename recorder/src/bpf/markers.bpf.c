@@ -41,18 +41,21 @@ struct argument {
 // told as distances from the place itself, which makes them true wherever the file is loaded.
 struct site {
     struct argument arguments[3];
-    s64 thread_state_distance; // to the pointer to the state of the thread that holds the GIL
-    s64 code_type_distance;    // to PyCode_Type
-    u16 state_cframe;
-    u16 cframe_frame;
+    s64 way_distance;       // to the first pointer on the way to the code that runs
+    s64 code_type_distance; // to PyCode_Type
+    u16 way[4];             // where the next pointer is, in each structure on the way
+    u16 steps;              // how many pointers there are, with the first one
     u16 frame_code;
+    u16 frame_owner;
+    u16 code_flags;
     u16 code_first_line;
     u16 code_file;
-    u16 code_qualname;
+    u16 code_name;
+    u16 code_qualname; // 0 where there is none
     u16 string_ascii;
     u16 string_data;
-    u16 string_pointer;
-    u16 unused[3];
+    u16 entry_at_creation; // 1: the entry marker fires when a generator is made, too
+    u16 unused;
 };
 
 // Written before the first probe is placed; a probe's cookie is its site's number.
@@ -110,7 +113,7 @@ struct definition {
     u32 found; // 0: the code was not found, and the names are the marker's own arguments
     u32 once;  // 1: the id stands for one event only
     u32 cut;   // 1: a name is longer than its room
-    u32 unused;
+    u32 plain; // 1: `qualname` is only a name
 };
 
 struct short_definition {
@@ -304,14 +307,38 @@ static __always_inline u64 read_pointer(u64 address)
     return value;
 }
 
-// The code that the thread with the GIL executes. A null on the way ends as a null here: low addresses are never
+// What CPython 3.15 keeps in the lowest bits of a pointer.
+#define TAG 7ULL
+
+// The frame that the thread with the GIL executes. A null on the way ends as a null here: low addresses are never
 // mapped, and a failed read gives zero.
-static __always_inline u64 current_code(struct pt_regs *registers, const struct site *site)
+static __always_inline u64 current_frame(struct pt_regs *registers, const struct site *site)
 {
-    u64 state = read_pointer(registers->rip + site->thread_state_distance);
-    u64 cframe = read_pointer(state + site->state_cframe);
-    u64 frame = read_pointer(cframe + site->cframe_frame);
-    return read_pointer(frame + site->frame_code);
+    u64 pointer = read_pointer(registers->rip + site->way_distance);
+    for (int step = 0; step < 3; step++)
+        if (step + 2 < site->steps)
+            pointer = read_pointer(pointer + site->way[step]);
+    return pointer;
+}
+
+static __always_inline u64 code_of(u64 frame, const struct site *site)
+{
+    return read_pointer(frame + site->frame_code) & ~TAG;
+}
+
+// CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR.
+#define SUSPENDS (0x20 | 0x80 | 0x200)
+
+// Whether the entry is not one: making a generator begins its frame on the thread's stack, and no return follows. A
+// generator that is resumed owns its frame itself.
+static __always_inline bool makes_generator(u64 frame, u64 code, const struct site *site)
+{
+    u32 flags = 0;
+    u8 owner = 0;
+    bpf_probe_read_user(&flags, sizeof flags, (void *)(code + site->code_flags));
+    if (!(flags & SUSPENDS) || bpf_probe_read_user(&owner, sizeof owner, (void *)(frame + site->frame_owner)))
+        return false;
+    return owner == 0;
 }
 
 // Where a string's characters are.
@@ -341,7 +368,7 @@ static __always_inline bool find_characters(u64 object, const struct site *site,
     found->name.width = width;
     found->name.bytes = string.length * width;
     if (!compact)
-        found->address = read_pointer(object + site->string_pointer);
+        found->address = read_pointer(object + site->string_data);
     else
         found->address = object + (ascii ? site->string_ascii : site->string_data);
     return true;
@@ -356,6 +383,7 @@ struct facts {
     u32 found;
     u32 once;
     u32 cut;
+    u32 plain;
 };
 
 static __always_inline bool read_facts(u64 code, u64 code_type, const struct site *site, struct facts *facts)
@@ -366,8 +394,10 @@ static __always_inline bool read_facts(u64 code, u64 code_type, const struct sit
     if (bpf_probe_read_user(&first_line, sizeof first_line, (void *)(code + site->code_first_line)))
         return false;
     facts->first_line = first_line;
+    facts->plain = site->code_qualname == 0;
+    u16 name = facts->plain ? site->code_name : site->code_qualname;
     return find_characters(read_pointer(code + site->code_file), site, &facts->file)
-        && find_characters(read_pointer(code + site->code_qualname), site, &facts->qualname);
+        && find_characters(read_pointer(code + name), site, &facts->qualname);
 }
 
 // Copies at most `room` bytes and says how many.
@@ -403,7 +433,7 @@ static __always_inline bool read_facts(u64 code, u64 code_type, const struct sit
         record->definition.found = facts->found;                                             \
         record->definition.once = facts->once;                                               \
         record->definition.cut = facts->cut;                                                 \
-        record->definition.unused = 0;                                                       \
+        record->definition.plain = facts->plain;                                                     \
         bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                                        \
         return true;                                                                         \
     } while (0)
@@ -447,7 +477,10 @@ static __always_inline int in_code(struct pt_regs *registers, enum kind kind)
     const struct site *site = find_site(registers);
     if (!may_record(thread, now))
         return lose(thread, now);
-    struct code_key key = { .code = current_code(registers, site), .pid = thread >> 32, .image = image };
+    u64 frame = current_frame(registers, site);
+    struct code_key key = { .code = code_of(frame, site), .pid = thread >> 32, .image = image };
+    if (kind == FUNCTION_ENTRY && site->entry_at_creation && makes_generator(frame, key.code, site))
+        return 0;
     u64 *known = bpf_map_lookup_elem(&codes, &key);
     u64 id = known ? *known : define(registers, site, &key, now);
     if (!id)

@@ -7,8 +7,10 @@ use object::read::elf::{ElfFile64, SectionHeader as _};
 use object::{Endianness, Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _};
 
 use super::Error;
-use super::layout::{TYPE_DEALLOC, Version};
+use super::layout::TYPE_DEALLOC;
 use super::note::Note;
+use super::offsets::{NUMBERS, Offsets};
+use super::version::Version;
 
 /// The type of notes that `sys/sdt.h` writes.
 const NT_STAPSDT: u32 = 3;
@@ -32,10 +34,12 @@ pub struct Image {
 /// An interpreter's landmarks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interpreter {
-    /// Its version; none before 3.11, which did not say.
+    /// Its version, where the file says it.
     pub version: Option<Version>,
     /// `_PyRuntime`.
     pub runtime: Option<u64>,
+    /// What it says of its layout, since 3.13.
+    pub offsets: Option<Offsets>,
     /// `PyCode_Type`.
     pub code_type: u64,
     /// The destructor of code objects: `PyCode_Type.tp_dealloc`.
@@ -123,9 +127,12 @@ fn interpreter(elf: &Elf<'_>) -> Option<Interpreter> {
             .map(|symbol| symbol.address())
     };
     let code_type = symbol("PyCode_Type")?;
+    let runtime = symbol("_PyRuntime");
+    let told = symbol("Py_Version").and_then(|at| number_at(elf, at)).map(Version::from_hex);
     Some(Interpreter {
-        version: symbol("Py_Version").and_then(|at| number_at(elf, at)).map(Version::from_hex),
-        runtime: symbol("_PyRuntime"),
+        version: told.or_else(|| Version::guess(|name| symbol(name).is_some(), elf.data())),
+        runtime,
+        offsets: runtime.and_then(|at| bytes_at(elf, at, NUMBERS * 8)).and_then(Offsets::parse),
         code_type,
         code_dealloc: pointer_at(elf, code_type + TYPE_DEALLOC)?,
         initialize: symbol("Py_InitializeFromConfig"),
@@ -143,8 +150,11 @@ fn pointer_at(elf: &Elf<'_>, address: u64) -> Option<u64> {
 }
 
 fn number_at(elf: &Elf<'_>, address: u64) -> Option<u64> {
-    let bytes = elf.segments().find_map(|segment| segment.data_range(address, 8).ok().flatten())?;
-    bytes.try_into().ok().map(u64::from_le_bytes)
+    bytes_at(elf, address, 8)?.try_into().ok().map(u64::from_le_bytes)
+}
+
+fn bytes_at<'data>(elf: &Elf<'data>, address: u64, count: usize) -> Option<&'data [u8]> {
+    elf.segments().find_map(|segment| segment.data_range(address, count as u64).ok().flatten())
 }
 
 fn needs(elf: &Elf<'_>) -> object::read::Result<(Vec<String>, Vec<String>)> {

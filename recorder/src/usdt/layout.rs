@@ -1,90 +1,126 @@
 //! How a CPython lays its memory out, as far as the way from a thread to its code's names needs it.
 //!
 //! ```text
-//! _PyRuntime ─▶ thread state ─▶ cframe ─▶ frame ─▶ code ─▶ file, qualname
+//! 3.8 – 3.10   _PyRuntime ─▶ thread state ─▶ frame ─▶ code ─▶ file, name
+//! 3.11         _PyRuntime ─▶ thread state ─▶ cframe ─▶ frame ─▶ code ─▶ file, qualname
+//! 3.15         _PyRuntime ─▶ interpreter ─▶ lock ─▶ thread state ─▶ frame ─▶ code ─▶ file, qualname
 //! ```
 //!
-//! The numbers are those of the headers under `Include/internal`; a test compiles them where they are installed.
-//! The recorder does not trust them blindly: what they lead to must be a code object, by its type.
+//! CPython 3.15 publishes its numbers. Those of the older ones are in the headers under `Include/internal`; a test
+//! compiles them where they are installed. The recorder does not trust any of them blindly: what they lead to must be
+//! a code object, by its type, and have the names that the marker says.
+
+use super::offsets::Offsets;
+use super::version::Version;
+
+/// The most pointers to follow from `_PyRuntime` to a code object.
+pub const STEPS: usize = 5;
 
 /// Distances in bytes from the start of each structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// `_PyRuntimeState.gilstate.tstate_current`: the thread that holds the lock.
-    pub runtime_thread: u16,
-    /// `PyThreadState.cframe`.
-    pub thread_cframe: u16,
-    /// `_PyCFrame.current_frame`.
-    pub cframe_frame: u16,
-    /// `_PyInterpreterFrame.f_code`.
-    pub frame_code: u16,
+    /// From `_PyRuntime` to the code that the thread with the lock executes: where the next pointer is in each
+    /// structure. Those that are not needed come last and are 0.
+    pub way: [u16; STEPS],
+    /// How many of them are needed. The last one is where a frame has its code.
+    pub steps: u8,
+    /// Where a frame says who owns it, from 3.11 on.
+    pub frame_owner: u16,
+    /// `PyCodeObject.co_flags`.
+    pub code_flags: u16,
     /// `PyCodeObject.co_firstlineno`.
     pub code_first_line: u16,
     /// `PyCodeObject.co_filename`.
     pub code_file: u16,
-    /// `PyCodeObject.co_qualname`.
-    pub code_qualname: u16,
+    /// `PyCodeObject.co_name`.
+    pub code_name: u16,
+    /// `PyCodeObject.co_qualname`, which came with 3.11.
+    pub code_qualname: Option<u16>,
     /// Where the characters of a compact ASCII string start.
     pub string_ascii: u16,
-    /// Where those of another compact string start.
+    /// Where those of another compact string start, or the pointer to those of one that is not compact.
     pub string_data: u16,
-    /// `PyUnicodeObject.data`: the pointer to those of a string that is not compact.
-    pub string_pointer: u16,
 }
 
 /// `PyTypeObject.tp_dealloc`, the same in every CPython 3.
 pub const TYPE_DEALLOC: u64 = 48;
 
-const CPYTHON_3_11: Layout = Layout {
-    runtime_thread: 576,
-    thread_cframe: 56,
-    cframe_frame: 8,
-    frame_code: 32,
-    code_first_line: 72,
-    code_file: 112,
-    code_qualname: 128,
+const CPYTHON_3_8: Layout = Layout { way: [1368, 24, 32, 0, 0], ..CPYTHON_3_9 };
+
+/// And 3.10.
+const CPYTHON_3_9: Layout = Layout {
+    way: [568, 24, 32, 0, 0],
+    steps: 3,
+    frame_owner: 0,
+    code_flags: 36,
+    code_first_line: 40,
+    code_file: 104,
+    code_name: 112,
+    code_qualname: None,
     string_ascii: 48,
     string_data: 72,
-    string_pointer: 72,
 };
+
+const CPYTHON_3_11: Layout = Layout {
+    way: [576, 56, 8, 32, 0],
+    steps: 4,
+    frame_owner: 69,
+    code_flags: 48,
+    code_first_line: 72,
+    code_file: 112,
+    code_name: 120,
+    code_qualname: Some(128),
+    string_ascii: 48,
+    string_data: 72,
+};
+
+/// `PyCodeObject.co_flags` of 3.15, which is not among the published numbers.
+const CODE_FLAGS_3_15: u16 = 48;
 
 impl Layout {
     /// The layout of a version, where it is known.
-    pub fn of(version: Version) -> Option<Layout> {
-        (version.major == 3 && version.minor == 11).then_some(CPYTHON_3_11)
-    }
-}
-
-/// A version of CPython.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs, reason = "named after what they hold")]
-pub struct Version {
-    pub major: u8,
-    pub minor: u8,
-    pub micro: u8,
-}
-
-impl Version {
-    /// From `PY_VERSION_HEX`, which `Py_Version` holds since 3.11.
-    pub fn from_hex(hex: u64) -> Version {
-        Version { major: (hex >> 24) as u8, minor: (hex >> 16) as u8, micro: (hex >> 8) as u8 }
+    pub fn of(version: Version, offsets: Option<&Offsets>) -> Option<Layout> {
+        match (version.major, version.minor) {
+            (3, 8) => Some(CPYTHON_3_8),
+            (3, 9 | 10) => Some(CPYTHON_3_9),
+            (3, 11) => Some(CPYTHON_3_11),
+            (3, 15) => Layout::published(offsets?),
+            _ => None,
+        }
     }
 
-    /// Whether the line marker has to be on for the entry marker to fire.
-    pub fn entry_needs_line(self) -> bool {
-        (self.major, self.minor) == (3, 11)
+    fn published(offsets: &Offsets) -> Option<Layout> {
+        let short = |number: u64| u16::try_from(number).ok();
+        Some(Layout {
+            way: [
+                short(offsets.runtime_interpreters_head)?,
+                short(offsets.interpreter_ceval_gil)?,
+                short(offsets.gil_last_holder)?,
+                short(offsets.thread_current_frame)?,
+                short(offsets.frame_executable)?,
+            ],
+            steps: 5,
+            frame_owner: short(offsets.frame_owner)?,
+            code_flags: CODE_FLAGS_3_15,
+            code_first_line: short(offsets.code_first_line)?,
+            code_file: short(offsets.code_file)?,
+            code_name: short(offsets.code_name)?,
+            code_qualname: Some(short(offsets.code_qualname)?),
+            string_ascii: short(offsets.string_ascii)?,
+            string_data: short(offsets.string_compact)?,
+        })
     }
-}
 
-impl std::fmt::Display for Version {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}", self.major, self.minor, self.micro)
+    /// Where a frame has its code.
+    pub fn frame_code(&self) -> u16 {
+        self.way[usize::from(self.steps) - 1]
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
+    use std::path::{Path, PathBuf};
     use std::process::Command;
 
     use super::*;
@@ -93,30 +129,46 @@ mod tests {
     const PROGRAM: &str = r#"
         #define Py_BUILD_CORE
         #include <Python.h>
+        #include <stddef.h>
+        #if PY_VERSION_HEX >= 0x030b0000
         #include <internal/pycore_runtime.h>
         #include <internal/pycore_frame.h>
-        #include <stddef.h>
+        #define WAY offsetof(PyThreadState, cframe), offsetof(_PyCFrame, current_frame), \
+                    offsetof(_PyInterpreterFrame, f_code), 0, 4, offsetof(_PyInterpreterFrame, owner)
+        #define QUALNAME offsetof(PyCodeObject, co_qualname)
+        #else
+        #if PY_VERSION_HEX >= 0x03090000
+        #include <internal/pycore_runtime.h>
+        #else
+        #include <internal/pycore_pystate.h>
+        #endif
+        #include <frameobject.h>
+        #define WAY offsetof(PyThreadState, frame), offsetof(PyFrameObject, f_code), 0, 0, 3, 0
+        #define QUALNAME 0
+        #endif
         int main(void)
         {
             size_t numbers[] = {
-                offsetof(_PyRuntimeState, gilstate.tstate_current), offsetof(PyThreadState, cframe),
-                offsetof(_PyCFrame, current_frame), offsetof(_PyInterpreterFrame, f_code),
+                offsetof(_PyRuntimeState, gilstate.tstate_current), WAY, offsetof(PyCodeObject, co_flags),
                 offsetof(PyCodeObject, co_firstlineno), offsetof(PyCodeObject, co_filename),
-                offsetof(PyCodeObject, co_qualname), sizeof(PyASCIIObject), sizeof(PyCompactUnicodeObject),
+                offsetof(PyCodeObject, co_name), QUALNAME, sizeof(PyASCIIObject), sizeof(PyCompactUnicodeObject),
                 offsetof(PyUnicodeObject, data), offsetof(PyTypeObject, tp_dealloc),
             };
             for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
                 printf("%zu ", numbers[i]);
         }"#;
 
-    #[test]
-    fn agrees_with_the_headers() {
-        let headers = "/usr/include/python3.11";
-        if !std::path::Path::new(headers).join("internal/pycore_frame.h").exists() {
-            let reason = format_args!("no {headers} (apt-get install python3.11-dev)");
-            let _ = writeln!(std::io::stderr(), "SKIPPED agrees_with_the_headers: {reason}");
-            return;
-        }
+    /// The folder with the headers of a version, from the system or from pyenv.
+    fn headers(minor: u8) -> Option<PathBuf> {
+        let name = format!("python3.{minor}");
+        let pyenv = std::env::home_dir()?.join(".pyenv/versions");
+        let versions = std::fs::read_dir(pyenv).into_iter().flatten().flatten();
+        let include = |version: std::fs::DirEntry| version.path().join("include").join(&name);
+        let candidates = versions.map(include).chain([Path::new("/usr/include").join(&name)]);
+        candidates.into_iter().find(|folder| folder.join("internal/pycore_pystate.h").exists())
+    }
+
+    fn numbers_of_headers(headers: &Path) -> Vec<u64> {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let (source, program) = (folder.path().join("layout.c"), folder.path().join("layout"));
         std::fs::write(&source, PROGRAM).expect("room for a small file");
@@ -124,32 +176,38 @@ mod tests {
             Command::new("cc").arg("-I").arg(headers).arg("-o").arg(&program).arg(&source).status();
         assert!(compiled.expect("a C compiler").success());
         let printed = Command::new(&program).output().expect("the program runs").stdout;
-        let printed: Vec<u64> = String::from_utf8_lossy(&printed)
-            .split_whitespace()
-            .map(|number| number.parse().expect("a number"))
-            .collect();
-        let Layout { runtime_thread, thread_cframe, cframe_frame, frame_code, .. } = CPYTHON_3_11;
-        let Layout { code_first_line, code_file, code_qualname, .. } = CPYTHON_3_11;
-        let Layout { string_ascii, string_data, string_pointer, .. } = CPYTHON_3_11;
-        let ours = [
-            runtime_thread,
-            thread_cframe,
-            cframe_frame,
-            frame_code,
-            code_first_line,
-            code_file,
-            code_qualname,
-            string_ascii,
-            string_data,
-            string_pointer,
-        ];
-        let ours: Vec<u64> = ours.into_iter().map(u64::from).chain([TYPE_DEALLOC]).collect();
-        assert_eq!(ours, printed);
+        let printed = String::from_utf8_lossy(&printed);
+        printed.split_whitespace().map(|number| number.parse().expect("a number")).collect()
     }
 
     #[test]
-    fn a_version_from_its_hexadecimal_number() {
-        // Include/patchlevel.h of 3.11.2: 0x030b02f0.
-        assert_eq!(Version::from_hex(0x030b_02f0).to_string(), "3.11.2");
+    fn agrees_with_the_headers() {
+        for minor in [8, 9, 10, 11] {
+            let Some(headers) = headers(minor) else {
+                let reason =
+                    format_args!("no headers of CPython 3.{minor} (apt-get install python3.{minor}-dev)");
+                let _ = writeln!(std::io::stderr(), "SKIPPED agrees_with_the_headers: {reason}");
+                continue;
+            };
+            let layout = Layout::of(Version { major: 3, minor, micro: 0 }, None).expect("it is known");
+            let Layout { way, steps, frame_owner, code_flags, code_first_line, code_file, code_name, .. } =
+                layout;
+            let rest = [u16::from(steps), frame_owner, code_flags, code_first_line, code_file, code_name];
+            let qualname = layout.code_qualname.unwrap_or(0);
+            let strings = [qualname, layout.string_ascii, layout.string_data, layout.string_data];
+            let ours = way.iter().chain(&rest).chain(&strings).copied().map(u64::from);
+            assert_eq!(
+                ours.chain([TYPE_DEALLOC]).collect::<Vec<_>>(),
+                numbers_of_headers(&headers),
+                "3.{minor}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_version_that_publishes_nothing_has_no_layout() {
+        for minor in [7, 12, 13, 14, 15, 16] {
+            assert_eq!(Layout::of(Version { major: 3, minor, micro: 0 }, None), None, "3.{minor}");
+        }
     }
 }

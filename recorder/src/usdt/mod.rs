@@ -16,6 +16,7 @@ mod kernel;
 mod layout;
 mod library;
 mod note;
+mod offsets;
 mod plan;
 mod raw_event;
 #[allow(clippy::all, clippy::undocumented_unsafe_blocks, clippy::unwrap_used, missing_docs, unused_qualifications)]
@@ -26,6 +27,7 @@ mod sight;
 #[cfg(test)]
 mod tests;
 mod unicode;
+mod version;
 
 use std::path::Path;
 

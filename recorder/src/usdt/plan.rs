@@ -12,6 +12,7 @@ use super::image::{Image, Interpreter};
 use super::layout::Layout;
 use super::note::Note;
 use super::skeleton::types;
+use super::version::Version;
 
 /// A probe to place.
 #[derive(Clone, Debug)]
@@ -91,12 +92,12 @@ fn check_groups(image: &Image, python: &Interpreter, groups: &[Group]) -> Result
 
 fn find_layout(image: &Image, python: &Interpreter) -> Result<Layout, Error> {
     let unknown = || Error::UnknownLayout { path: image.path.clone(), version: version_text(python) };
-    python.version.and_then(Layout::of).ok_or_else(unknown)
+    python.version.and_then(|version| Layout::of(version, python.offsets.as_ref())).ok_or_else(unknown)
 }
 
 /// The version in words, also where the file does not say it.
 pub fn version_text(python: &Interpreter) -> String {
-    python.version.map_or_else(|| "older than 3.11".into(), |version| version.to_string())
+    python.version.map_or_else(|| "of an unknown version".into(), |version| version.to_string())
 }
 
 fn helper(
@@ -146,17 +147,20 @@ fn site(
     let Some(layout) = layout else { return Ok(site) };
     let runtime = python.runtime.ok_or_else(|| unsupported(image, "it does not export _PyRuntime".into()))?;
     let distance = |address: u64| address.wrapping_sub(note.address) as i64;
-    site.thread_state_distance = distance(runtime + u64::from(layout.runtime_thread));
+    site.way_distance = distance(runtime + u64::from(layout.way[0]));
     site.code_type_distance = distance(python.code_type);
-    site.state_cframe = layout.thread_cframe;
-    site.cframe_frame = layout.cframe_frame;
-    site.frame_code = layout.frame_code;
+    site.way.copy_from_slice(&layout.way[1..]);
+    site.steps = layout.steps.into();
+    site.frame_code = layout.frame_code();
+    site.frame_owner = layout.frame_owner;
+    site.entry_at_creation = python.version.is_some_and(Version::entry_at_creation).into();
+    site.code_flags = layout.code_flags;
     site.code_first_line = layout.code_first_line;
     site.code_file = layout.code_file;
-    site.code_qualname = layout.code_qualname;
+    site.code_name = layout.code_name;
+    site.code_qualname = layout.code_qualname.unwrap_or(0);
     site.string_ascii = layout.string_ascii;
     site.string_data = layout.string_data;
-    site.string_pointer = layout.string_pointer;
     Ok(site)
 }
 
@@ -194,7 +198,6 @@ fn unsupported(image: &Image, reason: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::usdt::layout::Version;
 
     fn note(name: &str, address: u64) -> Note {
         let semaphore = Some(0x2000 + address);
@@ -213,6 +216,7 @@ mod tests {
         let python = Interpreter {
             version: Some(Version { major, minor, micro }),
             runtime: Some(0x5000),
+            offsets: None,
             code_type: 0x6000,
             code_dealloc: 0x1100,
             initialize: Some(0x1200),
@@ -245,7 +249,7 @@ mod tests {
         assert_eq!((probes[2].offset, probes[2].semaphore), (0x1300, Some(0x2003)));
         assert_eq!((probes[4].offset, probes[4].semaphore), (0x1006, Some(0x2006)));
         let site = probes[4].site.expect("it has arguments");
-        assert_eq!(site.thread_state_distance, 0x5000 + 576 - 0x1006);
+        assert_eq!(site.way_distance, 0x5000 + 576 - 0x1006);
         assert_eq!(site.code_type_distance, 0x6000 - 0x1006);
         assert_eq!((site.arguments[2].base, site.arguments[2].bytes, site.arguments[2].is_signed), (0, 4, 1));
     }
@@ -296,7 +300,7 @@ mod tests {
             "/opt/python (CPython 3.13.1) has no function and line markers; use --provider agent"
         );
         let both = ["function__entry", "function__return"];
-        assert!(message(&image([3, 15, 2], &both), &[Group::Function]).contains("lays out its frames"));
+        assert!(message(&image([3, 16, 0], &both), &[Group::Function]).contains("lays out its frames"));
         let mut odd = image([3, 11, 2], &ALL_3_11);
         odd.notes[6].arguments = "8@%xmm0".into();
         assert!(message(&odd, &[Group::Function]).contains("keeps an argument at 8@%xmm0"));

@@ -1,4 +1,4 @@
-//! The provider against Debian's `/usr/bin/python3.11`.
+//! The provider against CPythons with markers: Debian 12's own 3.11, and those that `scripts/pythons` makes.
 //!
 //! Calls are judged by `sys.setprofile` in a run of its own, which shares no code with what it judges.
 
@@ -18,20 +18,53 @@ use crate::pipeline::Pipeline;
 
 mod attached;
 
-const PYTHON: &str = "/usr/bin/python3.11";
+/// A CPython with markers.
+struct Interpreter {
+    /// What to run.
+    command: PathBuf,
+    /// The file with the markers.
+    image: PathBuf,
+}
 
-/// Whether the machine can run these tests; says why not where it cannot.
-fn can_trace(test: &str) -> bool {
-    let reason = if !Path::new(PYTHON).exists() {
-        format!("no {PYTHON} (apt-get install python3.11)")
-    } else if let Err(error @ Error::NoRights { .. }) = Kernel::load(1 << 16) {
-        error.to_string()
-    } else {
-        return true;
+impl Interpreter {
+    /// Debian 12's own one, or one that `scripts/pythons` has made.
+    fn of(minor: u8) -> Interpreter {
+        let name = format!("python3.{minor}");
+        let own = Path::new("/usr/bin").join(&name);
+        let debian = match minor {
+            9 => "bullseye",
+            13 => "trixie",
+            14 | 15 => "sid",
+            _ => return Interpreter { command: own.clone(), image: own },
+        };
+        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let cache = cache.or_else(|| Some(std::env::home_dir()?.join(".cache"))).unwrap_or_default();
+        let made = cache.join("pyrec/pythons");
+        Interpreter { command: made.join(&name), image: made.join(debian).join("usr/bin").join(&name) }
+    }
+}
+
+/// Those of these versions that are here; says why not where one is not, or cannot be traced.
+fn interpreters(test: &str, minors: &[u8]) -> Vec<Interpreter> {
+    let skipped = |reason: &dyn std::fmt::Display| {
+        // Not by `eprintln!`, which the test runner keeps to itself.
+        let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
     };
-    // Not by `eprintln!`, which the test runner keeps to itself.
-    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
-    false
+    if let Err(error @ Error::NoRights { .. }) = Kernel::load(1 << 16) {
+        skipped(&error);
+        return vec![];
+    }
+    let all = minors.iter().map(|&minor| (minor, Interpreter::of(minor)));
+    let (here, missing): (Vec<_>, Vec<_>) = all.partition(|(_, python)| python.image.exists());
+    for (minor, _) in missing {
+        skipped(&format_args!("no python3.{minor} (apt-get install python3.11, scripts/pythons)"));
+    }
+    here.into_iter().map(|(_, python)| python).collect()
+}
+
+/// Debian's `/usr/bin/python3.11`, if it can be traced.
+fn debian(test: &str) -> Option<Interpreter> {
+    interpreters(test, &[11]).pop()
 }
 
 /// A Python that waits for a line on its standard input before it starts.
@@ -41,9 +74,10 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn new(arguments: &[&str]) -> Waiting {
+    fn new(python: &Interpreter, arguments: &[&str]) -> Waiting {
         let mut child = Command::new("/bin/sh")
-            .args(["-c", "read go && exec \"$@\"", "sh", PYTHON])
+            .args(["-c", "read go && exec \"$@\"", "sh"])
+            .arg(&python.command)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -123,9 +157,9 @@ fn manifest() -> Manifest {
 }
 
 /// Launches Python with these arguments and records it to its end.
-fn record(arguments: &[&str], groups: &[Group], ring_bytes: u32) -> Recorded {
-    let mut waiting = Waiting::new(arguments);
-    let attached = Usdt::attach(Path::new(PYTHON), Loaded::Later, waiting.pid(), groups, ring_bytes);
+fn record(python: &Interpreter, arguments: &[&str], groups: &[Group]) -> Recorded {
+    let mut waiting = Waiting::new(python, arguments);
+    let attached = Usdt::attach(&python.image, Loaded::Later, waiting.pid(), groups, RING);
     let mut usdt = attached.expect("the markers attach");
     let mut recording = Recording::new();
     waiting.say("go");
@@ -171,30 +205,43 @@ fn program(name: &str) -> PathBuf {
         .expect("it is there")
 }
 
-/// Runs a program under `sys.setprofile` and prints one line for each code of its file: how often it was called
-/// and left, and its name as the trace writes it.
+/// Runs a program under `sys.setprofile`, or `sys.monitoring` where CPython has it, and prints one line for each code
+/// of its file: how often it was entered, thrown into and left, and its name as the trace writes it.
 const COUNTER: &str = r#"
 import collections, runpy, sys, threading
 path, sys.argv = sys.argv[1], sys.argv[1:]
-counts = {"call": collections.Counter(), "return": collections.Counter()}
+counts = collections.Counter()
+def count(event, code):
+    if code.co_filename == path:
+        counts[event, f"{path}:{code.co_firstlineno}:{getattr(code, 'co_qualname', code.co_name)}"] += 1
 def hook(frame, event, argument):
-    code = frame.f_code
-    if event in counts and code.co_filename == path:
-        counts[event][f"{path}:{code.co_firstlineno}:{code.co_qualname}"] += 1
-threading.setprofile(hook)
-sys.setprofile(hook)
+    if event in ("call", "return"):
+        count(event, frame.f_code)
+MONITORED = {"PY_START": "call", "PY_RESUME": "call", "PY_THROW": "throw",
+             "PY_RETURN": "return", "PY_YIELD": "return", "PY_UNWIND": "return"}
+if hasattr(sys, "monitoring"):
+    sys.monitoring.use_tool_id(3, "counter")
+    for name, event in MONITORED.items():
+        number = getattr(sys.monitoring.events, name)
+        sys.monitoring.register_callback(3, number, lambda code, *_, event=event: count(event, code))
+        sys.monitoring.set_events(3, sys.monitoring.get_events(3) | number)
+else:
+    threading.setprofile(hook)
+    sys.setprofile(hook)
 try:
     runpy.run_path(path, run_name="__main__")
 finally:
+    if hasattr(sys, "monitoring"):
+        sys.monitoring.set_events(3, 0)
     sys.setprofile(None)
-    for event in counts:
-        for code, count in counts[event].items():
-            print("counted", event, count, code, file=sys.stderr)
+    for (event, code), number in counts.items():
+        print("counted", event, number, code, file=sys.stderr)
 "#;
 
-fn independent_counts(path: &Path, arguments: &[&str]) -> [BTreeMap<String, u64>; 2] {
-    let output =
-        Command::new(PYTHON).args(["-c", COUNTER]).arg(path).args(arguments).output().expect("it runs");
+/// How often each code was called or resumed, and left.
+fn independent_counts(python: &Interpreter, path: &Path, arguments: &[&str]) -> [BTreeMap<String, u64>; 2] {
+    let output = Command::new(&python.command).args(["-c", COUNTER]).arg(path).args(arguments).output();
+    let output = output.expect("it runs");
     let text = String::from_utf8(output.stderr).expect("it prints text");
     assert!(output.status.success(), "{text}");
     ["call", "return"].map(|event| {
@@ -225,18 +272,24 @@ const PARTS: [&str; 13] = [
 
 #[test]
 fn calls_and_returns_are_exactly_those_that_setprofile_sees() {
-    if !can_trace("calls_and_returns_are_exactly_those_that_setprofile_sees") {
-        return;
+    for python in interpreters("calls_and_returns_are_exactly_those_that_setprofile_sees", &[9, 11, 15]) {
+        let path = program("matrix.py");
+        let file = path.to_str().expect("a plain path");
+        let [calls, mut returns] = independent_counts(&python, &path, &PARTS);
+        let arguments: Vec<&str> = [&[file], PARTS.as_slice()].concat();
+        let recorded = record(&python, &arguments, &[Group::Function]);
+        assert_eq!((recorded.lost, &recorded.notices), (0, &vec![]), "{}", python.image.display());
+        if python.image.ends_with("python3.15") {
+            // 3.15 has no marker where an exception is thrown into a generator, which the counter leaves out by
+            // itself, and none where a generator is closed that handles no exceptions: one is in `chain`, which is
+            // closed half-way, and one is dropped.
+            let count = format!("{file}:104:generators.<locals>.count");
+            returns.entry(count).and_modify(|count| *count -= 2);
+        }
+        assert_eq!(recorded.counts(Marker::FunctionEntry, file), calls, "{}", python.image.display());
+        assert_eq!(recorded.counts(Marker::FunctionReturn, file), returns, "{}", python.image.display());
+        assert!(calls.len() > 80, "a counter that sees nothing proves nothing: {calls:?}");
     }
-    let path = program("matrix.py");
-    let file = path.to_str().expect("a plain path");
-    let [calls, returns] = independent_counts(&path, &PARTS);
-    let arguments: Vec<&str> = [&[file], PARTS.as_slice()].concat();
-    let recorded = record(&arguments, &[Group::Function], RING);
-    assert_eq!(recorded.counts(Marker::FunctionEntry, file), calls);
-    assert_eq!(recorded.counts(Marker::FunctionReturn, file), returns);
-    assert_eq!((recorded.lost, recorded.notices), (0, vec![]));
-    assert!(calls.len() > 80, "a counter that sees nothing proves nothing: {calls:?}");
 }
 
 /// A small program, in a file of its own.
@@ -258,14 +311,12 @@ impl Script {
 
 #[test]
 fn addresses_that_are_used_again_are_new_codes() {
-    if !can_trace("addresses_that_are_used_again_are_new_codes") {
-        return;
-    }
+    let Some(python) = debian("addresses_that_are_used_again_are_new_codes") else { return };
     // Each round frees its code and strings before the next one makes its own, mostly at the same addresses.
     let script = Script::new(
         "for i in range(2000):\n    exec(compile(f'def f{i:04}(): pass\\nf{i:04}()', f'<{i:04}>', 'exec'), {})\n",
     );
-    let recorded = record(&[&script.path()], &[Group::Function], RING);
+    let recorded = record(&python, &[&script.path()], &[Group::Function]);
     let made: BTreeMap<String, u64> = (0..2000)
         .flat_map(|i| [format!("<{i:04}>:1:<module>"), format!("<{i:04}>:1:f{i:04}")])
         .map(|code| (code, 1))
@@ -282,14 +333,12 @@ fn addresses_that_are_used_again_are_new_codes() {
 
 #[test]
 fn names_of_any_alphabet_and_length() {
-    if !can_trace("names_of_any_alphabet_and_length") {
-        return;
-    }
+    let Some(python) = debian("names_of_any_alphabet_and_length") else { return };
     let long = "x".repeat(300);
     let names = ["plain", "naïve", "Имя", "名前", "𐐷𐐷", &long];
     let text: String = names.iter().map(|name| format!("def {name}(): pass\n{name}()\n")).collect();
     let script = Script::new(&text);
-    let recorded = record(&[&script.path()], &[Group::Function], RING);
+    let recorded = record(&python, &[&script.path()], &[Group::Function]);
     let counts = recorded.counts(Marker::FunctionEntry, &script.path());
     for (index, name) in names.iter().enumerate() {
         let code = format!("{}:{}:{name}", script.path(), 2 * index + 1);
@@ -299,11 +348,9 @@ fn names_of_any_alphabet_and_length() {
 
 #[test]
 fn entry_return_and_line_rows_say_their_line() {
-    if !can_trace("entry_return_and_line_rows_say_their_line") {
-        return;
-    }
+    let Some(python) = debian("entry_return_and_line_rows_say_their_line") else { return };
     let script = Script::new("def count(n):\n    for i in range(n):\n        yield i\n\nlist(count(2))\n");
-    let recorded = record(&[&script.path()], &[Group::Function, Group::Line], RING);
+    let recorded = record(&python, &[&script.path()], &[Group::Function, Group::Line]);
     let code = format!("{}:1:count", script.path());
     let steps: Vec<(Marker, i32)> = recorded
         .events
@@ -319,46 +366,65 @@ fn entry_return_and_line_rows_say_their_line() {
 
 #[test]
 fn collections_and_imports_with_their_numbers_and_names() {
-    if !can_trace("collections_and_imports_with_their_numbers_and_names") {
-        return;
-    }
     let script = Script::new(
         "import gc\ngc.disable()\nclass Ring: pass\nfor _ in range(3):\n    r = Ring(); r.me = r\ndel r\n\
          print(gc.collect(1))\ntry:\n    import no_such_module\nexcept ImportError: pass\nimport this_one_is\n",
     );
     std::fs::write(script.folder.path().join("this_one_is.py"), "").expect("room for an empty file");
-    let recorded = record(&["-B", &script.path()], &[Group::Gc, Group::Import], RING);
-    let values = |marker| recorded.of(marker).map(|event| event.value).collect::<Vec<_>>();
-    assert!(values(Marker::GcStart).contains(&Some(1)), "{:?}", values(Marker::GcStart));
-    let collected = recorded.output.trim().parse().expect("the program prints what it collected");
-    assert!(collected >= 3, "three rings");
-    let only = recorded.of(Marker::GcStart).position(|event| event.value == Some(1)).expect("seen above");
-    assert_eq!(values(Marker::GcDone).get(only), Some(&Some(collected)));
-    assert_eq!(values(Marker::GcStart).len(), values(Marker::GcDone).len());
-    let imported = |marker, name: &str| -> Vec<Option<i64>> {
-        let text = |event: &&Event| recorded.names.text_str(event.text).is_some_and(|text| *text == *name);
-        recorded.of(marker).filter(text).map(|event| event.value).collect()
-    };
-    assert_eq!(imported(Marker::ImportStart, "this_one_is"), [None]);
-    assert_eq!(imported(Marker::ImportDone, "this_one_is"), [Some(1)]);
-    assert_eq!(imported(Marker::ImportDone, "no_such_module"), [Some(0)]);
+    let all = interpreters("collections_and_imports_with_their_numbers_and_names", &[9, 11, 13, 14, 15]);
+    for python in all {
+        let recorded = record(&python, &["-B", &script.path()], &[Group::Gc, Group::Import]);
+        let values = |marker| recorded.of(marker).map(|event| event.value).collect::<Vec<_>>();
+        let starts = values(Marker::GcStart);
+        let collected = recorded.output.trim().parse().expect("the program prints what it collected");
+        assert!(collected >= 3, "three rings");
+        let only = starts.iter().position(|generation| *generation == Some(1));
+        let only = only.unwrap_or_else(|| panic!("{}: {starts:?}", python.image.display()));
+        assert_eq!(values(Marker::GcDone).get(only), Some(&Some(collected)));
+        assert_eq!(starts.len(), values(Marker::GcDone).len());
+        let imported = |marker, name: &str| -> Vec<Option<i64>> {
+            let text =
+                |event: &&Event| recorded.names.text_str(event.text).is_some_and(|text| *text == *name);
+            recorded.of(marker).filter(text).map(|event| event.value).collect()
+        };
+        assert_eq!(imported(Marker::ImportStart, "this_one_is"), [None]);
+        assert_eq!(imported(Marker::ImportDone, "this_one_is"), [Some(1)]);
+        assert_eq!(imported(Marker::ImportDone, "no_such_module"), [Some(0)]);
+    }
+}
+
+#[test]
+fn audit_events_by_their_names() {
+    let script = Script::new(
+        "import sys\nfor number in range(3):\n    sys.audit('pyrec.test', number)\n\
+         sys.audit('größe', [])\nprint(id(sys))\nopen(sys.argv[0]).close()\n",
+    );
+    for python in interpreters("audit_events_by_their_names", &[9, 11, 13, 14, 15]) {
+        let recorded = record(&python, &["-S", &script.path()], &[Group::Audit]);
+        let texts: Vec<_> =
+            recorded.of(Marker::Audit).map(|event| recorded.names.text_str(event.text)).collect();
+        let last = texts.iter().rev().position(|text| text.as_deref() == Some("pyrec.test"));
+        let last = texts.len() - last.unwrap_or_else(|| panic!("{}: {texts:?}", python.image.display()));
+        let ours: Vec<&str> = texts[last - 3..].iter().flatten().map(|text| &**text).take(6).collect();
+        let expected = ["pyrec.test", "pyrec.test", "pyrec.test", "größe", "builtins.id", "open"];
+        assert_eq!(ours, expected, "{}", python.image.display());
+        assert!(recorded.of(Marker::Audit).all(|event| event.value.is_none() && event.line == 0));
+    }
 }
 
 #[test]
 fn threads_and_the_process_have_rows() {
-    if !can_trace("threads_and_the_process_have_rows") {
-        return;
-    }
+    let Some(python) = debian("threads_and_the_process_have_rows") else { return };
     let script = Script::new(
         "import threading, time\ndef work(): time.sleep(0.2)\n\
          threads = [threading.Thread(target=work) for _ in range(3)]\n\
          [t.start() for t in threads]\n[t.join() for t in threads]\n",
     );
-    let recorded = record(&[&script.path()], &[Group::Function], RING);
+    let recorded = record(&python, &[&script.path()], &[Group::Function]);
     let process: Vec<&Event> = recorded.of(Marker::ProcessStart).collect();
     assert_eq!(process.len(), 1);
     let command = recorded.names.text_str(process[0].text).expect("it has a command line");
-    assert!(command.starts_with(PYTHON) && command.ends_with("script.py"), "{command}");
+    assert!(command.starts_with("/usr/bin/python3.11 ") && command.ends_with("script.py"), "{command}");
     assert_eq!(process[0].value, Some(i64::from(std::process::id())));
     let names: Vec<_> =
         recorded.of(Marker::ThreadStart).map(|event| recorded.names.text_str(event.text)).collect();

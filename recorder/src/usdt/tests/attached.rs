@@ -24,9 +24,9 @@ struct Service {
 }
 
 impl Service {
-    fn new() -> Service {
+    fn new(python: &Interpreter) -> Service {
         let script = Script::new(SERVICE);
-        let mut waiting = Waiting::new(&[&script.path()]);
+        let mut waiting = Waiting::new(python, &[&script.path()]);
         waiting.say("go");
         let answers = std::io::BufReader::new(waiting.child.stdout.take().expect("piped"));
         let mut service = Service { waiting, answers, script };
@@ -48,7 +48,7 @@ impl Service {
     /// The counters that switch the markers on, read from the process's memory.
     fn semaphores(&self) -> BTreeMap<String, u16> {
         use std::os::unix::fs::FileExt;
-        let image = Image::read(Path::new(PYTHON)).expect("an ELF file");
+        let image = Image::read(Path::new("/usr/bin/python3.11")).expect("an ELF file");
         let memory =
             std::fs::File::open(format!("/proc/{}/mem", self.waiting.pid())).expect("we may read it");
         let mut found = BTreeMap::new();
@@ -70,10 +70,8 @@ impl Service {
 
 #[test]
 fn a_running_process_is_left_as_it_was() {
-    if !can_trace("a_running_process_is_left_as_it_was") {
-        return;
-    }
-    let mut service = Service::new();
+    let Some(python) = debian("a_running_process_is_left_as_it_was") else { return };
+    let mut service = Service::new(&python);
     let none: Vec<String> = vec![];
     let raised = |service: &Service| -> Vec<String> {
         service.semaphores().into_iter().filter(|(_, count)| *count > 0).map(|(name, _)| name).collect()
@@ -111,13 +109,11 @@ fn a_running_process_is_left_as_it_was() {
 
 #[test]
 fn what_is_recorded_and_what_is_lost_is_all_there_was() {
-    if !can_trace("what_is_recorded_and_what_is_lost_is_all_there_was") {
-        return;
-    }
+    let Some(python) = debian("what_is_recorded_and_what_is_lost_is_all_there_was") else { return };
     const CALLS: u64 = 20_000;
-    let mut service = Service::new();
+    let mut service = Service::new(&python);
     let attached = Usdt::attach(
-        Path::new(PYTHON),
+        &python.image,
         Loaded::By(service.waiting.pid()),
         service.waiting.pid(),
         &[Group::Function],
@@ -149,11 +145,9 @@ fn what_is_recorded_and_what_is_lost_is_all_there_was() {
 
 #[test]
 fn taking_begins_and_ends_for_all_markers_at_once() {
-    if !can_trace("taking_begins_and_ends_for_all_markers_at_once") {
-        return;
-    }
+    let Some(python) = debian("taking_begins_and_ends_for_all_markers_at_once") else { return };
     let script = Script::new("def leaf(): pass\nprint('ready', flush=True)\nwhile True: leaf()\n");
-    let mut waiting = Waiting::new(&[&script.path()]);
+    let mut waiting = Waiting::new(&python, &[&script.path()]);
     waiting.say("go");
     let mut answers = std::io::BufReader::new(waiting.child.stdout.take().expect("piped"));
     std::io::BufRead::read_line(&mut answers, &mut String::new()).expect("it says that it is ready");
