@@ -1,0 +1,143 @@
+//! Programs that end without a word: whatever they did before that is in the trace, to the last call.
+//!
+//! The program numbers its calls itself, thread by thread, in files that outlive it. A call may be recorded and not yet
+//! numbered, but never the other way round.
+
+#![cfg(feature = "record")]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use pyrec_schema::{Code, CodeId, Columns, Marker, Trace};
+use support::{Background, Python, Subject, json, number, on_every_agent, program, pyrec, wait_for};
+
+/// A thread: its process and its number.
+type Thread = (i64, i64);
+
+on_every_agent!(by_os_exit, amid_daemon_threads);
+
+fn by_os_exit(subject: &Subject) {
+    ends_by_itself(subject, "now");
+}
+
+fn amid_daemon_threads(subject: &Subject) {
+    ends_by_itself(subject, "daemon");
+}
+
+#[test]
+fn by_a_signal_at_any_moment() {
+    for version in ["3.13", "3.8"] {
+        let Some(subject) = Subject::agent(version) else { continue };
+        [(1, 0), (3, 0), (2, 2)].iter().for_each(|shape| is_killed(&subject.python, *shape));
+    }
+}
+
+#[test]
+#[ignore = "it takes minutes; `make torture` runs it"]
+fn by_a_signal_at_two_hundred_moments() {
+    let pythons: Vec<Python> = Python::all().collect();
+    for round in 0..200 {
+        let shapes = [(1, 0), (3, 0), (2, 2)];
+        is_killed(&pythons[round % pythons.len()], shapes[round / pythons.len() % shapes.len()]);
+    }
+}
+
+/// So many threads in each process, and so many children.
+fn is_killed(python: &Python, (threads, children): (usize, usize)) {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let mut recorder = start(python, folder.path(), threads, children, "forever");
+    let everybody = threads * (children + 1);
+    wait_for("a call of each thread", || (numbered(folder.path()).len() == everybody).then_some(()));
+    // Up to a few switches between threads, and so to any instruction of any of them.
+    let moment = Duration::from_micros(RandomState::new().hash_one(0) % 30_000);
+    std::thread::sleep(moment);
+    let processes: BTreeSet<String> =
+        numbered(folder.path()).keys().map(|(pid, _)| pid.to_string()).collect();
+    let launched = format!("/proc/{0}/task/{0}/children", recorder.pid());
+    let launched = fs::read_to_string(launched).expect("the recorder runs");
+    // A recording ends with the process that was launched, whoever else runs on: so that one last.
+    let others = processes.iter().filter(|pid| **pid != launched.trim()).map(|pid| format!("{pid} "));
+    let kill = others.collect::<String>() + &launched;
+    support::run(std::process::Command::new("/bin/sh").args(["-c", &format!("kill -s KILL {kill}")]));
+    assert_eq!(recorder.end().code(), Some(128 + 9));
+    assert_whole(
+        folder.path(),
+        &format!("{python:?}, {threads} threads, {children} children, after {moment:?}"),
+    );
+}
+
+fn ends_by_itself(subject: &Subject, end: &str) {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let mut recorder = start(&subject.python, folder.path(), 3, 0, end);
+    assert_eq!(recorder.end().code(), Some(0));
+    assert!(!numbered(folder.path()).is_empty());
+    assert_whole(folder.path(), &format!("{:?}, {end}", subject.python));
+}
+
+fn start(python: &Python, folder: &Path, threads: usize, children: usize, end: &str) -> Background {
+    let mut command = pyrec("record");
+    command.args(["-q", "-o"]).arg(folder.join("x.parquet")).arg("--").arg(&python.program);
+    command.arg(program("numbered.py")).arg(folder);
+    command.args([&threads.to_string(), &children.to_string(), end]);
+    Background::start(command.stdout(Stdio::null()).stderr(Stdio::null()))
+}
+
+/// How many calls each thread says it has made.
+fn numbered(folder: &Path) -> BTreeMap<Thread, u64> {
+    let files = fs::read_dir(folder).expect("the folder is ours").flatten();
+    let pages = files.filter(|file| file.path().extension().is_none());
+    let threads = pages.filter_map(|file| {
+        let bytes = fs::read(file.path()).expect("the file is ours");
+        let words = bytes.as_chunks().0.iter().map(|word| i64::from_ne_bytes(*word));
+        let [pid, tid, calls] = words.take(3).collect::<Vec<_>>().try_into().ok()?;
+        (calls > 0).then_some(((pid, tid), calls as u64))
+    });
+    threads.collect()
+}
+
+/// Every call that was numbered is recorded, entry and return, and at most one more in each thread.
+fn assert_whole(folder: &Path, how: &str) {
+    let trace = folder.join("x.parquet");
+    let recorded = recorded(&trace);
+    for (thread, calls) in numbered(folder) {
+        let [entries, returns] = recorded.get(&thread).copied().unwrap_or_default();
+        assert!(
+            [entries, returns].iter().all(|recorded| (calls..=calls + 1).contains(recorded)),
+            "{thread:?} made {calls} calls, {entries} entries and {returns} returns are recorded: {how}"
+        );
+    }
+    assert_eq!(number(&json(&trace, "info"), "lost"), 0, "{how}");
+}
+
+/// Entries and returns of `tick`.
+fn recorded(trace: &Path) -> BTreeMap<Thread, [u64; 2]> {
+    let trace = Trace::open(&[trace]).expect("the trace is whole");
+    let mut threads = BTreeMap::<Thread, [u64; 2]>::new();
+    let mut is_tick = HashMap::<CodeId, bool>::new();
+    for file in trace.files() {
+        for group in 0..file.row_groups() {
+            for batch in file.read(group, Columns::ALL).expect("it is there") {
+                for event in batch.expect("it is whole").iter() {
+                    let column = match event.marker {
+                        Marker::FunctionEntry => 0,
+                        Marker::FunctionReturn => 1,
+                        _ => continue,
+                    };
+                    let is_tick = *is_tick.entry(event.code).or_insert_with(|| {
+                        Code::parse(&trace.names().code_str(event.code)).qualname == "tick"
+                    });
+                    if is_tick {
+                        threads.entry((event.pid.into(), event.tid.into())).or_default()[column] += 1;
+                    }
+                }
+            }
+        }
+    }
+    threads
+}
