@@ -22,10 +22,20 @@ pub fn runs(batch: &Batch) -> impl Iterator<Item = (Thread, Range<usize>)> + '_ 
     std::iter::from_fn(move || {
         let from = at;
         let thread = Thread { pid: *batch.pid.get(from)?, tid: *batch.tid.get(from)? };
-        let same = |row: usize| batch.tid[row] == thread.tid && batch.pid[row] == thread.pid;
-        at = (from + 1..batch.len()).find(|&row| !same(row)).unwrap_or(batch.len());
+        at += same(&batch.pid[from..]).min(same(&batch.tid[from..]));
         Some((thread, from..at))
     })
+}
+
+/// How many values in the beginning are equal. Bundles are long, so whole blocks are compared before single values.
+fn same(values: &[i32]) -> usize {
+    const BLOCK: usize = 64;
+    let Some(&first) = values.first() else { return 0 };
+    let is_same =
+        |block: &[i32]| block.iter().fold(0, |differences, &value| differences | (value ^ first)) == 0;
+    let blocks = values.chunks_exact(BLOCK).take_while(|block| is_same(block)).count();
+    let from = blocks * BLOCK;
+    from + values[from..].iter().take_while(|&&value| value == first).count()
 }
 
 /// One row of a batch, without its value.
@@ -126,6 +136,16 @@ mod tests {
         let batch: Batch = [(1, 1), (1, 1), (1, 2), (2, 2), (1, 1)].map(event).into_iter().collect();
         let runs: Vec<_> = runs(&batch).map(|(thread, rows)| (thread.pid, thread.tid, rows)).collect();
         assert_eq!(runs, [(1, 1, 0..2), (1, 2, 2..3), (2, 2, 3..4), (1, 1, 4..5)]);
+    }
+
+    #[test]
+    fn a_run_is_as_long_as_it_is() {
+        for length in [1, 63, 64, 65, 128, 1_000] {
+            let threads = (0..length).map(|_| (1, 1)).chain((0..70).map(|_| (1, 2)));
+            let batch: Batch = threads.map(event).collect();
+            let lengths: Vec<usize> = runs(&batch).map(|(_, rows)| rows.len()).collect();
+            assert_eq!(lengths, [length, 70]);
+        }
     }
 
     fn at(time_ns: i64, tid: i32) -> Event {

@@ -12,8 +12,12 @@ pub(crate) const MANIFEST_KEY: &str = "pyrec";
 /// The key under which Arrow's readers look for the columns' Arrow types.
 pub(crate) const ARROW_SCHEMA_KEY: &str = "ARROW:schema";
 
-/// Rows of a page, and of a batch that is read. A batch is then a page of every column.
+/// Rows of a page.
 pub(crate) const PAGE_ROWS: usize = 1 << 16;
+
+/// Rows of a batch that is read: few enough that its columns stay in a processor's cache until they are used, and in
+/// an allocator's hands between one batch and the next.
+pub(crate) const BATCH_ROWS: usize = 1 << 13;
 
 /// The columns' places in the file.
 pub(crate) mod column {

@@ -8,10 +8,12 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::statistics::Statistics;
 
 use crate::decode::Decoder;
 use crate::file::TraceFile;
-use crate::format::{ARROW_READ, PAGE_ROWS, column};
+use crate::format::{ARROW_READ, BATCH_ROWS, column};
 use crate::{Batch, Error, Manifest, Names, Result, footer};
 
 /// Which columns to read; the others of a [`Batch`] hold nothing but their default.
@@ -30,9 +32,18 @@ impl Columns {
     /// Every column.
     pub const ALL: Columns = Columns { line: true, value: true, text: true };
 
-    /// The places in the file of the columns to read.
-    fn places(self) -> impl Iterator<Item = usize> {
-        let optional = [(self.line, column::LINE), (self.value, column::VALUE), (self.text, column::TEXT)];
+    /// The places in the file of the columns to read. Where a chunk is known to hold nothing but nulls, that is what its
+    /// column holds without being read, too.
+    fn places(self, group: &RowGroupMetaData) -> impl Iterator<Item = usize> {
+        let has_values = |place: usize| {
+            let nulls = group.column(place).statistics().and_then(Statistics::null_count_opt);
+            nulls.is_none_or(|nulls| i64::try_from(nulls) != Ok(group.num_rows()))
+        };
+        let optional = [
+            (self.line, column::LINE),
+            (self.value && has_values(column::VALUE), column::VALUE),
+            (self.text && has_values(column::TEXT), column::TEXT),
+        ];
         let optional = optional.into_iter().filter_map(|(wanted, place)| wanted.then_some(place));
         [column::TIME_NS, column::PID, column::TID, column::MARKER, column::CODE].into_iter().chain(optional)
     }
@@ -86,7 +97,7 @@ impl TraceReader {
         self.metadata.metadata().file_metadata().num_rows() as u64
     }
 
-    /// The rows of a row group, in order, at most 65,536 a batch.
+    /// The rows of a row group, in order, at most 8,192 a batch.
     pub fn read(
         &self,
         row_group: usize,
@@ -97,12 +108,12 @@ impl TraceReader {
         let group =
             groups.get(row_group).ok_or_else(|| damaged(format!("it has no row group {row_group}")))?;
         let left = group.num_rows() as u64;
-        let mask = ProjectionMask::leaves(self.metadata.parquet_schema(), columns.places());
+        let mask = ProjectionMask::leaves(self.metadata.parquet_schema(), columns.places(group));
         let reader =
             ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
                 .with_row_groups(vec![row_group])
                 .with_projection(mask)
-                .with_batch_size(PAGE_ROWS)
+                .with_batch_size(BATCH_ROWS)
                 .build()
                 .map_err(|err| damaged(err.to_string()))?;
         let (path, names) = (self.path.clone(), self.names.clone());

@@ -1,5 +1,6 @@
 //! Rows into call trees. `docs/tree.md` draws the rules.
 
+mod children;
 mod facts;
 mod frame;
 mod nodes;

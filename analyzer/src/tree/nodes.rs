@@ -1,8 +1,7 @@
 //! Distinct call paths, each once.
 
-use rustc_hash::FxHashMap;
-
 use super::Frame;
+use super::children::Children;
 
 /// Where a node is in its [`Nodes`].
 pub type NodeId = u32;
@@ -14,7 +13,7 @@ pub const ROOT: NodeId = 0;
 #[derive(Clone, Debug)]
 pub struct Nodes {
     nodes: Vec<Node>,
-    children: FxHashMap<(NodeId, Frame), NodeId>,
+    children: Children,
 }
 
 /// A step of a walk over all call paths.
@@ -33,8 +32,6 @@ pub struct Node {
     pub frame: Frame,
     /// The path without its last frame; the node itself where the path begins.
     pub parent: NodeId,
-    /// The child that was entered last, where the next entry mostly goes too.
-    recent: NodeId,
     /// What was counted and measured.
     pub tally: Tally,
 }
@@ -98,7 +95,7 @@ impl Tally {
 
 impl Default for Nodes {
     fn default() -> Self {
-        let mut nodes = Nodes { nodes: Vec::new(), children: FxHashMap::default() };
+        let mut nodes = Nodes { nodes: Vec::new(), children: Children::default() };
         nodes.begin();
         nodes
     }
@@ -113,26 +110,22 @@ impl Nodes {
     /// The path that is one frame longer.
     #[inline]
     pub fn child(&mut self, parent: NodeId, frame: Frame) -> NodeId {
-        let recent = self[parent].recent;
-        if recent != parent && self[recent].frame == frame { recent } else { self.look_up(parent, frame) }
+        match self.children.find(&self.nodes, parent, frame) {
+            Ok(child) => child,
+            Err(slot) => self.new_child(parent, frame, slot),
+        }
     }
 
-    fn look_up(&mut self, parent: NodeId, frame: Frame) -> NodeId {
-        let child = match self.children.get(&(parent, frame)) {
-            Some(&child) => child,
-            None => {
-                let child = self.push(frame, parent);
-                self.children.insert((parent, frame), child);
-                child
-            }
-        };
-        self[parent].recent = child;
+    #[cold]
+    fn new_child(&mut self, parent: NodeId, frame: Frame, slot: usize) -> NodeId {
+        let child = self.push(frame, parent);
+        self.children.insert(&self.nodes, slot);
         child
     }
 
     fn push(&mut self, frame: Frame, parent: NodeId) -> NodeId {
         let id = self.next_id();
-        self.nodes.push(Node { frame, parent, recent: id, tally: Tally::NONE });
+        self.nodes.push(Node { frame, parent, tally: Tally::NONE });
         id
     }
 

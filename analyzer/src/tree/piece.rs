@@ -23,6 +23,8 @@
 //! segment's calls onto the node that this leads to, and takes over what is open. That is what reading the rows one by
 //! one would have done, so the result does not depend on where a stream was cut.
 
+use pyrec_schema::{CodeId, Marker};
+
 use super::stack::{Open, Stack};
 use super::{Frame, NodeId, Nodes, ROOT, Repairs, Step, Window};
 
@@ -148,6 +150,53 @@ impl Piece {
             Step::Clear => self.clear(wait_ns),
             Step::Ignore => {}
         }
+    }
+
+    /// Reads rows for as long as they are what nearly all rows are: entries, and returns from the innermost frame, none
+    /// earlier than the row before it. Returns how many that are. It does what [`Self::push`] does, several times as
+    /// fast, since what can change only in other rows is looked at once.
+    pub fn push_plain(&mut self, times_ns: &[i64], markers: &[Marker], codes: &[CodeId]) -> usize {
+        if !self.has_begun || self.window != Window::ALL {
+            return 0;
+        }
+        let (mut at, mut now_ns) = (self.at, self.now_ns);
+        // What to take from a time to get the clock: the clock goes on with every plain row.
+        let lag_ns = (now_ns as u64).wrapping_sub(self.clock_ns);
+        let mut rows = 0;
+        for ((&time_ns, &marker), &code) in times_ns.iter().zip(markers).zip(codes) {
+            if time_ns < now_ns {
+                break;
+            }
+            let wait_ns = time_ns.abs_diff(now_ns);
+            let clock_ns = (time_ns as u64).wrapping_sub(lag_ns);
+            let frame = Frame::Function(code);
+            match marker {
+                Marker::FunctionEntry => {
+                    self.nodes[at].tally.self_ns += wait_ns;
+                    at = self.nodes.child(at, frame);
+                    self.nodes[at].tally.entries += 1;
+                    self.stack.push(frame, Call { node: at, since_ns: Some(clock_ns) });
+                }
+                Marker::FunctionReturn => {
+                    let Some(call) = self.stack.pop_if(frame) else { break };
+                    let tally = &mut self.nodes[at].tally;
+                    tally.self_ns += wait_ns;
+                    if let Some(since_ns) = call.data.since_ns
+                        && !self.stack.is_cut(&call)
+                    {
+                        tally.measure(clock_ns - since_ns);
+                    }
+                    at = self.stack.top().map_or(self.floor, |top| top.data.node);
+                }
+                _ => break,
+            }
+            now_ns = time_ns;
+            rows += 1;
+        }
+        self.at = at;
+        self.now_ns = now_ns;
+        self.clock_ns = (now_ns as u64).wrapping_sub(lag_ns);
+        rows
     }
 
     /// Goes on to an instant. Returns the time in between that counts.

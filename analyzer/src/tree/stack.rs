@@ -1,21 +1,28 @@
 //! The frames that are open in a thread.
 
+use rustc_hash::FxHashMap;
+
 use super::Frame;
 
 /// The frames that are open in a thread, the outermost first, each with what its user keeps about it.
 ///
-/// Which open frame a return belongs to is known at once, however deep it lies: every frame knows the next one below
-/// it that is equal, and `innermost` knows where that chain begins.
+/// Nearly every return is from the innermost frame. Which frame any other belongs to is known at once, too, however
+/// deep it lies: every frame knows the next one below it that is equal, and `innermost` knows where that chain begins.
+/// Only the frames that such a return has seen are linked, so that the others cost nothing.
 ///
 /// ```text
-/// position     0     1     2     3
-/// frame        a     b     a     c        innermost: a → 2, b → 1, c → 3
-/// below        –     –     0     –
+/// position     0     1     2     3   │   4
+/// frame        a     b     a     c   │   b        innermost: a → 2, b → 1, c → 3
+/// below        –     –     0     –   │
+///              linked                  entered since
 /// ```
 #[derive(Debug)]
 pub struct Stack<T> {
     open: Vec<Open<T>>,
-    innermost: Innermost,
+    /// For every linked frame one more than the position of the equal frame below it, 0 if there is none.
+    below: Vec<u32>,
+    /// One more than the position of the innermost linked frame that is equal, 0 or nothing if there is none.
+    innermost: FxHashMap<Frame, u32>,
     losses: u32,
 }
 
@@ -26,15 +33,13 @@ pub struct Open<T> {
     pub frame: Frame,
     /// How many losses there had been when it was entered.
     pub losses: u32,
-    /// One more than the position of the equal frame below it, 0 if there is none.
-    below: u32,
     /// What the stack's user keeps about it.
     pub data: T,
 }
 
 impl<T> Default for Stack<T> {
     fn default() -> Self {
-        Stack { open: Vec::new(), innermost: Innermost::default(), losses: 0 }
+        Stack { open: Vec::new(), below: Vec::new(), innermost: FxHashMap::default(), losses: 0 }
     }
 }
 
@@ -48,18 +53,23 @@ impl<T> Stack<T> {
     /// Enters a frame that was entered when there had been that many losses.
     #[inline]
     pub fn push_since(&mut self, frame: Frame, losses: u32, data: T) {
-        let innermost = self.innermost.slot(frame);
-        let below = *innermost;
-        *innermost = self.open.len() as u32 + 1;
-        self.open.push(Open { frame, losses, below, data });
+        self.open.push(Open { frame, losses, data });
     }
 
     /// Leaves the innermost frame.
     #[inline]
     pub fn pop(&mut self) -> Option<Open<T>> {
         let open = self.open.pop()?;
-        *self.innermost.slot(open.frame) = open.below;
+        if self.below.len() > self.open.len() {
+            self.unlink(open.frame);
+        }
         Some(open)
+    }
+
+    /// Leaves the innermost frame if it is equal to this.
+    #[inline]
+    pub fn pop_if(&mut self, frame: Frame) -> Option<Open<T>> {
+        if self.top()?.frame == frame { self.pop() } else { None }
     }
 
     /// The innermost frame.
@@ -70,7 +80,24 @@ impl<T> Stack<T> {
 
     /// How many frames lie above the innermost one that is equal to this; none if it is not open at all.
     pub fn above(&mut self, frame: Frame) -> Option<usize> {
-        (*self.innermost.slot(frame) as usize).checked_sub(1).map(|position| self.open.len() - 1 - position)
+        self.link();
+        let position = self.innermost.get(&frame)?.checked_sub(1)?;
+        Some(self.open.len() - 1 - position as usize)
+    }
+
+    /// Links the frames that were entered since the last time.
+    fn link(&mut self) {
+        for (position, open) in self.open.iter().enumerate().skip(self.below.len()) {
+            let innermost = self.innermost.entry(open.frame).or_default();
+            self.below.push(std::mem::replace(innermost, position as u32 + 1));
+        }
+    }
+
+    #[cold]
+    fn unlink(&mut self, frame: Frame) {
+        if let Some(below) = self.below.pop() {
+            self.innermost.insert(frame, below);
+        }
     }
 
     /// The frames, the outermost first.
@@ -86,9 +113,9 @@ impl<T> Stack<T> {
 
     /// Takes every frame off, the outermost first.
     pub fn take(&mut self) -> Vec<Open<T>> {
-        let open = std::mem::take(&mut self.open);
-        open.iter().for_each(|open| *self.innermost.slot(open.frame) = 0);
-        open
+        self.below.clear();
+        self.innermost.clear();
+        std::mem::take(&mut self.open)
     }
 
     /// Notes a loss: of no frame that is open now can the end be trusted any more.
@@ -107,43 +134,8 @@ impl<T> Stack<T> {
     }
 
     /// Whether there was a loss while that frame was open.
+    #[inline]
     pub fn is_cut(&self, open: &Open<T>) -> bool {
         open.losses != self.losses
     }
-}
-
-/// For every frame one more than the position of the innermost one that is open, 0 for none.
-#[derive(Debug, Default)]
-struct Innermost {
-    functions: Vec<u32>,
-    cfunctions: Vec<u32>,
-    others: [u32; 3],
-}
-
-impl Innermost {
-    #[inline]
-    fn slot(&mut self, frame: Frame) -> &mut u32 {
-        match frame {
-            Frame::Function(code) => slot_of(&mut self.functions, code.0),
-            Frame::Cfunction(text) => slot_of(&mut self.cfunctions, text.0),
-            Frame::Gc => &mut self.others[0],
-            Frame::Lost => &mut self.others[1],
-            Frame::Thread => &mut self.others[2],
-        }
-    }
-}
-
-#[inline]
-fn slot_of(slots: &mut Vec<u32>, id: u32) -> &mut u32 {
-    let id = id as usize;
-    if id >= slots.len() {
-        grow(slots, id);
-    }
-    &mut slots[id]
-}
-
-/// Names are numbered as they come up, so a table that doubles is never much longer than it must be.
-#[cold]
-fn grow(slots: &mut Vec<u32>, id: usize) {
-    slots.resize((id + 1).next_power_of_two(), 0);
 }

@@ -51,11 +51,24 @@ impl Default for Counts {
 impl Counts {
     /// Counts the rows of a batch.
     pub fn add(&mut self, batch: &Batch) {
+        let entries = count(&batch.marker, Marker::FunctionEntry);
+        let returns = count(&batch.marker, Marker::FunctionReturn);
+        self.markers[Marker::FunctionEntry as usize] += entries;
+        self.markers[Marker::FunctionReturn as usize] += returns;
+        if entries + returns == batch.len() as u64 {
+            for &time_ns in &batch.time_ns {
+                self.first_ns = self.first_ns.min(time_ns);
+                self.last_ns = self.last_ns.max(time_ns);
+            }
+            return;
+        }
         for (marker, &time_ns) in batch.marker.iter().zip(&batch.time_ns) {
-            self.markers[*marker as usize] += 1;
             if marker.is_event() {
                 self.first_ns = self.first_ns.min(time_ns);
                 self.last_ns = self.last_ns.max(time_ns);
+            }
+            if !matches!(marker, Marker::FunctionEntry | Marker::FunctionReturn) {
+                self.markers[*marker as usize] += 1;
             }
         }
         for &(row, value) in &batch.values {
@@ -89,6 +102,12 @@ impl Counts {
     }
 }
 
+/// Rows with that marker. Few enough at once for a byte to count them, which a processor does many at a time.
+fn count(markers: &[Marker], wanted: Marker) -> u64 {
+    let few = |markers: &[Marker]| markers.iter().map(|&marker| u8::from(marker == wanted)).sum::<u8>();
+    markers.chunks(u8::MAX.into()).map(|markers| u64::from(few(markers))).sum()
+}
+
 impl Streams {
     /// The stretch that begins the trace.
     pub fn first(window: Window) -> Streams {
@@ -103,10 +122,18 @@ impl Streams {
     /// Reads the next rows.
     pub fn push(&mut self, batch: &Batch, names: &Names) {
         self.counts.add(batch);
-        for (thread, rows) in order::runs(batch) {
+        for (thread, mut rows) in order::runs(batch) {
             let stream = self.stream(thread);
             stream.facts.span(batch.time_ns[rows.start], batch.time_ns[rows.end - 1]);
-            for row in rows {
+            while !rows.is_empty() {
+                let plain = stream.piece.push_plain(
+                    &batch.time_ns[rows.clone()],
+                    &batch.marker[rows.clone()],
+                    &batch.code[rows.clone()],
+                );
+                stream.facts.events += plain as u64;
+                rows.start += plain;
+                let Some(row) = rows.next() else { break };
                 let event = order::row(batch, row);
                 if event.marker.is_event() {
                     stream.facts.events += 1;

@@ -1,7 +1,7 @@
 //! Streams that nobody would write: no panic, nothing lost from the count, and the same tree wherever they are cut.
 
 use proptest::prelude::*;
-use pyrec_schema::CodeId;
+use pyrec_schema::{CodeId, Marker};
 
 use super::super::piece::{Piece, Row};
 use super::super::{Frame, Node, ROOT, Step, Window};
@@ -38,8 +38,31 @@ pub(crate) fn rows() -> impl Strategy<Value = Vec<Row>> {
     })
 }
 
-fn piece(mut piece: Piece, rows: &[Row]) -> Piece {
+fn one_by_one(mut piece: Piece, rows: &[Row]) -> Piece {
     rows.iter().for_each(|&row| piece.push(row));
+    piece
+}
+
+/// As columns, the way a file is read.
+fn piece(mut piece: Piece, mut rows: &[Row]) -> Piece {
+    let times_ns: Vec<i64> = rows.iter().map(|row| row.time_ns).collect();
+    let functions: Vec<(Marker, CodeId)> = rows
+        .iter()
+        .map(|row| match row.step {
+            Step::Enter(Frame::Function(code)) => (Marker::FunctionEntry, code),
+            Step::Leave(Frame::Function(code)) => (Marker::FunctionReturn, code),
+            _ => (Marker::Source, CodeId::NONE),
+        })
+        .collect();
+    let (markers, codes): (Vec<Marker>, Vec<CodeId>) = functions.into_iter().unzip();
+    while !rows.is_empty() {
+        let from = times_ns.len() - rows.len();
+        rows = &rows[piece.push_plain(&times_ns[from..], &markers[from..], &codes[from..])..];
+        if let Some((&row, rest)) = rows.split_first() {
+            piece.push(row);
+            rows = rest;
+        }
+    }
     piece
 }
 
@@ -63,6 +86,14 @@ proptest! {
         let naive = naive::rebuild(&rows);
         prop_assert_eq!(by_path(&finished.nodes), naive.paths);
         prop_assert_eq!(finished.repairs, naive.repairs);
+    }
+
+    #[test]
+    fn plain_rows_are_read_as_all_others(rows in rows()) {
+        let plain = piece(Piece::first(Window::ALL), &rows).finish();
+        let all = one_by_one(Piece::first(Window::ALL), &rows).finish();
+        prop_assert_eq!(by_path(&plain.nodes), by_path(&all.nodes));
+        prop_assert_eq!(plain.repairs, all.repairs);
     }
 
     #[test]
