@@ -1,4 +1,4 @@
-"""Runs a program under `probe`: python probed.py PROGRAM ARGUMENTS…"""
+"""Runs a program under `probe`: python probed.py [--lines] PROGRAM ARGUMENTS…"""
 
 import runpy
 import sys
@@ -6,5 +6,8 @@ import sys
 import probe
 
 del sys.argv[0]
-probe.start()
+lines = sys.argv[0] == "--lines"
+if lines:
+    del sys.argv[0]
+probe.start(lines)
 runpy.run_path(sys.argv[0], run_name="__main__")

@@ -43,12 +43,13 @@ def find_python(version):
 
 def make_venv(python):
     """A virtual environment with the other tools and the benchmarks' sources."""
-    venv = HOME / "venv"
-    if not (venv / "ready").exists():
+    venv, packages = HOME / "venv", ["coverage", "pyperformance", "viztracer"]
+    ready = venv / "ready"
+    if not ready.exists() or ready.read_text().split() != packages:
         shutil.rmtree(venv, ignore_errors=True)
         subprocess.run([python, "-m", "venv", venv], check=True)
-        subprocess.run([venv / "bin/pip", "install", "--quiet", "viztracer", "pyperformance"], check=True)
-        (venv / "ready").touch()
+        subprocess.run([venv / "bin/pip", "install", "--quiet", *packages], check=True)
+        ready.write_text(" ".join(packages))
     return venv
 
 
@@ -57,9 +58,11 @@ def make_probe(python):
     include = subprocess.run(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('include'))"], capture_output=True, text=True, check=True
     ).stdout.strip()
-    command = ["gcc", "-O2", "-shared", "-fPIC", f"-I{include}", ROOT / "bench/probe.c", "-o", HOME / "probe.so"]
+    folder = HOME / f"probe-{Path(include).name}"
+    folder.mkdir(exist_ok=True)
+    command = ["gcc", "-O2", "-shared", "-fPIC", f"-I{include}", ROOT / "bench/probe.c", "-o", folder / "probe.so"]
     subprocess.run(command, check=True)
-    return HOME
+    return folder
 
 
 # --- how it is measured -----------------------------------------------------------------------------------------
@@ -152,22 +155,22 @@ def pyrec_json(*arguments):
 def agent(python, rounds, folder):
     """Richards and fib on one interpreter under everything that can watch it."""
     venv = make_venv(python)
-    benchmarks = next(venv.glob("lib/python*/site-packages/pyperformance/data-files/benchmarks"))
     interpreter = venv / "bin/python"
     probe = make_probe(python)
     trace = folder / "pyrec.parquet"
     texts = []
-    for name, program, loops in [
-        ("Richards, 10 iterations", benchmarks / "bm_richards/run_benchmark.py", 10),
-        ("fib(25), 20 times", ROOT / "bench/fib.py", 20),
-    ]:
+    for name, program, loops in programs(venv):
         plain = subject("plain", interpreter)
         floor = subject("bare C callback, 16 bytes", interpreter, ROOT / "bench/probed.py", PYTHONPATH=str(probe))
         ours = subject("pyrec record", PYREC, "record", "-q", "-f", "-o", trace, "--", interpreter)
+        floor_lines = subject("bare C callback with lines", interpreter, ROOT / "bench/probed.py", "--lines", PYTHONPATH=str(probe))
         lines = subject("pyrec record --lines", PYREC, "record", "-q", "--lines", "-f", "-o", folder / "lines.parquet", "--", interpreter)
+        coverage = subject(
+            "coverage, C tracer", interpreter, "-m", "coverage", "run", f"--data-file={folder}/coverage", COVERAGE_CORE="ctrace"
+        )
         profile = subject("cProfile", interpreter, "-m", "cProfile", "-o", folder / "out.pstats")
         viztracer = subject("viztracer, last 1 M events", venv / "bin/viztracer", "--quiet", "-o", folder / "ring.json", "--")
-        everyone = [plain, floor, ours, lines, profile, viztracer]
+        everyone = [plain, floor, ours, floor_lines, lines, coverage, profile, viztracer]
         interleaved(everyone, program, loops, rounds, folder)
 
         info = pyrec_json("info", "-i", trace)
@@ -185,24 +188,58 @@ def agent(python, rounds, folder):
         texts.append(f"**{name}**, {events / 1e6:.1f} M entries and returns, {version(python)}, {rounds} rounds:\n")
         texts.append(table(["", "program ×", "whole command ×", "ns per entry or return", "peak memory"], rows) + "\n")
 
-        texts.append(after_the_run(name, info, trace, ours, floor, plain))
+        texts.append(over("program under pyrec ÷ under the bare callback", ours, floor))
+        texts.append(over("with lines: program under pyrec ÷ under the bare callback", lines, floor_lines))
+        added = [a / b for a, b in zip(*([run.program - base.program for run, base in zip(s.runs, plain.runs)] for s in (ours, viztracer)))]
+        texts.append(f"- time that pyrec added to the program ÷ that viztracer added: {spread(added)}")
+        texts.append(after_the_run(info, trace, ours, plain))
         if program.parent.name == "bm_richards":
             texts.append(everything_by_viztracer(venv, program, loops, events, ours, plain, folder))
     return "\n".join(texts)
 
 
-def after_the_run(name, info, trace, ours, floor, plain):
+def programs(venv):
+    """What is run on every interpreter: name, source, loops."""
+    benchmarks = next(venv.glob("lib/python*/site-packages/pyperformance/data-files/benchmarks"))
+    return [
+        ("Richards, 10 iterations", benchmarks / "bm_richards/run_benchmark.py", 10),
+        ("fib(25), 20 times", ROOT / "bench/fib.py", 20),
+    ]
+
+
+def over(what, ours, floor):
+    return f"- {what}: {spread([a.program / b.program for a, b in zip(ours.runs, floor.runs)])}"
+
+
+def older_agent(python, venv, rounds, folder):
+    """Richards and fib on an interpreter without `sys.monitoring`, beside a bare profile function in C."""
+    floor = ["bare C profile function, 16 bytes", python, ROOT / "bench/probed.py"]
+    pyrec = [PYREC, "record", "-q", "-f", "-o", folder / "older.parquet"]
+    path = str(make_probe(python))
+    rows = []
+    for name, program, loops in programs(venv):
+        plain = subject("plain", python)
+        bare = subject(*floor, PYTHONPATH=path)
+        bare_lines = subject(*floor, "--lines", PYTHONPATH=path)
+        ours = subject("pyrec record", *pyrec, "--", python)
+        lines = subject("pyrec record --lines", *pyrec, "--lines", "--", python)
+        interleaved([plain, bare, ours, bare_lines, lines], program, loops, rounds, folder)
+        pairs = [(bare, plain), (ours, plain), (ours, bare), (lines, bare_lines)]
+        rows.append([name, *(spread([a.program / b.program for a, b in zip(one.runs, two.runs)]) for one, two in pairs)])
+    heading = ["", "bare C profile function ÷ plain", "pyrec ÷ plain", "pyrec ÷ bare function", "with lines: pyrec ÷ bare function"]
+    return f"**{version(python)}**, {rounds} rounds, time of the program:\n\n{table(heading, rows)}\n"
+
+
+def after_the_run(info, trace, ours, plain):
     """Size, the time to a usable file, the time of a flame graph."""
     flames = []
     for run in ours.runs:
         start = time.perf_counter()
         subprocess.run([PYREC, "flame", "-i", trace, trace.with_suffix(".svg")], check=True, capture_output=True)
         flames.append((time.perf_counter() - start) / run.whole)
-    over_floor = [a.program / b.program for a, b in zip(ours.runs, floor.runs)]
     after = [(a.whole - a.program) - (b.whole - b.program) for a, b in zip(ours.runs, plain.runs)]
     return "\n".join(
         [
-            f"- program under pyrec ÷ under the bare callback: {spread(over_floor)}",
             f"- bytes per event: {trace.stat().st_size / info['events']:.2f} ({info['events'] / 1e6:.1f} M rows)",
             f"- time of `pyrec flame` ÷ whole time of the recorded run: {spread(flames)}",
             f"- start and finish of pyrec together ÷ the plain run: {spread([t / p.whole for t, p in zip(after, plain.runs)])}",
@@ -221,6 +258,7 @@ def everything_by_viztracer(venv, program, loops, events, ours, plain, folder):
     full.run(program, loops, folder)
     say("")
     run, mine = full.runs[0], statistics.median(run.whole for run in ours.runs)
+    saving, ending = (statistics.median(run.whole - run.program for run in each.runs) for each in (full, ours))
     size = out.stat().st_size / (events / 2)
     out.unlink()
     return "\n".join(
@@ -228,6 +266,7 @@ def everything_by_viztracer(venv, program, loops, events, ours, plain, folder):
             "- viztracer with room for every call, one run: "
             f"program {run.program / plain.runs[0].program:.2f} ×, whole command {run.whole / plain.runs[0].whole:.0f} ×"
             f" ({run.whole / mine:.0f} × pyrec's), {size:.0f} bytes per call, peak memory {run.peak / 2**30:.1f} GiB",
+            f"- from the program's end, start-up included, until the trace is whole: 1/{saving / ending:.0f} of viztracer's time",
             "",
         ]
     )
@@ -280,6 +319,8 @@ def main():
             sections.append(agent(python, options.rounds, Path(folder)))
         else:
             print("skipped: the agent's figures, since there is no Python 3.12 or 3.13")
+        for older in filter(None, map(find_python, ["3.11", "3.8"] if python else [])):
+            sections.append(older_agent(older, make_venv(python), options.rounds, Path(folder)))
         debian = Path("/usr/bin/python3.11")
         if os.geteuid() == 0 and debian.exists():
             sections.append(usdt(debian, options.rounds, Path(folder)))
