@@ -2,6 +2,7 @@
 
 mod folded;
 mod info;
+mod lines;
 mod module;
 mod naming;
 mod threads;
@@ -13,6 +14,7 @@ pub(crate) mod tests;
 
 pub use folded::{Folded, FoldedFrame, Weight};
 pub use info::Info;
+pub use lines::{Callee, FileLines, LineCalls, LineTotals, Lines};
 pub use threads::{Process, ThreadOf, Threads};
 pub use totals::{FunctionTotals, Pauses, Totals};
 pub use trust::Trust;

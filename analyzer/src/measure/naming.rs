@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pyrec_schema::{Code, Names};
+use pyrec_schema::{Code, Manifest, Names};
 
 use super::module::Modules;
 use crate::CallTree;
@@ -18,7 +18,12 @@ pub struct Naming<'a> {
 impl<'a> Naming<'a> {
     /// The names of a tree's frames.
     pub fn of(calls: &'a CallTree) -> Self {
-        Naming { names: &calls.names, modules: Modules::of(&calls.manifest) }
+        Naming::new(&calls.names, &calls.manifest)
+    }
+
+    /// The names of a trace's frames.
+    pub fn new(names: &'a Names, manifest: &Manifest) -> Self {
+        Naming { names, modules: Modules::of(manifest) }
     }
 
     /// What stands in the code column, if the frame is a function of Python.

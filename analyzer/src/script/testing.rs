@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pyrec_schema::{Batch, Clock, Ended, Host, Manifest, Names, Python, Trace, TraceWriter, WriterOptions};
+use pyrec_schema::{
+    Batch, Clock, Ended, Group, Host, Manifest, Names, Python, Trace, TraceWriter, WriterOptions,
+};
 
 use super::parse;
 use crate::tree::{Streams, Window};
@@ -23,7 +25,11 @@ pub fn trace(script: &str, row_group_rows: usize) -> (Trace, tempfile::TempDir) 
     let path = directory.path().join("script.parquet");
     let names = Arc::new(Names::new());
     let batch = rows(script, &names);
-    let manifest = manifest(&["python3", "run.py"], &["/srv", "/lib"]);
+    let has = |group: &Group| batch.marker.iter().any(|marker| group.markers().contains(marker));
+    let manifest = Manifest {
+        markers: Group::ALL.into_iter().filter(has).map(|group| group.name().into()).collect(),
+        ..manifest(&["python3", "run.py"], &["/srv", "/lib"])
+    };
     let options = WriterOptions { row_group_rows };
     let mut writer = TraceWriter::create(&path, names, manifest.clone(), options).expect("a new file");
     writer.write(&batch).expect("room for it");

@@ -1,0 +1,303 @@
+//! Single calls into lines.
+
+use std::collections::BTreeMap;
+
+use pyrec_schema::{Code, CodeId, Event, Manifest, Marker, Names};
+use rustc_hash::FxHashMap;
+
+use super::{Callee, FileLines, LineCalls, LineTotals, Lines};
+use crate::calls::{Call, Callers, End, Moment};
+use crate::measure::Trust;
+use crate::measure::naming::Naming;
+use crate::order::Thread;
+use crate::tree::Frame;
+
+/// What is added up while single calls pass by.
+#[derive(Debug)]
+pub struct Collect<'a> {
+    names: &'a Names,
+    files: Vec<File>,
+    file_numbers: FxHashMap<String, usize>,
+    /// The file of a code object; none for code of an unknown file.
+    code_files: FxHashMap<CodeId, Option<usize>>,
+    spots: Vec<Spot>,
+    spot_numbers: FxHashMap<(usize, u32), usize>,
+    edges: FxHashMap<(usize, Frame), Edge>,
+    threads: FxHashMap<Thread, Stack>,
+}
+
+#[derive(Debug)]
+struct File {
+    name: String,
+    total_ns: u64,
+}
+
+/// What is added up for a line.
+#[derive(Debug)]
+struct Spot {
+    file: usize,
+    line: u32,
+    hits: u64,
+    entries: u64,
+    returns: u64,
+    self_ns: u64,
+    total_ns: u64,
+}
+
+/// What is added up for a function that a line calls.
+#[derive(Debug, Default)]
+struct Edge {
+    calls: u64,
+    total_ns: u64,
+}
+
+/// The open calls of a thread.
+#[derive(Debug, Default)]
+struct Stack {
+    open: Vec<Open>,
+    /// The time that calls were charged with so far.
+    clock_ns: u64,
+    /// How often each line, and each file, is on the stack.
+    spots: Stays,
+    files: Stays,
+}
+
+/// An open call.
+#[derive(Debug)]
+struct Open {
+    file: Option<usize>,
+    /// The line that it is on, and the clock when it came there.
+    spot: Option<(usize, u64)>,
+    /// The clock at its entry.
+    since_ns: u64,
+    /// How much of its own time its lines were charged with.
+    charged_ns: u64,
+}
+
+impl<'a> Collect<'a> {
+    /// Nothing yet, of a trace with these names.
+    pub fn new(names: &'a Names) -> Self {
+        Collect {
+            names,
+            files: Vec::new(),
+            file_numbers: FxHashMap::default(),
+            code_files: FxHashMap::default(),
+            spots: Vec::new(),
+            spot_numbers: FxHashMap::default(),
+            edges: FxHashMap::default(),
+            threads: FxHashMap::default(),
+        }
+    }
+
+    /// Takes the next moment.
+    pub fn visit(&mut self, moment: Moment, callers: Callers) {
+        match moment {
+            Moment::Enter(call) => self.enter(call, callers),
+            Moment::Leave(call, end) => self.leave(call, end),
+            Moment::Point(event) | Moment::Unseen(_, event) => self.point(event, callers),
+        }
+    }
+
+    fn enter(&mut self, call: &Call, callers: Callers) {
+        self.charge(&call.entry, callers.innermost());
+        let file = self.file_of(call.frame);
+        let spot = self.spot_of(call.frame, call.entry.line);
+        let stack = self.threads.entry(thread_of(&call.entry)).or_default();
+        if let Some((from, _)) = stack.open.last().and_then(|caller| caller.spot) {
+            self.edges.entry((from, call.frame)).or_default().calls += u64::from(call.counts);
+        }
+        stack.files.come(file);
+        stack.open.push(Open { file, spot: None, since_ns: stack.clock_ns, charged_ns: 0 });
+        stack.come_to(spot);
+        if let Some(spot) = spot {
+            self.spots[spot].entries += u64::from(call.counts);
+        }
+    }
+
+    fn leave(&mut self, call: &Call, end: End) {
+        self.charge(&call.entry, Some(call));
+        if let Some(event) = end.event
+            && let Some(spot) = self.spot_of(call.frame, event.line)
+        {
+            self.spots[spot].returns += 1;
+        }
+        let Some(stack) = self.threads.get_mut(&thread_of(&call.entry)) else { return };
+        stack.go_from_line(&mut self.spots);
+        let Some(open) = stack.open.pop() else { return };
+        let took_ns = stack.clock_ns - open.since_ns;
+        if let Some(file) = stack.files.go(open.file) {
+            self.files[file].total_ns += took_ns;
+        }
+        if let Some((from, _)) = stack.open.last().and_then(|caller| caller.spot)
+            && let Some(edge) = self.edges.get_mut(&(from, call.frame))
+        {
+            edge.total_ns += took_ns;
+        }
+    }
+
+    fn point(&mut self, event: &Event, callers: Callers) {
+        self.charge(event, callers.innermost());
+        if event.marker != Marker::Line {
+            return;
+        }
+        let frame = Frame::Function(event.code);
+        let Some(spot) = self.spot_of(frame, event.line) else { return };
+        self.spots[spot].hits += 1;
+        // A function whose entry was not seen is not on the stack. Its time cannot be told from its callers'.
+        if callers.innermost().is_some_and(|call| call.frame == frame)
+            && let Some(stack) = self.threads.get_mut(&thread_of(event))
+        {
+            stack.go_from_line(&mut self.spots);
+            stack.come_to(Some(spot));
+        }
+    }
+
+    /// Charges the line that the innermost call is on with what has passed since the moment before.
+    fn charge(&mut self, event: &Event, innermost: Option<&Call>) {
+        let (Some(call), Some(stack)) = (innermost, self.threads.get_mut(&thread_of(event))) else { return };
+        let Some(open) = stack.open.last_mut() else { return };
+        let passed_ns = call.self_ns - open.charged_ns;
+        open.charged_ns = call.self_ns;
+        stack.clock_ns += passed_ns;
+        if let Some((spot, _)) = open.spot {
+            self.spots[spot].self_ns += passed_ns;
+        }
+    }
+
+    fn file_of(&mut self, frame: Frame) -> Option<usize> {
+        let Frame::Function(code) = frame else { return None };
+        if let Some(&file) = self.code_files.get(&code) {
+            return file;
+        }
+        let name = self.names.code_str(code);
+        let name = Code::parse(&name).file;
+        let file = (!name.is_empty()).then(|| {
+            *self.file_numbers.entry(name.to_owned()).or_insert_with(|| {
+                self.files.push(File { name: name.to_owned(), total_ns: 0 });
+                self.files.len() - 1
+            })
+        });
+        self.code_files.insert(code, file);
+        file
+    }
+
+    /// Lines begin with 1: some code objects have none, and their rows say 0.
+    fn spot_of(&mut self, frame: Frame, line: i32) -> Option<usize> {
+        let file = self.file_of(frame)?;
+        let line = u32::try_from(line).ok().filter(|&line| line > 0)?;
+        let spot = self.spot_numbers.entry((file, line)).or_insert_with(|| {
+            self.spots.push(Spot { file, line, hits: 0, entries: 0, returns: 0, self_ns: 0, total_ns: 0 });
+            self.spots.len() - 1
+        });
+        Some(*spot)
+    }
+
+    /// What was added up, file by file.
+    pub fn finish(self, manifest: &Manifest, has_hits: bool, trust: Trust) -> Lines {
+        let naming = Naming::new(self.names, manifest);
+        let callees = self.edges.keys().map(|&(_, frame)| (frame, callee(frame, self.names, &naming)));
+        let callees: FxHashMap<Frame, Callee> = callees.collect();
+        let mut order: Vec<(&Callee, Frame)> =
+            callees.iter().map(|(&frame, callee)| (callee, frame)).collect();
+        order.sort_unstable_by(|a, b| a.0.cmp(b.0));
+        let numbers: FxHashMap<Frame, usize> =
+            order.iter().enumerate().map(|(at, &(_, frame))| (frame, at)).collect();
+
+        let mut calls: FxHashMap<usize, Vec<LineCalls>> = FxHashMap::default();
+        for ((spot, frame), Edge { calls: count, total_ns }) in self.edges {
+            calls.entry(spot).or_default().push(LineCalls {
+                callee: numbers[&frame],
+                calls: count,
+                total_ns,
+            });
+        }
+        let mut files: BTreeMap<String, FileLines> = BTreeMap::new();
+        for (at, spot) in self.spots.iter().enumerate() {
+            let File { name, total_ns } = &self.files[spot.file];
+            let file = files.entry(name.clone()).or_insert_with(|| FileLines {
+                file: name.clone(),
+                module: naming.module(name),
+                self_ns: 0,
+                total_ns: *total_ns,
+                lines: Vec::new(),
+            });
+            file.self_ns += spot.self_ns;
+            file.lines.push(spot.totals(has_hits, calls.remove(&at).unwrap_or_default()));
+        }
+        let mut files: Vec<FileLines> = files.into_values().collect();
+        files.iter_mut().for_each(|file| file.lines.sort_unstable_by_key(|line| line.line));
+        let callees = order.into_iter().map(|(callee, _)| callee.clone()).collect();
+        Lines { files, callees, has_hits, trust }
+    }
+}
+
+fn callee(frame: Frame, names: &Names, naming: &Naming) -> Callee {
+    let code = match frame {
+        Frame::Function(code) => names.code_str(code),
+        _ => "".into(),
+    };
+    let Code { file, first_line, .. } = Code::parse(&code);
+    let file = (!file.is_empty()).then(|| file.to_owned());
+    Callee { file, first_line, label: naming.label(frame) }
+}
+
+impl Spot {
+    fn totals(&self, has_hits: bool, mut calls: Vec<LineCalls>) -> LineTotals {
+        calls.sort_unstable_by_key(|call| (std::cmp::Reverse(call.total_ns), call.callee));
+        LineTotals {
+            line: self.line,
+            hits: has_hits.then_some(self.hits),
+            entries: self.entries,
+            returns: self.returns,
+            self_ns: self.self_ns,
+            total_ns: self.total_ns,
+            calls,
+        }
+    }
+}
+
+impl Stack {
+    /// The innermost call comes to a line.
+    fn come_to(&mut self, spot: Option<usize>) {
+        self.spots.come(spot);
+        if let Some(open) = self.open.last_mut() {
+            open.spot = spot.map(|spot| (spot, self.clock_ns));
+        }
+    }
+
+    /// It goes from the line that it is on. Where that line is on the stack once more, the time is in that stay's.
+    fn go_from_line(&mut self, spots: &mut [Spot]) {
+        let Some((spot, since_ns)) = self.open.last_mut().and_then(|open| open.spot.take()) else { return };
+        if self.spots.go(Some(spot)).is_some() {
+            spots[spot].total_ns += self.clock_ns - since_ns;
+        }
+    }
+}
+
+/// How often each of some things is on a stack.
+#[derive(Debug, Default)]
+struct Stays(FxHashMap<usize, u32>);
+
+impl Stays {
+    fn come(&mut self, what: Option<usize>) {
+        if let Some(what) = what {
+            *self.0.entry(what).or_default() += 1;
+        }
+    }
+
+    /// Gives back what is on the stack no more.
+    fn go(&mut self, what: Option<usize>) -> Option<usize> {
+        let what = what?;
+        let stays = self.0.get_mut(&what)?;
+        *stays -= 1;
+        let is_gone = *stays == 0;
+        if is_gone {
+            self.0.remove(&what);
+        }
+        is_gone.then_some(what)
+    }
+}
+
+fn thread_of(event: &Event) -> Thread {
+    Thread { pid: event.pid, tid: event.tid }
+}
