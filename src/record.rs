@@ -20,7 +20,7 @@ use crate::place::Place;
 /// python3 on your PATH. Everything after its first word belongs to it. Its output is its own, and its exit status is
 /// that of pyrec. Ctrl-C ends the program, and the recording is whole.
 #[derive(Debug, Args)]
-#[command(override_usage = "pyrec record [OPTIONS] [--] CMD…\n       pyrec record [OPTIONS] -p PID", after_help = EXAMPLES)]
+#[command(override_usage = "pyrec record [OPTIONS] [--] CMD…\n       pyrec record [OPTIONS] -p PID…\n       pyrec record [OPTIONS] --all", after_help = EXAMPLES)]
 pub struct Record {
     /// Write the recording to FILE. Without it: pyrec.parquet, and the previous one is kept as pyrec.old.parquet
     #[arg(short, long, value_name = "FILE")]
@@ -51,9 +51,21 @@ pub struct Record {
     #[arg(long, value_enum, value_name = "PROVIDER", default_value_t)]
     provider: Provider,
 
-    /// Record a process that runs already, until it ends or you press Ctrl-C
-    #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..), conflicts_with = "command")]
-    pid: Option<i32>,
+    /// Record a process that runs already, with its children, until it ends or you press Ctrl-C. Several: -p 1,2 or
+    /// -p 1 -p 2
+    #[arg(
+        short,
+        long,
+        value_name = "PID",
+        value_delimiter = ',',
+        value_parser = clap::value_parser!(i32).range(1..),
+        conflicts_with = "command"
+    )]
+    pid: Vec<i32>,
+
+    /// Record every Python with static markers on this machine, those that start later too, until you press Ctrl-C
+    #[arg(long, conflicts_with_all = ["pid", "command"])]
+    all: bool,
 
     /// What the program does when events come faster than they can be written
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
@@ -72,7 +84,7 @@ pub struct Record {
         value_name = "CMD",
         trailing_var_arg = true,
         allow_hyphen_values = true,
-        required_unless_present = "pid"
+        required_unless_present_any = ["pid", "all"]
     )]
     command: Vec<OsString>,
 }
@@ -83,7 +95,8 @@ Examples:
   pyrec record -o tests.parquet -m pytest -x tests/
   pyrec record --lines -c 'import json; json.loads(\"[1, 2]\")'
   pyrec record venv/bin/gunicorn app:app
-  sudo pyrec record -p 4242";
+  sudo pyrec record -p 4242
+  sudo pyrec record --all --markers gc";
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Provider {
@@ -146,8 +159,14 @@ impl Record {
     }
 
     fn target(&self) -> Result<Target> {
-        if let Some(pid) = self.pid {
-            return Ok(Target::Process(pid));
+        if self.all {
+            return Ok(Target::All);
+        }
+        if !self.pid.is_empty() {
+            let mut pids = self.pid.clone();
+            pids.sort_unstable();
+            pids.dedup();
+            return Ok(Target::Processes(pids));
         }
         if self.expose_markers && self.provider == Provider::Usdt {
             bail!("--expose-markers is for the agent; --provider usdt reads CPython's own");
@@ -182,7 +201,7 @@ impl Record {
 
     /// Drawn only where nobody else writes: while the program prints to the same terminal, that is the program's.
     fn progress_line(&self) -> ProgressBar {
-        let free = self.pid.is_some() || !std::io::stdout().is_terminal();
+        let free = self.command.is_empty() || !std::io::stdout().is_terminal();
         if self.quiet || !free || !std::io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }
@@ -284,7 +303,7 @@ mod tests {
             let record = record(words).expect("it is understood");
             assert_eq!(record.target().expect("it is a command"), command(cmd), "{words:?}");
             assert_eq!(record.output.as_deref(), output.map(Path::new), "{words:?}");
-            assert_eq!((record.quiet, record.lines, record.pid), (false, false, None), "{words:?}");
+            assert_eq!((record.quiet, record.lines, record.pid), (false, false, vec![]), "{words:?}");
         }
     }
 
@@ -325,11 +344,27 @@ mod tests {
 
     #[test]
     fn a_process_takes_the_place_of_a_command() {
-        assert_eq!(
-            record(&["-p", "7"]).expect("it is understood").target().expect("it is one"),
-            Target::Process(7)
-        );
-        for wrong in [&["-p", "7", "a.py"][..], &["-p", "0"], &["-p", "-7"], &["-p", "x"], &["-p"]] {
+        let table: &[(&[&str], Target)] = &[
+            (&["-p", "7"], Target::Processes(vec![7])),
+            (&["-p", "9,7"], Target::Processes(vec![7, 9])),
+            (&["-p", "7", "-q", "-p", "9", "-p", "7"], Target::Processes(vec![7, 9])),
+            (&["--all"], Target::All),
+        ];
+        for (words, expected) in table {
+            let target = record(words).expect("it is understood").target();
+            assert_eq!(&target.expect("it is one"), expected, "{words:?}");
+        }
+        let all = ["--all", "a.py"];
+        for wrong in [
+            &["-p", "7", "a.py"][..],
+            &all,
+            &["--all", "-p", "7"],
+            &["-p", "7,"],
+            &["-p", "0"],
+            &["-p", "-7"],
+            &["-p", "x"],
+            &["-p"],
+        ] {
             assert!(record(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -48,6 +48,11 @@ pub enum Error {
         /// The process.
         pid: i32,
     },
+    /// The agent cannot enter everything that runs.
+    #[error(
+        "the agent is loaded only into programs that pyrec starts; record the machine with --provider usdt"
+    )]
+    AgentAll,
     /// The provider has no such markers.
     #[error("the {provider} provider cannot record `{group}`; leave it out of --markers")]
     NoSuchMarkers {

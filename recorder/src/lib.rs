@@ -20,6 +20,7 @@ mod options;
 mod pipeline;
 mod program;
 mod provider;
+mod pythons;
 mod recording;
 mod ring;
 mod rows;

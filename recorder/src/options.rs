@@ -28,8 +28,10 @@ pub enum Target {
     /// A command to launch, as the user typed it: a program with its arguments, a `.py` file, or `-m` or `-c` with
     /// what follows. Never empty.
     Command(Vec<OsString>),
-    /// A process that runs already.
-    Process(i32),
+    /// Processes that run already. Never empty.
+    Processes(Vec<i32>),
+    /// Every Python on the machine, those that start later included.
+    All,
 }
 
 /// What `--provider` takes.

@@ -1,11 +1,18 @@
 //! Where events come from.
 
+use std::os::fd::BorrowedFd;
+
 use crate::{Result, rows::Rows};
 
 /// A source of events.
 pub trait Provider {
     /// Moves what happened since the last call into `rows`. Returns the number of events.
     fn drain(&mut self, rows: &mut Rows) -> Result<u64>;
+
+    /// Becomes readable when the next drain is wanted at once; none for a provider that can always wait.
+    fn call(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     /// Lets go of the program, which runs on untraced, and moves the rest. Nothing is drained after this.
     fn stop(&mut self, rows: &mut Rows) -> Result<()>;

@@ -130,8 +130,8 @@ impl Recording {
             watch(&Progress { elapsed: self.started.elapsed(), events: all, lost, bytes: rows.bytes() });
             self.heed_signals();
             match events {
-                0 => self.subject.wait_for(IDLE_PAUSE),
-                1..MANY_EVENTS => self.subject.wait_for(BUSY_PAUSE),
+                0 => self.subject.wait_for(IDLE_PAUSE, provider.call()),
+                1..MANY_EVENTS => self.subject.wait_for(BUSY_PAUSE, provider.call()),
                 MANY_EVENTS.. => {}
             }
         }

@@ -26,7 +26,7 @@ pub(crate) enum Waiting {
     /// Waits for our word to become the program.
     Program(Held),
     /// Runs already.
-    Process(Process),
+    Running(Subject),
 }
 
 impl Waiting {
@@ -34,7 +34,7 @@ impl Waiting {
     pub fn release(self) -> Result<Subject> {
         match self {
             Waiting::Program(held) => held.release().map(Child::new).map(Subject::Child),
-            Waiting::Process(process) => Ok(Subject::Process(process)),
+            Waiting::Running(subject) => Ok(subject),
         }
     }
 }
@@ -52,17 +52,32 @@ impl Start {
                     launch_agent(&words, options, user)
                 }
             }
-            Target::Process(pid) => {
-                let process = Process::new(*pid);
-                if !std::path::Path::new(&format!("/proc/{pid}")).exists() {
-                    return Err(Error::NoProcess { pid: *pid });
+            Target::Processes(pids) => {
+                // Held first, so that nobody else can come under their numbers.
+                let processes = pids.iter().map(|&pid| Process::new(pid)).collect();
+                if let Some(&pid) =
+                    pids.iter().find(|pid| !std::fs::exists(format!("/proc/{pid}")).unwrap_or(true))
+                {
+                    return Err(Error::NoProcess { pid });
                 }
+                if let (ProviderChoice::Agent, &[pid, ..]) = (choice, pids.as_slice()) {
+                    return Err(Error::AgentAttach { pid });
+                }
+                let usdt = Usdt::attach_processes(pids, groups)?;
+                let manifest = Manifest { attached: pids.clone(), ..manifest("usdt", "monotonic", groups) };
+                Ok(Start {
+                    provider: Box::new(usdt),
+                    target: Waiting::Running(Subject::Processes(processes)),
+                    manifest,
+                })
+            }
+            Target::All => {
                 if choice == ProviderChoice::Agent {
-                    return Err(Error::AgentAttach { pid: *pid });
+                    return Err(Error::AgentAll);
                 }
-                let usdt = Usdt::attach_process(*pid, groups)?;
-                let manifest = Manifest { attached: vec![*pid], ..manifest("usdt", "monotonic", groups) };
-                Ok(Start { provider: Box::new(usdt), target: Waiting::Process(process), manifest })
+                let usdt = Usdt::attach_machine(groups)?;
+                let manifest = manifest("usdt", "monotonic", groups);
+                Ok(Start { provider: Box::new(usdt), target: Waiting::Running(Subject::Machine), manifest })
             }
         }
     }

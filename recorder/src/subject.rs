@@ -5,18 +5,20 @@ use std::process::{Child as StdChild, ExitStatus};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use crate::recording::Exit;
 
-/// A program that we launched, or a process that was there before us.
+/// A program that we launched, or what was there before us.
 #[derive(Debug)]
 pub(crate) enum Subject {
     /// Launched.
     Child(Child),
-    /// Attached to.
-    Process(Process),
+    /// Attached to. It ends with the last of them.
+    Processes(Vec<Process>),
+    /// The machine, which does not end.
+    Machine,
 }
 
 /// A launched program.
@@ -57,9 +59,16 @@ impl Process {
     /// Waits until it ends, at most this long. Says whether it has ended.
     pub fn ends_within(&self, time: Duration) -> bool {
         let Some(handle) = &self.handle else { return true };
-        let timeout = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
-        poll(&mut [PollFd::new(handle, PollFlags::IN)], Some(&timeout)).is_ok_and(|count| count > 0)
+        is_ready(&[handle.as_fd()], time)
     }
+}
+
+/// Whether one of these has something to say within this time.
+fn is_ready(handles: &[BorrowedFd<'_>], time: Duration) -> bool {
+    let timeout = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
+    let mut handles: Vec<PollFd<'_>> =
+        handles.iter().map(|handle| PollFd::from_borrowed_fd(*handle, PollFlags::IN)).collect();
+    poll(&mut handles, Some(&timeout)).is_ok_and(|count| count > 0)
 }
 
 impl Subject {
@@ -70,15 +79,23 @@ impl Subject {
                 child.status = child.status.or_else(|| child.child.try_wait().ok().flatten());
                 child.status.is_some()
             }
-            Subject::Process(process) => process.ends_within(Duration::ZERO),
+            Subject::Processes(processes) => {
+                processes.retain(|process| !process.ends_within(Duration::ZERO));
+                processes.is_empty()
+            }
+            Subject::Machine => false,
         }
     }
 
-    /// Waits this long, or until it ends.
-    pub fn wait_for(&self, time: Duration) {
-        match self {
-            Subject::Child(Child { process, .. }) | Subject::Process(process) => process.ends_within(time),
+    /// Waits this long, or until it ends, or until whoever drains it is called.
+    pub fn wait_for(&self, time: Duration, call: Option<BorrowedFd<'_>>) {
+        let processes = match self {
+            Subject::Child(child) => std::slice::from_ref(&child.process),
+            Subject::Processes(processes) => processes,
+            Subject::Machine => &[],
         };
+        let handles = processes.iter().filter_map(|process| process.handle.as_ref().map(OwnedFd::as_fd));
+        is_ready(&handles.chain(call).collect::<Vec<_>>(), time);
     }
 
     /// Waits for a launched program to end; not for one that was there before us.
@@ -110,7 +127,7 @@ impl Subject {
         let ended = self.has_ended();
         match self {
             _ if !ended => Exit::RunsOn,
-            Subject::Process(_) => Exit::Gone,
+            Subject::Processes(_) | Subject::Machine => Exit::Gone,
             Subject::Child(child) => match child.status.map(|status| (status.code(), status.signal())) {
                 Some((Some(code), _)) => Exit::Status(code),
                 Some((None, Some(signal))) => Exit::Signal(signal),
@@ -133,7 +150,7 @@ mod tests {
     fn tells_how_a_program_ended() {
         for (script, exit) in [("exit 3", Exit::Status(3)), ("kill -9 $$", Exit::Signal(9))] {
             let mut subject = child(script);
-            subject.wait_for(Duration::from_secs(20));
+            subject.wait_for(Duration::from_secs(20), None);
             assert_eq!(subject.exit(), exit, "{script}");
         }
     }
@@ -143,20 +160,39 @@ mod tests {
         let mut subject = child("trap 'exit 7' TERM; while :; do sleep 0.01; done");
         assert_eq!(subject.exit(), Exit::RunsOn);
         // The shell needs a moment to set its trap; until then the signal kills it.
-        subject.wait_for(Duration::from_millis(200));
+        subject.wait_for(Duration::from_millis(200), None);
         assert!(subject.tell(libc::SIGTERM, false));
         assert!(!subject.tell(libc::SIGTERM, false));
-        subject.wait_for(Duration::from_secs(20));
+        subject.wait_for(Duration::from_secs(20), None);
         assert_eq!(subject.exit(), Exit::Status(7));
     }
 
     #[test]
     fn a_process_that_is_not_ours_is_left_alone() {
-        let mut other = Command::new("sleep").arg("100").spawn().expect("it starts");
-        let mut subject = Subject::Process(Process::new(other.id() as i32));
+        let mut others = [(); 2].map(|()| Command::new("sleep").arg("100").spawn().expect("it starts"));
+        let processes = others.iter().map(|other| Process::new(other.id() as i32)).collect();
+        let mut subject = Subject::Processes(processes);
         assert!(!subject.tell(libc::SIGTERM, false));
-        assert_eq!(subject.exit(), Exit::RunsOn);
-        other.kill().and_then(|()| other.wait()).expect("it ends");
+        for other in &mut others {
+            assert_eq!(subject.exit(), Exit::RunsOn);
+            other.kill().and_then(|()| other.wait()).expect("it ends");
+        }
         assert_eq!(subject.exit(), Exit::Gone);
+    }
+
+    #[test]
+    fn the_machine_does_not_end() {
+        let mut machine = Subject::Machine;
+        assert!(!machine.tell(libc::SIGTERM, false));
+        assert_eq!(machine.exit(), Exit::RunsOn);
+    }
+
+    #[test]
+    fn a_call_ends_the_waiting() {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(writer);
+        let begun = std::time::Instant::now();
+        Subject::Machine.wait_for(Duration::from_secs(600), Some(reader.as_fd()));
+        assert!(begun.elapsed() < Duration::from_secs(600));
     }
 }

@@ -103,6 +103,9 @@ pub enum Error {
         /// What the kernel said.
         reason: String,
     },
+    /// More markers than the BPF program keeps places for.
+    #[error("there are too many different Pythons to record at once; name some of them with -p")]
+    TooManyPythons,
     /// The BPF program sent something that it never sends.
     #[error(
         "the kernel handed over a record that is none of ours; record again, and report this if it comes back"
@@ -120,14 +123,20 @@ fn missing_remedy(present: &str) -> String {
 impl Error {
     /// For `map_err` on what libbpf does.
     pub(super) fn kernel(what: &'static str) -> impl FnOnce(libbpf_rs::Error) -> Error {
-        move |error| {
-            let reason = root_cause(&error);
-            // A program that the kernel finds fault with is refused too, but with EACCES.
-            if reason == io::Error::from_raw_os_error(libc::EPERM).to_string() {
-                Error::NoRights { what, reason }
-            } else {
-                Error::Kernel { what, reason }
-            }
+        move |error| Error::refused(what, root_cause(&error))
+    }
+
+    /// The same for what the kernel says without libbpf.
+    pub(super) fn kernel_said(what: &'static str, error: &io::Error) -> Error {
+        Error::refused(what, error.to_string())
+    }
+
+    fn refused(what: &'static str, reason: String) -> Error {
+        // A program that the kernel finds fault with is refused too, but with EACCES.
+        if reason == io::Error::from_raw_os_error(libc::EPERM).to_string() {
+            Error::NoRights { what, reason }
+        } else {
+            Error::Kernel { what, reason }
         }
     }
 }

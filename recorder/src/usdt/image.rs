@@ -1,5 +1,7 @@
 //! The file that holds an interpreter: its markers, its symbols, and where they lie.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use object::elf;
@@ -60,9 +62,18 @@ struct Segment {
 type Elf<'data> = ElfFile64<'data, Endianness>;
 
 impl Image {
-    /// Reads the file. A file without an interpreter or without markers is no error here.
+    /// Reads the file.
+    #[cfg(test)]
     pub fn read(path: &Path) -> Result<Image, Error> {
-        let bytes = std::fs::read(path).map_err(|source| Error::Unreadable { path: path.into(), source })?;
+        let file = File::open(path).map_err(|source| Error::Unreadable { path: path.into(), source })?;
+        Image::of(path, &file)
+    }
+
+    /// Reads an open file. A file without an interpreter or without markers is no error here.
+    pub fn of(path: &Path, mut file: &File) -> Result<Image, Error> {
+        let mut bytes = Vec::new();
+        let unreadable = |source| Error::Unreadable { path: path.into(), source };
+        file.read_to_end(&mut bytes).map_err(unreadable)?;
         let wrong = |reason: String| Error::NotAProgram { path: path.into(), reason };
         let elf = Elf::parse(bytes.as_slice()).map_err(|error| wrong(error.to_string()))?;
         if elf.architecture() != object::Architecture::X86_64 || !elf.is_little_endian() {

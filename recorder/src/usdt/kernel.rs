@@ -1,30 +1,52 @@
 //! The BPF program in the kernel: loading it, placing its probes, taking its records.
 
+use std::collections::BTreeSet;
 use std::mem::MaybeUninit;
-use std::path::Path;
+use std::os::fd::{AsRawFd as _, BorrowedFd, IntoRawFd as _, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
 use libbpf_rs::{
-    Link, MapCore as _, MapFlags, OpenObject, ProgramMut, RingBuffer, RingBufferBuilder, UprobeOpts,
+    Link, MapCore as _, MapFlags, OpenObject, PerfEventOpts, ProgramMut, RingBuffer, RingBufferBuilder,
+    UprobeOpts,
 };
 use pyrec_schema::{Lost, Marker};
 
 use super::Error;
+use super::family;
 use super::plan::{Probe, Program};
 use super::raw_event::RawEvent;
 use super::skeleton::{MarkersSkel, MarkersSkelBuilder, types};
+use super::tracefs::Tracefs;
 
 /// Records taken at a time: as many as the time between two looks at the clock is worth.
 pub const BATCH: usize = 4096;
 
+/// What libbpf takes for the pid of everyone.
+const EVERY_PROCESS: i32 = -1;
+
 /// Where threads that found no room of their own count their losses: `ALL_OTHERS` in `markers.bpf.c`.
 const ALL_OTHERS: u64 = u64::MAX;
+
+/// Whom the probes of a file reach.
+#[derive(Clone, Copy, Debug)]
+pub enum Reach<'pids> {
+    /// These processes, and where that can be all that they will start.
+    Families(&'pids [i32]),
+    /// Everyone who runs the file, now or later.
+    Machine,
+}
 
 /// The loaded program.
 pub struct Kernel {
     // Dropped in this order: the probes first, the program last.
     links: Vec<Link>,
+    /// The same probes on the threads of families.
+    inherited: Vec<OwnedFd>,
+    /// What they are defined in; without it children cannot be followed.
+    tracefs: std::io::Result<Tracefs>,
+    /// How many places the program has been told of.
+    sites: usize,
     ring: RingBuffer<'static>,
     inbox: Arc<Mutex<Inbox>>,
     skeleton: MarkersSkel<'static>,
@@ -56,34 +78,89 @@ impl Kernel {
             .map_err(Error::kernel("count losses"))?;
         let inbox = Arc::new(Mutex::new(Inbox::default()));
         let ring = ring(&skeleton, inbox.clone()).map_err(Error::kernel("map the ring buffer"))?;
-        Ok(Kernel { links: Vec::new(), ring, inbox, skeleton })
+        let tracefs = Tracefs::open();
+        Ok(Kernel { links: Vec::new(), inherited: Vec::new(), tracefs, sites: 0, ring, inbox, skeleton })
     }
 
-    /// Places the probes, in order, in one process's mapping of the file.
-    pub fn place(&mut self, file: &Path, pid: i32, probes: &[Probe]) -> Result<(), Error> {
-        let sites = self.skeleton.maps.bss_data.as_deref_mut().map(|bss| &mut bss.sites);
-        let sites = sites.ok_or(Error::Malformed)?;
-        for (cookie, probe) in probes.iter().enumerate() {
-            let Some(place) = sites.get_mut(cookie) else {
-                return Err(Error::Unsupported {
-                    path: file.into(),
-                    reason: "it has too many markers".into(),
-                });
-            };
-            *place = probe.site.unwrap_or_default();
-        }
-        for (cookie, probe) in probes.iter().enumerate() {
-            let options = UprobeOpts {
-                ref_ctr_offset: probe.semaphore.unwrap_or(0) as usize,
-                cookie: cookie as u64,
-                ..UprobeOpts::default()
-            };
-            let program = self.program(probe.program);
-            let link = program.attach_uprobe_with_opts(pid, file, probe.offset as usize, options);
-            self.links.push(link.map_err(Error::kernel("place a probe"))?);
+    /// Why the children of processes cannot be followed, if they cannot.
+    pub fn cannot_follow(&self) -> Option<&std::io::Error> {
+        self.tracefs.as_ref().err()
+    }
+
+    /// Places the probes of a file, in order.
+    pub fn place(&mut self, file: BorrowedFd<'_>, probes: &[Probe], reach: Reach<'_>) -> Result<(), Error> {
+        let first = self.describe(probes)?;
+        for (cookie, probe) in (first as u64..).zip(probes) {
+            match (reach, &mut self.tracefs) {
+                (Reach::Families(pids), Ok(_)) => self.place_inherited(file, probe, cookie, pids)?,
+                (Reach::Families(pids), Err(_)) => {
+                    pids.iter().try_for_each(|&pid| self.place_one(file, probe, cookie, pid))?;
+                }
+                (Reach::Machine, _) => self.place_one(file, probe, cookie, EVERY_PROCESS)?,
+            }
         }
         self.watch(true);
         Ok(())
+    }
+
+    /// Tells the program what it must know of the places. Returns the number of the first one.
+    fn describe(&mut self, probes: &[Probe]) -> Result<usize, Error> {
+        let sites = self.skeleton.maps.bss_data.as_deref_mut().map(|bss| &mut bss.sites);
+        let first = self.sites;
+        let free = sites.and_then(|sites| sites.get_mut(first..first + probes.len()));
+        let free = free.ok_or(Error::TooManyPythons)?;
+        for (site, probe) in free.iter_mut().zip(probes) {
+            *site = probe.site.unwrap_or_default();
+        }
+        self.sites += probes.len();
+        Ok(first)
+    }
+
+    /// Places a probe for one process, or for everyone.
+    fn place_one(&mut self, file: BorrowedFd<'_>, probe: &Probe, cookie: u64, pid: i32) -> Result<(), Error> {
+        let options = UprobeOpts {
+            ref_ctr_offset: probe.semaphore.unwrap_or(0) as usize,
+            cookie,
+            ..UprobeOpts::default()
+        };
+        let file = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let program = self.program(probe.program);
+        let link = program.attach_uprobe_with_opts(pid, file, probe.offset as usize, options);
+        self.links.push(link.map_err(Error::kernel("place a probe"))?);
+        Ok(())
+    }
+
+    /// Places a probe for processes and all that they will start.
+    fn place_inherited(
+        &mut self,
+        file: BorrowedFd<'_>,
+        probe: &Probe,
+        cookie: u64,
+        pids: &[i32],
+    ) -> Result<(), Error> {
+        let Ok(tracefs) = &mut self.tracefs else { return Ok(()) };
+        let refused = |error| Error::kernel_said("place a probe", &error);
+        let event = tracefs.define(file, probe.offset, probe.semaphore).map_err(refused)?;
+        // The link owns the descriptor from here on.
+        let anchor = family::anchor(event).map_err(refused)?.into_raw_fd();
+        let options = PerfEventOpts { cookie, ..PerfEventOpts::default() };
+        let link = self.program(probe.program).attach_perf_event_with_opts(anchor, options);
+        self.links.push(link.map_err(Error::kernel("place a probe"))?);
+        let mut opened = BTreeSet::new();
+        // A thread that starts meanwhile may have been started by one that had not got the event yet.
+        loop {
+            let new: Vec<i32> = family::threads(pids).difference(&opened).copied().collect();
+            if new.is_empty() {
+                return Ok(());
+            }
+            for tid in new {
+                opened.insert(tid);
+                match family::open(event, tid) {
+                    Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                    descriptor => self.inherited.push(descriptor.map_err(refused)?),
+                }
+            }
+        }
     }
 
     /// Begins or ends taking events, of all markers at one instant.
@@ -113,6 +190,7 @@ impl Kernel {
     /// Removes the probes and lowers the semaphores that they raised.
     pub fn remove(&mut self) {
         self.watch(false);
+        self.inherited.clear();
         while let Some(link) = self.links.pop() {
             drop(link);
         }

@@ -1,6 +1,10 @@
 //! Which file holds a program's interpreter: the program itself, or the libpython that it loads.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Error;
@@ -19,25 +23,61 @@ pub enum Loaded {
     Later,
 }
 
-/// Reads the file with the interpreter of `program`.
-pub fn interpreter_image(program: &Path, loaded: Loaded) -> Result<Image, Error> {
-    let image = Image::read(program)?;
-    if image.python.is_some() {
-        return Ok(image);
+/// A file with an interpreter in it.
+#[derive(Debug)]
+pub struct Interpreter {
+    /// What is in it. Its path is that which the program knows, wherever its root is.
+    pub image: Image,
+    /// The file itself, which may have been deleted or replaced since.
+    pub file: File,
+}
+
+impl Interpreter {
+    /// The interpreter that a process runs.
+    pub fn of_process(pid: i32) -> Result<Interpreter, Error> {
+        let link = format!("/proc/{pid}/exe");
+        let program = std::fs::read_link(&link).map_err(|source| unreadable_process(pid, source))?;
+        let file = File::open(&link).map_err(|source| unreadable_process(pid, source))?;
+        Interpreter::of(&program, file, Loaded::By(pid))
     }
-    let Some(library) = image.needed.iter().find(|name| is_libpython(name)) else {
-        return Err(Error::NotPython { path: program.into() });
-    };
-    let path = match loaded {
-        Loaded::By(pid) => mapped_libpython(pid),
-        Loaded::Later => find_library(&image, library),
-    };
-    let path = path.ok_or_else(|| Error::NoLibrary { path: program.into(), library: library.clone() })?;
-    let library = Image::read(&path)?;
-    if library.python.is_none() {
-        return Err(Error::NotPython { path });
+
+    /// The interpreter that a program would run.
+    pub fn of_program(program: &Path) -> Result<Interpreter, Error> {
+        let unreadable = |source| Error::Unreadable { path: program.into(), source };
+        Interpreter::of(program, File::open(program).map_err(unreadable)?, Loaded::Later)
     }
-    Ok(library)
+
+    fn of(program: &Path, file: File, loaded: Loaded) -> Result<Interpreter, Error> {
+        let image = Image::of(program, &file)?;
+        if image.python.is_some() {
+            return Ok(Interpreter { image, file });
+        }
+        let needed = image.needed.iter().find(|name| is_libpython(name));
+        let mapped = match loaded {
+            Loaded::By(pid) => mapped_libpython(pid),
+            Loaded::Later => None,
+        };
+        let (path, file) = match (mapped, needed) {
+            (Some(mapped), _) => mapped,
+            (None, Some(library)) => {
+                let missing = || Error::NoLibrary { path: program.into(), library: library.clone() };
+                find_library(&image, library, loaded).ok_or_else(missing)?
+            }
+            (None, None) => return Err(Error::NotPython { path: program.into() }),
+        };
+        let image = Image::of(&path, &file)?;
+        if image.python.is_none() {
+            return Err(Error::NotPython { path });
+        }
+        Ok(Interpreter { image, file })
+    }
+}
+
+fn unreadable_process(pid: i32, source: io::Error) -> Error {
+    match source.kind() {
+        io::ErrorKind::NotFound => Error::Gone { pid },
+        _ => Error::Unreadable { path: format!("/proc/{pid}/exe").into(), source },
+    }
 }
 
 /// `libpython3.11.so.1.0` and its like, but not the stub `libpython3.so`, which has nothing in it.
@@ -46,27 +86,62 @@ fn is_libpython(name: &str) -> bool {
         .is_some_and(|rest| rest.starts_with(|digit: char| digit.is_ascii_digit()))
 }
 
-fn mapped_libpython(pid: i32) -> Option<PathBuf> {
+/// The library as the process has it mapped, under the name that it had.
+fn mapped_libpython(pid: i32) -> Option<(PathBuf, File)> {
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
-    libpython_in(&maps).map(PathBuf::from)
+    let Mapping { range, inode, path } = libpython_in(&maps)?;
+    // What is mapped, whatever lies under that name now; that takes a right that the name does not.
+    let mapped = File::open(format!("/proc/{pid}/map_files/{range}"));
+    let file = mapped.or_else(|_| {
+        let file = File::open(format!("/proc/{pid}/root{path}"))?;
+        let is_it = file.metadata()?.ino() == inode;
+        if is_it { Ok(file) } else { Err(io::Error::from(io::ErrorKind::NotFound)) }
+    });
+    Some((path.into(), file.ok()?))
 }
 
-/// The library's path in the text of `/proc/PID/maps`.
-fn libpython_in(maps: &str) -> Option<&str> {
-    let path = |line: &'_ str| line.find('/').map(|at| at..line.len());
-    maps.lines()
-        .filter_map(|line| path(line).map(|range| &line[range]))
-        .find(|path| is_libpython(path.rsplit('/').next().unwrap_or(path)))
+/// A line of `/proc/PID/maps`.
+#[derive(Debug, PartialEq, Eq)]
+struct Mapping<'text> {
+    range: &'text str,
+    inode: u64,
+    path: &'text str,
 }
 
-fn find_library(image: &Image, name: &str) -> Option<PathBuf> {
-    let origin = image.path.canonicalize().ok()?.parent()?.to_path_buf();
+/// The library in the text of `/proc/PID/maps`.
+fn libpython_in(maps: &str) -> Option<Mapping<'_>> {
+    maps.lines().find_map(|line| {
+        let path = &line[line.find('/')?..];
+        let mut words = line.split_ascii_whitespace();
+        let (range, inode) = (words.next()?, words.nth(3)?.parse().ok()?);
+        is_libpython(path.rsplit('/').next()?).then_some(Mapping { range, inode, path })
+    })
+}
+
+/// The library where the loader would find it, in the root that the program has.
+fn find_library(image: &Image, name: &str, loaded: Loaded) -> Option<(PathBuf, File)> {
+    let (root, environment) = match loaded {
+        Loaded::By(pid) => (format!("/proc/{pid}/root"), environment_of(pid)),
+        Loaded::Later => (String::new(), std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default()),
+    };
+    let origin = image.path.parent()?.to_path_buf();
     let run_path = image.run_path.iter().map(|folder| expand_origin(folder, &origin));
-    let environment = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
     let environment =
         std::env::split_paths(&environment).filter(|folder| folder.as_os_str() != OsStr::new(""));
     let system = SYSTEM_FOLDERS.iter().map(PathBuf::from);
-    run_path.chain(environment).chain(system).map(|folder| folder.join(name)).find(|path| path.is_file())
+    run_path.chain(environment).chain(system).map(|folder| folder.join(name)).find_map(|path| {
+        let mut inside = OsString::from(&root);
+        inside.push(&path);
+        let file = File::open(inside).ok().filter(|file| file.metadata().is_ok_and(|it| it.is_file()))?;
+        Some((path, file))
+    })
+}
+
+fn environment_of(pid: i32) -> OsString {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let mut variables = environment.split(|&byte| byte == 0);
+    let found = variables.find_map(|variable| variable.strip_prefix(b"LD_LIBRARY_PATH="));
+    OsString::from_vec(found.unwrap_or_default().to_vec())
 }
 
 fn expand_origin(folder: &str, origin: &Path) -> PathBuf {
@@ -96,7 +171,12 @@ mod tests {
 7f0000200000-7f0000300000 rw-p 00000000 00:00 0 
 7ffd00000000-7ffd00021000 rw-p 00000000 00:00 0  [stack]
 ";
-        assert_eq!(libpython_in(maps), Some("/opt/py thon/lib/libpython3.11.so.1.0"));
+        let library = Mapping {
+            range: "7f0000000000-7f0000100000",
+            inode: 12,
+            path: "/opt/py thon/lib/libpython3.11.so.1.0",
+        };
+        assert_eq!(libpython_in(maps), Some(library));
         assert_eq!(libpython_in("7f00-7f01 rw-p 0 0:0 0 [heap]\n"), None);
     }
 
@@ -110,13 +190,12 @@ mod tests {
 
     #[test]
     fn a_program_without_python_says_so() {
-        let error = interpreter_image(Path::new("/bin/true"), Loaded::Later).expect_err("true is not Python");
+        let of = |program: &str| Interpreter::of_program(Path::new(program));
+        let error = of("/bin/true").expect_err("true is not Python");
         assert!(matches!(error, Error::NotPython { .. }), "{error}");
-        let error = interpreter_image(Path::new("/etc/passwd"), Loaded::Later)
-            .expect_err("a text file is not a program");
+        let error = of("/etc/passwd").expect_err("a text file is not a program");
         assert!(matches!(error, Error::NotAProgram { .. }), "{error}");
-        let error =
-            interpreter_image(Path::new("/nowhere/python3"), Loaded::Later).expect_err("no such file");
+        let error = of("/nowhere/python3").expect_err("no such file");
         assert!(matches!(error, Error::Unreadable { .. }), "{error}");
     }
 }

@@ -10,7 +10,9 @@
 //! markers of each CPython really do, and how the code object of an event is found.
 
 mod argument;
+mod crowd;
 mod error;
+mod family;
 mod image;
 mod kernel;
 mod layout;
@@ -26,21 +28,24 @@ mod skeleton;
 mod sight;
 #[cfg(test)]
 mod tests;
+mod tracefs;
 mod unicode;
 mod version;
 
 use std::path::Path;
 
-use pyrec_schema::{Code, CodeId, Event, Group, Lost, Marker, Python, TextId};
+use pyrec_schema::{Code, CodeId, Event, Group, Lost, Marker, TextId};
 use rustc_hash::FxHashMap;
 
+use crowd::Crowd;
 pub use error::Error;
-use kernel::Kernel;
-use library::Loaded;
+use kernel::{Kernel, Reach};
+pub use library::Interpreter;
 use raw_event::{Definition, Head, RawEvent};
 use sight::Sight;
 
 use crate::provider::Provider;
+use crate::pythons::{self, Found};
 use crate::rows::Rows;
 
 /// The smallest and the largest ring. The largest holds half a second of the fastest program, and costs the recorder
@@ -50,11 +55,12 @@ const RING_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 24;
 /// The part of the machine's memory that a ring may take.
 const RING_SHARE: u64 = 256;
 
-/// The markers of one process.
+/// The markers of processes.
 pub struct Usdt {
     kernel: Kernel,
+    /// The first process.
     pid: i32,
-    python: Option<Python>,
+    crowd: Crowd,
     sight: Sight,
     codes: Codes,
     /// Kept between drains for its room.
@@ -71,37 +77,59 @@ struct Codes {
 }
 
 impl Usdt {
-    /// Reads the markers of a process that runs.
-    pub fn attach_process(pid: i32, groups: &[Group]) -> Result<Usdt, Error> {
-        let program = std::fs::read_link(format!("/proc/{pid}/exe"));
-        let program = program.map_err(|source| unreadable_process(pid, source))?;
-        Usdt::attach(&program, Loaded::By(pid), pid, groups, ring_bytes())
+    /// Reads the markers of processes that run, and of their children.
+    pub fn attach_processes(pids: &[i32], groups: &[Group]) -> Result<Usdt, Error> {
+        Usdt::attach(&interpreters_of(pids)?, pids, groups, ring_bytes())
     }
 
-    /// Reads the markers of a process that is about to become `program`.
+    /// Reads the markers of a process that is about to become `program`, and of its children.
     pub fn attach_launched(program: &Path, pid: i32, groups: &[Group]) -> Result<Usdt, Error> {
-        Usdt::attach(program, Loaded::Later, pid, groups, ring_bytes())
+        Usdt::attach(&[Interpreter::of_program(program)?], &[pid], groups, ring_bytes())
+    }
+
+    /// Reads the markers of every Python on the machine.
+    pub fn attach_machine(groups: &[Group]) -> Result<Usdt, Error> {
+        let mut usdt = Usdt::load(0, ring_bytes())?;
+        let (marked, bare): (Vec<Found>, Vec<Found>) =
+            pythons::everywhere().into_iter().partition(|found| !found.interpreter.image.notes.is_empty());
+        let marked: Vec<Interpreter> = marked.into_iter().map(|found| found.interpreter).collect();
+        usdt.crowd.place(&mut usdt.kernel, &marked, groups, Reach::Machine)?;
+        let bare = bare.into_iter().filter(|found| !found.pids.is_empty());
+        usdt.crowd.notices.extend(bare.map(|Found { program, pids, .. }| {
+            let (program, pids) = (program.display(), list(&pids));
+            format!("{program} has no markers and is not recorded (process {pids})")
+        }));
+        Ok(usdt)
     }
 
     /// `ring_bytes` is a power of two, at least a page.
     fn attach(
-        program: &Path,
-        loaded: Loaded,
-        pid: i32,
+        interpreters: &[Interpreter],
+        pids: &[i32],
         groups: &[Group],
         ring_bytes: u32,
     ) -> Result<Usdt, Error> {
-        let image = library::interpreter_image(program, loaded)?;
-        let probes = plan::plan(&image, groups)?;
-        let mut kernel = Kernel::load(ring_bytes)?;
-        kernel.place(&image.path, pid, &probes).map_err(|error| gone_or(error, pid))?;
-        let python = image.python.map(|python| Python {
-            version: plan::version_text(&python),
-            build: None,
-            executable: Some(program.to_string_lossy().into_owned()),
-            path: Vec::new(),
-        });
-        Ok(Usdt { kernel, pid, python, sight: Sight::default(), codes: Codes::default(), events: Vec::new() })
+        let mut usdt = Usdt::load(pids.first().copied().unwrap_or_default(), ring_bytes)?;
+        usdt.crowd
+            .place(&mut usdt.kernel, interpreters, groups, Reach::Families(pids))
+            .map_err(|error| gone_or(error, pids))?;
+        if let Some(error) = usdt.kernel.cannot_follow() {
+            usdt.crowd.notices.push(format!(
+                "children are not recorded: that needs root, for the kernel's list of named probes ({error})"
+            ));
+        }
+        Ok(usdt)
+    }
+
+    fn load(pid: i32, ring_bytes: u32) -> Result<Usdt, Error> {
+        Ok(Usdt {
+            kernel: Kernel::load(ring_bytes)?,
+            pid,
+            crowd: Crowd::default(),
+            sight: Sight::default(),
+            codes: Codes::default(),
+            events: Vec::new(),
+        })
     }
 
     fn row(&mut self, event: RawEvent, rows: &mut Rows) -> crate::Result<u64> {
@@ -183,9 +211,8 @@ impl Codes {
 
 impl Provider for Usdt {
     fn drain(&mut self, rows: &mut Rows) -> crate::Result<u64> {
-        if let Some(python) = self.python.take() {
-            rows.python(python);
-        }
+        self.crowd.pythons.drain(..).for_each(|python| rows.python(python));
+        self.crowd.notices.drain(..).for_each(|notice| rows.notice(notice));
         let mut count = 0;
         let mut more = true;
         while more {
@@ -212,16 +239,19 @@ impl Provider for Usdt {
     }
 }
 
-/// A process that is gone fails in many ways; that it is gone says it best.
-fn gone_or(error: Error, pid: i32) -> Error {
-    if Path::new(&format!("/proc/{pid}")).exists() { error } else { Error::Gone { pid } }
+fn list(pids: &[i32]) -> String {
+    pids.iter().map(i32::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn unreadable_process(pid: i32, source: std::io::Error) -> Error {
-    match source.kind() {
-        std::io::ErrorKind::NotFound => Error::Gone { pid },
-        _ => Error::Unreadable { path: format!("/proc/{pid}/exe").into(), source },
-    }
+/// The interpreters that these processes run.
+fn interpreters_of(pids: &[i32]) -> Result<Vec<Interpreter>, Error> {
+    pids.iter().map(|&pid| Interpreter::of_process(pid)).collect()
+}
+
+/// A process that is gone fails in many ways; that it is gone says it best.
+fn gone_or(error: Error, pids: &[i32]) -> Error {
+    let gone = pids.iter().find(|pid| !Path::new(&format!("/proc/{pid}")).exists());
+    gone.map_or(error, |&pid| Error::Gone { pid })
 }
 
 fn ring_bytes() -> u32 {

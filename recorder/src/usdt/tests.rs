@@ -159,7 +159,8 @@ fn manifest() -> Manifest {
 /// Launches Python with these arguments and records it to its end.
 fn record(python: &Interpreter, arguments: &[&str], groups: &[Group]) -> Recorded {
     let mut waiting = Waiting::new(python, arguments);
-    let attached = Usdt::attach(&python.image, Loaded::Later, waiting.pid(), groups, RING);
+    let image = library::Interpreter::of_program(&python.image).expect("an interpreter");
+    let attached = Usdt::attach(&[image], &[waiting.pid()], groups, RING);
     let mut usdt = attached.expect("the markers attach");
     let mut recording = Recording::new();
     waiting.say("go");

@@ -79,7 +79,7 @@ fn a_running_process_is_left_as_it_was() {
     for calls in [1000, 2000] {
         assert_eq!(raised(&service), none);
         let mut usdt =
-            Usdt::attach_process(service.waiting.pid(), &Group::DEFAULT).expect("the markers attach");
+            Usdt::attach_processes(&[service.waiting.pid()], &Group::DEFAULT).expect("the markers attach");
         let markers = [
             "function__entry",
             "function__return",
@@ -113,9 +113,8 @@ fn what_is_recorded_and_what_is_lost_is_all_there_was() {
     const CALLS: u64 = 20_000;
     let mut service = Service::new(&python);
     let attached = Usdt::attach(
-        &python.image,
-        Loaded::By(service.waiting.pid()),
-        service.waiting.pid(),
+        &interpreters_of(&[service.waiting.pid()]).expect("it runs one"),
+        &[service.waiting.pid()],
         &[Group::Function],
         1 << 16,
     );
@@ -151,7 +150,7 @@ fn taking_begins_and_ends_for_all_markers_at_once() {
     waiting.say("go");
     let mut answers = std::io::BufReader::new(waiting.child.stdout.take().expect("piped"));
     std::io::BufRead::read_line(&mut answers, &mut String::new()).expect("it says that it is ready");
-    let mut usdt = Usdt::attach_process(waiting.pid(), &[Group::Function]).expect("the markers attach");
+    let mut usdt = Usdt::attach_processes(&[waiting.pid()], &[Group::Function]).expect("the markers attach");
     let mut recording = Recording::new();
     std::thread::sleep(Duration::from_millis(20));
     usdt.stop(&mut recording.rows).expect("records are whole");
