@@ -72,7 +72,9 @@ impl Sum {
 /// Paths on which something was called or measured; what was outside any call is left out.
 fn busy(nodes: &Nodes) -> Vec<(Vec<Label>, Tally)> {
     let is_busy = |(path, tally): &(Vec<Label>, Tally)| !path.is_empty() && *tally != Tally::NONE;
-    by_path(nodes).into_iter().filter(is_busy).collect()
+    // Points are no calls.
+    let calls = by_path(nodes).into_iter().map(|(path, tally)| (path, Tally { points: 0, ..tally }));
+    calls.filter(is_busy).collect()
 }
 
 /// The rows as a recorder would write them, in runs of seven a thread.
@@ -130,11 +132,11 @@ proptest! {
     fn calls_add_up_to_the_tree(rows in any_stream::rows(), window in windows()) {
         let names = Arc::new(Names::new());
         let batch = batch(&rows, 1, &names);
-        let (sum, repairs) = Sum::of(&batch, &names, &Filter::default(), window);
+        let (mut sum, repairs) = Sum::of(&batch, &names, &Filter::default(), window);
         // Paths of nothing but orphans go in a tree, so they go here.
         let mut gathered = Nodes::default();
         let filter = Filter::default();
-        gather(&sum.nodes, &mut Lens::new(&filter, &names), &mut gathered);
+        gather(&mut sum.nodes, &mut Lens::new(&filter, &names), &mut gathered);
         let tree = tree(&batch, &names, &filter, window);
         prop_assert_eq!(busy(&gathered), busy(&tree.nodes));
         prop_assert_eq!(repairs, tree.repairs());

@@ -55,6 +55,41 @@ fn a_recursive_call_counts_once_in_the_total() {
 }
 
 #[test]
+fn pauses_and_the_cost_of_tracing_are_said_per_function() {
+    let totals = Totals::of(&recursion(&Filter::default()));
+    let rows: Vec<_> =
+        totals.functions.iter().map(|each| (each.name.as_str(), each.gc_ns, each.tracing_ns)).collect();
+    // 30.6 ns each: g has four rows and a pause's two in it, <module> all twelve, and the outer f six.
+    assert_eq!(rows, [("g", 10, Some(184)), ("<module>", 0, Some(367)), ("f", 0, Some(184))]);
+
+    let mut unknown = recursion(&Filter::default());
+    unknown.manifest.cost_per_event_ns = None;
+    assert!(Totals::of(&unknown).functions.iter().all(|function| function.tracing_ns.is_none()));
+}
+
+/// A hundred calls of 1 to 100 µs, so every percentile is known.
+#[test]
+fn percentiles_of_many_calls() {
+    let call = |number: u32| {
+        let (from, to) = (1_000_000 * number, 1_000_000 * number + 1_000 * number);
+        format!("{from} 7/7 function__entry f.py:1:f 1\n{to} 7/7 function__return f.py:1:f 1\n")
+    };
+    let of = |filter: &Filter| {
+        let calls = calls(&(1..=100).map(call).collect::<String>(), filter);
+        let [function] = &Totals::of(&calls).functions[..] else { panic!("one function") };
+        (function.min_ns, function.p50_ns, function.p95_ns, function.p99_ns, function.max_ns)
+    };
+    let (min, p50, p95, p99, max) = of(&Filter::default());
+    assert_eq!((min, max), (Some(1_000), Some(100_000)));
+    for (found, exact_ns) in [(p50, 50_000), (p95, 95_000), (p99, 99_000_u64)] {
+        assert!(found.is_some_and(|ns| ns.abs_diff(exact_ns) <= exact_ns / 64), "{found:?} {exact_ns}");
+    }
+    // Durations are those of all calls of a function, so nobody knows them inside another one.
+    let inside = Filter { root: Some("f".parse().expect("a pattern")), ..Filter::default() };
+    assert_eq!(of(&inside), (Some(1_000), None, None, None, Some(100_000)));
+}
+
+#[test]
 fn own_times_add_up_to_the_measured_time() {
     let totals = Totals::of(&recursion(&Filter::default()));
     let own: u64 = totals.functions.iter().map(|function| function.self_ns).sum();

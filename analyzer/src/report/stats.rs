@@ -32,6 +32,9 @@ pub enum Sort {
     Name,
 }
 
+const HEAD: [&str; 11] =
+    ["calls", "total", "± tracing", "self", "mean", "min", "p50", "p95", "p99", "max", "function"];
+
 /// Writes the table and the trust line.
 pub fn write(totals: &Totals, options: &Options, out: &mut impl Write) -> io::Result<()> {
     let (functions, more) = choose(totals, options);
@@ -39,7 +42,7 @@ pub fn write(totals: &Totals, options: &Options, out: &mut impl Write) -> io::Re
         writeln!(out, "no function ran in what was asked for")?;
     } else {
         let rows: Vec<_> = functions.into_iter().map(row).collect();
-        table::write(["calls", "total", "self", "min", "mean", "max", "function"], &rows, out)?;
+        table::write(HEAD, &rows, out)?;
     }
     if more > 0 {
         writeln!(out, "… and {}", plural(more, "more function"))?;
@@ -79,15 +82,19 @@ fn choose<'a>(totals: &'a Totals, options: &Options) -> (Vec<&'a FunctionTotals>
     (functions, more as u64)
 }
 
-fn row(function: &FunctionTotals) -> [String; 7] {
+fn row(function: &FunctionTotals) -> [String; 11] {
     let time = |ns: u64| Time(ns).to_string();
     let measured = |ns: Option<u64>| ns.map_or("unknown".into(), time);
     [
         Count(function.calls).to_string(),
         time(function.total_ns),
+        measured(function.tracing_ns),
         time(function.self_ns),
-        measured(function.min_ns),
         measured(function.mean_ns),
+        measured(function.min_ns),
+        measured(function.p50_ns),
+        measured(function.p95_ns),
+        measured(function.p99_ns),
         measured(function.max_ns),
         Plain(&function.label()).to_string(),
     ]
@@ -122,10 +129,10 @@ mod tests {
         assert_eq!(
             text(&Options::default()),
             "\
-calls    total     self      min     mean      max  function
-    1  2.50 µs  2.50 µs  2.50 µs  2.50 µs  2.50 µs  C.f (__main__:3)
-    1  4.20 µs  1.50 µs  unknown  unknown  unknown  <module> (__main__)
-    1   200 ns   100 ns  unknown  unknown  unknown  g (x.py:9)
+calls    total  ± tracing     self     mean      min      p50      p95      p99      max  function
+    1  2.50 µs      61 ns  2.50 µs  2.50 µs  2.50 µs  2.50 µs  2.50 µs  2.50 µs  2.50 µs  C.f (__main__:3)
+    1  4.20 µs     245 ns  1.50 µs  unknown  unknown  unknown  unknown  unknown  unknown  <module> (__main__)
+    1   200 ns     122 ns   100 ns  unknown  unknown  unknown  unknown  unknown  unknown  g (x.py:9)
 garbage collection: 1 pause, 100 ns in all
 trust: 6 events, 0 lost, 2 repaired (2 calls still open), exited with 0, tracing cost 31 ns per event
 "
@@ -157,11 +164,15 @@ trust: 6 events, 0 lost, 2 repaired (2 calls still open), exited with 0, tracing
             json["functions"][0],
             serde_json::json!({
                 "file": "/srv/run.py", "first_line": 3, "name": "f", "qualname": "C.f", "module": "__main__",
-                "calls": 1, "total_ns": 2500, "self_ns": 2500, "min_ns": 2500, "mean_ns": 2500, "max_ns": 2500
+                "calls": 1, "total_ns": 2500, "self_ns": 2500, "min_ns": 2500, "mean_ns": 2500, "max_ns": 2500,
+                "p50_ns": 2500, "p95_ns": 2500, "p99_ns": 2500, "gc_ns": 0, "tracing_ns": 61
             })
         );
         assert_eq!(json["functions"][2]["module"], serde_json::Value::Null);
-        assert_eq!(json["functions"][2]["min_ns"], serde_json::Value::Null);
+        for key in ["min_ns", "p50_ns", "p99_ns"] {
+            assert_eq!(json["functions"][2][key], serde_json::Value::Null);
+        }
+        assert_eq!(json["functions"][2]["gc_ns"], 100);
         assert_eq!(
             json["trust"],
             serde_json::json!({

@@ -1,6 +1,7 @@
 //! Rows into call trees. `docs/tree.md` draws the rules.
 
 mod children;
+mod durations;
 mod facts;
 mod frame;
 mod nodes;
@@ -23,6 +24,7 @@ use pyrec_schema::{Manifest, Names, Trace};
 use crate::order;
 use crate::{Filter, Result};
 
+pub use durations::Durations;
 pub use facts::{Facts, ProcessFacts};
 pub use frame::Frame;
 pub use nodes::{Node, NodeId, Nodes, ROOT, Tally, Walk};
@@ -105,9 +107,9 @@ impl CallTree {
         let mut streams: Vec<_> = streams.threads.into_iter().collect();
         streams.sort_unstable_by_key(|&(thread, _)| thread);
         for (order::Thread { pid, tid }, stream) in streams {
-            let Finished { nodes: all, repairs } = stream.piece.finish();
+            let Finished { nodes: mut all, repairs } = stream.piece.finish();
             if filter.has_thread(pid, tid) {
-                gather(&all, &mut lens, &mut nodes);
+                gather(&mut all, &mut lens, &mut nodes);
             }
             let in_calls = all.iter().filter(|(_, node)| node.frame.is_call());
             let in_calls_ns = in_calls.map(|(_, node)| node.tally.self_ns).sum();

@@ -1,7 +1,9 @@
 //! Distinct call paths, each once.
 
-use super::Frame;
+use rustc_hash::FxHashMap;
+
 use super::children::Children;
+use super::{Durations, Frame};
 
 /// Where a node is in its [`Nodes`].
 pub type NodeId = u32;
@@ -14,6 +16,9 @@ pub const ROOT: NodeId = 0;
 pub struct Nodes {
     nodes: Vec<Node>,
     children: Children,
+    /// How long single calls took. Kept per frame and not per path, since it takes more memory than a path.
+    durations: Vec<Durations>,
+    places: FxHashMap<Frame, u32>,
 }
 
 /// A step of a walk over all call paths.
@@ -32,6 +37,8 @@ pub struct Node {
     pub frame: Frame,
     /// The path without its last frame; the node itself where the path begins.
     pub parent: NodeId,
+    /// Where the durations of the frame's calls are.
+    durations: u32,
     /// What was counted and measured.
     pub tally: Tally,
 }
@@ -41,6 +48,8 @@ pub struct Node {
 pub struct Tally {
     /// Time in the last frame itself.
     pub self_ns: u64,
+    /// Rows beside entries and returns: lines, imports, audit events.
+    pub points: u64,
     /// Entries.
     pub entries: u64,
     /// Those of the entries whose return never came, so that they are no calls.
@@ -59,6 +68,7 @@ impl Tally {
     /// Nothing yet.
     pub const NONE: Tally = Tally {
         self_ns: 0,
+        points: 0,
         entries: 0,
         orphans: 0,
         measured: 0,
@@ -79,6 +89,7 @@ impl Tally {
     /// Adds what was counted elsewhere.
     pub fn add(&mut self, other: &Tally) {
         self.self_ns += other.self_ns;
+        self.points += other.points;
         self.entries += other.entries;
         self.orphans += other.orphans;
         self.measured += other.measured;
@@ -91,11 +102,21 @@ impl Tally {
     pub fn calls(&self) -> u64 {
         self.entries - self.orphans
     }
+
+    /// Rows that were recorded, taken that every entry which is a call has its return.
+    pub fn rows(&self) -> u64 {
+        self.entries + self.calls() + self.points
+    }
 }
 
 impl Default for Nodes {
     fn default() -> Self {
-        let mut nodes = Nodes { nodes: Vec::new(), children: Children::default() };
+        let mut nodes = Nodes {
+            nodes: Vec::new(),
+            children: Children::default(),
+            durations: Vec::new(),
+            places: FxHashMap::default(),
+        };
         nodes.begin();
         nodes
     }
@@ -125,8 +146,32 @@ impl Nodes {
 
     fn push(&mut self, frame: Frame, parent: NodeId) -> NodeId {
         let id = self.next_id();
-        self.nodes.push(Node { frame, parent, tally: Tally::NONE });
+        let durations = *self.places.entry(frame).or_insert_with(|| {
+            self.durations.push(Durations::default());
+            self.durations.len() as u32 - 1
+        });
+        self.nodes.push(Node { frame, parent, durations, tally: Tally::NONE });
         id
+    }
+
+    /// Takes note of a call that was measured from entry to return.
+    #[inline]
+    pub fn measure(&mut self, id: NodeId, duration_ns: u64) {
+        let node = &mut self.nodes[id as usize];
+        node.tally.measure(duration_ns);
+        self.durations[node.durations as usize].record(duration_ns);
+    }
+
+    /// How long the calls of a frame took, on whichever path.
+    pub fn durations(&self, frame: Frame) -> Option<&Durations> {
+        self.places.get(&frame).map(|&place| &self.durations[place as usize])
+    }
+
+    /// Adds the durations of a frame's calls, on whichever path, from elsewhere. They are gone there, so it does not
+    /// matter on how many paths the frame stands.
+    pub fn take_durations(&mut self, id: NodeId, from: &mut Nodes, from_id: NodeId) {
+        let durations = std::mem::take(&mut from.durations[from.nodes[from_id as usize].durations as usize]);
+        self.durations[self.nodes[id as usize].durations as usize].join(durations);
     }
 
     fn next_id(&self) -> NodeId {
@@ -141,11 +186,6 @@ impl Nodes {
     /// Every node with its number, callers before what they call.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (NodeId, &Node)> + ExactSizeIterator {
         self.nodes.iter().enumerate().map(|(id, node)| (id as NodeId, node))
-    }
-
-    /// Nodes of these numbers.
-    pub fn range(&self, ids: std::ops::Range<usize>) -> impl Iterator<Item = (NodeId, &Node)> {
-        ids.clone().zip(&self.nodes[ids]).map(|(id, node)| (id as NodeId, node))
     }
 
     /// Walks every call path, down to each node and up again when its callees have been seen.

@@ -26,7 +26,7 @@
 use pyrec_schema::{CodeId, Marker};
 
 use super::stack::{Open, Stack};
-use super::{Frame, NodeId, Nodes, ROOT, Repairs, Step, Window};
+use super::{Frame, Node, NodeId, Nodes, ROOT, Repairs, Step, Window};
 
 /// A piece of a thread's stream, rebuilt.
 #[derive(Debug)]
@@ -67,9 +67,12 @@ pub struct Row {
 #[derive(Clone, Copy, Debug)]
 struct Call {
     node: NodeId,
-    /// The piece's clock at its entry; none where the entry lies outside the window.
-    since_ns: Option<u64>,
+    /// The piece's clock at its entry; [`NEVER`] where the entry lies outside the window.
+    since_ns: u64,
 }
+
+/// A time at which nothing was entered. An option would make what a stack holds a quarter longer.
+const NEVER: u64 = u64::MAX;
 
 /// What lies between two undecided returns.
 #[derive(Debug)]
@@ -145,15 +148,15 @@ impl Piece {
         match row.step {
             Step::Enter(frame) => self.enter(frame, wait_ns),
             Step::Leave(frame) => self.leave(frame, wait_ns),
-            Step::Pass => self.nodes[self.at].tally.self_ns += wait_ns,
+            Step::Pass => self.pass(wait_ns),
             Step::Lose { .. } => self.lose(row.time_ns, wait_ns),
             Step::Clear => self.clear(wait_ns),
             Step::Ignore => {}
         }
     }
 
-    /// Reads rows for as long as they are what nearly all rows are: entries, and returns from the innermost frame, none
-    /// earlier than the row before it. Returns how many that are. It does what [`Self::push`] does, several times as
+    /// Reads rows for as long as they are what nearly all rows are: entries, lines, and returns from the innermost frame,
+    /// none earlier than the row before it. Returns how many that are. It does what [`Self::push`] does, several times as
     /// fast, since what can change only in other rows is looked at once.
     pub fn push_plain(&mut self, times_ns: &[i64], markers: &[Marker], codes: &[CodeId]) -> usize {
         if !self.has_begun || self.window != Window::ALL {
@@ -162,41 +165,60 @@ impl Piece {
         let (mut at, mut now_ns) = (self.at, self.now_ns);
         // What to take from a time to get the clock: the clock goes on with every plain row.
         let lag_ns = (now_ns as u64).wrapping_sub(self.clock_ns);
-        let mut rows = 0;
-        for ((&time_ns, &marker), &code) in times_ns.iter().zip(markers).zip(codes) {
+        let mut rows = times_ns.iter().zip(markers).zip(codes);
+        let mut left = rows.len();
+        while let Some(((&time_ns, &marker), &code)) = rows.next() {
             if time_ns < now_ns {
                 break;
             }
             let wait_ns = time_ns.abs_diff(now_ns);
-            let clock_ns = (time_ns as u64).wrapping_sub(lag_ns);
             let frame = Frame::Function(code);
             match marker {
                 Marker::FunctionEntry => {
                     self.nodes[at].tally.self_ns += wait_ns;
-                    at = self.nodes.child(at, frame);
-                    self.nodes[at].tally.entries += 1;
-                    self.stack.push(frame, Call { node: at, since_ns: Some(clock_ns) });
+                    let node = self.nodes.child(at, frame);
+                    let tally = &mut self.nodes[node].tally;
+                    tally.entries += 1;
+                    // A call that calls nothing, as most do, need not go up and down again.
+                    if let Some(((&return_ns, Marker::FunctionReturn), &returned)) = rows.clone().next()
+                        && returned == code
+                        && return_ns >= time_ns
+                    {
+                        let duration_ns = return_ns.abs_diff(time_ns);
+                        tally.self_ns += duration_ns;
+                        self.nodes.measure(node, duration_ns);
+                        now_ns = return_ns;
+                        rows.next();
+                        left = rows.len();
+                        continue;
+                    }
+                    let since_ns = (time_ns as u64).wrapping_sub(lag_ns);
+                    self.stack.push(frame, Call { node, since_ns });
+                    at = node;
                 }
                 Marker::FunctionReturn => {
                     let Some(call) = self.stack.pop_if(frame) else { break };
+                    self.nodes[at].tally.self_ns += wait_ns;
+                    if call.data.since_ns != NEVER && !self.stack.is_cut(&call) {
+                        let clock_ns = (time_ns as u64).wrapping_sub(lag_ns);
+                        self.nodes.measure(at, clock_ns - call.data.since_ns);
+                    }
+                    at = self.top_node();
+                }
+                Marker::Line => {
                     let tally = &mut self.nodes[at].tally;
                     tally.self_ns += wait_ns;
-                    if let Some(since_ns) = call.data.since_ns
-                        && !self.stack.is_cut(&call)
-                    {
-                        tally.measure(clock_ns - since_ns);
-                    }
-                    at = self.stack.top().map_or(self.floor, |top| top.data.node);
+                    tally.points += 1;
                 }
                 _ => break,
             }
             now_ns = time_ns;
-            rows += 1;
+            left = rows.len();
         }
         self.at = at;
         self.now_ns = now_ns;
         self.clock_ns = (now_ns as u64).wrapping_sub(lag_ns);
-        rows
+        times_ns.len() - left
     }
 
     /// Goes on to an instant. Returns the time in between that counts.
@@ -217,7 +239,7 @@ impl Piece {
         let node = self.nodes.child(self.at, frame);
         let counts = self.window.contains(self.now_ns);
         self.nodes[node].tally.entries += u64::from(counts);
-        self.stack.push(frame, Call { node, since_ns: counts.then_some(self.clock_ns) });
+        self.stack.push(frame, Call { node, since_ns: if counts { self.clock_ns } else { NEVER } });
         self.at = node;
     }
 
@@ -232,15 +254,19 @@ impl Piece {
     #[inline]
     fn leave_top(&mut self, wait_ns: u64) {
         let Some(call) = self.stack.pop() else { return };
-        let tally = &mut self.nodes[call.data.node].tally;
-        tally.self_ns += wait_ns;
-        if let Some(since_ns) = call.data.since_ns
-            && !self.stack.is_cut(&call)
-            && self.window.contains(self.now_ns)
-        {
-            tally.measure(self.clock_ns - since_ns);
+        self.nodes[call.data.node].tally.self_ns += wait_ns;
+        if call.data.since_ns != NEVER && !self.stack.is_cut(&call) && self.window.contains(self.now_ns) {
+            self.nodes.measure(call.data.node, self.clock_ns - call.data.since_ns);
         }
         self.at = self.top_node();
+    }
+
+    #[inline]
+    fn pass(&mut self, wait_ns: u64) {
+        let counts = self.window.contains(self.now_ns);
+        let tally = &mut self.nodes[self.at].tally;
+        tally.self_ns += wait_ns;
+        tally.points += u64::from(counts);
     }
 
     /// A return that is not from the innermost frame.
@@ -274,7 +300,7 @@ impl Piece {
             self.repairs.cut_by_loss += 1;
         } else {
             self.repairs.orphan_entries += 1;
-            self.nodes[call.data.node].tally.orphans += u64::from(call.data.since_ns.is_some());
+            self.nodes[call.data.node].tally.orphans += u64::from(call.data.since_ns != NEVER);
         }
     }
 
@@ -293,7 +319,7 @@ impl Piece {
         self.now_ns = to_ns;
         self.stack.lose();
         let node = self.nodes.child(ROOT, Frame::Lost);
-        self.stack.push(Frame::Lost, Call { node, since_ns: None });
+        self.stack.push(Frame::Lost, Call { node, since_ns: NEVER });
         self.at = node;
     }
 
@@ -352,12 +378,13 @@ impl Piece {
                 self.stack.set_losses(losses + undecided.losses);
                 self.decide(undecided);
             }
-            self.graft(&next.nodes, &mut grafted, end);
+            self.graft(&mut next.nodes, &mut grafted, end);
             for open in segment.open {
-                let call = Call {
-                    node: grafted[open.data.node as usize],
-                    since_ns: open.data.since_ns.map(|since_ns| clock_ns + since_ns),
+                let since_ns = match open.data.since_ns {
+                    NEVER => NEVER,
+                    since_ns => clock_ns + since_ns,
                 };
+                let call = Call { node: grafted[open.data.node as usize], since_ns };
                 self.stack.push_since(open.frame, losses + open.losses, call);
             }
             self.at = self.top_node();
@@ -376,13 +403,12 @@ impl Piece {
     }
 
     /// Takes over the nodes of one segment of the next piece; its floor is where the walk is now.
-    fn graft(&mut self, next: &Nodes, grafted: &mut Vec<NodeId>, end: usize) {
-        for (id, node) in next.range(grafted.len()..end) {
-            let to = match node.parent {
-                parent if parent == id => self.at,
-                parent => self.nodes.child(grafted[parent as usize], node.frame),
-            };
-            self.nodes[to].tally.add(&node.tally);
+    fn graft(&mut self, next: &mut Nodes, grafted: &mut Vec<NodeId>, end: usize) {
+        for id in grafted.len() as NodeId..end as NodeId {
+            let Node { parent, frame, tally, .. } = next[id];
+            let to = if parent == id { self.at } else { self.nodes.child(grafted[parent as usize], frame) };
+            self.nodes[to].tally.add(&tally);
+            self.nodes.take_durations(to, next, id);
             grafted.push(to);
         }
     }

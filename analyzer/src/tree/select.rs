@@ -74,13 +74,16 @@ impl<'a> Lens<'a> {
 ///  │ └ c      └ d
 ///  └ d
 /// ```
-pub fn gather(from: &Nodes, lens: &mut Lens, to: &mut Nodes) {
+///
+/// Durations of single calls are kept per function and not per path, so nobody knows them inside one function only.
+pub fn gather(from: &mut Nodes, lens: &mut Lens, to: &mut Nodes) {
     let weights = from.sums(|node| node.tally.self_ns + node.tally.calls());
     let mut places: Vec<Option<NodeId>> = Vec::with_capacity(from.len());
-    for (id, node) in from.iter() {
+    for id in 0..from.len() as NodeId {
+        let node = from[id];
         if node.parent == id {
             places.push(lens.is_open().then_some(ROOT));
-            to[ROOT].tally.self_ns += node.tally.self_ns;
+            to[ROOT].tally.add(&node.tally);
             continue;
         }
         let verdict = lens.verdict(node.frame);
@@ -88,12 +91,17 @@ pub fn gather(from: &Nodes, lens: &mut Lens, to: &mut Nodes) {
         let is_orphan = node.tally.orphans > 0 && node.tally.calls() == 0;
         let place = match caller {
             Some(caller) if weights[id as usize] == 0 || !verdict.shown || is_orphan => {
-                to[caller].tally.self_ns += node.tally.self_ns;
+                let tally = &mut to[caller].tally;
+                tally.self_ns += node.tally.self_ns;
+                tally.points += node.tally.rows();
                 Some(caller)
             }
             Some(caller) => {
                 let place = to.child(caller, node.frame);
                 to[place].tally.add(&node.tally);
+                if lens.is_open() {
+                    to.take_durations(place, from, id);
+                }
                 Some(place)
             }
             None => None,

@@ -59,7 +59,10 @@ pub fn rebuild(rows: &[Row]) -> Naive {
                 naive.at(&[]).self_ns += wait_ns;
                 naive.end(&mut stack);
             }
-            Step::Pass => naive.at(&here).self_ns += wait_ns,
+            Step::Pass => {
+                naive.at(&here).self_ns += wait_ns;
+                naive.at(&here).points += 1;
+            }
             Step::Ignore => unreachable!("not made here"),
         }
     }
