@@ -12,6 +12,7 @@ macro_rules! reports {
 Look at a recording:
   flame    Draw a flame graph: the widest boxes took the most time
   stats    List functions with their calls and times
+  heat     List lines with their hits and times
   tree     Print who called whom, in order
   threads  List processes and threads, and how busy each was
   info     Say what is in a recording, and how far it can be trusted
@@ -92,6 +93,7 @@ pub enum Command {
     Record(crate::record::Record),
     Flame(crate::flame::Flame),
     Stats(crate::stats::Stats),
+    Heat(crate::heat::Heat),
     Tree(crate::tree::Tree),
     Threads(crate::threads::Threads),
     Info(crate::info::Info),
@@ -110,6 +112,7 @@ impl Command {
             Command::Record(record) => record.run(),
             Command::Flame(flame) => flame.run(),
             Command::Stats(stats) => stats.run(),
+            Command::Heat(heat) => heat.run(),
             Command::Tree(tree) => tree.run(),
             Command::Threads(threads) => threads.run(),
             Command::Info(info) => info.run(),

@@ -6,6 +6,7 @@ mod cli;
 mod dump;
 mod ending;
 mod flame;
+mod heat;
 mod info;
 mod input;
 mod output;

@@ -5,6 +5,7 @@ mod info;
 mod lines;
 mod module;
 mod naming;
+mod sources;
 mod threads;
 mod totals;
 mod trust;
@@ -14,7 +15,8 @@ pub(crate) mod tests;
 
 pub use folded::{Folded, FoldedFrame, Weight};
 pub use info::Info;
-pub use lines::{Callee, FileLines, LineCalls, LineTotals, Lines};
+pub use lines::{Callee, FileLines, FunctionLines, LineCalls, LineTotals, Lines};
+pub use sources::Sources;
 pub use threads::{Process, ThreadOf, Threads};
 pub use totals::{FunctionTotals, Pauses, Totals};
 pub use trust::Trust;

@@ -2,6 +2,7 @@
 
 pub mod dump;
 pub mod flame;
+pub mod heat;
 pub mod info;
 mod json;
 pub mod stats;

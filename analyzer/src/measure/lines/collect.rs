@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use pyrec_schema::{Code, CodeId, Event, Manifest, Marker, Names};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Callee, FileLines, LineCalls, LineTotals, Lines};
+use super::{Callee, FileLines, FunctionLines, LineCalls, LineTotals, Lines};
 use crate::calls::{Call, Callers, End, Moment};
 use crate::measure::Trust;
-use crate::measure::naming::Naming;
+use crate::measure::naming::{self, Naming};
 use crate::order::Thread;
 use crate::tree::Frame;
 
@@ -22,6 +22,8 @@ pub struct Collect<'a> {
     code_files: FxHashMap<CodeId, Option<usize>>,
     spots: Vec<Spot>,
     spot_numbers: FxHashMap<(usize, u32), usize>,
+    /// The spot of each line of each code object that was come to; none where it has no number.
+    places: FxHashMap<(CodeId, i32), Option<usize>>,
     edges: FxHashMap<(usize, Frame), Edge>,
     threads: FxHashMap<Thread, Stack>,
 }
@@ -84,6 +86,7 @@ impl<'a> Collect<'a> {
             code_files: FxHashMap::default(),
             spots: Vec::new(),
             spot_numbers: FxHashMap::default(),
+            places: FxHashMap::default(),
             edges: FxHashMap::default(),
             threads: FxHashMap::default(),
         }
@@ -181,8 +184,19 @@ impl<'a> Collect<'a> {
         file
     }
 
-    /// Lines begin with 1: some code objects have none, and their rows say 0.
     fn spot_of(&mut self, frame: Frame, line: i32) -> Option<usize> {
+        let Frame::Function(code) = frame else { return None };
+        if let Some(&spot) = self.places.get(&(code, line)) {
+            return spot;
+        }
+        let spot = self.new_spot(frame, line);
+        self.places.insert((code, line), spot);
+        spot
+    }
+
+    /// Lines begin with 1: some code objects have none, and their rows say 0.
+    #[cold]
+    fn new_spot(&mut self, frame: Frame, line: i32) -> Option<usize> {
         let file = self.file_of(frame)?;
         let line = u32::try_from(line).ok().filter(|&line| line > 0)?;
         let spot = self.spot_numbers.entry((file, line)).or_insert_with(|| {
@@ -195,40 +209,70 @@ impl<'a> Collect<'a> {
     /// What was added up, file by file.
     pub fn finish(self, manifest: &Manifest, has_hits: bool, trust: Trust) -> Lines {
         let naming = Naming::new(self.names, manifest);
-        let callees = self.edges.keys().map(|&(_, frame)| (frame, callee(frame, self.names, &naming)));
-        let callees: FxHashMap<Frame, Callee> = callees.collect();
-        let mut order: Vec<(&Callee, Frame)> =
-            callees.iter().map(|(&frame, callee)| (callee, frame)).collect();
-        order.sort_unstable_by(|a, b| a.0.cmp(b.0));
-        let numbers: FxHashMap<Frame, usize> =
-            order.iter().enumerate().map(|(at, &(_, frame))| (frame, at)).collect();
-
-        let mut calls: FxHashMap<usize, Vec<LineCalls>> = FxHashMap::default();
-        for ((spot, frame), Edge { calls: count, total_ns }) in self.edges {
-            calls.entry(spot).or_default().push(LineCalls {
-                callee: numbers[&frame],
-                calls: count,
-                total_ns,
-            });
-        }
-        let mut files: BTreeMap<String, FileLines> = BTreeMap::new();
-        for (at, spot) in self.spots.iter().enumerate() {
-            let File { name, total_ns } = &self.files[spot.file];
-            let file = files.entry(name.clone()).or_insert_with(|| FileLines {
-                file: name.clone(),
-                module: naming.module(name),
+        let mut functions = self.functions();
+        let (callees, mut calls) = calls(self.edges, self.names, &naming);
+        let mut files: Vec<FileLines> = self
+            .files
+            .iter()
+            .zip(0..)
+            .map(|(file, number)| FileLines {
+                file: file.name.clone(),
+                module: naming.module(&file.name),
                 self_ns: 0,
-                total_ns: *total_ns,
+                total_ns: file.total_ns,
+                functions: functions.remove(&number).unwrap_or_default(),
                 lines: Vec::new(),
-            });
+            })
+            .collect();
+        for (number, spot) in self.spots.iter().enumerate() {
+            let file = &mut files[spot.file];
             file.self_ns += spot.self_ns;
-            file.lines.push(spot.totals(has_hits, calls.remove(&at).unwrap_or_default()));
+            file.lines.push(spot.totals(has_hits, calls.remove(&number).unwrap_or_default()));
         }
-        let mut files: Vec<FileLines> = files.into_values().collect();
+        files.retain(|file| !file.lines.is_empty());
         files.iter_mut().for_each(|file| file.lines.sort_unstable_by_key(|line| line.line));
-        let callees = order.into_iter().map(|(callee, _)| callee.clone()).collect();
+        files.sort_unstable_by(|a, b| a.file.cmp(&b.file));
         Lines { files, callees, has_hits, trust }
     }
+
+    /// The functions of each file that were run, with the lines that they came to.
+    fn functions(&self) -> FxHashMap<usize, Vec<FunctionLines>> {
+        let mut lines: BTreeMap<CodeId, Vec<u32>> = BTreeMap::new();
+        for (&(code, _), spot) in &self.places {
+            lines.entry(code).or_default().extend(spot.map(|spot| self.spots[spot].line));
+        }
+        let mut functions: FxHashMap<usize, Vec<FunctionLines>> = FxHashMap::default();
+        for (code, mut lines) in lines {
+            lines.sort_unstable();
+            if let Some(&Some(file)) = self.code_files.get(&code) {
+                let code = self.names.code_str(code);
+                let code = Code::parse(&code);
+                let (first_line, qualname) = (code.first_line, naming::qualname(&code));
+                functions.entry(file).or_default().push(FunctionLines { first_line, qualname, lines });
+            }
+        }
+        functions.values_mut().for_each(|functions| functions.sort_unstable());
+        functions
+    }
+}
+
+/// What was called, in order, and for each spot the calls that it made.
+fn calls(
+    edges: FxHashMap<(usize, Frame), Edge>,
+    names: &Names,
+    naming: &Naming,
+) -> (Vec<Callee>, FxHashMap<usize, Vec<LineCalls>>) {
+    let frames: FxHashSet<Frame> = edges.keys().map(|&(_, frame)| frame).collect();
+    let mut callees: Vec<(Callee, Frame)> =
+        frames.into_iter().map(|frame| (callee(frame, names, naming), frame)).collect();
+    callees.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    let numbers: FxHashMap<Frame, usize> =
+        callees.iter().zip(0..).map(|(&(_, frame), at)| (frame, at)).collect();
+    let mut calls: FxHashMap<usize, Vec<LineCalls>> = FxHashMap::default();
+    for ((spot, frame), Edge { calls: count, total_ns }) in edges {
+        calls.entry(spot).or_default().push(LineCalls { callee: numbers[&frame], calls: count, total_ns });
+    }
+    (callees.into_iter().map(|(callee, _)| callee).collect(), calls)
 }
 
 fn callee(frame: Frame, names: &Names, naming: &Naming) -> Callee {

@@ -44,8 +44,21 @@ pub struct FileLines {
     pub self_ns: u64,
     /// Time on its lines and in what they called, a call from within the file counted once.
     pub total_ns: u64,
+    /// Those of its functions that ran, in the order of their first lines.
+    pub functions: Vec<FunctionLines>,
     /// Those of its lines on which something happened, in their order.
     pub lines: Vec<LineTotals>,
+}
+
+/// One function, and where in its file it was.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FunctionLines {
+    /// `co_firstlineno`.
+    pub first_line: Option<u32>,
+    /// `co_qualname`.
+    pub qualname: String,
+    /// The lines that it came to, in their order. A line can belong to several functions, as to a lambda on it.
+    pub lines: Vec<u32>,
 }
 
 /// One line.

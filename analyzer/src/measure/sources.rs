@@ -1,0 +1,72 @@
+//! The source files of a trace.
+
+use std::sync::Arc;
+
+use pyrec_schema::{Code, Columns, Marker, Trace};
+use rustc_hash::FxHashMap;
+
+use crate::Result;
+
+/// The source files of a trace, as they ran. What is on disk now is never looked at: it may be another version.
+#[derive(Clone, Debug, Default)]
+pub struct Sources(FxHashMap<String, Option<Arc<str>>>);
+
+impl Sources {
+    /// Reads them.
+    pub fn read(trace: &Trace) -> Result<Sources> {
+        let mut files: FxHashMap<String, Option<Arc<str>>> = FxHashMap::default();
+        let columns = Columns { line: false, value: false, text: true };
+        for file in trace.files() {
+            for row_group in 0..file.row_groups() {
+                for batch in file.read(row_group, columns)? {
+                    let batch = batch?;
+                    let rows = batch.marker.iter().zip(0..).filter(|&(&marker, _)| marker == Marker::Source);
+                    for row in rows.map(|(_, row): (_, usize)| row) {
+                        let code = trace.names().code_str(batch.code[row]);
+                        let text = trace.names().text_str(batch.text[row]);
+                        // Two recordings of one trace may have run two versions.
+                        files
+                            .entry(Code::parse(&code).file.to_owned())
+                            .and_modify(|known| {
+                                *known = known.take().filter(|known| text.as_ref() == Some(known))
+                            })
+                            .or_insert(text);
+                    }
+                }
+            }
+        }
+        Ok(Sources(files))
+    }
+
+    /// The text of a file, if the trace knows which one ran.
+    pub fn text(&self, file: &str) -> Option<&str> {
+        self.0.get(file)?.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Which text is known to have run.
+
+    use super::*;
+    use crate::script;
+
+    #[test]
+    fn a_text_is_known_where_the_trace_has_one_of_it() {
+        let script = "
+            1  7/7  source  kept.py::       2  1  a = 1\\nb = 2\\n
+            2  7/7  source  changed.py::    2  1
+            3  7/7  source  two.py::        1  1  a = 1\\n
+            4  8/8  source  two.py::        1  2  a = 2\\n
+            5  7/7  source  twice.py::      1  1  a = 1\\n
+            6  8/8  source  twice.py::      1  1  a = 1\\n
+        ";
+        let (trace, _directory) = script::trace(script, 2);
+        let sources = Sources::read(&trace).expect("a whole trace");
+        assert_eq!(sources.text("kept.py"), Some("a = 1\nb = 2\n"));
+        assert_eq!(sources.text("twice.py"), Some("a = 1\n"));
+        for unknown in ["changed.py", "two.py", "other.py"] {
+            assert_eq!(sources.text(unknown), None, "{unknown}");
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Lines in a terminal: the hottest ones, or the source with its numbers beside it.
+
+use std::cmp::Reverse;
+use std::io::{self, Write};
+
+use anstyle::Ansi256Color;
+use pyrec_schema::Code;
+
+use super::super::escape::Plain;
+use super::super::units::{Count, Time, plural};
+use super::super::{table, trust_line};
+use super::shade::Bar;
+use crate::filter::Pattern;
+use crate::measure::{FileLines, FunctionLines, LineTotals, Lines, Sources};
+
+/// A longer stretch of source without a number is left out.
+const QUIET: usize = 6;
+
+/// How lines are listed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// The files or functions whose source is listed; none for the hottest lines of all.
+    pub what: Option<&'a Pattern>,
+    /// How many of the hottest lines at most; all, if there is no number.
+    pub rows: Option<usize>,
+    /// Whether to colour them.
+    pub colours: bool,
+}
+
+/// Writes the lines and the trust line.
+pub fn write(lines: &Lines, sources: &Sources, options: &Options, out: &mut impl Write) -> io::Result<()> {
+    match options.what {
+        None => write_hottest(lines, sources, options, out)?,
+        Some(what) => write_sources(lines, sources, what, options.colours, out)?,
+    }
+    if !lines.has_hits {
+        writeln!(
+            out,
+            "lines were not recorded, so a function's time is on its first one: pyrec record --lines"
+        )?;
+    }
+    writeln!(out, "{}", trust_line(&lines.trust))
+}
+
+fn write_hottest(
+    lines: &Lines,
+    sources: &Sources,
+    options: &Options,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let mut hottest: Vec<(&FileLines, &LineTotals)> =
+        lines.files.iter().flat_map(|file| file.lines.iter().map(move |line| (file, line))).collect();
+    hottest.sort_by_key(|(_, line)| Reverse((line.self_ns, line.total_ns)));
+    let all = hottest.len();
+    hottest.truncate(options.rows.unwrap_or(all));
+    if hottest.is_empty() {
+        return writeln!(out, "no line ran in what was asked for");
+    }
+    let rows: Vec<[String; 5]> = hottest
+        .iter()
+        .map(|(file, line)| {
+            let [hits, self_time, total] = numbers(line);
+            let source = sources.text(&file.file).and_then(|text| text.lines().nth(line.line as usize - 1));
+            let place = format!("{}:{}", Plain(place(file)), line.line);
+            [hits, self_time, total, place, Plain(source.unwrap_or_default().trim()).to_string()]
+        })
+        .collect();
+    table::write(["hits", "self", "total", "line", "source"], &rows, out)?;
+    match all - rows.len() {
+        0 => Ok(()),
+        more => writeln!(out, "… and {}", plural(more as u64, "more line")),
+    }
+}
+
+fn write_sources(
+    lines: &Lines,
+    sources: &Sources,
+    what: &Pattern,
+    colours: bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let whole_ns =
+        lines.files.iter().flat_map(|file| &file.lines).map(|line| line.self_ns).max().unwrap_or(0);
+    let mut is_found = false;
+    for file in &lines.files {
+        for part in Part::wanted(file, what) {
+            if std::mem::replace(&mut is_found, true) {
+                writeln!(out)?;
+            }
+            part.write(sources.text(&file.file), whole_ns, colours, out)?;
+        }
+    }
+    if is_found { Ok(()) } else { writeln!(out, "nothing that ran matches {}", Plain(what.as_str())) }
+}
+
+/// A file, or one function of it.
+struct Part<'a> {
+    file: &'a FileLines,
+    function: Option<&'a FunctionLines>,
+}
+
+impl<'a> Part<'a> {
+    /// The whole file where its name matches, else those of its functions that match.
+    fn wanted(file: &'a FileLines, what: &Pattern) -> Vec<Part<'a>> {
+        let code = |qualname| Code { file: &file.file, first_line: None, qualname };
+        if what.is_match(&code("")) {
+            return vec![Part { file, function: None }];
+        }
+        let functions = file.functions.iter().filter(|function| what.is_function(&code(&function.qualname)));
+        functions.map(|function| Part { file, function: Some(function) }).collect()
+    }
+
+    fn write(
+        &self,
+        text: Option<&str>,
+        whole_ns: u64,
+        colours: bool,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        writeln!(out, "{}", self.headline())?;
+        let rows = self.rows(text);
+        let cells: Vec<[String; 3]> =
+            rows.iter().map(|row| row.totals.map(numbers).unwrap_or_default()).collect();
+        let width = |at: usize| cells.iter().map(|cells| cells[at].chars().count()).max().unwrap_or(0);
+        let widths: [usize; 3] = std::array::from_fn(|at| width(at).max(HEAD[at].len()));
+        let digits = rows.last().map_or(0, |row| row.number.to_string().len()).max(4);
+        let [hits, self_time, total] = HEAD;
+        let [hits_width, self_width, total_width] = widths;
+        writeln!(
+            out,
+            "{hits:>hits_width$}  {total:>total_width$}  {self_time:>self_width$}          {:>digits$}",
+            "line"
+        )?;
+        for (at, (row, [hits, self_time, total])) in rows.iter().zip(&cells).enumerate() {
+            if at > 0 && rows[at - 1].number + 1 < row.number {
+                writeln!(out, "{:>1$}", "⋮", hits_width + self_width + total_width + digits + 14)?;
+            }
+            let bar = Bar { part: row.totals.map_or(0, |totals| totals.self_ns), whole: whole_ns };
+            let heat = format!("{self_time:>self_width$}  {bar:<6}");
+            let heat = match bar.colour().filter(|_| colours) {
+                Some(colour) => {
+                    format!("{}{heat}{}", Ansi256Color(colour).render_fg(), anstyle::Reset.render())
+                }
+                None => heat,
+            };
+            let source = Plain(row.source).to_string();
+            let line = format!(
+                "{hits:>hits_width$}  {total:>total_width$}  {heat}  {:>digits$}  {source}",
+                row.number
+            );
+            writeln!(out, "{}", line.trim_end())?;
+        }
+        if text.is_none() {
+            writeln!(out, "the recording does not hold the source of this file")?;
+        }
+        Ok(())
+    }
+
+    fn headline(&self) -> String {
+        let FileLines { file, self_ns, total_ns, .. } = self.file;
+        match self.function {
+            None => format!("{}: self {}, total {}", Plain(file), Time(*self_ns), Time(*total_ns)),
+            Some(function) => format!("{} in {}", Plain(&function.qualname), Plain(file)),
+        }
+    }
+
+    /// The lines to be listed: those that have numbers, and what of the source lies between or close to them.
+    fn rows<'t>(&self, text: Option<&'t str>) -> Vec<Row<'t, 'a>> {
+        let source: Vec<&str> = text.map(|text| text.lines().collect()).unwrap_or_default();
+        let totals = |number: u32| {
+            let at = self.file.lines.binary_search_by_key(&number, |line| line.line).ok()?;
+            Some(&self.file.lines[at])
+        };
+        let own =
+            |line: &u32| self.function.is_none_or(|function| function.lines.binary_search(line).is_ok());
+        let busy: Vec<u32> = self.file.lines.iter().map(|line| line.line).filter(own).collect();
+        let (Some(&first), Some(&last)) = (busy.first(), busy.last()) else { return vec![] };
+        let row = |number: u32| {
+            let source = source.get(number as usize - 1).copied().unwrap_or_default();
+            Row { number, totals: totals(number).filter(|line| own(&line.line)), source }
+        };
+        let mut rows = vec![row(first)];
+        for pair in busy.windows(2) {
+            let is_quiet = source.is_empty() || (pair[1] - pair[0]) as usize > QUIET + 1;
+            let between = if is_quiet { pair[1]..pair[1] } else { pair[0] + 1..pair[1] };
+            rows.extend(between.chain([pair[1]]).map(row));
+        }
+        debug_assert_eq!(rows.last().map(|row| row.number), Some(last));
+        rows
+    }
+}
+
+const HEAD: [&str; 3] = ["hits", "self", "total"];
+
+/// A line of the listing.
+struct Row<'t, 'a> {
+    number: u32,
+    totals: Option<&'a LineTotals>,
+    source: &'t str,
+}
+
+/// Hits, self time and total time.
+fn numbers(line: &LineTotals) -> [String; 3] {
+    let hits = line.hits.map_or("unknown".into(), |hits| Count(hits).to_string());
+    [hits, Time(line.self_ns).to_string(), Time(line.total_ns).to_string()]
+}
+
+/// A file in a few words: its module, else its name without the way there.
+fn place(file: &FileLines) -> &str {
+    let base = file.file.rsplit('/').next().unwrap_or(&file.file);
+    file.module.as_deref().unwrap_or(base)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Listings of a small trace.
+
+    use super::*;
+    use crate::Filter;
+    use crate::script;
+
+    const SCRIPT: &str = "
+        0    7/7  function__entry   /srv/run.py:1:f  1
+        100  7/7  line              /srv/run.py:1:f  2
+        300  7/7  function__entry   /lib/n.py:12:g  12
+        400  7/7  line              /lib/n.py:12:g  13
+        700  7/7  function__return  /lib/n.py:12:g  13
+        800  7/7  line              /srv/run.py:1:f  30
+        900  7/7  function__return  /srv/run.py:1:f  30
+        910  7/7  source            /srv/run.py::  30  1  def f():\\n\\s\\s\\s\\s\\u{1b}[2Jg()\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\s\s\s\sreturn 1\\n
+    ";
+
+    fn text(what: Option<&str>, rows: Option<usize>, colours: bool) -> String {
+        let (trace, _directory) = script::trace(SCRIPT, 100);
+        let lines = Lines::read(&trace, &Filter::default()).expect("a whole trace");
+        let sources = Sources::read(&trace).expect("a whole trace");
+        let what = what.map(|what| what.parse().expect("a pattern"));
+        let mut out = Vec::new();
+        write(&lines, &sources, &Options { what: what.as_ref(), rows, colours }, &mut out)
+            .expect("a vector takes all");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn the_hottest_lines_come_first() {
+        assert_eq!(
+            text(None, Some(2), false),
+            "\
+hits    self   total        line  source
+   1  300 ns  700 ns  __main__:2  \\u{1b}[2Jg()
+   1  300 ns  300 ns        n:13  
+… and 3 more lines
+trust: 7 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
+"
+        );
+    }
+
+    #[test]
+    fn a_function_with_its_source() {
+        assert_eq!(
+            text(Some("f"), None, false),
+            "\
+f in /srv/run.py
+hits   total    self          line
+   0  100 ns  100 ns  ██         1  def f():
+   1  700 ns  300 ns  ██████     2      \\u{1b}[2Jg()
+                                 ⋮
+   1  100 ns  100 ns  ██        30      return 1
+trust: 7 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
+"
+        );
+    }
+
+    #[test]
+    fn a_file_without_its_source_and_what_is_nowhere() {
+        let file = text(Some("n.py"), None, false);
+        assert!(file.starts_with("/lib/n.py: self 400 ns, total 400 ns\n"), "{file}");
+        assert!(file.contains("   1  300 ns  300 ns  ██████    13\n"), "{file}");
+        assert!(file.contains("the recording does not hold the source of this file\n"), "{file}");
+        assert!(text(Some("h"), None, false).starts_with("nothing that ran matches h\n"));
+    }
+
+    #[test]
+    fn heat_is_coloured_where_that_is_wanted() {
+        let plain = text(Some("g"), None, false);
+        let coloured = text(Some("g"), None, true);
+        assert!(!plain.contains("\x1b[") && coloured.contains("\x1b[38;5;196m300 ns"), "{coloured}");
+    }
+}
