@@ -14,6 +14,9 @@ use crate::{clock, definitions, thread};
 
 const ROUNDS: u32 = 8;
 
+/// So many processes of a recording measure; the others start the sooner, and cost the same.
+const ENOUGH: u32 = 5;
+
 /// Calls a function that does nothing, again and again.
 const SOURCE: &CStr = c"\
 def call(): pass
@@ -23,6 +26,9 @@ def calls():
 
 /// Measures, and tells the recorder. Nothing is recorded by it.
 pub fn measure(agent: &'static Agent, functions: &Functions) -> Result<(), Raised> {
+    if agent.session().measurements.fetch_add(1, Ordering::Relaxed) >= ENOUGH {
+        return Ok(());
+    }
     let program = Program::new(&agent.python)?;
     for code in [&program.call, &program.calls] {
         agent.set_code_id(agent.python.attribute(code.as_ptr(), c"__code__")?.as_ptr(), 0)?;

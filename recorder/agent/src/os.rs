@@ -95,6 +95,12 @@ impl File {
         }
     }
 
+    /// Makes the file so long, with nothing in it.
+    pub fn set_len(&self, len: usize) -> Result<(), Errno> {
+        // SAFETY: the call only touches the file.
+        if unsafe { libc::ftruncate(self.0, len as libc::off_t) } == 0 { Ok(()) } else { Err(errno()) }
+    }
+
     /// Maps the first `len` bytes, shared.
     pub fn map(&self, len: usize) -> Result<*mut c_void, Errno> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
@@ -114,6 +120,26 @@ impl File {
 pub fn remove(path: &CStr) {
     // SAFETY: the path ends in a zero byte.
     unsafe { libc::unlink(path.as_ptr()) };
+}
+
+/// Makes room in a mapped file, and maps it: as [`File::reserve`], from whole pages to whole pages. `EINVAL` where the
+/// kernel, older than 5.14, cannot.
+///
+/// # Safety
+/// The memory is that of a mapped file, as long as the file.
+pub unsafe fn populate(memory: *mut c_void, len: usize) -> Result<(), Errno> {
+    loop {
+        // SAFETY: the caller's promise.
+        if unsafe { libc::madvise(memory, len, libc::MADV_POPULATE_WRITE) } == 0 {
+            return Ok(());
+        }
+        match errno().0 {
+            libc::EINTR | libc::EAGAIN => {}
+            // Touching the page would be a SIGBUS.
+            libc::EFAULT => return Err(Errno(libc::ENOSPC)),
+            error => return Err(Errno(error)),
+        }
+    }
 }
 
 /// Unmaps what [`File::map`] mapped.

@@ -8,8 +8,10 @@
 //! ```
 //!
 //! The tail is looked at only when the head meets the limit, so the recorder's cache line stays away from the hot
-//! path.
+//! path. In the first round through the ring the limit also stops where no memory has been taken yet: most threads
+//! live short lives, and a page costs more than the records in it.
 
+use core::ffi::c_void;
 use core::fmt;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -20,7 +22,8 @@ use crate::agent::{self, Agent};
 use crate::clock;
 use crate::os::{self, Errno, File};
 
-/// How many records may be written before the tail, and whether the session goes on, are looked at again.
+/// How many records may be written before the tail, and whether the session goes on, are looked at again; so many
+/// slots at once get their memory.
 const GLANCE: u64 = 1 << 14;
 
 /// How long a thread sleeps before it looks for room again.
@@ -38,6 +41,8 @@ pub struct Ring {
     mask: u64,
     head: u64,
     limit: u64,
+    /// Slots that have memory.
+    ready: u64,
     header: *const RingHeader,
 }
 
@@ -52,14 +57,13 @@ impl Ring {
         let len = ring_file_len(capacity);
         let path = os::path(&agent.directory, name).ok_or(Errno(libc::EINVAL))?;
         let file = File::open(&path, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL)?;
-        let made = file.reserve(len).and_then(|()| file.map(len));
-        let header = match made {
-            Ok(memory) => memory.cast::<RingHeader>(),
-            Err(error) => {
-                os::remove(&path);
-                return Err(error);
-            }
-        };
+        let made = file.set_len(len).and_then(|()| file.map(len)).and_then(|memory| {
+            take_first(&file, memory, capacity)
+                // SAFETY: nobody else knows of it.
+                .inspect_err(|_| unsafe { os::unmap(memory, len) })
+                .map(|ready| (memory.cast::<RingHeader>(), ready))
+        });
+        let (header, ready) = made.inspect_err(|_| os::remove(&path))?;
         // SAFETY: the file is new and full of zeros, and nobody reads its fields before the version is there.
         unsafe {
             (*header).capacity = capacity;
@@ -71,7 +75,7 @@ impl Ring {
         agent.session().generation.fetch_add(1, Release);
         // SAFETY: the slots begin at the second page.
         let slots = unsafe { header.byte_add(PAGE) }.cast();
-        Ok(Ring { slots, mask: capacity as u64 - 1, head: 0, limit: 0, header })
+        Ok(Ring { slots, mask: capacity as u64 - 1, head: 0, limit: 0, ready, header })
     }
 
     /// A ring that takes everything and keeps nothing, to measure what a record costs.
@@ -79,7 +83,8 @@ impl Ring {
     /// # Safety
     /// The slots, a power of two of them, and the header must live longer than the ring.
     pub unsafe fn scratch(slots: &mut [Record], header: &RingHeader) -> Ring {
-        Ring { slots: slots.as_mut_ptr(), mask: slots.len() as u64 - 1, head: 0, limit: u64::MAX, header }
+        let mask = slots.len() as u64 - 1;
+        Ring { slots: slots.as_mut_ptr(), mask, head: 0, limit: u64::MAX, ready: mask + 1, header }
     }
 
     fn header(&self) -> &RingHeader {
@@ -146,6 +151,11 @@ impl Ring {
             }
             self.wait_for(records, agent)?;
         }
+        if self.limit > self.ready && self.ready <= self.mask && self.take_more(records).is_err() {
+            // Waiting would not help: the recorder empties slots, but their memory stays.
+            self.lose(ticks);
+            return Ok(false);
+        }
         if records == 2 {
             self.tell_loss();
         }
@@ -158,6 +168,25 @@ impl Ring {
         let free = (self.mask + 1).saturating_sub(self.head.wrapping_sub(tail));
         self.limit = self.head + free.min(GLANCE);
         free >= records
+    }
+
+    /// In the first round: memory for the next slots, for so many records at least.
+    fn take_more(&mut self, records: u64) -> Result<(), Errno> {
+        if self.head + records > self.ready {
+            // A try is a system call, and a dear one where memory is short: not one for each event that is lost.
+            if self.header().produced.lost.load(Relaxed) % GLANCE != 0 {
+                return Err(Errno(libc::ENOSPC));
+            }
+            let count = GLANCE.min(self.mask + 1 - self.ready);
+            // SAFETY: the slots lie within the mapping, which is as long as the file; whole pages hold GLANCE of them.
+            unsafe {
+                let first = self.slots.add(self.ready as usize);
+                os::populate(first.cast(), count as usize * Record::SIZE)?;
+            }
+            self.ready += count;
+        }
+        self.limit = self.limit.min(self.ready);
+        Ok(())
     }
 
     fn tell_loss(&mut self) {
@@ -191,6 +220,21 @@ impl Ring {
                 }
             }
         }
+    }
+}
+
+/// Memory for the header and the first slots, or for all, where the kernel only knows that. Gives how many slots have
+/// some.
+fn take_first(file: &File, memory: *mut c_void, capacity: u32) -> Result<u64, Errno> {
+    let first = GLANCE.min(u64::from(capacity));
+    // SAFETY: the file is mapped whole, and longer than that.
+    match unsafe { os::populate(memory, PAGE + first as usize * Record::SIZE) } {
+        Ok(()) => Ok(first),
+        Err(Errno(libc::EINVAL)) => {
+            file.reserve(ring_file_len(capacity))?;
+            Ok(u64::from(capacity))
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -53,7 +53,7 @@ fn what_is_dropped_is_counted_where_it_was_dropped() {
         };
         let groups = support::FUNCTION;
         let all = run(Options { groups, ..Options::default() }).records.len() as u64;
-        let ring = run(Options { groups, on_full: OnFull::Drop, nap: None });
+        let ring = run(Options { groups, on_full: OnFull::Drop, nap: None, ..Options::default() });
         let (told, written): (Vec<Record>, Vec<Record>) =
             ring.records.iter().partition(|record| record.kind() == Some(Kind::Lost));
         let [lost] = told[..] else { panic!("one loss, told once: {told:?}") };
@@ -73,6 +73,34 @@ fn without_a_reader_the_first_records_stay_and_the_rest_is_counted() {
         let ring = &trace.processes[0].rings[0];
         assert_eq!(ring.records.len(), RING_RECORDS as usize);
         assert!(ring.lost > CALLS, "{}", ring.lost);
+    }
+}
+
+/// A ring takes its memory piece by piece, so there may be none left for the next piece.
+#[test]
+fn without_memory_the_first_records_stay_and_the_rest_is_counted() {
+    for python in pythons(&[11, 13]) {
+        let Some(memory) = support::SmallMemory::mount("1m") else { return };
+        let recording = Recording::start(Options { place: memory.path(), ..Options::default() });
+        let output = run(recording.command(&python.path).args(["-I", "-c", &program()]));
+        assert!(output.stderr.is_empty(), "{output:?}");
+        let trace = recording.finish();
+        let ring = &trace.processes[0].rings[0];
+        assert!(ring.records.len() > 32 << 10, "{} records", ring.records.len());
+        assert!(ring.lost > CALLS && ring.lost < 2 * CALLS, "{} lost", ring.lost);
+        assert!(ring.records.len() as u64 + ring.lost >= 2 * CALLS, "{} lost", ring.lost);
+    }
+}
+
+#[test]
+fn only_the_first_processes_measure_what_an_event_costs() {
+    for python in pythons(&[11, 13]) {
+        let recording = Recording::start(Options::default());
+        (0..8).for_each(|_| drop(run(recording.command(&python.path).args(["-I", "-c", "pass"]))));
+        let trace = recording.finish();
+        let costs = trace.processes.iter().flat_map(|process| &process.definitions);
+        let costs = costs.filter(|definition| matches!(definition, Definition::Cost { .. }));
+        assert_eq!((trace.processes.len(), costs.count()), (8, 5));
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Session {
     pub closed: AtomicU32,
     /// Counts up after an agent has made a `.defs` or `.ring` file, so that the recorder looks into the directory.
     pub generation: AtomicU32,
+    /// Processes that began to measure what an event costs.
+    pub measurements: AtomicU32,
     /// Not 0: agents fire static markers of their own.
     pub expose_markers: u32,
 }

@@ -110,17 +110,48 @@ pub fn program(name: &str) -> PathBuf {
 }
 
 /// How a recording goes.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Options {
     pub groups: u32,
     pub on_full: OnFull,
     /// How long the reader sleeps between two looks at the rings, none: it never looks before the end.
     pub nap: Option<Duration>,
+    /// Where the session lies.
+    pub place: PathBuf,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { groups: FUNCTION | GC | IMPORT, on_full: OnFull::Wait, nap: Some(Duration::from_millis(1)) }
+        let groups = FUNCTION | GC | IMPORT;
+        let nap = Some(Duration::from_millis(1));
+        Options { groups, on_full: OnFull::Wait, nap, place: "/dev/shm".into() }
+    }
+}
+
+/// Shared memory that is soon full.
+pub struct SmallMemory(TempDir);
+
+impl SmallMemory {
+    /// None, and said so, where nothing can be mounted.
+    pub fn mount(size: &str) -> Option<SmallMemory> {
+        let directory = tempfile::tempdir().expect("there is a temporary directory");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(directory.path());
+        let mounted = mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        if !mounted {
+            let _ = writeln!(std::io::stderr(), "SKIPPED: nothing can be mounted here");
+        }
+        mounted.then_some(SmallMemory(directory))
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.0.path().to_owned()
+    }
+}
+
+impl Drop for SmallMemory {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
     }
 }
 
@@ -135,7 +166,7 @@ pub struct Recording {
 
 impl Recording {
     pub fn start(options: Options) -> Recording {
-        let directory = tempfile::tempdir_in("/dev/shm").expect("there is shared memory");
+        let directory = tempfile::tempdir_in(options.place).expect("there is shared memory");
         let clock = ClockSource::Monotonic as u32;
         let words = [VERSION, options.groups, clock, options.on_full as u32, 0, 0];
         let mut session: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
