@@ -8,12 +8,12 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use support::calls::{assert_same, counted, recorded};
+use support::calls::{assert_same, counted, profiled, recorded};
 use support::venv::{Environment, benchmark};
 use support::{Python, Subject, on_every_agent, on_every_python, program};
 
 on_every_python!(a_real_program, the_matrix, richards, chaos);
-on_every_agent!(a_real_programs_library);
+on_every_agent!(a_real_programs_library, as_cprofile_counts);
 
 /// Runs the program twice, counted and recorded, and compares what happened in files below the roots.
 fn compare(subject: &Subject, arguments: &[PathBuf], roots: &[&str]) {
@@ -40,6 +40,13 @@ fn a_real_programs_library(subject: &Subject) {
     let program = program.unwrap_or_else(|| subject.python.program.clone());
     let subject = Subject { python: Python { program, ..subject.python.clone() }, ..subject.clone() };
     compare(&subject, &[self::program("press.py"), "5".into()], &[&programs(), &home, "<string>"]);
+}
+
+fn as_cprofile_counts(subject: &Subject) {
+    let (arguments, roots) = ([program("press.py"), "10".into()], [programs()]);
+    let roots = roots.each_ref().map(String::as_str);
+    let profiled = profiled(&subject.python, &arguments, &roots);
+    assert_same(&profiled, &recorded(&subject.record(&[], &arguments), &roots));
 }
 
 /// The static markers are watched in the launched process only, so there the parts that start others are left out.

@@ -34,6 +34,28 @@ pub fn counted<S: AsRef<OsStr>>(python: &Python, arguments: &[S], roots: &[&str]
     calls
 }
 
+/// Runs `PYTHON PROGRAM ARGUMENTS…` under cProfile, which sees the main thread.
+pub fn profiled<S: AsRef<OsStr>>(python: &Python, arguments: &[S], roots: &[&str]) -> Calls {
+    const PRINT: &str = "import json, pstats, sys\n\
+        calls = pstats.Stats(sys.argv[1]).stats\n\
+        print(json.dumps([[*key, all_calls] for key, (primitive, all_calls, *_) in calls.items()]))";
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("calls.pstats");
+    let mut profile = python.command();
+    profile.args(["-m", "cProfile", "-o"]).arg(&file).args(arguments).current_dir(directory.path());
+    let mut print = python.command();
+    print.args(["-c", PRINT]).arg(&file);
+    let [_, printed] = [profile, print].map(|mut command| {
+        let output = run(&mut command);
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    });
+    let functions: Vec<(String, u64, String, u64)> = serde_json::from_slice(&printed).expect("JSON");
+    let asked_for =
+        functions.into_iter().filter(|(file, ..)| roots.iter().any(|root| file.starts_with(root)));
+    asked_for.map(|(file, line, name, count)| ((file, line, name), count)).collect()
+}
+
 /// What `pyrec stats --json` says of the same files. Nothing may be lost.
 pub fn recorded(recording: &Recording, roots: &[&str]) -> Calls {
     assert_eq!(number(&recording.json("info"), "lost"), 0);
