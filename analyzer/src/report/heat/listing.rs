@@ -227,7 +227,7 @@ mod tests {
         700  7/7  function__return  /lib/n.py:12:g  13
         800  7/7  line              /srv/run.py:1:f  30
         900  7/7  function__return  /srv/run.py:1:f  30
-        910  7/7  source            /srv/run.py::  30  1  def f():\\n\\s\\s\\s\\s\\u{1b}[2Jg()\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\s\s\s\sreturn 1\\n
+        910  7/7  source            /srv/run.py::  30  1  def f():\\n\\s\\s\\s\\s\\u{1b}[2Jg()\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\s\\s\\s\\sreturn 1\\n
     ";
 
     fn text(what: Option<&str>, rows: Option<usize>, colours: bool) -> String {
