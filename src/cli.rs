@@ -14,6 +14,10 @@ Look at a recording:
   stats    List functions with their calls and times
   heat     List lines with their hits and times
   tree     Print who called whom, in order
+  worst    Show the slowest calls of one function, with what they called
+  gc       Show garbage collections: how long, and what they interrupted
+  imports  List imports with their times, and who asked for them
+  audit    List audit events, such as opened files, with who raised them
   threads  List processes and threads, and how busy each was
   info     Say what is in a recording, and how far it can be trusted
   dump     Print the rows as text or JSON lines
@@ -95,6 +99,10 @@ pub enum Command {
     Stats(crate::stats::Stats),
     Heat(crate::heat::Heat),
     Tree(crate::tree::Tree),
+    Worst(crate::worst::Worst),
+    Gc(crate::gc::Gc),
+    Imports(crate::imports::Imports),
+    Audit(crate::audit::Audit),
     Threads(crate::threads::Threads),
     Info(crate::info::Info),
     Dump(crate::dump::Dump),
@@ -114,6 +122,10 @@ impl Command {
             Command::Stats(stats) => stats.run(),
             Command::Heat(heat) => heat.run(),
             Command::Tree(tree) => tree.run(),
+            Command::Worst(worst) => worst.run(),
+            Command::Gc(gc) => gc.run(),
+            Command::Imports(imports) => imports.run(),
+            Command::Audit(audit) => audit.run(),
             Command::Threads(threads) => threads.run(),
             Command::Info(info) => info.run(),
             Command::Dump(dump) => dump.run(),

@@ -91,6 +91,15 @@ pub fn group(name: &str) -> Result<Group, String> {
     Group::from_name(name).ok_or_else(|| format!("there are {}", Group::ALL.map(Group::name).join(", ")))
 }
 
+/// How many rows to print: what was asked for, where 0 is all; else a screen of text, and all of JSON.
+pub fn rows(asked: Option<usize>, is_json: bool, screen: usize) -> Option<usize> {
+    match asked {
+        Some(0) => None,
+        None => (!is_json).then_some(screen),
+        rows => rows,
+    }
+}
+
 /// Reads the name of a marker, or of a group of them.
 pub fn markers(name: &str) -> Result<Markers, String> {
     let group = Group::from_name(name).map(Group::markers);

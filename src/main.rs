@@ -2,11 +2,14 @@
 //!
 //! Glue only. A command is a file: its flags at the top, below them what it calls in the recorder or the analyzer.
 
+mod audit;
 mod cli;
 mod dump;
 mod ending;
 mod flame;
+mod gc;
 mod heat;
+mod imports;
 mod info;
 mod input;
 mod output;
@@ -17,6 +20,7 @@ mod record;
 mod stats;
 mod threads;
 mod tree;
+mod worst;
 
 use std::process::ExitCode;
 

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use pyrec_analyzer::measure::Totals;
 use pyrec_analyzer::{CallTree, report};
 
-use crate::input::{Filters, Input};
+use crate::input::{Filters, Input, rows};
 use crate::output::print;
 
 /// Rows that fit a screen.
@@ -75,12 +75,7 @@ impl Stats {
             Sort::Max => By::Max,
             Sort::Name => By::Name,
         };
-        let rows = match self.rows {
-            Some(0) => None,
-            None => (!self.json).then_some(SCREEN),
-            rows => rows,
-        };
-        report::stats::Options { sort, rows }
+        report::stats::Options { sort, rows: rows(self.rows, self.json, SCREEN) }
     }
 }
 

@@ -80,6 +80,10 @@ fn all_reports_agree_on_how_far_to_trust_them() {
         press.report("tree", &["--root", "reach"]),
         press.report("info", &[]),
         press.report("threads", &[]),
+        press.report("worst", &["build"]),
+        press.report("gc", &[]),
+        press.report("imports", &[]),
+        press.report("audit", &[]),
         press.report("dump", &["--markers", "process__start"]),
         fs::read_to_string(svg).expect("it was drawn"),
     ];
@@ -285,13 +289,17 @@ fn what_is_not_a_trace_is_refused_by_name() {
         (empty_directory, "folder"),
     ];
     for (path, word) in &cases {
-        for command in ["info", "stats", "tree", "flame", "threads", "dump"] {
+        for command in
+            ["info", "stats", "tree", "flame", "worst", "gc", "imports", "audit", "threads", "dump"]
+        {
             let svg = directory.path().join("out.svg");
             let mut words = pyrec(command);
             words.arg("-i").arg(path);
-            if command == "flame" {
-                words.arg(&svg);
-            }
+            match command {
+                "flame" => words.arg(&svg),
+                "worst" => words.arg("main"),
+                _ => &mut words,
+            };
             let output = run(&mut words);
             let said = String::from_utf8_lossy(&output.stderr);
             assert_eq!(
@@ -364,7 +372,20 @@ fn help_is_a_page_for_newcomers() {
     let output = run(Command::new(env!("CARGO_BIN_EXE_pyrec")).arg("--help"));
     let page = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && output.stderr.is_empty());
-    for word in ["record", "flame", "stats", "tree", "threads", "info", "dump", "pyrec record script.py"] {
+    for word in [
+        "record",
+        "flame",
+        "stats",
+        "tree",
+        "worst",
+        "gc",
+        "imports",
+        "audit",
+        "threads",
+        "info",
+        "dump",
+        "pyrec record script.py",
+    ] {
         assert!(page.contains(word), "no {word} in {page}");
     }
     assert!(page.lines().count() < 50 && page.lines().all(|line| line.chars().count() <= 100), "{page}");

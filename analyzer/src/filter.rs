@@ -69,6 +69,11 @@ impl Pattern {
         self.whole.is_match(code.name()) || self.whole.is_match(code.qualname)
     }
 
+    /// Whether it matches a whole word that is neither: the name of an audit event.
+    pub fn is_word(&self, word: &str) -> bool {
+        self.whole.is_match(word)
+    }
+
     /// As it was given.
     pub fn as_str(&self) -> &str {
         &self.text

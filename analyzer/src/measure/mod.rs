@@ -1,22 +1,34 @@
 //! What a call tree says: plain values, each taken from a [`crate::CallTree`].
 
+mod audit;
 mod folded;
+mod gc;
+mod imports;
 mod info;
 mod lines;
+mod log2;
 mod module;
 mod naming;
+mod place;
 mod sources;
 mod threads;
 mod totals;
 mod trust;
+mod worst;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use audit::{Audit, AuditGroup};
 pub use folded::{Folded, FoldedFrame, Weight};
+pub use gc::{Gc, Generation, Interrupted};
+pub use imports::{Import, Imports};
 pub use info::Info;
 pub use lines::{Callee, FileLines, FunctionLines, LineCalls, LineTotals, Lines};
+pub use log2::Log2;
+pub use place::Place;
 pub use sources::Sources;
 pub use threads::{Process, ThreadOf, Threads};
 pub use totals::{FunctionTotals, Pauses, Totals};
 pub use trust::Trust;
+pub use worst::{Branch, SlowCall, Worst};

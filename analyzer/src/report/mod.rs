@@ -1,8 +1,11 @@
 //! Values into text, SVG and JSON. Only here does anything know a terminal or inferno.
 
+pub mod audit;
 pub mod dump;
 pub mod flame;
+pub mod gc;
 pub mod heat;
+pub mod imports;
 pub mod info;
 mod json;
 pub mod stats;
@@ -11,6 +14,7 @@ pub mod threads;
 pub mod tree;
 mod trust;
 mod units;
+pub mod worst;
 
 pub use trust::trust_line;
 

@@ -58,6 +58,19 @@ impl fmt::Display for Instant {
     }
 }
 
+/// A part of a whole: `12.3 %`.
+#[derive(Clone, Copy, Debug)]
+pub struct Share(pub u64, pub u64);
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            0 => f.pad("unknown"),
+            whole => f.pad(&format!("{:.1} %", 100.0 * self.0 as f64 / whole as f64)),
+        }
+    }
+}
+
 /// A number of things: `1 event`, `2 events`.
 pub fn plural(count: u64, thing: &str) -> String {
     format!("{} {thing}{}", Count(count), if count == 1 { "" } else { "s" })

@@ -1,0 +1,189 @@
+//! Audit events, with what was running when they were raised.
+
+use std::cmp::Reverse;
+
+use pyrec_schema::{Code, CodeId, Columns, Event, Marker, Names, TextId, Trace};
+use rustc_hash::FxHashMap;
+use serde::Serialize;
+
+use super::Trust;
+use super::naming::Naming;
+use super::place::{Executing, Place, Spot};
+use crate::calls::{self, Callers, Moment};
+use crate::filter::Pattern;
+use crate::{Filter, Result};
+
+/// Audit events, with what was running when they were raised.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Audit {
+    /// Events of one name from one place, by name, the most frequent first.
+    pub groups: Vec<AuditGroup>,
+    /// How many audit events the recording holds, whatever was asked for.
+    pub recorded: u64,
+    /// How far to trust it.
+    pub trust: Trust,
+}
+
+/// Events of one name from one place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditGroup {
+    /// The event's name.
+    pub event: String,
+    /// How often it was raised.
+    pub count: u64,
+    /// When for the first time, since the first event of the trace.
+    pub first_ns: i64,
+    /// When for the last time.
+    pub last_ns: i64,
+    /// The functions that were running, the innermost first.
+    pub stack: Vec<Place>,
+}
+
+/// What is added up while reading.
+struct Sums<'a> {
+    names: &'a Names,
+    filter: &'a Filter,
+    patterns: &'a [Pattern],
+    /// Whether an event of that name is asked for.
+    wanted: FxHashMap<TextId, bool>,
+    executing: Executing,
+    groups: FxHashMap<(TextId, Vec<Spot>), Sum>,
+}
+
+#[derive(Clone, Copy)]
+struct Sum {
+    count: u64,
+    first_ns: i64,
+    last_ns: i64,
+}
+
+impl Audit {
+    /// Reads the events whose names match any of these patterns, or all of them if there is no pattern.
+    pub fn read(trace: &Trace, filter: &Filter, patterns: &[Pattern]) -> Result<Audit> {
+        let names = trace.names();
+        let (wanted, executing, groups) = Default::default();
+        let mut sums = Sums { names, filter, patterns, wanted, executing, groups };
+        let columns = Columns { line: true, value: true, text: true };
+        let seen = calls::read(trace, filter, columns, &mut |moment, callers| {
+            sums.see(moment, callers);
+            Ok(())
+        })?;
+        let naming = Naming::new(names, trace.manifest());
+        let since = |time_ns: i64| time_ns.saturating_sub(seen.counts.first_ns);
+        let group = |((event, stack), sum): ((TextId, Vec<Spot>), Sum)| AuditGroup {
+            event: names.text_str(event).map_or("?".into(), |event| event.to_string()),
+            count: sum.count,
+            first_ns: since(sum.first_ns),
+            last_ns: since(sum.last_ns),
+            stack: stack.into_iter().map(|spot| Place::of(spot, &naming)).collect(),
+        };
+        let mut groups: Vec<AuditGroup> = sums.groups.into_iter().map(group).collect();
+        groups.sort_by(|a, b| {
+            let by_count = |group: &AuditGroup| (Reverse(group.count), group.first_ns);
+            a.event.cmp(&b.event).then_with(|| by_count(a).cmp(&by_count(b)))
+        });
+        let recorded = seen.counts.of(Marker::Audit);
+        Ok(Audit { groups, recorded, trust: Trust::of_seen(trace.manifest(), &seen) })
+    }
+}
+
+impl Sums<'_> {
+    fn see(&mut self, moment: Moment, callers: Callers) {
+        self.executing.follow(moment, callers);
+        match moment {
+            Moment::Point(event) if event.marker == Marker::Audit && self.is_wanted(event.text) => {
+                self.add(event, callers);
+            }
+            _ => {}
+        }
+    }
+
+    fn is_wanted(&mut self, name: TextId) -> bool {
+        *self.wanted.entry(name).or_insert_with(|| {
+            let name = self.names.text_str(name).unwrap_or_default();
+            self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.is_word(&name))
+        })
+    }
+
+    fn add(&mut self, event: &Event, callers: Callers) {
+        // The row knows the innermost function even where calls were not recorded.
+        let is_shown = self.filter.has_code(&Code::parse(&self.names.code_str(event.code)));
+        let code = if is_shown { event.code } else { CodeId::NONE };
+        let stack = self.executing.stack(callers, code, event.line);
+        let none = || Sum { count: 0, first_ns: event.time_ns, last_ns: event.time_ns };
+        let sum = self.groups.entry((event.text, stack)).or_insert_with(none);
+        sum.count += 1;
+        sum.first_ns = sum.first_ns.min(event.time_ns);
+        sum.last_ns = sum.last_ns.max(event.time_ns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Events by name and place.
+
+    use super::*;
+    use crate::script;
+
+    const SCRIPT: &str = "
+        0   7/7  function__entry   /srv/run.py:1:main    1
+        5   7/7  line              /srv/run.py:1:main    2
+        10  7/7  function__entry   /lib/socket.py:9:dial 9
+        20  7/7  audit             /lib/socket.py:9:dial 11  -  socket.connect
+        21  7/7  audit             /lib/socket.py:9:dial 11  -  socket.connect
+        25  7/7  audit             -                     0   -  open
+        30  7/7  function__return  /lib/socket.py:9:dial 12
+        35  7/7  line              /srv/run.py:1:main    3
+        40  7/7  function__entry   /lib/socket.py:9:dial 9
+        45  7/7  audit             /lib/socket.py:9:dial 11  -  socket.connect
+        50  7/7  function__return  /lib/socket.py:9:dial 12
+        60  7/7  function__return  /srv/run.py:1:main    4
+        70  7/7  audit             /srv/run.py:20:last   21  -  socket.close
+        80  7/7  audit             -                     0   -  exit
+    ";
+
+    /// Each group: name, count, first, last, and its stack.
+    fn groups(filter: &Filter, patterns: &[&str]) -> Vec<(String, u64, i64, i64, String)> {
+        let (trace, _directory) = script::trace(SCRIPT, 4);
+        let patterns: Vec<Pattern> = patterns.iter().map(|text| text.parse().expect("a pattern")).collect();
+        let audit = Audit::read(&trace, filter, &patterns).expect("a whole trace");
+        assert_eq!(audit.recorded, 6);
+        let stack = |group: &AuditGroup| {
+            group.stack.iter().map(|place| place.label.as_str()).collect::<Vec<_>>().join(" < ")
+        };
+        let row = |group: &AuditGroup| {
+            (group.event.clone(), group.count, group.first_ns, group.last_ns, stack(group))
+        };
+        audit.groups.iter().map(row).collect()
+    }
+
+    #[test]
+    fn events_of_one_name_and_one_stack_are_one_group() {
+        let row = |name: &str, count, first_ns, last_ns, stack: &str| {
+            (name.to_owned(), count, first_ns, last_ns, stack.to_owned())
+        };
+        assert_eq!(
+            groups(&Filter::default(), &[]),
+            [
+                row("exit", 1, 80, 80, ""),
+                row("open", 1, 25, 25, "dial (socket:9) < main (__main__:1), line 2"),
+                row("socket.close", 1, 70, 70, "last (__main__:20), line 21"),
+                row("socket.connect", 2, 20, 21, "dial (socket:9), line 11 < main (__main__:1), line 2"),
+                row("socket.connect", 1, 45, 45, "dial (socket:9), line 11 < main (__main__:1), line 3"),
+            ]
+        );
+    }
+
+    #[test]
+    fn names_and_frames_are_chosen() {
+        let count = |filter: Filter, patterns: &[&str]| groups(&filter, patterns).len();
+        assert_eq!(count(Filter::default(), &["socket.*"]), 3);
+        assert_eq!(count(Filter::default(), &["ex*", "open"]), 2);
+        // Without their callers all three connections are made from one place.
+        let inside = Filter { root: Some("dial".parse().expect("a pattern")), ..Filter::default() };
+        let connect = groups(&inside, &["socket.*"]);
+        assert_eq!((connect.len(), connect[0].1), (1, 3));
+        let without = Filter { exclude: vec!["dial".parse().expect("a pattern")], ..Filter::default() };
+        assert_eq!(groups(&without, &["socket.connect"])[0].4, "main (__main__:1), line 2");
+    }
+}

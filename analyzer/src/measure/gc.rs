@@ -1,0 +1,208 @@
+//! The garbage collector's pauses.
+
+use pyrec_schema::{Columns, Trace};
+use rustc_hash::FxHashMap;
+use serde::Serialize;
+
+use super::naming::Naming;
+use super::place::{Executing, Place, Spot};
+use super::{Log2, Trust};
+use crate::calls::{self, Call, Callers, End, Moment};
+use crate::tree::Frame;
+use crate::{Filter, Result};
+
+/// The garbage collector's pauses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gc {
+    /// By generation, the youngest first.
+    pub generations: Vec<Generation>,
+    /// What was interrupted, that for the longest time first.
+    pub interrupted: Vec<Interrupted>,
+    /// Time in pauses.
+    pub total_ns: u64,
+    /// From the first event to the last, as far as it was asked for.
+    pub run_ns: u64,
+    /// How far to trust it.
+    pub trust: Trust,
+}
+
+/// The pauses of one generation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Generation {
+    /// Which; none where it was not recorded.
+    pub generation: Option<i64>,
+    /// How many pauses there were.
+    pub pauses: u64,
+    /// The lengths of those that were measured from start to end.
+    pub lengths: Log2,
+    /// Objects that were collected, or found to be uncollectable.
+    pub found: u64,
+}
+
+/// A place that was interrupted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Interrupted {
+    /// Where; none where no function was running.
+    pub place: Option<Place>,
+    /// How often.
+    pub pauses: u64,
+    /// For how long in all.
+    pub total_ns: u64,
+    /// The longest pause.
+    pub max_ns: u64,
+}
+
+/// What is added up while reading.
+#[derive(Default)]
+struct Sums {
+    executing: Executing,
+    /// Where the pauses that have begun interrupted something, by their numbers.
+    begun: FxHashMap<u64, Option<Spot>>,
+    generations: FxHashMap<Option<i64>, Generation>,
+    interrupted: FxHashMap<Option<Spot>, Interrupted>,
+}
+
+impl Gc {
+    /// Reads the pauses that the filter leaves. What is left out was not interrupted: its caller was.
+    pub fn read(trace: &Trace, filter: &Filter) -> Result<Gc> {
+        let mut sums = Sums::default();
+        let columns = Columns { line: true, value: true, text: true };
+        let seen = calls::read(trace, filter, columns, &mut |moment, callers| {
+            sums.see(moment, callers);
+            Ok(())
+        })?;
+        let window = calls::window(trace, filter)?;
+        let mut generations: Vec<Generation> = sums.generations.into_values().collect();
+        generations.sort_by_key(|generation| generation.generation);
+        let naming = Naming::new(trace.names(), trace.manifest());
+        let name = |(spot, interrupted): (Option<Spot>, Interrupted)| Interrupted {
+            place: spot.map(|spot| Place::of(spot, &naming)),
+            ..interrupted
+        };
+        let mut interrupted: Vec<Interrupted> = sums.interrupted.into_iter().map(name).collect();
+        interrupted.sort_by(|a, b| {
+            let label =
+                |interrupted: &Interrupted| interrupted.place.as_ref().map(|place| place.label.clone());
+            b.total_ns.cmp(&a.total_ns).then_with(|| label(a).cmp(&label(b)))
+        });
+        Ok(Gc {
+            total_ns: generations.iter().map(|generation| generation.lengths.total()).sum(),
+            run_ns: window.overlap_ns(seen.counts.first_ns, seen.counts.last_ns),
+            generations,
+            interrupted,
+            trust: Trust::of_seen(trace.manifest(), &seen),
+        })
+    }
+}
+
+impl Sums {
+    fn see(&mut self, moment: Moment, callers: Callers) {
+        self.executing.follow(moment, callers);
+        match moment {
+            Moment::Enter(call) if call.frame == Frame::Gc => {
+                let spot = callers.innermost().map(|caller| self.executing.spot(caller));
+                self.begun.insert(call.id, spot);
+            }
+            Moment::Leave(call, end) if call.frame == Frame::Gc && call.counts => self.add(call, &end),
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, call: &Call, end: &End) {
+        let generation = self.generations.entry(call.entry.value).or_default();
+        generation.generation = call.entry.value;
+        generation.pauses += 1;
+        let found = end.event.and_then(|event| event.value).and_then(|found| u64::try_from(found).ok());
+        generation.found += found.unwrap_or(0);
+        let spot = self.begun.remove(&call.id).flatten();
+        let none = || Interrupted { place: None, pauses: 0, total_ns: 0, max_ns: 0 };
+        let interrupted = self.interrupted.entry(spot).or_insert_with(none);
+        interrupted.pauses += 1;
+        if let Some(duration_ns) = end.duration_ns {
+            generation.lengths.add(duration_ns);
+            interrupted.total_ns += duration_ns;
+            interrupted.max_ns = interrupted.max_ns.max(duration_ns);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Pauses that people can add up.
+
+    use super::*;
+    use crate::script;
+
+    /// ```text
+    /// 0    100    164 200   300    301 400  500    1524 2000   2100
+    /// ├─a──┼─gc 0─┼─a─┼──b──┼─gc 0─┼─b─┼─a──┼─gc 2─┼──a──┤     ├─gc 1 ┄
+    /// ```
+    const SCRIPT: &str = "
+        0     7/7  function__entry   /srv/run.py:1:a  1
+        50    7/7  line              /srv/run.py:1:a  3
+        100   7/7  gc__start         -                0  0
+        164   7/7  gc__done          -                0  5
+        200   7/7  function__entry   /srv/run.py:9:b  9
+        300   7/7  gc__start         -                0  0
+        301   7/7  gc__done          -                0  2
+        400   7/7  function__return  /srv/run.py:9:b  9
+        500   7/7  gc__start         -                0  2
+        1524  7/7  gc__done          -                0  0
+        2000  7/7  function__return  /srv/run.py:1:a  4
+        2100  7/7  gc__start         -                0  1
+    ";
+
+    fn gc(filter: &Filter) -> Gc {
+        let (trace, _directory) = script::trace(SCRIPT, 4);
+        Gc::read(&trace, filter).expect("a whole trace")
+    }
+
+    fn interrupted(gc: &Gc) -> Vec<(Option<&str>, u64, u64, u64)> {
+        gc.interrupted
+            .iter()
+            .map(|found| {
+                let label = found.place.as_ref().map(|place| place.label.as_str());
+                (label, found.pauses, found.total_ns, found.max_ns)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn pauses_are_of_a_generation_and_interrupt_a_line() {
+        let gc = gc(&Filter::default());
+        let generations: Vec<_> = gc
+            .generations
+            .iter()
+            .map(|generation| {
+                (generation.generation, generation.pauses, generation.lengths.total(), generation.found)
+            })
+            .collect();
+        // The last pause has no end.
+        assert_eq!(generations, [(Some(0), 2, 65, 7), (Some(1), 1, 0, 0), (Some(2), 1, 1024, 0)]);
+        assert_eq!(
+            interrupted(&gc),
+            [
+                (Some("a (__main__:1), line 3"), 2, 1088, 1024),
+                (Some("b (__main__:9)"), 1, 1, 1),
+                (None, 1, 0, 0)
+            ]
+        );
+        assert_eq!((gc.total_ns, gc.run_ns), (1089, 2100));
+    }
+
+    #[test]
+    fn what_is_left_out_was_not_interrupted() {
+        let without_b = gc(&Filter { exclude: vec!["b".parse().expect("a pattern")], ..Filter::default() });
+        assert_eq!(interrupted(&without_b)[0], (Some("a (__main__:1), line 3"), 3, 1089, 1024));
+        let in_b = gc(&Filter { root: Some("b".parse().expect("a pattern")), ..Filter::default() });
+        assert_eq!(interrupted(&in_b), [(Some("b (__main__:9)"), 1, 1, 1)]);
+        let long = gc(&Filter { min_time: std::time::Duration::from_nanos(64), ..Filter::default() });
+        assert_eq!(long.generations.iter().map(|generation| generation.pauses).sum::<u64>(), 2);
+    }
+
+    #[test]
+    fn only_what_lies_in_the_time_that_was_asked_for() {
+        let gc = gc(&Filter { time: Some("150ns-450ns".parse().expect("a range")), ..Filter::default() });
+        assert_eq!((gc.total_ns, gc.run_ns, gc.generations.len()), (1, 300, 1));
+    }
+}

@@ -1,0 +1,153 @@
+//! The slowest calls of one function, for people and for programs.
+
+use std::io::{self, Write};
+
+use chrono::DateTime;
+use serde::Serialize;
+
+use super::escape::Plain;
+use super::table::Columns;
+use super::units::{Count, Instant, Time, plural};
+use super::{json, trust_line};
+use crate::measure::{Branch, SlowCall, Trust, Worst};
+
+/// Writes each call with what it called, and the trust line.
+pub fn write(worst: &Worst, out: &mut impl Write) -> io::Result<()> {
+    if worst.calls.is_empty() {
+        writeln!(out, "no such call was measured in what was asked for; `pyrec stats` names the functions")?;
+    }
+    for (at, call) in worst.calls.iter().enumerate() {
+        write_call(at + 1, call, out)?;
+    }
+    if !worst.calls.is_empty() {
+        writeln!(out, "the slowest {} of {}", Count(worst.calls.len() as u64), plural(worst.of, "call"))?;
+    }
+    writeln!(out, "{}", trust_line(&worst.trust))
+}
+
+fn write_call(number: usize, call: &SlowCall, out: &mut impl Write) -> io::Result<()> {
+    let time = Time(call.duration_ns);
+    let time = if call.still_open { format!("at least {time}, still open") } else { time.to_string() };
+    writeln!(out, "{number}. {}  {time}", Plain(&call.function.label))?;
+    let thread = call.thread.as_deref().map_or(String::new(), |name| format!(" {}", Plain(name)));
+    let (start, tid, pid) = (Instant(call.start_ns), call.tid, call.pid);
+    let of = if pid == tid { String::new() } else { format!(" of {pid}") };
+    writeln!(out, "   at {start}, {}, thread {tid}{thread}{of}", wall_clock(call.start_unix_ns))?;
+    for place in &call.callers {
+        writeln!(out, "   called by {}", Plain(&place.label))?;
+    }
+    let rows: Vec<[String; 4]> = call.tree.iter().map(row).collect();
+    let columns = Columns::of(["calls", "total", "self", "function"], &rows);
+    columns.write_head(out)?;
+    rows.iter().try_for_each(|row| columns.write(row, out))?;
+    writeln!(out)
+}
+
+fn row(branch: &Branch) -> [String; 4] {
+    let Branch { depth, function, calls, total_ns, self_ns } = branch;
+    [
+        Count(*calls).to_string(),
+        Time(*total_ns).to_string(),
+        Time(*self_ns).to_string(),
+        format!("{:indent$}{}", "", Plain(&function.label), indent = 2 * depth),
+    ]
+}
+
+/// In universal time, since nobody knows where the recording is read.
+fn wall_clock(unix_ns: i64) -> String {
+    DateTime::from_timestamp_nanos(unix_ns).format("%Y-%m-%d %H:%M:%S%.6f UTC").to_string()
+}
+
+/// Writes the same as JSON: `{"calls": […], "of", "trust": {…}}`.
+pub fn write_json(worst: &Worst, out: &mut impl Write) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Json<'a> {
+        calls: &'a [SlowCall],
+        of: u64,
+        trust: &'a Trust,
+    }
+    json::write(&Json { calls: &worst.calls, of: worst.of, trust: &worst.trust }, out)
+}
+
+#[cfg(test)]
+mod tests {
+    //! The calls and their JSON.
+
+    use super::*;
+    use crate::{Filter, script};
+
+    const SCRIPT: &str = "
+        0        7/7  thread__start     -                   0  -  Main\u{1b}Thread
+        0        7/7  function__entry   /srv/run.py:1:main  1
+        1000000  7/7  function__entry   /srv/run.py:3:f     3
+        2000000  7/7  function__entry   /srv/run.py:9:C.g   9
+        5000000  7/7  function__return  /srv/run.py:9:C.g   9
+        5000000  7/7  function__entry   /srv/run.py:9:C.h   9
+        5000009  7/7  function__return  /srv/run.py:9:C.h   9
+        9000000  7/7  function__return  /srv/run.py:3:f     3
+        9000000  7/8  function__entry   /srv/run.py:3:f     3
+        9000800  7/8  gc__start         -                   0  2
+        9001000  7/8  gc__done          -                   0  9
+    ";
+
+    fn worst(function: &str) -> Worst {
+        let (trace, _directory) = script::trace(SCRIPT, 4);
+        Worst::read(&trace, &Filter::default(), &function.parse().expect("a pattern"), 2)
+            .expect("a whole trace")
+    }
+
+    fn text(function: &str) -> String {
+        let mut out = Vec::new();
+        write(&worst(function), &mut out).expect("a vector takes all");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn each_call_says_when_and_where_and_what_it_called() {
+        assert_eq!(
+            text("f"),
+            "\
+1. f (__main__:3)  8.00 ms
+   at 0.001000 s, 1970-01-01 00:00:00.001000 UTC, thread 7 Main\\u{1b}Thread
+   called by main (__main__:1)
+calls    total     self  function
+    1  8.00 ms  5.00 ms  f (__main__:3)
+    1  3.00 ms  3.00 ms    C.g (__main__:9)
+
+2. f (__main__:3)  at least 1.00 µs, still open
+   at 0.009000 s, 1970-01-01 00:00:00.009000 UTC, thread 8 of 7
+calls    total    self  function
+    1  1.00 µs  800 ns  f (__main__:3)
+    1   200 ns  200 ns    (garbage collection)
+
+the slowest 2 of 2 calls
+trust: 10 events, 0 lost, 2 repaired (2 calls still open), exited with 0, tracing cost 31 ns per event
+"
+        );
+    }
+
+    #[test]
+    fn nothing_is_said_to_be_nothing() {
+        assert!(text("nobody").starts_with("no such call was measured in what was asked for"));
+    }
+
+    #[test]
+    fn json_for_programs() {
+        let mut out = Vec::new();
+        write_json(&worst("f"), &mut out).expect("a vector takes all");
+        let json: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+        let call = &json["calls"][0];
+        assert_eq!(
+            (&call["qualname"], &call["start_ns"], &call["start_unix_ns"], &call["duration_ns"]),
+            (&"f".into(), &1_000_000.into(), &1_000_000.into(), &8_000_000.into())
+        );
+        assert_eq!(
+            call["tree"][1],
+            serde_json::json!({
+                "depth": 1, "calls": 1, "total_ns": 3_000_000, "self_ns": 3_000_000, "file": "/srv/run.py",
+                "first_line": 9, "qualname": "C.g", "module": "__main__", "line": null
+            })
+        );
+        assert_eq!((&json["of"], &json["calls"][1]["still_open"]), (&2.into(), &true.into()));
+    }
+}
