@@ -46,7 +46,8 @@ fn bpftrace_hears_what_is_recorded() {
         let program = directory.path().join("program.py");
         fs::write(&program, PROGRAM).expect("the directory is ours");
 
-        let said = record(&subject, &directory, "heard.parquet", &["--lines"], &[program.as_os_str()]);
+        let all = ["--markers", "function,line,gc,import,audit"];
+        let said = record(&subject, &directory, "heard.parquet", &all, &[program.as_os_str()]);
         assert!(said.contains(&format!("pyrec: markers: usdt:{}:python:*", library(&directory))), "{said}");
         let (pid, recorded) = recorded(&directory.path().join("heard.parquet"));
         let heard = listener.finish(pid);
@@ -148,7 +149,7 @@ impl Listener {
 }
 
 /// The markers, the script's map for each, and its arguments.
-const MARKERS: [(Marker, &str, &str); 7] = [
+const MARKERS: [(Marker, &str, &str); 8] = [
     (Marker::FunctionEntry, "function__entry", "str(arg0), str(arg1), arg2"),
     (Marker::FunctionReturn, "function__return", "str(arg0), str(arg1), arg2"),
     (Marker::Line, "line", "str(arg0), str(arg1), arg2"),
@@ -156,6 +157,7 @@ const MARKERS: [(Marker, &str, &str); 7] = [
     (Marker::GcDone, "gc__done", "arg0"),
     (Marker::ImportStart, "import__find__load__start", "str(arg0)"),
     (Marker::ImportDone, "import__find__load__done", "str(arg0), arg1"),
+    (Marker::Audit, "audit", "str(arg0)"),
 ];
 
 fn script(library: &str) -> String {
@@ -194,7 +196,7 @@ fn recorded(trace: &Path) -> (i32, Counts) {
 
 /// What the marker's arguments were, none for a row of the recorder's own.
 fn arguments(event: &Event, names: &Names) -> Option<Vec<String>> {
-    let text = || names.text_str(event.text).expect("an import has a name").to_string();
+    let text = || names.text_str(event.text).expect("it has a name").to_string();
     let value = || event.value.expect("it has a number").to_string();
     Some(match event.marker {
         Marker::FunctionEntry | Marker::FunctionReturn | Marker::Line => {
@@ -203,7 +205,7 @@ fn arguments(event: &Event, names: &Names) -> Option<Vec<String>> {
             vec![cut(code.file), code.name().into(), event.line.to_string()]
         }
         Marker::GcStart | Marker::GcDone => vec![value()],
-        Marker::ImportStart => vec![text()],
+        Marker::ImportStart | Marker::Audit => vec![text()],
         Marker::ImportDone => vec![text(), value()],
         _ => return None,
     })

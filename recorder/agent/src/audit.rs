@@ -5,8 +5,8 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::agent::{self, Agent};
-use crate::frame;
-use crate::python::{Owned, Raised};
+use crate::python::{Object, Owned, Raised};
+use crate::{frame, markers};
 
 /// Whether events are recorded.
 static ON: AtomicBool = AtomicBool::new(false);
@@ -21,14 +21,17 @@ pub fn switch_on(agent: &'static Agent) -> Result<(), Raised> {
     Ok(())
 }
 
-/// An audit event.
-pub fn hear(agent: &Agent, event: &CStr) {
+/// An audit event, with the tuple of its arguments.
+pub fn hear(agent: &Agent, event: &CStr, arguments: *mut Object) {
     // Events are raised even where there is no interpreter any more.
     // SAFETY: it takes nothing.
     if ON.load(Relaxed) && !unsafe { (agent.python.thread_state_or_null)() }.is_null() {
-        let event = String::from_utf8_lossy(event.to_bytes());
+        let name = String::from_utf8_lossy(event.to_bytes());
         // SAFETY: CPython raises events with the GIL where there is a thread state, and puts exceptions aside.
-        unsafe { agent::record_audit(agent, &event, place(agent)) };
+        unsafe { agent::record_audit(agent, &name, place(agent)) };
+        if agent.exposes_markers() {
+            markers::audit(event, arguments);
+        }
     }
 }
 

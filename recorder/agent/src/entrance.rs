@@ -93,13 +93,13 @@ unsafe extern "C-unwind" fn init_posix() -> *mut Object {
 
 type AuditHook = unsafe extern "C-unwind" fn(*const c_char, *mut Object, *mut c_void) -> c_int;
 
-unsafe extern "C-unwind" fn hook(event: *const c_char, _: *mut Object, _: *mut c_void) -> c_int {
+unsafe extern "C-unwind" fn hook(event: *const c_char, arguments: *mut Object, _: *mut c_void) -> c_int {
     if is_ready() {
         // SAFETY: an event's name ends in a zero byte.
         let (agent, event) = (agent::get(), unsafe { CStr::from_ptr(event) });
         if !profile::is_ours() {
             profile::hear(agent, event);
-            audit::hear(agent, event);
+            audit::hear(agent, event, arguments);
         }
     // SAFETY: as above.
     } else if unsafe { is_start(event) } && !INSTALLED.swap(true, Ordering::Relaxed) {

@@ -79,6 +79,7 @@ markers! {
         = "import__find__load__start", "8@%rdi";
     pyrec_import_done_semaphore pyrec_import_done(module: *const c_char, found: c_int)
         = "import__find__load__done", "8@%rdi -4@%esi";
+    pyrec_audit_semaphore pyrec_audit(event: *const c_char, arguments: *mut Object) = "audit", "8@%rdi 8@%rsi";
 }
 
 /// Whether somebody listens.
@@ -167,6 +168,16 @@ pub fn import_done(module: &str, found: bool) {
     unsafe {
         if is_up(&pyrec_import_done_semaphore) {
             pyrec_import_done(in_c(module).as_ptr(), c_int::from(found));
+        }
+    }
+}
+
+/// Something was audited, with a tuple of arguments.
+pub fn audit(event: &CStr, arguments: *mut Object) {
+    // SAFETY: text and tuple live until the function has come back.
+    unsafe {
+        if is_up(&pyrec_audit_semaphore) {
+            pyrec_audit(event.as_ptr(), arguments);
         }
     }
 }
