@@ -38,6 +38,8 @@ and then shows where the time went.
 
 Record:
   record   Run a program and record it
+  markers  List the static markers of Pythons
+  doctor   Say what can be recorded here, and what to do where it cannot
 
 ",
     reports!(),
@@ -95,6 +97,10 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Record(crate::record::Record),
+    #[cfg(feature = "record")]
+    Markers(crate::markers::Markers),
+    #[cfg(feature = "record")]
+    Doctor(crate::doctor::Doctor),
     Flame(crate::flame::Flame),
     Stats(crate::stats::Stats),
     Heat(crate::heat::Heat),
@@ -118,6 +124,10 @@ impl Command {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Command::Record(record) => record.run(),
+            #[cfg(feature = "record")]
+            Command::Markers(markers) => markers.run(),
+            #[cfg(feature = "record")]
+            Command::Doctor(doctor) => doctor.run(),
             Command::Flame(flame) => flame.run(),
             Command::Stats(stats) => stats.run(),
             Command::Heat(heat) => heat.run(),

@@ -4,6 +4,8 @@
 
 mod audit;
 mod cli;
+#[cfg(feature = "record")]
+mod doctor;
 mod dump;
 mod ending;
 mod flame;
@@ -12,6 +14,8 @@ mod heat;
 mod imports;
 mod info;
 mod input;
+#[cfg(feature = "record")]
+mod markers;
 mod output;
 #[cfg(feature = "record")]
 mod place;

@@ -11,11 +11,13 @@
 
 mod agent;
 mod clock;
+pub mod doctor;
 mod error;
 mod host;
 mod launch;
 mod library;
 mod line_table;
+pub mod listing;
 mod options;
 mod pipeline;
 mod program;

@@ -30,6 +30,8 @@ pub struct Image {
     pub needed: Vec<String>,
     /// Where the loader looks for them first.
     pub run_path: Vec<String>,
+    /// Where a program begins.
+    pub entry_point: u64,
     segments: Vec<Segment>,
 }
 
@@ -87,6 +89,7 @@ impl Image {
             python: interpreter(&elf),
             needed,
             run_path,
+            entry_point: elf.entry(),
             segments: segments(&elf),
         })
     }

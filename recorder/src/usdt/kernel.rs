@@ -83,8 +83,9 @@ impl Kernel {
     }
 
     /// Why the children of processes cannot be followed, if they cannot.
-    pub fn cannot_follow(&self) -> Option<&std::io::Error> {
-        self.tracefs.as_ref().err()
+    pub fn cannot_follow(&self) -> Option<std::io::Error> {
+        let error = self.tracefs.as_ref().err()?;
+        Some(error.raw_os_error().map_or_else(|| error.kind().into(), std::io::Error::from_raw_os_error))
     }
 
     /// Places the probes of a file, in order.

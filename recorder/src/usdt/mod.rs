@@ -32,6 +32,8 @@ mod tracefs;
 mod unicode;
 mod version;
 
+use std::fs::File;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use pyrec_schema::{Code, CodeId, Event, Group, Lost, Marker, TextId};
@@ -39,10 +41,13 @@ use rustc_hash::FxHashMap;
 
 use crowd::Crowd;
 pub use error::Error;
+use image::Image;
 use kernel::{Kernel, Reach};
 pub use library::Interpreter;
+pub use plan::groups;
 use raw_event::{Definition, Head, RawEvent};
 use sight::Sight;
+pub use version::Version;
 
 use crate::provider::Provider;
 use crate::pythons::{self, Found};
@@ -119,6 +124,17 @@ impl Usdt {
             ));
         }
         Ok(usdt)
+    }
+
+    /// Loads the program and places a probe on ourselves, where it is never hit. Says why the children of processes
+    /// cannot be followed, if they cannot.
+    pub fn try_out() -> Result<Option<std::io::Error>, Error> {
+        let (mut kernel, ourselves) = (Kernel::load(*RING_BYTES.start() as u32)?, std::process::id() as i32);
+        let path = Path::new("/proc/self/exe");
+        let file = File::open(path).map_err(|source| Error::Unreadable { path: path.into(), source })?;
+        let probe = plan::on_entry_point(&Image::of(path, &file)?)?;
+        kernel.place(file.as_fd(), &[probe], Reach::Families(&[ourselves]))?;
+        Ok(kernel.cannot_follow())
     }
 
     fn load(pid: i32, ring_bytes: u32) -> Result<Usdt, Error> {

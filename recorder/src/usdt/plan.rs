@@ -68,6 +68,11 @@ pub fn plan(image: &Image, groups: &[Group]) -> Result<Vec<Probe>, Error> {
     Ok(probes)
 }
 
+/// The groups that can be recorded by a file's markers.
+pub fn groups(image: &Image) -> Vec<Group> {
+    Group::ALL.into_iter().filter(|&group| plan(image, &[group]).is_ok()).collect()
+}
+
 /// Every group that was asked for must have all its markers.
 fn check_groups(image: &Image, python: &Interpreter, groups: &[Group]) -> Result<(), Error> {
     if image.notes.is_empty() {
@@ -88,6 +93,11 @@ fn check_groups(image: &Image, python: &Interpreter, groups: &[Group]) -> Result
         missing: list(&missing, " and "),
         present: list(&present, ","),
     })
+}
+
+/// A probe that does nothing, where a program that runs already never comes again.
+pub fn on_entry_point(image: &Image) -> Result<Probe, Error> {
+    helper(image, Program::Nothing, Some(image.entry_point), None)
 }
 
 fn find_layout(image: &Image, python: &Interpreter) -> Result<Layout, Error> {
