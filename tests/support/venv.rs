@@ -9,13 +9,19 @@ use tempfile::TempDir;
 
 use super::{Python, run, skipped};
 
-/// What the tests need from PyPI.
+/// What the tests need from PyPI to read traces, and to make some.
 const PACKAGES: [&str; 4] = ["duckdb", "polars", "pyarrow", "pyperformance"];
 
 /// Its directory. None, and said so, where it cannot be made: without network, or without Debian's `python3-venv`.
 pub fn venv() -> Option<&'static Path> {
-    static VENV: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    match VENV.get_or_init(make) {
+    static VENV: OnceLock<Option<PathBuf>> = OnceLock::new();
+    VENV.get_or_init(|| venv_with("venv", Python::all().next(), &PACKAGES)).as_deref()
+}
+
+/// One of that name, for that Python, with these packages.
+pub fn venv_with(name: &str, python: Option<Python>, packages: &[&str]) -> Option<PathBuf> {
+    let made = python.ok_or("there is no Python to make it with".into());
+    match made.and_then(|python| make(name, &python, packages)) {
         Ok(path) => Some(path),
         Err(why) => {
             skipped(&format!("no virtual environment: {why}"));
@@ -56,20 +62,19 @@ pub fn benchmark(name: &str) -> Option<PathBuf> {
     Some(benchmarks.join(format!("bm_{name}/run_benchmark.py")))
 }
 
-fn make() -> Result<PathBuf, String> {
+fn make(name: &str, python: &Python, packages: &[&str]) -> Result<PathBuf, String> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let venv = folder.join("venv");
-    let lock = File::create(folder.join("venv.lock")).map_err(|error| error.to_string())?;
+    let venv = folder.join(name);
+    let lock = File::create(folder.join(format!("{name}.lock"))).map_err(|error| error.to_string())?;
     lock.lock().map_err(|error| error.to_string())?;
     // Holds the packages that are in it, so that another list makes another environment.
     let ready = venv.join("ready");
-    if fs::read_to_string(&ready).is_ok_and(|packages| packages == PACKAGES.join(" ")) {
+    if fs::read_to_string(&ready).is_ok_and(|there| there == packages.join(" ")) {
         return Ok(venv);
     }
-    let python = Python::all().next().ok_or("there is no Python to make it with")?;
     finish(Command::new(&python.program).args(["-m", "venv", "--clear"]).arg(&venv))?;
-    finish(Command::new(venv.join("bin/pip")).args(["install", "--quiet"]).args(PACKAGES))?;
-    fs::write(&ready, PACKAGES.join(" ")).map_err(|error| error.to_string())?;
+    finish(Command::new(venv.join("bin/pip")).args(["install", "--quiet"]).args(packages))?;
+    fs::write(&ready, packages.join(" ")).map_err(|error| error.to_string())?;
     Ok(venv)
 }
 
