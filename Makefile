@@ -4,7 +4,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test bench lint deny skeleton skeleton-check
+.PHONY: help demo build test torture bench lint deny skeleton skeleton-check
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "make %-15s %s\n", $$1, $$2 }'
@@ -23,6 +23,11 @@ test: ## Run every test
 	@scripts/need build record test
 	scripts/pythons & $(CARGO) test --workspace --locked --no-default-features --bin pyrec && wait
 	$(CARGO) test --workspace --locked --no-fail-fast
+
+torture: ## Run the tests that take minutes: kill, attach, detach, again and again
+	@scripts/need build record test
+	scripts/pythons
+	$(CARGO) test --workspace --locked --tests --no-fail-fast -- --ignored
 
 bench: build ## Print what recording costs, as ratios
 	@scripts/need record test

@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test file uses its part")]
 
 pub mod calls;
+pub mod markers;
 pub mod venv;
 
 use std::ffi::{OsStr, OsString};
@@ -57,6 +58,29 @@ macro_rules! in_every_way {
     };
 }
 pub(crate) use in_every_way;
+
+/// The same with every Python that has static markers.
+macro_rules! on_every_marked_python {
+    ($($name:ident),+ $(,)?) => {
+        $(mod $name {
+            $crate::support::tests_of!(super::$name:
+                usdt_3_9 marked("3.9"), usdt_3_11 marked("3.11"), usdt_3_13 marked("3.13"), usdt_3_14 marked("3.14"),
+                usdt_3_15 marked("3.15"));
+        })+
+    };
+}
+pub(crate) use on_every_marked_python;
+
+/// The same with those that have markers for functions.
+macro_rules! on_every_function_marker {
+    ($($name:ident),+ $(,)?) => {
+        $(mod $name {
+            $crate::support::tests_of!(super::$name:
+                usdt_3_9 marked("3.9"), usdt_3_11 marked("3.11"), usdt_3_15 marked("3.15"));
+        })+
+    };
+}
+pub(crate) use on_every_function_marker;
 
 macro_rules! tests_of {
     ($run:path: $($test:ident $subject:ident($($version:literal)?)),+) => {
@@ -168,6 +192,24 @@ impl Python {
         marked.then_some(python)
     }
 
+    /// The groups of static markers that it has, as `--markers` takes them, and the markers themselves.
+    pub fn markers(&self) -> (&'static str, Vec<&'static str>) {
+        let mut markers =
+            vec!["gc__start", "gc__done", "import__find__load__start", "import__find__load__done", "audit"];
+        let groups = match self.version.as_str() {
+            "3.9" | "3.11" => "function,line,gc,import,audit",
+            "3.15" => "function,gc,import,audit",
+            _ => "gc,import,audit",
+        };
+        if groups.contains("function") {
+            markers.extend(["function__entry", "function__return"]);
+        }
+        if groups.contains("line") {
+            markers.push("line");
+        }
+        (groups, markers)
+    }
+
     fn has_markers(&self) -> bool {
         let bytes = std::fs::read(&self.program).unwrap_or_default();
         bytes.windows(15).any(|window| window == b"function__entry")
@@ -212,6 +254,18 @@ impl Subject {
     pub fn usdt() -> Option<Subject> {
         let python = Python::with_markers()?;
         is_root().then_some(Subject { provider: "usdt", python })
+    }
+
+    /// The static markers of that version.
+    pub fn marked(version: &str) -> Option<Subject> {
+        if version == "3.11" {
+            return Subject::usdt();
+        }
+        let python = Python::made(version);
+        if python.is_none() {
+            skipped(&format!("scripts/pythons has made no Python {version}"));
+        }
+        python.filter(|_| is_root()).map(|python| Subject { provider: "usdt", python })
     }
 
     /// Records `PYTHON ARGUMENTS…`, which must end well.
