@@ -20,6 +20,7 @@ Look at a recording:
   audit    List audit events, such as opened files, with who raised them
   threads  List processes and threads, and how busy each was
   info     Say what is in a recording, and how far it can be trusted
+  export   Write a recording in the format of another tool
   dump     Print the rows as text or JSON lines
 "
     };
@@ -112,6 +113,7 @@ pub enum Command {
     Threads(crate::threads::Threads),
     Info(crate::info::Info),
     Dump(crate::dump::Dump),
+    Export(crate::export::Export),
 }
 
 /// Takes a command line apart. The error may be an answer: the help page, the version.
@@ -138,6 +140,7 @@ impl Command {
             Command::Audit(audit) => audit.run(),
             Command::Threads(threads) => threads.run(),
             Command::Info(info) => info.run(),
+            Command::Export(export) => export.run(),
             Command::Dump(dump) => dump.run(),
         }
     }

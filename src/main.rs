@@ -8,6 +8,7 @@ mod cli;
 mod doctor;
 mod dump;
 mod ending;
+mod export;
 mod flame;
 mod gc;
 mod heat;

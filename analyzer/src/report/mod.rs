@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod dump;
+pub mod export;
 pub mod flame;
 pub mod gc;
 pub mod heat;

@@ -1,0 +1,122 @@
+//! `pyrec export`: a recording for other tools.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow, bail};
+use clap::{Args, ValueEnum};
+use pyrec_analyzer::measure::Trust;
+use pyrec_analyzer::{Error, Filter, report};
+use pyrec_schema::Trace;
+
+use crate::input::{Filters, Input};
+use crate::output::print;
+
+/// Write a recording in the format of another tool
+#[derive(Debug, Args)]
+pub struct Export {
+    #[command(flatten)]
+    input: Input,
+
+    /// Replace the file if there is one
+    #[arg(short = 'f', long)]
+    force: bool,
+
+    #[command(flatten)]
+    filters: Filters,
+
+    /// What to write
+    #[arg(value_enum, value_name = "FORMAT")]
+    format: Format,
+
+    /// The file to write; `-` is standard output
+    #[arg(value_name = "OUT")]
+    out: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Call paths with their time, as flamegraph.pl and inferno read them
+    Collapsed,
+    /// What cProfile saves: for Python's pstats, snakeviz, gprof2dot
+    Pstats,
+    /// For callgrind_annotate and KCachegrind
+    Callgrind,
+}
+
+impl Export {
+    /// Writes the file, and prints the trust line and what to do with it.
+    pub fn run(self) -> Result<ExitCode> {
+        let trace = self.input.open()?;
+        let filter: Filter = self.filters.into();
+        if self.out == Path::new("-") {
+            let mut out = BufWriter::new(std::io::stdout());
+            let trust = report::export::write(&trace, &filter, self.format.into(), &mut out)?;
+            out.flush().map_err(Error::Write)?;
+            eprintln!("{}", report::trust_line(&trust));
+            return Ok(ExitCode::SUCCESS);
+        }
+        let trust = self.format.write(&trace, &filter, &self.out, self.force)?;
+        print(|out| -> Result<(), Error> {
+            writeln!(out, "{}", report::trust_line(&trust))?;
+            Ok(writeln!(out, "{}", self.format.next_step(&self.out.display().to_string()))?)
+        })
+    }
+}
+
+impl Format {
+    /// Writes a file. Nothing half-written is left behind.
+    fn write(self, trace: &Trace, filter: &Filter, path: &Path, force: bool) -> Result<Trust> {
+        let name = path.display();
+        if trace.files().iter().any(|file| is_same(file.path(), path)) {
+            bail!("{name} is the recording itself; name another file");
+        }
+        let mut options = File::options();
+        options.write(true).create_new(!force).create(true).truncate(true);
+        let file = match options.open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                bail!("{name} exists; give -f to replace it, or name another file")
+            }
+            Err(error) => bail!("cannot write {name}: {error}"),
+        };
+        let mut out = BufWriter::with_capacity(1 << 16, file);
+        let written = report::export::write(trace, filter, self.into(), &mut out)
+            .and_then(|trust| out.flush().map(|()| trust).map_err(Error::Write));
+        written.map_err(|error| {
+            if path.is_file() {
+                let _ = fs::remove_file(path);
+            }
+            match error {
+                Error::Write(error) => anyhow!("cannot write {name}: {error}"),
+                error => error.into(),
+            }
+        })
+    }
+
+    /// What to do with the file.
+    fn next_step(self, path: &str) -> String {
+        match self {
+            Format::Collapsed => format!("flamegraph.pl {path} > flame.svg"),
+            Format::Pstats => format!("python3 -m pstats {path}"),
+            Format::Callgrind => format!("callgrind_annotate {path}"),
+        }
+    }
+}
+
+/// Whether two paths lead to one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    fs::canonicalize(one).is_ok_and(|one| fs::canonicalize(other).is_ok_and(|other| one == other))
+}
+
+impl From<Format> for report::export::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Collapsed => Self::Collapsed,
+            Format::Pstats => Self::Pstats,
+            Format::Callgrind => Self::Callgrind,
+        }
+    }
+}
