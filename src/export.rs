@@ -40,10 +40,18 @@ pub struct Export {
 enum Format {
     /// Call paths with their time, as flamegraph.pl and inferno read them
     Collapsed,
+    /// For https://www.speedscope.app
+    Speedscope,
+    /// For https://ui.perfetto.dev and Perfetto's trace processor
+    Perfetto,
+    /// For https://profiler.firefox.com
+    Firefox,
     /// What cProfile saves: for Python's pstats, snakeviz, gprof2dot
     Pstats,
     /// For callgrind_annotate and KCachegrind
     Callgrind,
+    /// A Parquet file with a row for every call: for DuckDB, pandas, polars
+    Calls,
 }
 
 impl Export {
@@ -100,7 +108,11 @@ impl Format {
     fn next_step(self, path: &str) -> String {
         match self {
             Format::Collapsed => format!("flamegraph.pl {path} > flame.svg"),
+            Format::Speedscope => format!("open {path} at https://www.speedscope.app"),
+            Format::Perfetto => format!("open {path} at https://ui.perfetto.dev"),
+            Format::Firefox => format!("open {path} at https://profiler.firefox.com"),
             Format::Pstats => format!("python3 -m pstats {path}"),
+            Format::Calls => format!("duckdb -c \"from '{path}' order by duration_ns desc limit 20\""),
             Format::Callgrind => format!("callgrind_annotate {path}"),
         }
     }
@@ -115,8 +127,12 @@ impl From<Format> for report::export::Format {
     fn from(format: Format) -> Self {
         match format {
             Format::Collapsed => Self::Collapsed,
+            Format::Speedscope => Self::Speedscope,
+            Format::Perfetto => Self::Perfetto,
+            Format::Firefox => Self::Firefox,
             Format::Pstats => Self::Pstats,
             Format::Callgrind => Self::Callgrind,
+            Format::Calls => Self::Calls,
         }
     }
 }

@@ -9,6 +9,7 @@
 //! `docs/format.md` describes the file for everybody else.
 
 mod batch;
+mod calls;
 mod code;
 mod column;
 mod decode;
@@ -31,6 +32,7 @@ mod trace;
 mod writer;
 
 pub use batch::{Batch, Event};
+pub use calls::{CallRow, CallsWriter};
 pub use code::Code;
 pub use error::{Error, Result};
 pub use loss::Lost;

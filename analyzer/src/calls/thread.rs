@@ -174,7 +174,12 @@ impl ThreadCalls {
     }
 
     fn leave(&mut self, frame: Frame, row: Row, eye: &mut Eye, visit: &mut impl Visit) -> Result<()> {
-        let Some(above) = self.stack.above(frame) else { return self.unseen(frame, row, eye, visit) };
+        // Mostly the innermost one returns, and asking for others has its price.
+        let above = match self.stack.top() {
+            Some(top) if top.frame == frame => Some(0),
+            _ => self.stack.above(frame),
+        };
+        let Some(above) = above else { return self.unseen(frame, row, eye, visit) };
         let Row { event, wait_ns } = row;
         let mut last_ns = self.last_ns;
         for _ in 0..above {

@@ -1,0 +1,148 @@
+//! A row for every call, in a Parquet file: for SQL. `docs/export.md` lists the columns.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use pyrec_schema::{CallRow, CallsWriter, Code, Columns, Event, Names, Trace};
+use rustc_hash::FxHashMap;
+
+use crate::calls::{self, Callers, Ending, Moment};
+use crate::measure::{Naming, Trust, qualname};
+use crate::report::trust_line;
+use crate::tree::Frame;
+use crate::{Filter, Result};
+
+/// Writes every call when it ends.
+pub fn write(trace: &Trace, filter: &Filter, out: &mut (impl Write + Send)) -> Result<Trust> {
+    let mut writer = CallsWriter::new(out)?;
+    let mut titles = Titles::new(trace);
+    let columns = Columns { line: false, value: true, text: true };
+    let seen = calls::read(trace, filter, columns, &mut |moment, callers| {
+        let frame = match moment {
+            Moment::Leave(call, _) => call.frame,
+            Moment::Unseen(frame, _) => frame,
+            Moment::Enter(_) | Moment::Point(_) => return Ok(()),
+        };
+        let row = row(moment, callers, titles.get(frame), trace.names());
+        row.map_or(Ok(()), |row| Ok(writer.write(&row)?))
+    })?;
+    let trust = Trust::of_seen(trace.manifest(), &seen);
+    writer.finish(&[("trust", trust_line(&trust)), ("command", trace.manifest().command.join(" "))])?;
+    Ok(trust)
+}
+
+/// The row of a call that ends.
+fn row<'a>(moment: Moment, callers: Callers, title: &'a Title, names: &Names) -> Option<CallRow<'a>> {
+    let kind = title.kind;
+    let nothing = CallRow {
+        id: None,
+        parent: None,
+        pid: 0,
+        tid: 0,
+        depth: 0,
+        kind,
+        code: title.code.as_deref().unwrap_or_default(),
+        module: title.module.as_deref(),
+        name: &title.name,
+        start_ns: None,
+        end_ns: 0,
+        duration_ns: None,
+        self_ns: 0,
+        began: "unseen",
+        ended: "return",
+        value: None,
+    };
+    match moment {
+        Moment::Leave(call, end) => Some(CallRow {
+            id: Some(number(call.id)),
+            parent: call.parent.map(number),
+            pid: call.entry.pid,
+            tid: call.entry.tid,
+            depth: call.depth as i32,
+            start_ns: Some(call.entry.time_ns),
+            end_ns: end.time_ns,
+            duration_ns: end.duration_ns.map(number),
+            self_ns: number(call.self_ns),
+            began: word(&call.entry, call.frame, names, ["call", "resume", "throw"]),
+            ended: match (end.ending, end.event) {
+                (Ending::NeverReturned, _) => "never",
+                (Ending::InLoss, _) => "lost",
+                (Ending::StillOpen, _) => "open",
+                (_, Some(event)) => word(event, call.frame, names, ENDINGS),
+                (_, None) => "return",
+            },
+            value: call.entry.value.filter(|_| call.frame == Frame::Gc),
+            ..nothing
+        }),
+        Moment::Unseen(frame, event) => Some(CallRow {
+            parent: callers.innermost().map(|caller| number(caller.id)),
+            pid: event.pid,
+            tid: event.tid,
+            depth: callers.innermost().map_or(0, |caller| caller.depth as i32 + 1),
+            end_ns: event.time_ns,
+            ended: word(event, frame, names, ENDINGS),
+            ..nothing
+        }),
+        Moment::Enter(_) | Moment::Point(_) => None,
+    }
+}
+
+/// How a call ends by a row.
+const ENDINGS: [&str; 3] = ["return", "yield", "unwind"];
+
+/// The word that a function's row says, the first where it says none. Other rows' texts are names.
+fn word(event: &Event, frame: Frame, names: &Names, words: [&'static str; 3]) -> &'static str {
+    let text = match frame {
+        Frame::Function(_) => names.text_str(event.text),
+        _ => None,
+    };
+    words.into_iter().find(|&word| text.as_deref() == Some(word)).unwrap_or(words[0])
+}
+
+fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// What a frame is called, in the words of the columns.
+#[derive(Debug)]
+struct Title {
+    kind: &'static str,
+    code: Option<Arc<str>>,
+    module: Option<String>,
+    name: String,
+}
+
+/// The titles that have been asked for.
+struct Titles<'a> {
+    naming: Naming<'a>,
+    known: FxHashMap<Frame, Title>,
+}
+
+impl<'a> Titles<'a> {
+    fn new(trace: &'a Trace) -> Self {
+        Titles { naming: Naming::new(trace.names(), trace.manifest()), known: FxHashMap::default() }
+    }
+
+    fn get(&mut self, frame: Frame) -> &Title {
+        self.known.entry(frame).or_insert_with(|| Title::of(frame, &self.naming))
+    }
+}
+
+impl Title {
+    fn of(frame: Frame, naming: &Naming) -> Title {
+        let code = naming.code(frame);
+        let parsed = code.as_deref().map(Code::parse);
+        let name = match (parsed, naming.cfunction(frame)) {
+            (Some(code), _) => qualname(&code),
+            (None, Some(name)) => name.to_string(),
+            (None, None) => naming.label(frame),
+        };
+        let kind = match frame {
+            Frame::Function(_) => "function",
+            Frame::Cfunction(_) => "cfunction",
+            Frame::Gc => "gc",
+            Frame::Lost | Frame::Thread => "lost",
+        };
+        Title { kind, module: parsed.and_then(|code| naming.module(code.file)), name, code: code.clone() }
+    }
+}

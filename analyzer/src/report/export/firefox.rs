@@ -1,0 +1,150 @@
+//! Firefox Profiler's processed format.
+//!
+//! It knows samples, not calls. So there is a sample wherever the stack changes, which weighs as many microseconds as
+//! the stack stayed that way. The whole profile is made in memory before it is written: that is how its columns lie.
+
+use std::io::Write;
+use std::time::Duration;
+
+use fxprof_processed_profile::{
+    CategoryColor, CategoryHandle, CpuDelta, Frame as Shown, FrameFlags, FrameInfo, ProcessHandle, Profile,
+    ReferenceTimestamp, SamplingInterval, StackHandle, ThreadHandle, Timestamp, WeightType,
+};
+use pyrec_schema::Trace;
+use rustc_hash::FxHashMap;
+
+use super::labels::Labels;
+use super::timeline::{self, Mark};
+use super::{command, thread_name};
+use crate::measure::Trust;
+use crate::order::Thread;
+use crate::report::trust_line;
+use crate::tree::Frame;
+use crate::{CallTree, Error, Filter, Result};
+
+/// Writes every call of every thread.
+pub fn write(trace: &Trace, calls: &CallTree, filter: &Filter, out: &mut impl Write) -> Result<Trust> {
+    let trust = Trust::of(calls);
+    let mut maker = Maker::new(trace, calls, &trust);
+    timeline::read(trace, filter, &mut |thread, time_ns, mark| {
+        match mark {
+            Mark::Begin(call) => maker.change(thread, time_ns, Some(call.frame)),
+            Mark::End(..) => maker.change(thread, time_ns, None),
+            Mark::Point(_) => {}
+        }
+        Ok(())
+    })?;
+    serde_json::to_writer(out, &maker.profile).map_err(|error| Error::Write(error.into()))?;
+    Ok(trust)
+}
+
+/// The profile on its way.
+struct Maker<'a> {
+    calls: &'a CallTree,
+    labels: Labels<'a>,
+    profile: Profile,
+    python: CategoryHandle,
+    collector: CategoryHandle,
+    processes: FxHashMap<i32, ProcessHandle>,
+    threads: FxHashMap<Thread, Track>,
+}
+
+/// One thread.
+struct Track {
+    handle: ThreadHandle,
+    /// The stacks that end with each of the open calls.
+    stacks: Vec<StackHandle>,
+    /// Since when the stack has been as it is.
+    since_ns: u64,
+    /// For how long the one before was there.
+    before_us: u64,
+}
+
+impl<'a> Maker<'a> {
+    fn new(trace: &'a Trace, calls: &'a CallTree, trust: &Trust) -> Self {
+        let clock = &calls.manifest.clock;
+        let begun_ns = calls.counts.first_ns.saturating_sub(clock.anchor_monotonic_ns);
+        let begun_unix_ns = u64::try_from(begun_ns.saturating_add(clock.anchor_unix_ns)).unwrap_or(0);
+        let begun = ReferenceTimestamp::from_duration_since_unix_epoch(Duration::from_nanos(begun_unix_ns));
+        // It has no place for comments, and shows the product.
+        let product = format!("{} ({})", command(&calls.manifest), trust_line(trust));
+        let mut profile = Profile::new(&product, begun, SamplingInterval::from_nanos(1_000));
+        Maker {
+            calls,
+            labels: Labels::new(trace.names(), trace.manifest()),
+            python: profile.add_category("Python", CategoryColor::Yellow),
+            collector: profile.add_category("Garbage collection", CategoryColor::Orange),
+            profile,
+            processes: FxHashMap::default(),
+            threads: FxHashMap::default(),
+        }
+    }
+
+    /// The stack of a thread changes: a frame is opened, or the innermost one closed.
+    fn change(&mut self, thread: Thread, time_ns: i64, opened: Option<Frame>) {
+        let now_ns = u64::try_from(time_ns.saturating_sub(self.calls.counts.first_ns)).unwrap_or(0);
+        if !self.threads.contains_key(&thread) {
+            let handle = self.add_thread(thread, now_ns);
+            self.threads.insert(thread, Track { handle, stacks: Vec::new(), since_ns: now_ns, before_us: 0 });
+        }
+        let frame = opened.map(|frame| self.frame(frame));
+        let Some(track) = self.threads.get_mut(&thread) else { return };
+        track.sample(now_ns, &mut self.profile);
+        match frame {
+            Some(frame) => {
+                let frame = self.profile.intern_frame(track.handle, frame);
+                let caller = track.stacks.last().copied();
+                track.stacks.push(self.profile.intern_stack(track.handle, caller, frame));
+            }
+            None => drop(track.stacks.pop()),
+        }
+        if track.stacks.is_empty() {
+            track.end(now_ns, &mut self.profile);
+        }
+    }
+
+    fn add_thread(&mut self, thread: Thread, now_ns: u64) -> ThreadHandle {
+        let Thread { pid, tid } = thread;
+        let name = command(&self.calls.manifest);
+        let profile = &mut self.profile;
+        let process =
+            self.processes.entry(pid).or_insert_with(|| profile.add_process(&name, pid as u32, at(0)));
+        let handle = profile.add_thread(*process, tid as u32, at(now_ns), pid == tid);
+        if let Some(known) = self.calls.threads.iter().find(|known| (known.pid, known.tid) == (pid, tid)) {
+            profile.set_thread_name(handle, &thread_name(known, &self.calls.names));
+        }
+        profile.set_thread_samples_weight_type(handle, WeightType::Samples);
+        handle
+    }
+
+    fn frame(&mut self, frame: Frame) -> FrameInfo {
+        let (number, _) = self.labels.number(frame);
+        let name = self.profile.intern_string(&self.labels.get(number).name);
+        let category = if frame == Frame::Gc { self.collector } else { self.python };
+        FrameInfo { frame: Shown::Label(name), category_pair: category.into(), flags: FrameFlags::empty() }
+    }
+}
+
+impl Track {
+    /// Ends the time in which the stack was as it is.
+    fn sample(&mut self, now_ns: u64, profile: &mut Profile) {
+        let since_ns = std::mem::replace(&mut self.since_ns, now_ns);
+        let Some(&stack) = self.stacks.last() else { return };
+        // From one microsecond to another, so that what is cut off here is not cut off there.
+        let now_us = now_ns / 1_000 - since_ns / 1_000;
+        let busy = CpuDelta::from_micros(std::mem::replace(&mut self.before_us, now_us));
+        let weight = i32::try_from(now_us).unwrap_or(i32::MAX);
+        profile.add_sample(self.handle, at(since_ns), Some(stack), busy, weight);
+    }
+
+    /// Nothing is open any more: without a sample that says so, the last stack would seem to go on.
+    fn end(&mut self, now_ns: u64, profile: &mut Profile) {
+        let busy = CpuDelta::from_micros(std::mem::take(&mut self.before_us));
+        profile.add_sample(self.handle, at(now_ns), None, busy, 0);
+        profile.set_thread_end_time(self.handle, at(now_ns));
+    }
+}
+
+fn at(time_ns: u64) -> Timestamp {
+    Timestamp::from_nanos_since_reference(time_ns)
+}
