@@ -48,8 +48,6 @@ pub struct Interpreter {
     pub code_type: u64,
     /// The destructor of code objects: `PyCode_Type.tp_dealloc`.
     pub code_dealloc: u64,
-    /// `Py_InitializeFromConfig`, which runs once in each program.
-    pub initialize: Option<u64>,
     /// `Py_FrozenMain`, which does not run.
     pub never_run: Option<u64>,
 }
@@ -149,7 +147,6 @@ fn interpreter(elf: &Elf<'_>) -> Option<Interpreter> {
         offsets: runtime.and_then(|at| bytes_at(elf, at, NUMBERS * 8)).and_then(Offsets::parse),
         code_type,
         code_dealloc: pointer_at(elf, code_type + TYPE_DEALLOC)?,
-        initialize: symbol("Py_InitializeFromConfig"),
         never_run: symbol("Py_FrozenMain"),
     })
 }

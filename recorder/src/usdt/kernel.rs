@@ -2,30 +2,38 @@
 
 use std::collections::BTreeSet;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd as _, BorrowedFd, IntoRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, IntoRawFd as _, OwnedFd};
+use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
 use libbpf_rs::{
-    Link, MapCore as _, MapFlags, OpenObject, PerfEventOpts, ProgramMut, RingBuffer, RingBufferBuilder,
-    UprobeOpts,
+    Link, MapCore as _, MapFlags, OpenObject, PerfEventOpts, ProgramMut, ProgramType, RingBuffer,
+    RingBufferBuilder, UprobeOpts,
 };
 use pyrec_schema::{Lost, Marker};
 
 use super::Error;
+use super::events::Events;
 use super::family;
 use super::plan::{Probe, Program};
-use super::raw_event::RawEvent;
+use super::raw_event::{Bodies, RawEvent};
 use super::skeleton::{MarkersSkel, MarkersSkelBuilder, types};
 use super::tracefs::Tracefs;
 
-/// Records taken at a time: as many as the time between two looks at the clock is worth.
+/// Events taken at a time: as many as the time between two looks at the clock is worth.
 pub const BATCH: usize = 4096;
+
+/// The part of the ring that is added to it for what is longer than an event.
+const BODIES_SHARE: u32 = 4;
+
+/// The least that it takes: a few names of the greatest length.
+const BODIES_BYTES: u32 = 1 << 16;
 
 /// What libbpf takes for the pid of everyone.
 const EVERY_PROCESS: i32 = -1;
 
-/// Where threads that found no room of their own count their losses: `ALL_OTHERS` in `markers.bpf.c`.
+/// Where threads that found no room of their own count their losses: `ALL_OTHERS` in `events.h`.
 const ALL_OTHERS: u64 = u64::MAX;
 
 /// Whom the probes of a file reach.
@@ -47,15 +55,18 @@ pub struct Kernel {
     tracefs: std::io::Result<Tracefs>,
     /// How many places the program has been told of.
     sites: usize,
+    events: Events,
+    /// Kept between takes for its room.
+    found: Vec<types::event>,
     ring: RingBuffer<'static>,
     inbox: Arc<Mutex<Inbox>>,
     skeleton: MarkersSkel<'static>,
 }
 
-/// Records on their way from libbpf's callback.
+/// Bodies on their way from libbpf's callback.
 #[derive(Default)]
 struct Inbox {
-    events: Vec<RawEvent>,
+    bodies: Bodies,
     malformed: bool,
 }
 
@@ -64,12 +75,7 @@ impl Kernel {
     pub fn load(ring_bytes: u32) -> Result<Kernel, Error> {
         // What goes wrong is told by our errors; libbpf would tell it on standard error too.
         libbpf_rs::set_print(None);
-        // The skeleton borrows this for as long as it lives. It is a few bytes, once per recording.
-        let object: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
-        let mut open =
-            MarkersSkelBuilder::default().open(object).map_err(Error::kernel("read the BPF program"))?;
-        open.maps.records.set_max_entries(ring_bytes).map_err(Error::kernel("size the ring buffer"))?;
-        let skeleton = open.load().map_err(Error::kernel("load the BPF program"))?;
+        let mut skeleton = load(ring_bytes, true).or_else(|_| load(ring_bytes, false))?;
         let nothing = bytes_of(&[0u64; 3]);
         skeleton
             .maps
@@ -78,8 +84,19 @@ impl Kernel {
             .map_err(Error::kernel("count losses"))?;
         let inbox = Arc::new(Mutex::new(Inbox::default()));
         let ring = ring(&skeleton, inbox.clone()).map_err(Error::kernel("map the ring buffer"))?;
+        let bss = skeleton.maps.bss_data.as_deref_mut().ok_or(Error::Malformed)?;
+        let taken = NonNull::from(&mut bss.taken);
+        let bits = event_bits(ring_bytes);
+        // SAFETY: the skeleton keeps it mapped, and is dropped after the events.
+        let events = unsafe { Events::map(skeleton.maps.events.as_fd(), bits, taken) };
+        let events = events.map_err(|source| Error::Kernel {
+            what: "map the array of events",
+            reason: source.to_string(),
+        })?;
+        let links = watch_processes(&skeleton)?;
         let tracefs = Tracefs::open();
-        Ok(Kernel { links: Vec::new(), inherited: Vec::new(), tracefs, sites: 0, ring, inbox, skeleton })
+        let (inherited, sites, found) = (Vec::new(), 0, Vec::new());
+        Ok(Kernel { links, inherited, tracefs, sites, events, found, ring, inbox, skeleton })
     }
 
     /// Why the children of processes cannot be followed, if they cannot.
@@ -183,7 +200,6 @@ impl Kernel {
             Program::Marker(Marker::ImportDone) => &programs.on_import_done,
             Program::Marker(Marker::Audit) => &programs.on_audit,
             Program::CodeFreed => &programs.on_code_freed,
-            Program::InterpreterStart => &programs.on_interpreter_start,
             Program::Marker(_) | Program::Nothing => &programs.on_nothing,
         }
     }
@@ -197,12 +213,17 @@ impl Kernel {
         }
     }
 
-    /// Moves at most [`BATCH`] records that are there into `events`. Returns whether there may be more.
-    pub fn take(&self, events: &mut Vec<RawEvent>) -> Result<bool, Error> {
-        let taken = self.ring.consume_raw_n(BATCH);
+    /// Moves at most [`BATCH`] events that are there into `events`. Returns whether there may be more.
+    pub fn take(&mut self, events: &mut Vec<RawEvent>) -> Result<bool, Error> {
+        self.found.clear();
+        let more = self.events.take(BATCH, &mut self.found);
+        // A body was sent before its event was whole, so those of the events at hand are all there.
+        let taken = self.ring.consume_raw();
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        events.append(&mut inbox.events);
-        if inbox.malformed || taken < 0 { Err(Error::Malformed) } else { Ok(taken as usize == BATCH) }
+        for event in &self.found {
+            events.push(RawEvent::join(event, &mut inbox.bodies).ok_or(Error::Malformed)?);
+        }
+        if inbox.malformed || taken < 0 { Err(Error::Malformed) } else { Ok(more) }
     }
 
     /// What threads have lost and not told in the ring.
@@ -220,14 +241,53 @@ impl Kernel {
     }
 }
 
+/// Has the program told of processes that end or become another program.
+fn watch_processes(skeleton: &MarkersSkel<'static>) -> Result<Vec<Link>, Error> {
+    let ends = [
+        (&skeleton.progs.on_process_exit, "sched_process_exit"),
+        (&skeleton.progs.on_process_exec, "sched_process_exec"),
+    ];
+    ends.into_iter()
+        .map(|(program, tracepoint)| program.attach_raw_tracepoint(tracepoint))
+        .collect::<libbpf_rs::Result<_>>()
+        .map_err(Error::kernel("watch for processes that end"))
+}
+
+/// Opens the program, sizes its buffers and loads it. Programs that may sleep read memory more cheaply; Linux 5.15
+/// does not have them.
+fn load(ring_bytes: u32, may_sleep: bool) -> Result<MarkersSkel<'static>, Error> {
+    // The skeleton borrows this for as long as it lives. It is a few bytes, once per recording.
+    let object: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
+    let mut open =
+        MarkersSkelBuilder::default().open(object).map_err(Error::kernel("read the BPF program"))?;
+    let bits = event_bits(ring_bytes);
+    if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
+        rodata.event_bits = bits;
+        rodata.may_sleep = may_sleep;
+    }
+    open.maps.events.set_max_entries(1 << bits).map_err(Error::kernel("size the array of events"))?;
+    let bodies = (ring_bytes / BODIES_SHARE).max(BODIES_BYTES);
+    open.maps.bodies.set_max_entries(bodies).map_err(Error::kernel("size the ring buffer"))?;
+    if may_sleep {
+        for mut program in open.open_object_mut().progs_mut() {
+            if program.prog_type() == ProgramType::Kprobe {
+                program.set_flags(libbpf_rs::libbpf_sys::BPF_F_SLEEPABLE);
+            }
+        }
+    }
+    open.load().map_err(Error::kernel("load the BPF program"))
+}
+
+/// The binary logarithm of the number of events in so many bytes.
+fn event_bits(ring_bytes: u32) -> u32 {
+    (ring_bytes / size_of::<types::event>() as u32).ilog2()
+}
+
 fn ring(skeleton: &MarkersSkel<'static>, inbox: Arc<Mutex<Inbox>>) -> libbpf_rs::Result<RingBuffer<'static>> {
     let mut builder = RingBufferBuilder::new();
-    builder.add(&skeleton.maps.records, move |bytes| {
+    builder.add(&skeleton.maps.bodies, move |bytes| {
         let mut inbox = inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        match RawEvent::decode(bytes) {
-            Some(event) => inbox.events.push(event),
-            None => inbox.malformed = true,
-        }
+        inbox.malformed |= !inbox.bodies.keep(bytes);
         0
     })?;
     builder.build()

@@ -12,6 +12,7 @@
 mod argument;
 mod crowd;
 mod error;
+mod events;
 mod family;
 mod image;
 mod kernel;
@@ -45,7 +46,7 @@ use image::Image;
 use kernel::{Kernel, Reach};
 pub use library::Interpreter;
 pub use plan::groups;
-use raw_event::{Definition, Head, RawEvent};
+use raw_event::{Definition, Head, ONCE, RawEvent};
 use sight::Sight;
 pub use version::Version;
 
@@ -72,10 +73,12 @@ pub struct Usdt {
     events: Vec<RawEvent>,
 }
 
-/// What the BPF program's ids stand for.
+/// What the addresses of code objects stand for.
 #[derive(Default)]
 struct Codes {
-    kept: FxHashMap<u64, CodeId>,
+    /// By process and address.
+    kept: FxHashMap<(i32, u64), CodeId>,
+    /// By ids that serve one event only.
     once: FxHashMap<u64, CodeId>,
     unfound: u64,
     cut: u64,
@@ -157,18 +160,23 @@ impl Usdt {
                 Ok(1)
             }
             RawEvent::Text(head, text) => {
-                let value = (head.marker == Marker::ImportDone).then_some(head.what as i64);
+                // `line` is whether it was found.
+                let value = (head.marker == Marker::ImportDone).then_some(head.line.into());
                 let text = text.map_or(TextId::NONE, |text| rows.names().text(&text));
                 self.sight.see(head.time_ns, head.pid, head.tid, rows)?;
-                rows.push(Event { value, text, ..blank(head) })?;
+                rows.push(Event { value, text, line: 0, ..blank(head) })?;
                 Ok(1)
             }
             RawEvent::Defined(definition) => {
                 self.codes.define(&definition, rows);
                 Ok(0)
             }
-            RawEvent::Freed { id } => {
-                self.codes.kept.remove(&id);
+            RawEvent::Freed { pid, code } => {
+                self.codes.kept.remove(&(pid, code));
+                Ok(0)
+            }
+            RawEvent::Gone { pid } => {
+                self.codes.kept.retain(|(of, _), _| *of != pid);
                 Ok(0)
             }
             RawEvent::Lost { head, from_ns } => {
@@ -183,7 +191,7 @@ impl Usdt {
     fn number_row(&mut self, head: Head) -> Event {
         match head.marker {
             Marker::GcStart | Marker::GcDone => Event { value: Some(head.what as i64), ..blank(head) },
-            _ => Event { code: self.codes.of(head.what), ..blank(head) },
+            _ => Event { code: self.codes.of(head.pid, head.what), ..blank(head) },
         }
     }
 }
@@ -195,20 +203,23 @@ fn blank(head: Head) -> Event {
 
 impl Codes {
     fn define(&mut self, definition: &Definition, rows: &mut Rows) {
-        let Definition { id, file, first_line, qualname, .. } = definition;
+        let Definition { what, pid, file, first_line, qualname, .. } = definition;
         let code = Code { file, first_line: *first_line, qualname };
         let code = rows.names().code(&code.to_string());
-        rows.source(file, definition.pid);
+        rows.source(file, *pid);
         self.unfound += u64::from(!definition.found);
         self.cut += u64::from(definition.cut);
-        let ids = if definition.once { &mut self.once } else { &mut self.kept };
-        ids.insert(*id, code);
+        if what & ONCE == 0 {
+            self.kept.insert((*pid, *what), code);
+        } else {
+            self.once.insert(*what, code);
+        }
     }
 
     /// The code of an event. Its definition always came before it.
-    fn of(&mut self, id: u64) -> CodeId {
-        let once = || self.once.remove(&id);
-        self.kept.get(&id).copied().or_else(once).unwrap_or(CodeId::NONE)
+    fn of(&mut self, pid: i32, what: u64) -> CodeId {
+        let once = || self.once.remove(&what);
+        self.kept.get(&(pid, what)).copied().or_else(once).unwrap_or(CodeId::NONE)
     }
 
     fn notices(&self, rows: &mut Rows) {

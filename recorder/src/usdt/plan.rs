@@ -1,8 +1,8 @@
 //! Which probes to place for what is asked for.
 //!
-//! Function and line markers bring helpers: a probe on the destructor of code objects and one on the start of an
-//! interpreter, so that a code's address is never taken for that of another code; and on CPython 3.11 one that
-//! keeps the line marker's semaphore raised, without which entries do not fire, on a function that never runs.
+//! Function and line markers bring helpers: a probe on the destructor of code objects, so that a code's address is
+//! never taken for that of another code; and on CPython 3.11 one that keeps the line marker's semaphore raised,
+//! without which entries do not fire, on a function that never runs.
 
 use pyrec_schema::{Group, Marker};
 
@@ -34,8 +34,6 @@ pub enum Program {
     Marker(Marker),
     /// Forgets a code object.
     CodeFreed,
-    /// Forgets all of them.
-    InterpreterStart,
     /// Does nothing.
     Nothing,
 }
@@ -50,7 +48,6 @@ pub fn plan(image: &Image, groups: &[Group]) -> Result<Vec<Probe>, Error> {
     let mut probes = Vec::new();
     if in_code {
         probes.push(helper(image, Program::CodeFreed, Some(python.code_dealloc), None)?);
-        probes.push(helper(image, Program::InterpreterStart, python.initialize, None)?);
     }
     let needs_line = python.version.is_some_and(|version| version.entry_needs_line());
     if needs_line && groups.contains(&Group::Function) && !groups.contains(&Group::Line) {
@@ -163,7 +160,8 @@ fn site(
     site.steps = layout.steps.into();
     site.frame_code = layout.frame_code();
     site.frame_owner = layout.frame_owner;
-    site.entry_at_creation = python.version.is_some_and(Version::entry_at_creation).into();
+    let at_creation = python.version.is_some_and(Version::entry_at_creation);
+    site.entry_at_creation = (at_creation && note.name == Marker::FunctionEntry.name()).into();
     site.code_flags = layout.code_flags;
     site.code_first_line = layout.code_first_line;
     site.code_file = layout.code_file;
@@ -229,7 +227,6 @@ mod tests {
             offsets: None,
             code_type: 0x6000,
             code_dealloc: 0x1100,
-            initialize: Some(0x1200),
             never_run: Some(0x1300),
         };
         Image::with("/opt/python".into(), notes, python)
@@ -254,11 +251,11 @@ mod tests {
     fn functions_of_3_11_raise_the_semaphore_of_lines_without_a_trap_on_them() {
         let probes = plan(&image([3, 11, 2], &ALL_3_11), &[Group::Function]).expect("it has them");
         let [entry, back] = [Marker::FunctionEntry, Marker::FunctionReturn].map(Program::Marker);
-        let order = [Program::CodeFreed, Program::InterpreterStart, Program::Nothing, back, entry];
+        let order = [Program::CodeFreed, Program::Nothing, back, entry];
         assert_eq!(programs(&probes), order);
-        assert_eq!((probes[2].offset, probes[2].semaphore), (0x1300, Some(0x2003)));
-        assert_eq!((probes[4].offset, probes[4].semaphore), (0x1006, Some(0x2006)));
-        let site = probes[4].site.expect("it has arguments");
+        assert_eq!((probes[1].offset, probes[1].semaphore), (0x1300, Some(0x2003)));
+        assert_eq!((probes[3].offset, probes[3].semaphore), (0x1006, Some(0x2006)));
+        let site = probes[3].site.expect("it has arguments");
         assert_eq!(site.way_distance, 0x5000 + 576 - 0x1006);
         assert_eq!(site.code_type_distance, 0x6000 - 0x1006);
         assert_eq!((site.arguments[2].base, site.arguments[2].bytes, site.arguments[2].is_signed), (0, 4, 1));

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//
+// From a marker to the code object that runs.
+//
+// The interpreter's own pointers lead there, but each is a read of the program's memory, and those cost more than all
+// else here. The function around a marker has the frame, or the code, in a register at that moment: the compiler
+// chose it, so it is the same one at each hit. Which one is learned from where the pointers led. What it holds is taken
+// for a code only if the recorder knows this code already and the marker says its names.
+
+#pragma once
+
+#include "codes.h"
+#include "site.h"
+
+// What CPython 3.15 keeps in the lowest bits of a pointer.
+#define TAG 7ULL
+
+// `learned` of a site: nothing yet; or that it cannot be; or a register's number, and whether it is the code itself
+// or the frame.
+#define NOTHING_LEARNED 0
+#define NOT_LEARNABLE 0xffff
+#define LEARNED 0x100
+#define HOLDS_CODE 0x200
+
+// The frame that the thread with the GIL executes. A null on the way ends as a null here: low addresses are never
+// mapped, and a failed read gives zero.
+static __always_inline u64 current_frame(struct pt_regs *registers, const struct site *site)
+{
+    u64 pointer = read_pointer(registers->rip + site->way_distance);
+    for (int step = 0; step < 3; step++)
+        if (step + 2 < site->steps)
+            pointer = read_pointer(pointer + site->way[step]);
+    return pointer;
+}
+
+static __always_inline u64 code_of(u64 frame, const struct site *site)
+{
+    return read_pointer(frame + site->frame_code) & ~TAG;
+}
+
+// The code by way of the register that was learned, 0 if none was.
+static __always_inline u64 code_at_hand(struct pt_regs *registers, const struct site *site, u64 *frame)
+{
+    u16 learned = site->learned;
+    if (learned == NOTHING_LEARNED || learned == NOT_LEARNABLE)
+        return 0;
+    u64 held = read_register(registers, learned & 0xff);
+    if (learned & HOLDS_CODE)
+        return held;
+    *frame = held;
+    return code_of(held, site);
+}
+
+// A function keeps what it needs after a call in one of these.
+static const u8 KEPT_ACROSS_CALLS[] = { 1, 6, 12, 13, 14, 15 }; // rbx, rbp, r12 to r15
+
+static __always_inline void learn(struct pt_regs *registers, struct site *site, u64 frame, u64 code)
+{
+    u16 learned = NOTHING_LEARNED;
+    for (u32 i = 0; i < sizeof KEPT_ACROSS_CALLS; i++) {
+        u8 number = KEPT_ACROSS_CALLS[i];
+        u64 held = read_register(registers, number);
+        // Where the frame is looked at, too, the code alone does not do.
+        if (held == code && !site->entry_at_creation)
+            learned = LEARNED | HOLDS_CODE | number;
+        else if (held == frame && !learned)
+            learned = LEARNED | number;
+    }
+    site->learned = learned;
+}
+
+// The start of every str object (Include/cpython/unicodeobject.h).
+struct string {
+    u64 references;
+    u64 type;
+    s64 length;
+    s64 hash;
+    u32 state; // from bit 0: interned 2, kind 3, compact 1, ascii 1
+    u32 unused;
+};
+
+static __always_inline u32 width_of(const struct string *string)
+{
+    return string->state >> 2 & 7;
+}
+
+static __always_inline bool is_compact(const struct string *string)
+{
+    return string->state >> 5 & 1;
+}
+
+static __always_inline bool is_compact_ascii(const struct string *string)
+{
+    return (string->state >> 5 & 3) == 3;
+}
+
+// Whether a marker's argument is this string: it is the string's own buffer of UTF-8. A string that has none cannot be
+// told in UTF-8, and the argument is null, or a question mark in 3.15.
+static __noinline bool is_said(u64 object, u64 argument, const struct site *site)
+{
+    struct string string;
+    if (read_user(&string, sizeof string, object))
+        return false;
+    if (is_compact_ascii(&string))
+        return argument == object + site->string_ascii;
+    // PyCompactUnicodeObject.utf8 stands after its length.
+    u64 utf8 = read_pointer(object + site->string_ascii + 8);
+    return utf8 == argument || !utf8;
+}
+
+// Whether there is a code object, and it is the one that the marker names.
+static __noinline bool is_named(struct pt_regs *registers, u64 code, const struct site *site)
+{
+    u64 code_type = registers->rip + site->code_type_distance;
+    return code && read_pointer(code + 8) == code_type
+        && is_said(read_pointer(code + site->code_file), read_argument(registers, &site->arguments[0]), site)
+        && is_said(read_pointer(code + site->code_name), read_argument(registers, &site->arguments[1]), site);
+}
+
+// The two names of a marker, folded.
+static __always_inline u64 said_names(struct pt_regs *registers, const struct site *site)
+{
+    u64 file = read_argument(registers, &site->arguments[0]);
+    u64 name = read_argument(registers, &site->arguments[1]);
+    return (name << 16 ^ file << 1) & ~SUSPENDS_BIT;
+}
+
+// CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR.
+#define CODE_SUSPENDS (0x20 | 0x80 | 0x200)
+
+static __always_inline bool can_suspend(u64 code, const struct site *site)
+{
+    u32 flags = 0;
+    read_user(&flags, sizeof flags, code + site->code_flags);
+    return flags & CODE_SUSPENDS;
+}
+
+// Whether an entry of a code that can suspend itself is none: making a generator begins its frame on the thread's
+// stack, and no return follows. A generator that is resumed owns its frame itself.
+static __always_inline bool is_being_made(u64 frame, const struct site *site)
+{
+    u8 owner = 1;
+    read_user(&owner, sizeof owner, frame + site->frame_owner);
+    return owner == 0;
+}
