@@ -88,32 +88,40 @@ fn addresses(binary: &str) -> BTreeMap<String, u64> {
 }
 
 /// bpftrace, counting the hits of markers in one process.
-pub struct Counter(Background);
+pub struct Counter {
+    bpftrace: Background,
+    output: BufReader<ChildStdout>,
+}
 
 impl Counter {
-    /// Starts it, and returns when it counts. Nobody else may be attached yet: a marker's semaphore says only that
-    /// somebody is.
+    /// Starts it, and returns when it counts: what it prints by the clock it prints when all is attached.
     pub fn attach(program: &Gated, markers: &[&str]) -> Counter {
         let pid = program.pid();
         let clauses = markers.iter().map(|marker| {
             format!("usdt:/proc/{pid}/exe:python:{marker} /pid == {pid}/ {{ @{marker} = count(); }}\n")
         });
+        let source = clauses.collect::<String>() + "interval:ms:100 { printf(\"ready\"); }";
         let mut command = Command::new("bpftrace");
-        command.args(["-f", "json", "-e", &clauses.collect::<String>()]);
-        let counter = Background::start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
-        wait_for("bpftrace", || {
+        command.args(["-f", "json", "-e", &source]).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut bpftrace = Background::start(&mut command);
+        let mut output = BufReader::new(bpftrace.0.stdout.take().expect("it is piped"));
+        let mut line = String::new();
+        while !line.contains("ready") {
+            line.clear();
+            assert!(output.read_line(&mut line).expect("it prints text") > 0, "bpftrace ended");
+        }
+        wait_for("the markers to be on", || {
             let semaphores = semaphores(&pid);
             markers.iter().all(|marker| semaphores[*marker] > 0).then_some(())
         });
-        Counter(counter)
+        Counter { bpftrace, output }
     }
 
     /// Ends it, and returns what it has counted.
-    pub fn counts(mut self) -> BTreeMap<String, u64> {
-        signal(&self.0.pid(), "INT");
-        let lines = BufReader::new(self.0.0.stdout.take().expect("it is piped")).lines();
-        let objects =
-            lines.map_while(Result::ok).filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+    pub fn counts(self) -> BTreeMap<String, u64> {
+        signal(&self.bpftrace.pid(), "INT");
+        let lines = self.output.lines().map_while(Result::ok);
+        let objects = lines.filter_map(|line| serde_json::from_str::<Value>(&line).ok());
         let maps = objects.filter(|object| object["type"] == "map");
         let counts = maps.flat_map(|map| map["data"].as_object().expect("a map has data").clone());
         counts.map(|(name, count)| (name.replace('@', ""), count.as_u64().expect("a count"))).collect()
