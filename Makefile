@@ -28,10 +28,12 @@ torture: ## Run the tests that take minutes: kill, attach, detach, again and aga
 	@scripts/need build record test
 	scripts/pythons
 	$(CARGO) test --workspace --locked --tests --no-fail-fast -- --ignored
+	PROPTEST_CASES=100000 $(CARGO) test --workspace --locked --lib -- tree::tests::any_
 
-bench: build ## Print what recording costs, as ratios
+bench: build ## Print what recording and reading cost, as ratios
 	@scripts/need record test
 	python3 bench/run.py
+	python3 bench/analyze.py
 
 lint: deny ## Check format, lints, documentation and licences
 	$(CARGO) fmt --all --check

@@ -43,7 +43,7 @@ def find_python(version):
 
 def make_venv(python):
     """A virtual environment with the other tools and the benchmarks' sources."""
-    venv, packages = HOME / "venv", ["coverage", "pyperformance", "viztracer"]
+    venv, packages = HOME / "venv", ["coverage", "duckdb", "pyperformance", "viztracer"]
     ready = venv / "ready"
     if not ready.exists() or ready.read_text().split() != packages:
         shutil.rmtree(venv, ignore_errors=True)
