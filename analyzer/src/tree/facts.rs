@@ -50,7 +50,10 @@ impl Facts {
     #[cold]
     pub fn note(&mut self, event: &Event) {
         match event.marker {
-            Marker::Lost => self.lost += event.value.and_then(|lost| u64::try_from(lost).ok()).unwrap_or(0),
+            Marker::Lost => {
+                let lost = event.value.and_then(|lost| u64::try_from(lost).ok()).unwrap_or(0);
+                self.lost = self.lost.saturating_add(lost);
+            }
             Marker::ThreadStart => {
                 self.name = known(self.name, event.text);
                 self.start_ns = self.start_ns.max(Some(event.time_ns));
@@ -81,7 +84,7 @@ impl Facts {
     /// Adds what was noted in the stretch that follows.
     pub fn join(&mut self, next: &Facts) {
         self.events += next.events;
-        self.lost += next.lost;
+        self.lost = self.lost.saturating_add(next.lost);
         self.name = known(self.name, next.name);
         self.first_ns = earlier(self.first_ns, next.first_ns);
         self.last_ns = self.last_ns.max(next.last_ns);

@@ -73,7 +73,7 @@ impl Counts {
         }
         for &(row, value) in &batch.values {
             if batch.marker[row as usize] == Marker::Lost {
-                self.lost += u64::try_from(value).unwrap_or(0);
+                self.lost = self.lost.saturating_add(u64::try_from(value).unwrap_or(0));
             }
         }
     }
@@ -81,7 +81,7 @@ impl Counts {
     /// Adds what was counted elsewhere.
     pub fn join(&mut self, other: &Counts) {
         self.markers.iter_mut().zip(other.markers).for_each(|(count, more)| *count += more);
-        self.lost += other.lost;
+        self.lost = self.lost.saturating_add(other.lost);
         self.first_ns = self.first_ns.min(other.first_ns);
         self.last_ns = self.last_ns.max(other.last_ns);
     }

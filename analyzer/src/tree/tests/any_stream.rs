@@ -78,7 +78,7 @@ fn join_all(mut pieces: Vec<Piece>, choices: &[usize]) -> Piece {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(super::cases(2_000))]
 
     #[test]
     fn the_tree_is_what_the_plain_rules_say(rows in rows()) {

@@ -1,12 +1,21 @@
 //! The rules of the rebuild: each by its script, all of them against a plain second opinion.
 
+mod any_events;
 pub(crate) mod any_stream;
 mod naive;
 mod rules;
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::ProptestConfig;
+
 use super::{Frame, NodeId, Nodes, Tally};
+
+/// Tries that many streams, or more where PROPTEST_CASES asks for more.
+pub(crate) fn cases(cases: u32) -> ProptestConfig {
+    let asked_for = ProptestConfig::default();
+    ProptestConfig { cases: cases.max(asked_for.cases), ..asked_for }
+}
 
 /// Nodes by their path, so that trees compare whatever the order in which they were made.
 pub(crate) fn by_path(nodes: &Nodes) -> BTreeMap<Vec<Label>, Tally> {

@@ -1,0 +1,124 @@
+//! Events that no recorder would write, of any kind and in any order, through every report: no panic, no event that is
+//! not counted, and in every thread own times that add up to the time that was measured.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use pyrec_schema::{Batch, Event, Lost, Marker, Names, TextId};
+
+use super::super::{CallTree, Streams, Window};
+use crate::measure::{Folded, Info, Totals, Weight};
+use crate::{Filter, report, script};
+
+/// What codes and texts say: nothing, something, and what is no such thing.
+const CODES: [&str; 6] = ["", "m.py:1:f", "m.py:5:g", "no colon", ":::", "m.py:x:\u{1b}[2J"];
+const TEXTS: [&str; 6] = ["", "yield", "101", "-3", "99999999999999999999", "a\nb"];
+
+fn event(names: Arc<Names>) -> impl Strategy<Value = Event> {
+    // Up to half a year away: so many nanoseconds can be added up.
+    let time_ns = prop_oneof![20 => 100..200i64, 1 => -(1i64 << 54)..1i64 << 54];
+    // Nearly half of the rows are plain, so that there are stacks.
+    let marker = prop_oneof![
+        4 => Just(Marker::FunctionEntry),
+        3 => Just(Marker::FunctionReturn),
+        6 => prop::sample::select(&Marker::ALL[..]),
+    ];
+    let value = prop_oneof![Just(None), (0..5i64).prop_map(Some), any::<i64>().prop_map(Some)];
+    let strings = (0..CODES.len(), 0..=TEXTS.len());
+    (time_ns, 0..3i32, marker, strings, value).prop_map(move |(time_ns, tid, marker, (code, text), value)| {
+        Event {
+            time_ns,
+            pid: tid / 2,
+            tid,
+            marker,
+            code: names.code(CODES[code]),
+            line: tid,
+            value,
+            text: TEXTS.get(text).map_or(TextId::NONE, |text| names.text(text)),
+        }
+    })
+}
+
+/// The same events as a program and a clock would have them: in order, all but a few.
+fn events() -> impl Strategy<Value = (Arc<Names>, Vec<Event>)> {
+    let names = Arc::new(Names::new());
+    let events = prop::collection::vec(event(names.clone()), 0..120);
+    (Just(names), events, any::<bool>()).prop_map(|(names, mut events, is_in_order)| {
+        if is_in_order {
+            events.sort_by_key(|event| event.time_ns);
+        }
+        (names, events)
+    })
+}
+
+fn tree(names: &Arc<Names>, batches: impl Iterator<Item = Batch>) -> CallTree {
+    let mut streams = Streams::first(Window::ALL);
+    batches.for_each(|batch| streams.push(&batch, names));
+    CallTree::of(streams, &Filter::default(), names.clone(), script::manifest(&[], &[]), 0)
+}
+
+/// The time between the rows of each thread, without what was lost. A step back in time is none.
+fn measured_ns(events: &[Event], names: &Names) -> BTreeMap<(i32, i32), u64> {
+    let mut measured = BTreeMap::new();
+    let mut last_ns: BTreeMap<(i32, i32), i64> = BTreeMap::new();
+    for event in events.iter().filter(|event| event.marker != Marker::Source) {
+        let thread = (event.pid, event.tid);
+        let before_ns = last_ns.insert(thread, event.time_ns).unwrap_or(event.time_ns);
+        let until_ns =
+            Lost::from_event(event, names).map_or(event.time_ns, |lost| lost.from_ns.min(event.time_ns));
+        let wait_ns = i128::from(until_ns) - i128::from(before_ns);
+        *measured.entry(thread).or_default() += u64::try_from(wait_ns).unwrap_or(0);
+    }
+    measured
+}
+
+proptest! {
+    #![proptest_config(super::cases(1_000))]
+
+    #[test]
+    fn every_event_is_counted_and_every_nanosecond_is_somewhere((names, events) in events()) {
+        let calls = tree(&names, std::iter::once(events.iter().copied().collect()));
+
+        let said = events.iter().filter(|event| event.marker.is_event()).count() as u64;
+        prop_assert_eq!(calls.counts.events(), said);
+        let per_marker: u64 = Marker::ALL.iter().map(|&marker| calls.counts.of(marker)).sum();
+        prop_assert_eq!(per_marker, events.len() as u64);
+        prop_assert_eq!(calls.threads.iter().map(|thread| thread.facts.events).sum::<u64>(), said);
+
+        for (&(pid, tid), &measured_ns) in &measured_ns(&events, &names) {
+            let filter = Filter { pids: vec![pid], tids: vec![tid], ..Filter::default() };
+            let mut streams = Streams::first(Window::ALL);
+            streams.push(&events.iter().copied().collect(), &names);
+            let one = CallTree::of(streams, &filter, names.clone(), script::manifest(&[], &[]), 0);
+            let own_ns: u64 = one.nodes.iter().map(|(_, node)| node.tally.self_ns).sum();
+            prop_assert_eq!(own_ns, measured_ns, "{}/{}", pid, tid);
+        }
+    }
+
+    #[test]
+    fn batches_do_not_show((names, events) in events(), rows in 1..50usize) {
+        let whole = tree(&names, std::iter::once(events.iter().copied().collect()));
+        let cut = tree(&names, events.chunks(rows).map(|rows| rows.iter().copied().collect()));
+        prop_assert_eq!(super::by_path(&whole.nodes), super::by_path(&cut.nodes));
+        prop_assert_eq!(&whole.counts, &cut.counts);
+        prop_assert_eq!(whole.repairs(), cut.repairs());
+        prop_assert_eq!(Totals::of(&whole), Totals::of(&cut));
+    }
+
+    #[test]
+    fn every_report_is_written((names, events) in events()) {
+        let calls = tree(&names, std::iter::once(events.into_iter().collect()));
+        let totals = Totals::of(&calls);
+        let mut out = Vec::new();
+        report::stats::write(&totals, &report::stats::Options::default(), &mut out).expect("a vector takes all");
+        report::stats::write_json(&totals, &report::stats::Options::default(), &mut out).expect("a vector takes all");
+        report::info::write(&Info::of(&calls), &mut out).expect("a vector takes all");
+        prop_assert!(!out.contains(&0x1b));
+        for weight in [Weight::Time, Weight::Calls] {
+            let folded = Folded::of(&calls, weight);
+            prop_assert_eq!(folded.frames.len(), folded.totals().len());
+        }
+        prop_assert_eq!(totals.functions.iter().filter(|each| each.self_ns > each.total_ns).count(), 0);
+    }
+}
