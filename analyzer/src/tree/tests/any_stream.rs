@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use pyrec_schema::{CodeId, Marker};
 
 use super::super::piece::{Piece, Row};
-use super::super::{Frame, Node, ROOT, Step, Window};
+use super::super::{Frame, Node, Nodes, ROOT, Step, Window};
 use super::{by_path, find, naive};
 
 fn frame() -> impl Strategy<Value = Frame> {
@@ -116,6 +116,10 @@ proptest! {
         let whole = piece(Piece::first(window), &rows).finish();
         prop_assert_eq!(by_path(&joined.nodes), by_path(&whole.nodes));
         prop_assert_eq!(joined.repairs, whole.repairs);
+        for frame in (1..5u32).map(|code| Frame::Function(CodeId(code))).chain([Frame::Gc]) {
+            let longest = |nodes: &Nodes| nodes.durations(frame).and_then(|durations| durations.quantile_ns(0.9));
+            prop_assert_eq!(longest(&joined.nodes), longest(&whole.nodes));
+        }
     }
 
     #[test]
