@@ -1,0 +1,139 @@
+//! CPython's own tests judge whether a program can tell that it is recorded: what passes alone passes recorded.
+
+#![cfg(feature = "record")]
+
+mod support;
+
+use std::process::Command;
+
+use support::{Python, pyrec, run, skipped};
+
+/// Quick ones, of what the agent hooks.
+const QUICK: [&str; 6] = [
+    "test_generators",
+    "test_scope",
+    "test_with",
+    "test_contextlib",
+    "test_sys_setprofile",
+    "test_sys_settrace",
+];
+
+/// Modules of `python -m test`. Not test_code, test_dis, test_monitoring and test_pdb: `docs/agent.md` says why.
+const MODULES: [&str; 44] = [
+    "test_asyncgen",
+    "test_atexit",
+    "test_audit",
+    "test_bdb",
+    "test_class",
+    "test_compile",
+    "test_context",
+    "test_contextlib",
+    "test_contextlib_async",
+    "test_coroutines",
+    "test_cprofile",
+    "test_dataclasses",
+    "test_decorators",
+    "test_descr",
+    "test_exceptions",
+    "test_except_star",
+    "test_faulthandler",
+    "test_fork1",
+    "test_frame",
+    "test_functools",
+    "test_gc",
+    "test_generators",
+    "test_import",
+    "test_inspect",
+    "test_profile",
+    "test_raise",
+    "test_runpy",
+    "test_scope",
+    "test_signal",
+    "test_super",
+    "test_sys",
+    "test_sys_setprofile",
+    "test_sys_settrace",
+    "test_thread",
+    "test_threading",
+    "test_threading_local",
+    "test_threadsignals",
+    "test_trace",
+    "test_traceback",
+    "test_type_params",
+    "test_weakref",
+    "test_with",
+    "test_yield_from",
+    "test_zipapp",
+];
+
+/// Parts of modules that take too long as a whole, for `python -m unittest`.
+const PARTS: [&str; 5] = [
+    "test.test_asyncio.test_futures",
+    "test.test_asyncio.test_subprocess",
+    "test.test_asyncio.test_tasks",
+    // By its names before 3.12 and since.
+    "test.test_multiprocessing_spawn.WithProcessesTestProcess",
+    "test.test_multiprocessing_spawn.test_processes.WithProcessesTestProcess",
+];
+
+mod the_quick_ones {
+    use super::*;
+
+    #[test]
+    fn by_a_profile_function() {
+        judge(&Python::find("3.11"), &QUICK, &[]);
+    }
+
+    #[test]
+    fn by_monitoring() {
+        judge(&Python::find("3.13"), &QUICK, &[]);
+    }
+}
+
+macro_rules! all_of_them {
+    ($($name:ident $version:literal),+) => {
+        $(#[test]
+        #[ignore = "it takes minutes; `make torture` runs it"]
+        fn $name() {
+            judge(&Python::find($version), &MODULES, &PARTS);
+        })+
+    };
+}
+
+mod all {
+    use super::*;
+
+    all_of_them!(on_3_8 "3.8", on_3_9 "3.9", on_3_10 "3.10", on_3_11 "3.11", on_3_12 "3.12", on_3_13 "3.13",
+        on_3_14 "3.14", on_3_15 "3.15");
+}
+
+/// Every module that passes alone passes recorded. What is not part of this Python passes neither way.
+fn judge(python: &Option<Python>, modules: &[&str], parts: &[&str]) {
+    let Some(python) = python.as_ref().filter(|python| has_tests(python)) else {
+        return skipped("there is no such Python with CPython's own tests");
+    };
+    let most = modules.len() / 2;
+    let modules = modules.iter().map(|module| ["-m", "test", "-q", module]);
+    let parts = parts.iter().map(|part| ["-m", "unittest", "-q", part]);
+    let mut failed = Vec::new();
+    let mut passed = 0;
+    for words in modules.chain(parts) {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut recorded = pyrec("record");
+        recorded.args(["-q", "--"]).arg(&python.program).args(words).current_dir(directory.path());
+        let recorded = run(&mut recorded);
+        if recorded.status.success() {
+            passed += 1;
+        } else if run(python.command().args(words).current_dir(directory.path())).status.success() {
+            let said = String::from_utf8_lossy(&recorded.stdout).into_owned();
+            failed.push(format!("{}: {}\n{said}", words[3], recorded.status));
+        }
+    }
+    assert!(failed.is_empty(), "{python:?}: {}", failed.join("\n"));
+    assert!(passed > most, "{python:?}: only {passed} pass, alone or recorded");
+}
+
+fn has_tests(python: &Python) -> bool {
+    let mut command = Command::new(&python.program);
+    run(command.args(["-c", "import test.test_generators, test.support"])).status.success()
+}
