@@ -230,6 +230,42 @@ def older_agent(python, venv, rounds, folder):
     return f"**{version(python)}**, {rounds} rounds, time of the program:\n\n{table(heading, rows)}\n"
 
 
+def keeping_up(python, folder):
+    """How many events a second of processor time emits, drains and writes: who is the slowest holds up the others."""
+    rows = []
+    for threads, processes in [(1, 1), (2, 1), (4, 1), (1, 2), (1, 4)]:
+        say(f"the recorder's threads: {threads} threads, {processes} processes")
+        command = [PYREC, "record", "-f", "--markers", "function", "-o", folder / "calls.parquet", "--", python]
+        command += [ROOT / "bench/calls.py", str(threads), str(processes), "6000000"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        recorder = {}
+        while process.poll() is None:
+            recorder |= thread_seconds(process.pid)
+            time.sleep(0.01)
+        said, emitted = process.stderr.read(), sum(map(float, process.stdout.read().split()))
+        waited = float(said.partition("program waited ")[2].split()[0])
+        events = pyrec_json("info", "-i", folder / "calls.parquet")["events"]
+        drained, written = recorder.get("pyrec"), recorder.get("pyrec-writer")
+        rates = [f"{events / seconds / 1e6:.0f} M/s" if seconds else "–" for seconds in (emitted, drained, written)]
+        rows.append([f"{threads} × {processes}", *rates, f"{waited:.3f} s"])
+    say("")
+    heading = ["threads × processes", "program emits", "recorder drains and decodes", "writer encodes", "program waited"]
+    return f"**Empty calls in a loop**, per second of processor time, {version(python)}:\n\n{table(heading, rows)}\n"
+
+
+def thread_seconds(pid):
+    """Processor time of each thread by its name, as long as the process lives."""
+    seconds = {}
+    try:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            fields = (thread / "stat").read_text()
+            name, numbers = fields[fields.index("(") + 1 : fields.rindex(")")], fields[fields.rindex(")") + 2 :].split()
+            seconds[name] = (int(numbers[11]) + int(numbers[12])) / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        pass
+    return seconds
+
+
 def after_the_run(info, trace, ours, plain):
     """Size, the time to a usable file, the time of a flame graph."""
     flames = []
@@ -317,6 +353,7 @@ def main():
         python = find_python("3.13") or find_python("3.12")
         if python:
             sections.append(agent(python, options.rounds, Path(folder)))
+            sections.append(keeping_up(python, Path(folder)))
         else:
             print("skipped: the agent's figures, since there is no Python 3.12 or 3.13")
         for older in filter(None, map(find_python, ["3.11", "3.8"] if python else [])):
