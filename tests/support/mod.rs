@@ -6,6 +6,7 @@
 
 pub mod calls;
 pub mod markers;
+pub mod npm;
 pub mod venv;
 
 use std::ffi::{OsStr, OsString};
