@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
+use pyrec_analyzer::filter::Pattern;
 use pyrec_analyzer::measure::{self, Folded};
 use pyrec_analyzer::{CallTree, Error, report};
 
@@ -27,6 +28,18 @@ pub struct Flame {
     #[arg(long)]
     icicle: bool,
 
+    /// Begin with where time passed, and stack callers on it
+    #[arg(long)]
+    reverse: bool,
+
+    /// Put the calls of each thread on a box of its own
+    #[arg(long)]
+    by_thread: bool,
+
+    /// Colour functions whose name or file matches, and tell their share
+    #[arg(long, value_name = "GLOB")]
+    search: Option<Pattern>,
+
     /// The headline [default: what was run]
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
@@ -44,8 +57,13 @@ enum Weight {
     /// Time
     #[default]
     Time,
+    /// Time in the function itself: the same as `time --reverse`
+    #[value(name = "self")]
+    SelfTime,
     /// How often a function was entered
     Calls,
+    /// Time in pauses for garbage collection
+    Gc,
 }
 
 impl Flame {
@@ -59,20 +77,35 @@ impl Flame {
         }
         let trace = self.input.open()?;
         let weight = match self.weight {
-            Weight::Time => measure::Weight::Time,
+            Weight::Time | Weight::SelfTime => measure::Weight::Time,
             Weight::Calls => measure::Weight::Calls,
+            Weight::Gc => measure::Weight::Gc,
         };
-        let folded = Folded::of(&CallTree::read(&trace, &self.filters.into())?, weight);
-        let options = report::flame::Options { icicle: self.icicle, title: self.title };
+        let reverse = self.reverse || self.weight == Weight::SelfTime;
+        let filter = self.filters.into();
+        let (calls, mut folded) = if self.by_thread {
+            let (calls, threads) = CallTree::read_by_thread(&trace, &filter)?;
+            let folded = Folded::by_thread(&calls, &threads, weight);
+            (calls, folded)
+        } else {
+            let calls = CallTree::read(&trace, &filter)?;
+            let folded = Folded::of(&calls, weight);
+            (calls, folded)
+        };
+        if let Some(function) = &self.search {
+            folded.find(function, &calls);
+        }
+        let trust = report::trust_line(&folded.trust);
+        let options = report::flame::Options { icicle: self.icicle, reverse, title: self.title };
         if self.out == Path::new("-") {
-            return print(|out| report::flame::write(&folded, &options, out));
+            return print(|out| report::flame::write(folded, &options, out));
         }
         let mut picture = Vec::new();
-        report::flame::write(&folded, &options, &mut picture)?;
+        report::flame::write(folded, &options, &mut picture)?;
         let path = self.out.display();
         fs::write(&self.out, picture).map_err(|error| anyhow!("cannot write {path}: {error}"))?;
         print(|out| -> Result<(), Error> {
-            writeln!(out, "{}", report::trust_line(&folded.trust))?;
+            writeln!(out, "{trust}")?;
             Ok(writeln!(out, "open {path} in a browser")?)
         })
     }

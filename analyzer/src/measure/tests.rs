@@ -125,6 +125,110 @@ fn paths_weigh_their_own_time_or_calls() {
 }
 
 #[test]
+fn pauses_weigh_in_the_calls_that_they_interrupt() {
+    let folded = Folded::of(&recursion(&Filter::default()), Weight::Gc);
+    let heavy: Vec<_> = folded.frames.iter().filter(|frame| frame.own > 0).collect();
+    assert_eq!((heavy.len(), heavy[0].label.as_str(), heavy[0].own), (1, "(garbage collection)", 10));
+    assert_eq!(folded.totals(), [10, 0, 0, 0, 10, 10]);
+}
+
+#[test]
+fn reversed_paths_begin_with_where_time_passed() {
+    let calls = recursion(&Filter::default());
+    let shape = |least| {
+        let folded = Folded::of(&calls, Weight::Time).reversed(least, 9);
+        let totals = folded.totals();
+        let paths = folded.frames.iter().enumerate().map(|(at, frame)| {
+            let mut path = vec![frame.label.split(' ').next().unwrap_or_default()];
+            let mut below = frame.parent;
+            while let Some(parent) = below {
+                path.push(folded.frames[parent].label.split(' ').next().unwrap_or_default());
+                below = folded.frames[parent].parent;
+            }
+            path.reverse();
+            (path.join(" < "), totals[at], frame.own)
+        });
+        let mut paths: Vec<_> = paths.collect();
+        paths.sort();
+        paths
+    };
+    let row = |path: &str, total: u64, own: u64| (path.to_owned(), total, own);
+    assert_eq!(
+        shape(0),
+        [
+            row("(garbage", 10, 0),
+            row("(garbage < g", 10, 0),
+            row("(garbage < g < <module>", 10, 10),
+            row("<module>", 6, 6),
+            // 10 in the inner f, called by the outer one, and 17 in the outer one.
+            row("C.f", 27, 0),
+            row("C.f < <module>", 17, 17),
+            row("C.f < C.f", 10, 0),
+            row("C.f < C.f < <module>", 10, 10),
+            row("g", 7, 0),
+            row("g < <module>", 3, 3),
+            row("g < C.f", 4, 0),
+            row("g < C.f < C.f", 4, 0),
+            row("g < C.f < C.f < <module>", 4, 4),
+        ]
+    );
+    assert_eq!(
+        shape(7),
+        [
+            row("(garbage", 10, 0),
+            row("(garbage < g", 10, 0),
+            row("(garbage < g < <module>", 10, 10),
+            row("C.f", 27, 0),
+            row("C.f < <module>", 17, 17),
+            row("C.f < C.f", 10, 0),
+            row("C.f < C.f < <module>", 10, 10),
+            row("g", 7, 7),
+        ]
+    );
+}
+
+#[test]
+fn functions_are_found_by_name_or_file() {
+    let calls = recursion(&Filter::default());
+    let mut folded = Folded::of(&calls, Weight::Time);
+    folded.find(&"lib/*".parse().expect("a pattern"), &calls);
+    let found: Vec<bool> = folded.frames.iter().map(|frame| frame.is_found).collect();
+    assert_eq!(found, [false, false, false, true, true, false]);
+}
+
+#[test]
+fn threads_stand_side_by_side() {
+    let script = "
+        0   7/7  thread__start     -               0  -  MainThread
+        0   7/7  function__entry   /srv/run.py:1:a 1
+        5   7/7  function__return  /srv/run.py:1:a 1
+        0   7/8  function__entry   /srv/run.py:1:a 1
+        7   7/8  function__return  /srv/run.py:1:a 1
+    ";
+    let shape = |filter: &Filter, script: &str| -> Vec<(Option<usize>, String, u64)> {
+        let (trace, _directory) = crate::script::trace(script, 2);
+        let (calls, threads) = CallTree::read_by_thread(&trace, filter).expect("a whole trace");
+        let folded = Folded::by_thread(&calls, &threads, Weight::Time);
+        folded.frames.into_iter().map(|frame| (frame.parent, frame.label, frame.own)).collect()
+    };
+    let row = |parent, label: &str, own| (parent, label.to_owned(), own);
+    let a = "a (__main__:1)";
+    assert_eq!(
+        shape(&Filter::default(), script),
+        [
+            row(None, "thread 7 MainThread", 0),
+            row(Some(0), a, 5),
+            row(None, "thread 8", 0),
+            row(Some(2), a, 7)
+        ]
+    );
+    let one = Filter { tids: vec![8], ..Filter::default() };
+    assert_eq!(shape(&one, script), [row(None, "thread 8", 0), row(Some(0), a, 7)]);
+    let processes = shape(&one, &script.replace("7/8", "8/8"));
+    assert_eq!(processes[0].1, "thread 8 of process 8");
+}
+
+#[test]
 fn info_counts_what_is_there() {
     let two = "
         5   7/7  process__start    -               0  1  python3 run.py

@@ -1,14 +1,13 @@
 //! The flame graph.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use inferno::flamegraph::color::{BasicPalette, Palette};
+use inferno::flamegraph::color::{BasicPalette, Color, Palette, PaletteMap};
 use inferno::flamegraph::{self, Direction, TextTruncateDirection};
 
 use super::escape::Plain;
 use super::trust_line;
-use super::units::Count;
+use super::units::{Count, Share};
 use crate::measure::{Folded, Weight};
 use crate::{Error, Result};
 
@@ -17,6 +16,8 @@ use crate::{Error, Result};
 pub struct Options {
     /// Callers above what they call, instead of below.
     pub icicle: bool,
+    /// What has weight of its own below, and above it who called it.
+    pub reverse: bool,
     /// The headline; says what was run if none is given.
     pub title: Option<String>,
 }
@@ -27,33 +28,45 @@ const MAX_DEPTH: usize = 1_000;
 /// What is narrower than this part of the picture is a tenth of a pixel wide, so it is drawn as part of its caller.
 const NARROWEST: u64 = 10_000;
 
+/// What is looked for, in the colour of the picture's own search.
+const FOUND: Color = Color { r: 230, g: 0, b: 230 };
+
 /// Writes an SVG picture that zooms and searches where scripts run and can be read where they do not.
-pub fn write(folded: &Folded, options: &Options, out: &mut impl Write) -> Result<()> {
-    let stacks = Stacks::of(folded);
-    if stacks.total == 0 {
+pub fn write(folded: Folded, options: &Options, out: &mut impl Write) -> Result<()> {
+    let total: u64 = folded.frames.iter().map(|frame| frame.own).sum();
+    if total == 0 {
         return Err(Error::NothingToDraw);
     }
-    let mut drawing = drawing(folded, options, &stacks);
+    let folded = match options.reverse {
+        true => folded.reversed(total.div_ceil(NARROWEST), MAX_DEPTH),
+        false => folded,
+    };
+    let stacks = Stacks::of(&folded);
+    let mut found = PaletteMap::default();
+    for frame in folded.frames.iter().filter(|frame| frame.is_found) {
+        found.insert(text(&frame.label), FOUND);
+    }
+    let mut drawing = drawing(&folded, options, &stacks);
+    if found.iter().next().is_some() {
+        drawing.palette_map = Some(&mut found);
+    }
     let mut out = Unflushed(out);
     flamegraph::from_lines(&mut drawing, stacks.lines.iter().map(String::as_str), &mut out)?;
     Ok(())
 }
 
-fn drawing(folded: &Folded, options: &Options, stacks: &Stacks) -> flamegraph::Options<'static> {
+fn drawing<'a>(folded: &Folded, options: &Options, stacks: &Stacks) -> flamegraph::Options<'a> {
     let mut drawing = flamegraph::Options::default();
     drawing.title = match &options.title {
         Some(title) => Plain(title).to_string(),
         None if folded.command.is_empty() => "pyrec".into(),
         None => Plain(&folded.command.join(" ")).to_string(),
     };
-    drawing.subtitle = Some(match stacks.is_cut {
-        true => format!("{}; cut at a depth of {}", trust_line(&folded.trust), Count(MAX_DEPTH as u64)),
-        false => trust_line(&folded.trust),
-    });
+    drawing.subtitle = Some(subtitle(folded, stacks));
     (drawing.count_name, drawing.factor) = match folded.weight {
         Weight::Calls => ("calls".into(), 1.0),
-        Weight::Time if stacks.total < 10_000_000 => ("ns".into(), 1.0),
-        Weight::Time => ("µs".into(), 1e-3),
+        Weight::Time | Weight::Gc if stacks.total < 10_000_000 => ("ns".into(), 1.0),
+        Weight::Time | Weight::Gc => ("µs".into(), 1e-3),
     };
     drawing.direction = if options.icicle { Direction::Inverted } else { Direction::Straight };
     drawing.colors = Palette::Basic(BasicPalette::Hot);
@@ -64,10 +77,33 @@ fn drawing(folded: &Folded, options: &Options, stacks: &Stacks) -> flamegraph::O
     drawing
 }
 
+/// What a picture shows that is not all time by its callers, and how far to trust it.
+fn subtitle(folded: &Folded, stacks: &Stacks) -> String {
+    let mut parts = Vec::new();
+    match folded.weight {
+        Weight::Time => {}
+        Weight::Calls => parts.push("calls".to_owned()),
+        Weight::Gc => parts.push("pauses for garbage collection".to_owned()),
+    }
+    if folded.is_reversed {
+        parts.push("by where it passed, callers above".to_owned());
+    }
+    if let Some(found) = stacks.found {
+        parts.push(format!("{} found", Share(found, stacks.total)));
+    }
+    if stacks.is_cut {
+        parts.push(format!("cut at a depth of {}", Count(MAX_DEPTH as u64)));
+    }
+    parts.push(trust_line(&folded.trust));
+    parts.join("; ")
+}
+
 /// Call paths as inferno reads them: `caller;callee 123`.
 struct Stacks {
     lines: Vec<String>,
     total: u64,
+    /// The weight of what is looked for, with all that it calls; none if nothing is.
+    found: Option<u64>,
     is_cut: bool,
 }
 
@@ -76,6 +112,7 @@ impl Stacks {
         let totals = folded.totals();
         let is_base = |at: &usize| folded.frames[*at].parent.is_none();
         let total = (0..totals.len()).filter(is_base).map(|at| totals[at]).sum();
+        let found = found(folded, &totals);
         let mut paths: Vec<Path> = Vec::new();
         // Which path each frame's own weight goes to.
         let mut places: Vec<Option<usize>> = Vec::with_capacity(totals.len());
@@ -97,8 +134,23 @@ impl Stacks {
             });
         }
         let lines = paths.into_iter().filter(|path| path.own > 0);
-        Stacks { lines: lines.map(|path| format!("{} {}", path.labels, path.own)).collect(), total, is_cut }
+        let lines = lines.map(|path| format!("{} {}", path.labels, path.own)).collect();
+        Stacks { lines, total, found, is_cut }
     }
+}
+
+/// The weight of the outermost frames that are looked for.
+fn found(folded: &Folded, totals: &[u64]) -> Option<u64> {
+    let mut inside: Vec<bool> = Vec::with_capacity(totals.len());
+    let mut found = None;
+    for (frame, total) in folded.frames.iter().zip(totals) {
+        let is_inside = frame.parent.is_some_and(|parent| inside[parent]);
+        if frame.is_found && !is_inside {
+            *found.get_or_insert(0) += total;
+        }
+        inside.push(is_inside || frame.is_found);
+    }
+    found
 }
 
 struct Path {
@@ -109,13 +161,17 @@ struct Path {
 
 /// A label must hold no semicolon, which parts the frames, and no path may look like a comment.
 fn append(caller: Option<&str>, label: &str) -> String {
-    let label = label.replace(';', ":");
+    let label = text(label);
     let mut path = caller.map_or_else(String::new, |caller| format!("{caller};"));
     if path.is_empty() && label.starts_with('#') {
         path.push('\\');
     }
-    let _ = write!(path, "{}", Plain(&label));
+    path.push_str(&label);
     path
+}
+
+fn text(label: &str) -> String {
+    Plain(&label.replace(';', ":")).to_string()
 }
 
 /// inferno flushes what it is given, and drops it: whoever gave it flushes.
@@ -139,6 +195,7 @@ mod tests {
     use crate::Filter;
     use crate::measure::FoldedFrame;
     use crate::script::calls;
+    use crate::tree::Frame;
 
     const SCRIPT: &str = "
         0     7/7  function__entry   /srv/run.py:1:<module>         0
@@ -149,7 +206,7 @@ mod tests {
 
     fn svg(weight: Weight, options: &Options) -> String {
         let mut out = Vec::new();
-        write(&Folded::of(&calls(SCRIPT, &Filter::default()), weight), options, &mut out).expect("a picture");
+        write(Folded::of(&calls(SCRIPT, &Filter::default()), weight), options, &mut out).expect("a picture");
         String::from_utf8(out).expect("SVG is text")
     }
 
@@ -170,6 +227,26 @@ mod tests {
     #[test]
     fn calls_can_be_the_weight() {
         assert!(svg(Weight::Calls, &Options::default()).contains("(1 calls, 50.00%)"));
+    }
+
+    #[test]
+    fn what_is_looked_for_has_its_colour_and_its_share() {
+        let calls = calls(SCRIPT, &Filter::default());
+        let mut folded = Folded::of(&calls, Weight::Time);
+        folded.find(&"f*".parse().expect("a pattern"), &calls);
+        let mut out = Vec::new();
+        write(folded, &Options::default(), &mut out).expect("a picture");
+        let svg = String::from_utf8(out).expect("SVG is text");
+        assert_eq!(svg.matches("fill=\"rgb(230,0,230)\"").count(), 1);
+        assert!(svg.contains(">50.0 % found; trust: "), "{svg}");
+    }
+
+    #[test]
+    fn reversed_it_begins_with_where_time_passed() {
+        let svg = svg(Weight::Time, &Options { reverse: true, ..Options::default() });
+        assert!(svg.contains(">by where it passed, callers above; trust: "), "{svg}");
+        // Of the 2,000 ns of the module itself nobody is above.
+        assert_eq!(svg.matches("<title>&lt;module&gt; (__main__) (2,000 ns, 50.00%)</title>").count(), 2);
     }
 
     #[test]
@@ -204,14 +281,15 @@ mod tests {
     #[test]
     fn nothing_cannot_be_drawn() {
         let folded = Folded::of(&calls("", &Filter::default()), Weight::Time);
-        let result = write(&folded, &Options::default(), &mut Vec::new());
+        let result = write(folded, &Options::default(), &mut Vec::new());
         assert!(matches!(result, Err(Error::NothingToDraw)));
     }
 
     #[test]
     fn what_is_too_deep_or_too_narrow_is_part_of_its_caller() {
         let mut folded = Folded::of(&calls("", &Filter::default()), Weight::Time);
-        let frame = |parent, own| FoldedFrame { parent, label: "# f".into(), own };
+        let frame =
+            |parent, own| FoldedFrame { parent, frame: Frame::Gc, label: "# f".into(), own, is_found: false };
         folded.frames = (0..2_000).map(|at: usize| frame(at.checked_sub(1), 1)).collect();
         folded.frames.push(frame(Some(0), 100_000_000));
         let stacks = Stacks::of(&folded);

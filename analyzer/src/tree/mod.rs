@@ -83,13 +83,26 @@ impl Thread {
 impl CallTree {
     /// Rebuilds the calls of a trace and keeps what the filter asks for.
     pub fn read(trace: &Trace, filter: &Filter) -> Result<CallTree> {
+        let streams = CallTree::streams(trace, filter)?;
+        Ok(CallTree::of(streams, filter, trace.names().clone(), trace.manifest().clone(), torn_bytes(trace)))
+    }
+
+    /// The same with the call paths of each thread by themselves, beside its place in [`CallTree::threads`], instead of
+    /// those of all threads together.
+    pub fn read_by_thread(trace: &Trace, filter: &Filter) -> Result<(CallTree, Vec<(usize, Nodes)>)> {
+        let mut apart = Vec::new();
+        let streams = CallTree::streams(trace, filter)?;
+        let (names, manifest) = (trace.names().clone(), trace.manifest().clone());
+        let calls = CallTree::sort(streams, filter, names, manifest, torn_bytes(trace), Some(&mut apart));
+        Ok((calls, apart))
+    }
+
+    fn streams(trace: &Trace, filter: &Filter) -> Result<Streams> {
         let window = match filter.time {
             Some(_) => window(filter, order::origin_ns(trace)?.unwrap_or(0)),
             None => Window::ALL,
         };
-        let streams = read::streams(trace, window)?;
-        let torn_bytes = trace.files().iter().map(|file| file.torn_bytes()).sum();
-        Ok(CallTree::of(streams, filter, trace.names().clone(), trace.manifest().clone(), torn_bytes))
+        read::streams(trace, window)
     }
 
     /// Finishes the rebuilt threads and keeps what the filter asks for.
@@ -100,6 +113,17 @@ impl CallTree {
         manifest: Manifest,
         torn_bytes: u64,
     ) -> CallTree {
+        CallTree::sort(streams, filter, names, manifest, torn_bytes, None)
+    }
+
+    fn sort(
+        streams: Streams,
+        filter: &Filter,
+        names: Arc<Names>,
+        manifest: Manifest,
+        torn_bytes: u64,
+        mut apart: Option<&mut Vec<(usize, Nodes)>>,
+    ) -> CallTree {
         let mut nodes = Nodes::default();
         let mut threads = Vec::new();
         let mut lens = Lens::new(filter, &names);
@@ -109,7 +133,9 @@ impl CallTree {
         for (order::Thread { pid, tid }, stream) in streams {
             let Finished { nodes: mut all, repairs } = stream.piece.finish();
             if filter.has_thread(pid, tid) {
-                gather(&mut all, &mut lens, &mut nodes);
+                let mut own = Nodes::default();
+                gather(&mut all, &mut lens, if apart.is_some() { &mut own } else { &mut nodes });
+                apart.iter_mut().for_each(|apart| apart.push((threads.len(), std::mem::take(&mut own))));
             }
             let in_calls = all.iter().filter(|(_, node)| node.frame.is_call());
             let in_calls_ns = in_calls.map(|(_, node)| node.tally.self_ns).sum();
@@ -125,6 +151,10 @@ impl CallTree {
         self.threads.iter().for_each(|thread| repairs += thread.repairs);
         repairs
     }
+}
+
+fn torn_bytes(trace: &Trace) -> u64 {
+    trace.files().iter().map(|file| file.torn_bytes()).sum()
 }
 
 /// The stretch of time that a filter asks for, on the clock of a trace whose first event has that time.
