@@ -28,6 +28,10 @@ pub struct Tree {
     #[arg(long, value_name = "GROUPS", value_delimiter = ',', value_parser = group)]
     markers: Vec<Group>,
 
+    /// Tell calls that repeat once: `… 1,000 × f`
+    #[arg(long, conflicts_with = "style")]
+    fold: bool,
+
     #[command(flatten)]
     filters: Filters,
 }
@@ -52,7 +56,8 @@ impl Tree {
             Style::Dtrace => report::tree::Style::Dtrace,
             Style::Stap => report::tree::Style::Stap,
         };
-        let options = report::tree::Options { style, depth: self.depth, markers: self.markers };
+        let options =
+            report::tree::Options { style, depth: self.depth, markers: self.markers, fold: self.fold };
         let filter = self.filters.into();
         print(|out| report::tree::write(&trace, &filter, &options, out))
     }

@@ -90,7 +90,7 @@ impl<'a> Stap<'a> {
             What::Entry(_) => "=> ",
             What::Return(..) => "<= ",
             What::Point => "",
-            What::NeverReturned(_) | What::StillOpen(_) => return Ok(()),
+            What::NeverReturned(_) | What::StillOpen(_) | What::Repeats { .. } => return Ok(()),
         };
         let thread = Thread { pid: event.pid, tid: event.tid };
         let since_ns = *self.since_ns.entry(thread).or_insert(event.time_ns);

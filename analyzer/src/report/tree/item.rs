@@ -26,6 +26,15 @@ pub enum What {
     NeverReturned(Frame),
     /// It had not returned when its thread or the recording ended.
     StillOpen(Frame),
+    /// The call before it was repeated, and the same happened in it.
+    Repeats {
+        /// What was called.
+        frame: Frame,
+        /// How often.
+        count: u64,
+        /// How long that took in all.
+        total_ns: u64,
+    },
     /// Something without a duration.
     Point,
 }

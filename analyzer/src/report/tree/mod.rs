@@ -1,10 +1,11 @@
 //! The hierarchy of calls and returns, in the order in which they happened.
 //!
 //! ```text
-//! rows ──in time──▶ Calls ──Moment──▶ Walk: levels ──Item──▶ Layout: ours, DTrace's, SystemTap's ──▶ lines
+//! rows ──in time──▶ Calls ──Moment──▶ Walk: levels ──Item──▶ Fold ──Item──▶ Layout: ours, DTrace's, SystemTap's ──▶ lines
 //! ```
 
 mod classic;
+mod fold;
 mod item;
 mod own;
 mod walk;
@@ -17,6 +18,7 @@ use std::io::{self, Write};
 use pyrec_schema::{Columns, Event, Group, Marker, Trace};
 
 use self::classic::{Dtrace, Stap};
+use self::fold::Fold;
 use self::item::Item;
 use self::own::Own;
 use self::walk::Walk;
@@ -37,6 +39,8 @@ pub struct Options {
     /// Which markers get lines: if none are named, functions in the classic layouts, and functions, collections and
     /// imports in ours.
     pub markers: Vec<Group>,
+    /// Whether calls that repeat are told once, in our layout.
+    pub fold: bool,
 }
 
 /// The layout of a line.
@@ -101,6 +105,7 @@ fn write_trust(style: Style, trust: &Trust, out: &mut impl Write) -> io::Result<
 struct Page<'a> {
     calls: Calls<'a>,
     walk: Walk<'a>,
+    fold: Option<Fold>,
     layout: Layout<'a>,
 }
 
@@ -115,22 +120,35 @@ impl<'a> Page<'a> {
             Style::Stap => Layout::Stap(Stap::new(names, trace.manifest())),
         };
         let (calls, walk) = (Calls::new(filter, names, window), Walk::new(options, window));
-        Ok(Page { calls, walk, layout })
+        let fold = (options.fold && options.style == Style::Pyrec).then(Fold::default);
+        Ok(Page { calls, walk, fold, layout })
     }
 
     fn write(&mut self, events: impl Iterator<Item = Event>, out: &mut impl Write) -> Result<()> {
-        let Page { calls, walk, layout } = self;
+        let Page { calls, walk, fold, layout } = self;
         for event in events {
             layout.notice(&event);
-            calls.push(&event, &mut |moment, _| walk.show(moment, &mut |item| layout.item(&item, out)))?;
+            calls.push(&event, &mut |moment, _| {
+                walk.show(moment, &mut |item| match fold {
+                    Some(fold) => fold.item(item, &mut |item| layout.item(&item, out)),
+                    None => layout.item(&item, out),
+                })
+            })?;
         }
         Ok(())
     }
 
     fn finish(self, out: &mut impl Write) -> Result<Repairs> {
-        let Page { calls, mut walk, mut layout } = self;
-        let repairs =
-            calls.finish(&mut |moment, _| walk.show(moment, &mut |item| layout.item(&item, out)))?;
+        let Page { calls, mut walk, mut fold, mut layout } = self;
+        let repairs = calls.finish(&mut |moment, _| {
+            walk.show(moment, &mut |item| match &mut fold {
+                Some(fold) => fold.item(item, &mut |item| layout.item(&item, out)),
+                None => layout.item(&item, out),
+            })
+        })?;
+        if let Some(fold) = fold {
+            fold.finish(&mut |item| layout.item(&item, out))?;
+        }
         if let Layout::Own(own) = &mut layout {
             own.flush(out)?;
         }

@@ -14,7 +14,7 @@ use pyrec_schema::{Code, Event, Lost, Marker, Names};
 
 use super::item::{Item, Since, What};
 use crate::report::escape::Plain;
-use crate::report::units::{Time, plural};
+use crate::report::units::{Count, Time, plural};
 use crate::tree::Frame;
 
 /// Our layout.
@@ -86,6 +86,10 @@ impl<'a> Own<'a> {
             }
             What::StillOpen(frame) => {
                 self.line(item, None, "× ", &format!("{}  still open", call(frame)), out)
+            }
+            What::Repeats { frame, count, total_ns } => {
+                let what = format!("… {} × {}", Count(count), call(frame));
+                self.line(item, Some(total_ns), "", &what, out)
             }
             What::Point => self.line(item, None, "", &self.point(event), out),
         }

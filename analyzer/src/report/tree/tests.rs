@@ -249,9 +249,95 @@ fn names_cannot_write_to_the_terminal() {
         1  7/7  import__find__load__start  -                   0  -  \u{9b}m
     ";
     for style in [Style::Pyrec, Style::Dtrace, Style::Stap] {
-        let options = Options { style, markers: Group::ALL.to_vec(), depth: None };
+        let options = Options { style, markers: Group::ALL.to_vec(), ..Options::default() };
         let text = lines(script, &Filter::default(), &options);
         assert!(!text.contains(['\u{1b}', '\u{202e}', '\u{7}', '\u{9b}']), "{text}");
         assert!(text.contains("\\u{1b}[2J.py"), "{text}");
+    }
+}
+
+/// The lines of a script with repeats folded, each from its duration on.
+fn folded(script: &str) -> Vec<String> {
+    let text = lines(script, &Filter::default(), &Options { fold: true, ..Options::default() });
+    let rows = text.lines().filter(|line| !line.starts_with("trust"));
+    rows.map(|line| line.chars().skip(22).collect::<String>()).collect()
+}
+
+#[test]
+fn calls_that_repeat_are_told_once() {
+    // f calls g twice, once, three times; h in between; then a call of f that does something else.
+    let mut script = String::from("0 7/7 function__entry a.py:1:main 1\n");
+    let mut time_ns = 0;
+    let mut call = |name: &str, inner: &[&str]| {
+        time_ns += 1;
+        script += &format!("{time_ns} 7/7 function__entry a.py:3:{name} 3\n");
+        for name in inner {
+            script += &format!("{} 7/7 function__entry a.py:9:{name} 9\n", time_ns + 1);
+            time_ns += 3;
+            script += &format!("{time_ns} 7/7 function__return a.py:9:{name} 9\n");
+        }
+        time_ns += 1;
+        script += &format!("{time_ns} 7/7 function__return a.py:3:{name} 4\n");
+    };
+    call("f", &["g", "g", "g"]);
+    call("f", &["g", "g"]);
+    call("f", &["g", "g", "g", "g"]);
+    call("h", &[]);
+    call("f", &["g", "g"]);
+    call("f", &["g"]);
+    script += &format!("{} 7/7 function__return a.py:1:main 2\n", time_ns + 1);
+    let row = |duration: &str, call: &str| format!(" {duration:>9} {call}");
+    assert_eq!(
+        folded(&script),
+        [
+            row("", "→ main  a.py:1"),
+            row("", "  → f  a.py:3"),
+            row("2 ns", "    g  a.py:9"),
+            row("4 ns", "    … 2 × g  a.py:9"),
+            row("10 ns", "  ← f  a.py:4"),
+            // 7 and 13.
+            row("20 ns", "  … 2 × f  a.py:3"),
+            row("1 ns", "  h  a.py:3"),
+            row("", "  → f  a.py:3"),
+            row("2 ns", "    g  a.py:9"),
+            row("2 ns", "    … 1 × g  a.py:9"),
+            row("7 ns", "  ← f  a.py:4"),
+            row("", "  → f  a.py:3"),
+            row("2 ns", "    g  a.py:9"),
+            row("4 ns", "  ← f  a.py:4"),
+            row("49 ns", "← main  a.py:2"),
+        ]
+    );
+}
+
+#[test]
+fn what_is_too_long_to_be_held_back_is_told_as_it_comes() {
+    let mut script = String::from("0 7/7 function__entry a.py:1:main 1\n");
+    // No two neighbours are equal, so there is nothing to fold in main.
+    for at in 0..300 {
+        let (from, name) = (2 * at + 1, if at % 2 == 0 { "f" } else { "g" });
+        script += &format!("{from} 7/7 function__entry a.py:5:{name} 5\n");
+        script += &format!("{} 7/7 function__return a.py:5:{name} 5\n", from + 1);
+    }
+    script += "900 7/7 function__return a.py:1:main 1\n";
+    let plain = lines(&script, &Filter::default(), &Options::default());
+    let fold = lines(&script, &Filter::default(), &Options { fold: true, ..Options::default() });
+    assert_eq!(fold, plain);
+}
+
+#[test]
+fn damage_is_told_and_not_folded() {
+    for (name, script) in script::all("script") {
+        let repeats = |line: &str| match line.split_once("… ") {
+            Some((_, rest)) => rest.split(' ').next().and_then(|count| count.parse().ok()).unwrap_or(0),
+            None => 1,
+        };
+        let text = |fold| lines(&script, &Filter::default(), &Options { fold, ..Options::default() });
+        let said = |text: &str, what: &str| text.lines().filter(|line| line.contains(what)).count();
+        let (plain, fold) = (text(false), text(true));
+        for what in ["never returned", "still open", "not seen", "lost in", "across a loss"] {
+            assert_eq!(said(&plain, what), said(&fold, what), "{name}: {what}");
+        }
+        assert!(fold.lines().map(repeats).sum::<usize>() <= plain.lines().count(), "{name}");
     }
 }
