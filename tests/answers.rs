@@ -140,6 +140,40 @@ fn threads(subject: &Subject, recording: &Recording, known: &Value) {
     }
 }
 
+/// Every option of the picture, and what must stand in it.
+#[test]
+fn pictures_from_every_side() {
+    let Some(subject) = Subject::any() else { return };
+    let recording = subject.record(&[], &[program("answers.py")]);
+    let svg = recording.directory.path().join("out.svg");
+    for (options, parts) in [
+        (&["--by-thread"][..], &["<title>thread ", "<title>nap (__main__"][..]),
+        (&["--reverse"], &["by where it passed, callers above", "<title>nap (__main__"]),
+        (&["--weight", "self"], &["by where it passed, callers above"]),
+        (&["--weight", "gc", "--icicle"], &["pauses for garbage collection", "<title>sweep (__main__"]),
+        (&["--search", "nap"], &["% found; trust: ", "rgb(230,0,230)"]),
+        (&["--search", "nobody"], &[">trust: "]),
+    ] {
+        let text = recording.report("flame", &[options, &[svg.to_str().expect("it is UTF-8")]].concat());
+        let picture = std::fs::read_to_string(&svg).expect("it was drawn");
+        for part in parts {
+            assert!(picture.contains(part), "{options:?}: no {part}");
+        }
+        assert!(text.contains("trust: "), "{options:?}: {text}");
+        assert_eq!(picture.contains("rgb(230,0,230)"), options.contains(&"nap"), "{options:?}");
+    }
+}
+
+#[test]
+fn what_repeats_is_told_once() {
+    let Some(subject) = Subject::any() else { return };
+    let recording = subject.record(&[], &[program("answers.py")]);
+    let fold = recording.report("tree", &["--fold", "--root", "sweep"]);
+    assert!(fold.contains("… 99 × Ring.__init__  answers.py:"), "{fold}");
+    let plain = recording.report("tree", &["--root", "sweep"]);
+    assert_eq!(plain.matches("Ring.__init__").count(), 100);
+}
+
 #[test]
 fn what_is_not_there_is_said_to_be_nothing() {
     let Some(subject) = Subject::any() else { return };

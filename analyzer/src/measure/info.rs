@@ -1,6 +1,6 @@
 //! What was recorded.
 
-use pyrec_schema::{Ended, Marker};
+use pyrec_schema::{Ended, Host, Marker};
 
 use crate::CallTree;
 use crate::measure::Trust;
@@ -20,6 +20,16 @@ pub struct Info {
     pub provider: String,
     /// The versions of Python that were seen, each once.
     pub python: Vec<String>,
+    /// The groups of markers that were recorded.
+    pub groups: Vec<String>,
+    /// When the first event was, in Unix time.
+    pub start_unix_ns: Option<i64>,
+    /// On which machine.
+    pub host: Host,
+    /// What wrote it.
+    pub writer: String,
+    /// How long the program waited for the recorder.
+    pub waited_ns: Option<u64>,
     /// What was run, word by word.
     pub command: Vec<String>,
     /// The processes that were attached to.
@@ -46,9 +56,17 @@ impl Info {
         let mut pids: Vec<i32> = threads.map(|thread| thread.pid).collect();
         let threads = pids.len();
         pids.dedup();
+        let has_events = calls.counts.events() > 0;
+        let clock = &manifest.clock;
+        let since_anchor_ns = calls.counts.first_ns.saturating_sub(clock.anchor_monotonic_ns);
         Info {
+            groups: manifest.markers.clone(),
+            start_unix_ns: has_events.then(|| clock.anchor_unix_ns.saturating_add(since_anchor_ns)),
+            host: manifest.host.clone(),
+            writer: manifest.writer.clone(),
+            waited_ns: manifest.waited_ns,
             markers: counts.filter(|&(_, count)| count > 0).collect(),
-            duration_ns: (calls.counts.events() > 0).then(|| calls.counts.duration_ns()),
+            duration_ns: has_events.then(|| calls.counts.duration_ns()),
             threads,
             processes: pids.len(),
             provider: manifest.provider.clone(),

@@ -72,6 +72,8 @@ fn drawing<'a>(folded: &Folded, options: &Options, stacks: &Stacks) -> flamegrap
     drawing.colors = Palette::Basic(BasicPalette::Hot);
     // The colour of a function is that of its name: the same in every picture.
     drawing.deterministic = true;
+    // Where no script measures them: letters of the common monospaced fonts, the widest of them.
+    drawing.font_width = 0.61;
     // A name's beginning says more than its line number at the end.
     drawing.text_truncate_direction = TextTruncateDirection::Right;
     drawing

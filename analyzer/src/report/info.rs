@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 
-use pyrec_schema::Ended;
+use pyrec_schema::{Ended, Host};
 use serde::{Serialize, Serializer};
 
 use super::escape::Plain;
-use super::units::{Count, Time};
+use super::units::{Count, Time, WallClock, plural};
 use super::{json, trust_line};
 use crate::measure::Info;
 use crate::tree::Repairs;
@@ -24,10 +24,16 @@ pub fn write(info: &Info, out: &mut impl Write) -> io::Result<()> {
         &if info.python.is_empty() { "unknown".into() } else { join(info.python.iter().cloned()) },
     )?;
     fact("provider", &info.provider)?;
+    fact("recorded", &join(info.groups.iter().cloned()))?;
+    fact("start", &info.start_unix_ns.map_or("unknown".into(), |ns| WallClock(ns).to_string()))?;
     fact("duration", &info.duration_ns.map_or("unknown".into(), |ns| Time(ns).to_string()))?;
     fact("processes", &info.processes.to_string())?;
     fact("threads", &info.threads.to_string())?;
     fact("ended", &info.ended.to_string())?;
+    fact("waited", &info.waited_ns.map_or("unknown".into(), |ns| Time(ns).to_string()))?;
+    let Host { system, machine, processors, name } = &info.host;
+    fact("machine", &format!("{name}, {system} {machine}, {}", plural(*processors as u64, "processor")))?;
+    fact("writer", &info.writer)?;
     fact("events", &Count(info.trust.events).to_string())?;
     let width = info.markers.iter().map(|(marker, _)| marker.name().len()).max().unwrap_or(0);
     for (marker, count) in &info.markers {
@@ -56,6 +62,14 @@ pub fn write_json(info: &Info, out: &mut impl Write) -> io::Result<()> {
         duration_ns: Option<u64>,
         threads: usize,
         processes: usize,
+        attached: &'a [i32],
+        recorded: &'a [String],
+        start_unix_ns: Option<i64>,
+        waited_ns: Option<u64>,
+        cost_per_event_ns: Option<f64>,
+        torn_bytes: u64,
+        host: &'a Host,
+        writer: &'a str,
     }
     let facts = Facts {
         events: info.trust.events,
@@ -69,6 +83,14 @@ pub fn write_json(info: &Info, out: &mut impl Write) -> io::Result<()> {
         duration_ns: info.duration_ns,
         threads: info.threads,
         processes: info.processes,
+        attached: &info.attached,
+        recorded: &info.groups,
+        start_unix_ns: info.start_unix_ns,
+        waited_ns: info.waited_ns,
+        cost_per_event_ns: info.trust.cost_per_event_ns,
+        torn_bytes: info.trust.torn_bytes,
+        host: &info.host,
+        writer: &info.writer,
     };
     json::write(&facts, out)
 }
@@ -101,10 +123,15 @@ mod tests {
 command    python3 run.py
 python     3.13.0
 provider   agent
+recorded   function
+start      1970-01-01 00:00:00.000000 UTC
 duration   2.50 µs
 processes  1
 threads    1
 ended      exited with 0
+waited     unknown
+machine    here, Linux x86_64, 2 processors
+writer     a test
 events     2
   function__entry               1
   function__return              1
@@ -132,7 +159,15 @@ trust: 2 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
                 "command": ["python3", "run.py"],
                 "duration_ns": 2500,
                 "threads": 1,
-                "processes": 1
+                "processes": 1,
+                "attached": [],
+                "recorded": ["function"],
+                "start_unix_ns": 0,
+                "waited_ns": null,
+                "cost_per_event_ns": 30.6,
+                "torn_bytes": 0,
+                "host": {"system": "Linux", "machine": "x86_64", "processors": 2, "name": "here"},
+                "writer": "a test"
             })
         );
     }

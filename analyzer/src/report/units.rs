@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use chrono::DateTime;
+
 /// A length of time in the unit that fits it, with three digits: `1.23 ms`.
 #[derive(Clone, Copy, Debug)]
 pub struct Time(pub u64);
@@ -58,6 +60,16 @@ impl fmt::Display for Instant {
     }
 }
 
+/// When something happened, from nanoseconds of Unix time; in universal time, since nobody knows where it is read.
+#[derive(Clone, Copy, Debug)]
+pub struct WallClock(pub i64);
+
+impl fmt::Display for WallClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", DateTime::from_timestamp_nanos(self.0).format("%Y-%m-%d %H:%M:%S%.6f UTC"))
+    }
+}
+
 /// A part of a whole: `12.3 %`.
 #[derive(Clone, Copy, Debug)]
 pub struct Share(pub u64, pub u64);
@@ -107,5 +119,21 @@ mod tests {
             assert_eq!(Count(count).to_string(), text);
         }
         assert_eq!((plural(1, "event"), plural(2_000, "event")), ("1 event".into(), "2,000 events".into()));
+    }
+
+    #[test]
+    fn instants_and_shares() {
+        let instants = [0, 999, 1_234_567_890, -1_500, -10, i64::MIN].map(|ns| Instant(ns).to_string());
+        let expected =
+            ["0.000000 s", "0.000000 s", "1.234567 s", "-0.000001 s", "0.000000 s", "-9223372036.854775 s"];
+        assert_eq!(instants, expected);
+        let shares = [(1, 8), (0, 3), (7, 0)].map(|(part, whole)| Share(part, whole).to_string());
+        assert_eq!(shares, ["12.5 %", "0.0 %", "unknown"]);
+    }
+
+    #[test]
+    fn wall_clocks_are_in_universal_time() {
+        // `date -u -d @1763780000`
+        assert_eq!(WallClock(1_763_780_000_123_456_789).to_string(), "2025-11-22 02:53:20.123456 UTC");
     }
 }

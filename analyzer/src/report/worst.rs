@@ -2,12 +2,11 @@
 
 use std::io::{self, Write};
 
-use chrono::DateTime;
 use serde::Serialize;
 
 use super::escape::Plain;
 use super::table::Columns;
-use super::units::{Count, Instant, Time, plural};
+use super::units::{Count, Instant, Time, WallClock, plural};
 use super::{json, trust_line};
 use crate::measure::{Branch, SlowCall, Trust, Worst};
 
@@ -32,7 +31,7 @@ fn write_call(number: usize, call: &SlowCall, out: &mut impl Write) -> io::Resul
     let thread = call.thread.as_deref().map_or(String::new(), |name| format!(" {}", Plain(name)));
     let (start, tid, pid) = (Instant(call.start_ns), call.tid, call.pid);
     let of = if pid == tid { String::new() } else { format!(" of {pid}") };
-    writeln!(out, "   at {start}, {}, thread {tid}{thread}{of}", wall_clock(call.start_unix_ns))?;
+    writeln!(out, "   at {start}, {}, thread {tid}{thread}{of}", WallClock(call.start_unix_ns))?;
     for place in &call.callers {
         writeln!(out, "   called by {}", Plain(&place.label))?;
     }
@@ -51,11 +50,6 @@ fn row(branch: &Branch) -> [String; 4] {
         Time(*self_ns).to_string(),
         format!("{:indent$}{}", "", Plain(&function.label), indent = 2 * depth),
     ]
-}
-
-/// In universal time, since nobody knows where the recording is read.
-fn wall_clock(unix_ns: i64) -> String {
-    DateTime::from_timestamp_nanos(unix_ns).format("%Y-%m-%d %H:%M:%S%.6f UTC").to_string()
 }
 
 /// Writes the same as JSON: `{"calls": […], "of", "trust": {…}}`.
