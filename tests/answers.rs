@@ -151,7 +151,7 @@ fn pictures_from_every_side() {
         (&["--reverse"], &["by where it passed, callers above", "<title>nap (__main__"]),
         (&["--weight", "self"], &["by where it passed, callers above"]),
         (&["--weight", "gc", "--icicle"], &["pauses for garbage collection", "<title>sweep (__main__"]),
-        (&["--search", "nap"], &["% found; trust: ", "rgb(230,0,230)"]),
+        (&["--search", "nap"], &["% found; trust: ", "fill=\"rgb(230,0,230)\""]),
         (&["--search", "nobody"], &[">trust: "]),
     ] {
         let text = recording.report("flame", &[options, &[svg.to_str().expect("it is UTF-8")]].concat());
@@ -160,7 +160,7 @@ fn pictures_from_every_side() {
             assert!(picture.contains(part), "{options:?}: no {part}");
         }
         assert!(text.contains("trust: "), "{options:?}: {text}");
-        assert_eq!(picture.contains("rgb(230,0,230)"), options.contains(&"nap"), "{options:?}");
+        assert_eq!(picture.contains("fill=\"rgb(230,0,230)\""), options.contains(&"nap"), "{options:?}");
     }
 }
 
