@@ -18,14 +18,15 @@ const QUICK: [&str; 6] = [
     "test_sys_settrace",
 ];
 
-/// Modules of `python -m test`. Not test_code, test_dis, test_frame, test_monitoring and test_pdb: `docs/agent.md` says
+/// Modules of `python -m test`. Not test_dis, test_frame, test_monitoring and test_pdb: `docs/agent.md` says
 /// why.
-const MODULES: [&str; 43] = [
+const MODULES: [&str; 44] = [
     "test_asyncgen",
     "test_atexit",
     "test_audit",
     "test_bdb",
     "test_class",
+    "test_code",
     "test_compile",
     "test_context",
     "test_contextlib",

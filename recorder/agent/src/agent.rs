@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use pyrec_wire::{Kind, Record, Session, VERSION};
 
+use crate::extra::Extra;
 use crate::os::{self, Errno, File};
 use crate::python::{Object, Owned, Python, Raised};
 use crate::thread::{self, Thread};
@@ -29,7 +30,7 @@ pub struct Agent {
     pub directory: String,
     session: *const Session,
     /// Where in a code object its number is kept.
-    extra_index: isize,
+    extra: Extra,
 }
 
 struct Place(UnsafeCell<MaybeUninit<Agent>>);
@@ -85,10 +86,9 @@ pub unsafe fn start(directory: String) -> Result<&'static Agent, Failure> {
         return Err(Failure::Closed);
     }
     clock::choose(terms.clock);
-    // SAFETY: a null function is not called when a code object is freed.
-    let extra_index = unsafe { (python.extra_index)(ptr::null_mut()) };
+    let extra = Extra::request(&python);
     // SAFETY: nobody reads yet.
-    let agent = unsafe { (*AGENT.0.get()).write(Agent { python, directory, session, extra_index }) };
+    let agent = unsafe { (*AGENT.0.get()).write(Agent { python, directory, session, extra }) };
     definitions::begin(agent)?;
     // SAFETY: the functions may be called in a child of fork.
     unsafe { libc::pthread_atfork(Some(forks), None, Some(forked)) };
@@ -123,10 +123,7 @@ impl Agent {
 
     /// Writes a code object's number into it.
     pub fn set_code_id(&self, code: *mut Object, id: u32) -> Result<(), Raised> {
-        let extra = u64::from(definitions::epoch()) << 32 | u64::from(id);
-        let extra = ptr::without_provenance_mut(extra as usize);
-        // SAFETY: any object may be asked; what is no code object raises.
-        self.python.done(unsafe { (self.python.set_extra)(code, self.extra_index, extra) })
+        self.extra.set(&self.python, code, u64::from(definitions::epoch()) << 32 | u64::from(id))
     }
 }
 
@@ -141,7 +138,7 @@ pub unsafe fn record(kind: Kind, code: *mut Object, arg: u32) {
     let thread = Thread::current();
     let mut extra = ptr::null_mut();
     // SAFETY: any object may be asked.
-    let result = unsafe { (agent.python.get_extra)(code, agent.extra_index, &mut extra) };
+    let result = unsafe { (agent.python.get_extra)(code, agent.extra.index, &mut extra) };
     let extra = extra.addr() as u64;
     if thread.is_recorded() && (extra >> 32) as u32 == definitions::epoch() {
         // SAFETY: the thread is the current one, and recorded.
@@ -173,7 +170,7 @@ unsafe fn meet(result: c_int, kind: Kind, code: *mut Object, arg: u32, ticks: u6
 unsafe fn number(agent: &Agent, code: *mut Object) -> Result<u32, Errno> {
     let mut extra = ptr::null_mut();
     // SAFETY: the caller's promise.
-    unsafe { (agent.python.get_extra)(code, agent.extra_index, &mut extra) };
+    unsafe { (agent.python.get_extra)(code, agent.extra.index, &mut extra) };
     let extra = extra.addr() as u64;
     if (extra >> 32) as u32 == definitions::epoch() {
         return Ok(extra as u32);

@@ -26,6 +26,7 @@ mod collector;
 mod cost;
 mod definitions;
 mod entrance;
+mod extra;
 mod frame;
 mod functions;
 mod importer;

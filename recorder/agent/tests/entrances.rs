@@ -350,3 +350,38 @@ print(next(line.split()[1] for line in open('/proc/self/status') if line.startsw
         recording.finish();
     }
 }
+
+#[test]
+fn another_user_of_co_extra_hears_of_its_own_alone() {
+    let program = "\
+import ctypes, gc, os, sys
+api, new = ctypes.pythonapi, sys.version_info >= (3, 12)
+request = api['PyUnstable_Eval_RequestCodeExtraIndex' if new else '_PyEval_RequestCodeExtraIndex']
+set_extra = api['PyUnstable_Code_SetExtra' if new else '_PyCode_SetExtra']
+set_extra.argtypes = ctypes.py_object, ctypes.c_ssize_t, ctypes.c_void_p
+freed = []
+free = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(freed.append)
+index = request(free)
+def made(n):
+    space = {}
+    exec(f'def made(): return {n}', space)
+    return space['made']
+for n in range(10): made(n)()
+one = made(10)
+one()
+assert set_extra(one.__code__, index, 7) == 0
+one()
+del one
+gc.collect()
+os.write(1, str(freed).encode())
+os._exit(0)
+";
+    for python in pythons(&VERSIONS) {
+        let recording = Recording::start(Options::default());
+        let output = run(recording.command(&python.path).args(["-c", program]));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "[7]", "{python:?}");
+        let counts = recording.finish().counts("<string>".as_ref());
+        let made: u64 = counts.iter().filter(|(code, _)| code.2 == "made").map(|(_, [calls, _])| calls).sum();
+        assert_eq!(made, 11 + 10 + 2, "{python:?}");
+    }
+}
