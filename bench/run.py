@@ -308,32 +308,63 @@ def everything_by_viztracer(venv, program, loops, events, ours, plain, folder):
     )
 
 
-def usdt(python, rounds, folder):
-    """fib on an interpreter with markers: what one trap costs, counted by bpftrace and recorded by pyrec."""
+def usdt(python, image, rounds, folder):
+    """fib on an interpreter with markers: what an event costs, counted by bpftrace, named by it, recorded by pyrec."""
     program, loops = ROOT / "bench/fib.py", 4
     trace = folder / "usdt.parquet"
-    markers = [f"usdt:{python}:python:{name}" for name in ("function__return", "line")]
     plain = subject("plain", python)
-    ours = subject("pyrec record --provider usdt", PYREC, "record", "-q", "--provider", "usdt", "-f", "-o", trace, "--", python)
-    both = [plain, ours]
-    counted = {}
+    options = ["-q", "--provider", "usdt", "--markers", "function", "-f", "-o", trace]
+    ours = subject("pyrec record --provider usdt", PYREC, "record", *options, "--", python)
+    subjects = [plain, ours]
     if shutil.which("bpftrace"):
-        for count in (1, 2):
-            script = " ".join(f"{marker} {{ @n{number} = count() }}" for number, marker in enumerate(markers[:count]))
-            wrapper = folder / f"bpftrace{count}"
-            wrapper.write_text(f"#!/bin/sh\nexec bpftrace -q -e '{script}' -c \"$*\"\n")
-            wrapper.chmod(0o755)
-            counted[count] = subject(f"bpftrace count() on {' and '.join(m.rsplit(':')[-1] for m in markers[:count])}", wrapper, python)
-            both.append(counted[count])
-    interleaved(both, program, loops, rounds, folder)
+        both = ("function__entry", "function__return")
+        for name, action in [
+            ("bpftrace count() on both", "@[{}] = count()"),
+            ("bpftrace with both names", 'printf("%s %s\\n", str(arg0), str(arg1))'),
+        ]:
+            probes = [f"usdt:{image}:python:{marker} {{ {action.format(n)}; }}" for n, marker in enumerate(both)]
+            watched = [beside_bpftrace(folder, name, probes), python]
+            if image.name == "python3.11":
+                watched = [sys.executable, ROOT / "bench/raised.py", image, *watched]
+            subjects.append(subject(name, *watched))
+    interleaved(subjects, program, loops, rounds, folder)
     info = pyrec_json("info", "-i", trace)
-    calls = 242_785 * loops
+    events = info["markers"]["function__entry"] + info["markers"]["function__return"]
     rows = [
-        [each.name, spread(ratios(each, plain, "program")), spread(nanoseconds(each, plain, n), "{:.0f}") if n else "–"]
-        for each, n in zip(both, [0, 2 * calls, calls, None])
+        [each.name, spread(ratios(each, plain, "program")), spread(nanoseconds(each, plain, events), "{:.0f}")]
+        for each in subjects
     ]
-    heading = f"**fib(25), {loops} times, by the static markers**, {version(python)}, {rounds} rounds:\n"
-    return heading + "\n" + table(["", "program ×", "ns per event"], rows) + f"\n\n- lost: {info['lost']}\n"
+    rows[0][-1] = "–"
+    lines = [
+        f"**fib(25), {loops} times, by the static markers**, {events / 1e6:.1f} M entries and returns, "
+        f"{version(python)}, {rounds} rounds:\n",
+        table(["", "program ×", "ns per entry or return"], rows) + "\n",
+    ]
+    for other in subjects[2:]:
+        costs = zip(nanoseconds(ours, plain, events), nanoseconds(other, plain, events))
+        lines.append(f"- an event of pyrec's ÷ one of {other.name}: {spread([mine / theirs for mine, theirs in costs])}")
+    lines.append(f"- lost: {info['lost']}\n")
+    return "\n".join(lines)
+
+
+def beside_bpftrace(folder, name, probes):
+    """A command that runs another while bpftrace watches. What bpftrace prints by the clock it prints once it watches."""
+    wrapper, said = folder / name.replace(" ", "-"), folder / "said"
+    script = " ".join([*probes, 'interval:ms:100 { printf("ready\\n"); }'])
+    wrapper.write_text(
+        f"""#!/bin/sh
+bpftrace -e '{script}' >{said} 2>&1 &
+watcher=$!
+until grep -q ready {said}; do kill -0 $watcher || exit 1; sleep 0.1; done
+"$@"
+status=$?
+kill -INT $watcher
+wait $watcher
+exit $status
+"""
+    )
+    wrapper.chmod(0o755)
+    return wrapper
 
 
 def version(python):
@@ -358,11 +389,13 @@ def main():
             print("skipped: the agent's figures, since there is no Python 3.12 or 3.13")
         for older in filter(None, map(find_python, ["3.11", "3.8"] if python else [])):
             sections.append(older_agent(older, make_venv(python), options.rounds, Path(folder)))
+        made = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pyrec/pythons"
         debian = Path("/usr/bin/python3.11")
-        if os.geteuid() == 0 and debian.exists():
-            sections.append(usdt(debian, options.rounds, Path(folder)))
-        else:
-            print("skipped: the static markers' figures, which need root and Debian's python3.11")
+        for marked, image in [(debian, debian), (made / "python3.15", made / "sid/usr/bin/python3.15")]:
+            if os.geteuid() == 0 and marked.exists():
+                sections.append(usdt(marked, image, options.rounds, Path(folder)))
+            else:
+                print(f"skipped: the static markers' figures of {marked}, which need root and scripts/pythons")
     figures = "\n".join(sections)
     print(figures)
     if options.write:

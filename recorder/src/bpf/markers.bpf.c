@@ -21,8 +21,8 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 // machine: without this, a program that runs already would show returns without their entries for as long.
 u32 watching;
 
-// Whether to count hits, for a test of the count of all else.
-const volatile bool counting = false;
+// How many hits there were while `counting` was 1, by themselves: a test holds all rows and losses against it.
+u32 counting;
 u64 hits;
 
 static __always_inline void count_hit(void)

@@ -204,6 +204,20 @@ impl Kernel {
         }
     }
 
+    /// Has the program count hits, apart from all that it does with them.
+    #[cfg(test)]
+    pub fn count_hits(&mut self) {
+        if let Some(bss) = self.skeleton.maps.bss_data.as_deref_mut() {
+            bss.counting = 1;
+        }
+    }
+
+    /// How many hits it has counted.
+    #[cfg(test)]
+    pub fn hits(&self) -> u64 {
+        self.skeleton.maps.bss_data.as_deref().map_or(0, |bss| bss.hits)
+    }
+
     /// Removes the probes and lowers the semaphores that they raised.
     pub fn remove(&mut self) {
         self.watch(false);

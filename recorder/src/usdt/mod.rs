@@ -21,6 +21,7 @@ mod library;
 mod note;
 mod offsets;
 mod plan;
+mod qualname;
 mod raw_event;
 #[allow(clippy::all, clippy::undocumented_unsafe_blocks, clippy::unwrap_used, missing_docs, unused_qualifications)]
 #[path = "../bpf/markers.skel.rs"]
@@ -46,6 +47,7 @@ use image::Image;
 use kernel::{Kernel, Reach};
 pub use library::Interpreter;
 pub use plan::groups;
+use qualname::Qualnames;
 use raw_event::{Definition, Head, ONCE, RawEvent};
 use sight::Sight;
 pub use version::Version;
@@ -80,6 +82,7 @@ struct Codes {
     kept: FxHashMap<(i32, u64), CodeId>,
     /// By ids that serve one event only.
     once: FxHashMap<u64, CodeId>,
+    qualnames: Qualnames,
     unfound: u64,
     cut: u64,
 }
@@ -204,7 +207,10 @@ fn blank(head: Head) -> Event {
 impl Codes {
     fn define(&mut self, definition: &Definition, rows: &mut Rows) {
         let Definition { what, pid, file, first_line, qualname, .. } = definition;
-        let code = Code { file, first_line: *first_line, qualname };
+        let from_text = first_line
+            .filter(|_| definition.plain)
+            .and_then(|first_line| self.qualnames.of(*pid, file, first_line, qualname));
+        let code = Code { file, first_line: *first_line, qualname: from_text.unwrap_or(qualname) };
         let code = rows.names().code(&code.to_string());
         rows.source(file, *pid);
         self.unfound += u64::from(!definition.found);
