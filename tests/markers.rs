@@ -39,7 +39,7 @@ type Counts = BTreeMap<(Marker, Vec<String>), u64>;
 
 #[test]
 fn bpftrace_hears_what_is_recorded() {
-    for version in ["3.13", "3.11", "3.8"] {
+    for version in ["3.14", "3.13", "3.12", "3.11", "3.8"] {
         let (Some(subject), true) = (Subject::agent(version), is_root()) else { continue };
         let directory = tempfile::tempdir().expect("a temporary directory");
         let Some(mut listener) = Listener::start(&subject, &directory) else { return };
