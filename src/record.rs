@@ -4,10 +4,12 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
+use pyrec_analyzer::filter::parse_duration;
 use pyrec_recorder::{Exit, OnFull, Options, Outcome, Progress, ProviderChoice, Target};
 use pyrec_schema::Group;
 
@@ -67,6 +69,10 @@ pub struct Record {
     #[arg(long, conflicts_with_all = ["pid", "command"])]
     all: bool,
 
+    /// End the recording of what runs already after so long: `10s`, `2m`
+    #[arg(long, value_name = "TIME", conflicts_with = "command", value_parser = parse_duration)]
+    duration: Option<Duration>,
+
     /// What the program does when events come faster than they can be written
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
     on_full: WhenFull,
@@ -96,14 +102,15 @@ Examples:
   pyrec record --lines -c 'import json; json.loads(\"[1, 2]\")'
   pyrec record venv/bin/gunicorn app:app
   sudo pyrec record -p 4242
+  pyrec record -p 4242 --duration 10s
   sudo pyrec record --all --markers gc";
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Provider {
-    /// The agent for CMD, the static markers for PID
+    /// The agent for CMD; for PID the static markers where they can be read, else the agent
     #[default]
     Auto,
-    /// Hooks inside the process: any build of CPython 3.8 to 3.15, no rights needed
+    /// Hooks inside the process: any build of CPython 3.8 to 3.15, for PID 3.14 or later; no rights needed
     Agent,
     /// CPython's static markers, through BPF: needs root and a CPython built with them
     Usdt,
@@ -132,6 +139,7 @@ impl Record {
                 Provider::Agent => ProviderChoice::Agent,
                 Provider::Usdt => ProviderChoice::Usdt,
             },
+            duration: self.duration,
             on_full: match self.on_full {
                 WhenFull::Wait => OnFull::Wait,
                 WhenFull::Drop => OnFull::Drop,

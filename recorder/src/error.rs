@@ -41,13 +41,8 @@ pub enum Error {
         pid: i32,
     },
     /// The agent cannot enter a process that runs already.
-    #[error(
-        "the agent cannot be loaded into process {pid}, which runs already; start the program with `pyrec record`, or attach to its markers with --provider usdt"
-    )]
-    AgentAttach {
-        /// The process.
-        pid: i32,
-    },
+    #[error(transparent)]
+    Attach(#[from] crate::AttachError),
     /// The agent cannot enter everything that runs.
     #[error(
         "the agent is loaded only into programs that pyrec starts; record the machine with --provider usdt"

@@ -10,6 +10,7 @@
 //! [`record`] names the stages. A `Provider` is either of the two sources; nothing after it knows which one it is.
 
 mod agent;
+mod attach;
 mod clock;
 pub mod doctor;
 mod error;
@@ -34,6 +35,7 @@ mod subject;
 mod usdt;
 mod user;
 
+pub use attach::Error as AttachError;
 pub use error::{Error, Result};
 pub use options::{OnFull, Options, ProviderChoice, Target};
 pub use recording::{Exit, Outcome, Progress, record};

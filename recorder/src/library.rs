@@ -15,7 +15,7 @@ use crate::user::User;
 /// The library, built by this crate's build script.
 static LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/libpyrec_agent.so"));
 
-const NAME: &str = "libpyrec_agent.so";
+pub(crate) const NAME: &str = "libpyrec_agent.so";
 
 /// Unpacks the library into a directory that only its user can enter. Gives its path, and whether it can be loaded
 /// from there.

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use pyrec_schema::Group;
 
@@ -16,6 +17,8 @@ pub struct Options {
     pub groups: Vec<Group>,
     /// Where events come from.
     pub provider: ProviderChoice,
+    /// When to end the recording of a process that runs already, counted from its beginning.
+    pub duration: Option<Duration>,
     /// What the program does when events come faster than they can be written.
     pub on_full: OnFull,
     /// Whether other tools are to find static markers in what the agent records.

@@ -81,8 +81,13 @@ impl From<Exit> for Ended {
 /// most. The trace exists and is whole after every return: an error says what is missing in it.
 pub fn record(options: &Options, mut watch: impl FnMut(&Progress)) -> Result<Outcome> {
     let user = User::invoking();
-    let signals = Signals::watch()?;
-    let Start { mut provider, target, manifest } = Start::prepare(options, user.as_ref())?;
+    let mut signals = Signals::watch()?;
+    let before = Instant::now();
+    let mut is_given_up = || {
+        watch(&Progress { elapsed: before.elapsed(), events: 0, lost: 0, bytes: 0 });
+        signals.pending().next().is_some()
+    };
+    let Start { mut provider, target, manifest } = Start::prepare(options, user.as_ref(), &mut is_given_up)?;
 
     let names = Arc::new(Names::new());
     let writer =
@@ -94,7 +99,8 @@ pub fn record(options: &Options, mut watch: impl FnMut(&Progress)) -> Result<Out
 
     // Where nothing ran, there is nothing to keep.
     let subject = target.release().inspect_err(|_| drop(std::fs::remove_file(&options.output)))?;
-    let mut recording = Recording { subject, signals, started: Instant::now(), stopped: false };
+    let duration = options.duration;
+    let mut recording = Recording { subject, signals, started: Instant::now(), duration, stopped: false };
     if let Err(error) = recording.drain_to_end(&mut *provider, &mut rows, &mut watch) {
         // The program must not pay for our trouble: it goes on untraced, and we wait for it as we would have.
         drop(provider);
@@ -108,6 +114,7 @@ struct Recording {
     subject: Subject,
     signals: Signals,
     started: Instant,
+    duration: Option<Duration>,
     /// Whether somebody asked for the end of the recording rather than of the program.
     stopped: bool,
 }
@@ -129,6 +136,7 @@ impl Recording {
             let Facts { events: all, lost, .. } = rows.facts;
             watch(&Progress { elapsed: self.started.elapsed(), events: all, lost, bytes: rows.bytes() });
             self.heed_signals();
+            self.stopped |= self.duration.is_some_and(|duration| self.started.elapsed() >= duration);
             match events {
                 0 => self.subject.wait_for(IDLE_PAUSE, provider.call()),
                 1..MANY_EVENTS => self.subject.wait_for(BUSY_PAUSE, provider.call()),

@@ -10,6 +10,7 @@ use memmap2::{MmapOptions, MmapRaw};
 use pyrec_wire::{ClockSource, PAGE, VERSION};
 use rustix::fs::{FlockOperation, flock};
 
+use crate::attach::Root;
 use crate::user::User;
 use crate::{Error, OnFull, Options, Result, library};
 
@@ -24,24 +25,26 @@ pub(crate) struct Session {
     page: MmapRaw,
     /// Locked for as long as we live: an agent that waits for us tries it.
     _lock: File,
+    /// Where the programs find all that.
+    root: Root,
 }
 
 impl Session {
-    /// Makes the directory and all that an agent expects in it, for programs of this user.
-    pub fn create(options: &Options, clock: ClockSource, user: Option<&User>) -> Result<Session> {
-        let directory = make_directory(&ring_places(), user)?;
+    /// Makes the directory and all that an agent expects in it, for programs of this user that have this root.
+    pub fn create(options: &Options, clock: ClockSource, user: Option<&User>, root: Root) -> Result<Session> {
+        let directory = make_directory(&ring_places(&root), user)?;
         let failed = |source| Error::Session { path: directory.path().to_owned(), source };
         let page = write_page(directory.path(), options, clock).map_err(failed)?;
         let lock = create(&directory.path().join("lock"), 0o600).map_err(failed)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| failed(error.into()))?;
         let (library, library_directory) = match options.expose_markers {
             true => (expose(user)?, None),
-            false => place_library(directory.path(), user)?,
+            false => place_library(directory.path(), user, &root)?,
         };
         for name in ["session", "lock"] {
             give_to(user, &directory.path().join(name)).map_err(failed)?;
         }
-        Ok(Session { directory, library, _library_directory: library_directory, page, _lock: lock })
+        Ok(Session { directory, library, _library_directory: library_directory, page, _lock: lock, root })
     }
 
     /// The directory.
@@ -52,6 +55,21 @@ impl Session {
     /// The library to load into programs.
     pub fn library(&self) -> &Path {
         &self.library
+    }
+
+    /// Where the programs find them.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// Whether the agent has entered the process that it was sent to.
+    pub fn is_entered(&self) -> bool {
+        self.header().entered.load(Ordering::Acquire) != 0
+    }
+
+    /// How many processes the agent has been led out of.
+    pub fn left(&self) -> u32 {
+        self.header().left.load(Ordering::Acquire)
     }
 
     /// Counts up when an agent has made a file.
@@ -78,7 +96,10 @@ impl Drop for Session {
 }
 
 /// Where rings may lie, the best place first: a ring on a disk would be written to it every half a minute.
-fn ring_places() -> Vec<PathBuf> {
+fn ring_places(root: &Root) -> Vec<PathBuf> {
+    if !root.is_ours() {
+        return ["/dev/shm", "/tmp"].map(|place| root.outside(Path::new(place))).into();
+    }
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     [Some(PathBuf::from("/dev/shm")), runtime, Some(std::env::temp_dir())].into_iter().flatten().collect()
 }
@@ -118,7 +139,11 @@ fn write_page(directory: &Path, options: &Options, clock: ClockSource) -> io::Re
 }
 
 /// Unpacks the library, into a directory of its own where the first one does not allow loading code.
-fn place_library(directory: &Path, user: Option<&User>) -> Result<(PathBuf, Option<tempfile::TempDir>)> {
+fn place_library(
+    directory: &Path,
+    user: Option<&User>,
+    root: &Root,
+) -> Result<(PathBuf, Option<tempfile::TempDir>)> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         |source| Error::Session { path, source }
@@ -126,12 +151,13 @@ fn place_library(directory: &Path, user: Option<&User>) -> Result<(PathBuf, Opti
     if let (path, true) = library::unpack(directory, user).map_err(failed(directory))? {
         return Ok((path, None));
     }
-    let elsewhere = make_directory(&[std::env::temp_dir()], user)?;
+    let place = if root.is_ours() { std::env::temp_dir() } else { root.outside(Path::new("/tmp")) };
+    let elsewhere = make_directory(std::slice::from_ref(&place), user)?;
     if let (path, true) = library::unpack(elsewhere.path(), user).map_err(failed(elsewhere.path()))? {
         return Ok((path, Some(elsewhere)));
     }
     let source = io::Error::other("code may not be loaded from there (it is mounted noexec)");
-    Err(Error::Session { path: std::env::temp_dir(), source })
+    Err(Error::Session { path: place, source })
 }
 
 /// The library at the place that other tools know.

@@ -10,9 +10,9 @@ use crate::host::host;
 use crate::launch::Held;
 use crate::provider::Provider;
 use crate::subject::{Child, Process, Subject};
-use crate::usdt::Usdt;
+use crate::usdt::{self, Usdt};
 use crate::user::User;
-use crate::{Error, Options, ProviderChoice, Result, Target, program};
+use crate::{AttachError, Error, Options, ProviderChoice, Result, Target, program};
 
 /// A recording that could begin.
 pub(crate) struct Start {
@@ -41,7 +41,11 @@ impl Waiting {
 
 impl Start {
     /// Chooses the provider and readies it and the target.
-    pub fn prepare(options: &Options, user: Option<&User>) -> Result<Start> {
+    pub fn prepare(
+        options: &Options,
+        user: Option<&User>,
+        is_given_up: &mut dyn FnMut() -> bool,
+    ) -> Result<Start> {
         let (groups, choice) = (options.groups.as_slice(), options.provider);
         match &options.target {
             Target::Command(words) => {
@@ -60,15 +64,11 @@ impl Start {
                 {
                     return Err(Error::NoProcess { pid });
                 }
-                if let (ProviderChoice::Agent, &[pid, ..]) = (choice, pids.as_slice()) {
-                    return Err(Error::AgentAttach { pid });
-                }
-                let usdt = Usdt::attach_processes(pids, groups)?;
-                let manifest = Manifest { attached: pids.clone(), ..manifest("usdt", "monotonic", groups) };
+                let (provider, manifest) = attach(pids, options, is_given_up)?;
                 Ok(Start {
-                    provider: Box::new(usdt),
+                    provider,
                     target: Waiting::Running(Subject::Processes(processes)),
-                    manifest,
+                    manifest: Manifest { attached: pids.clone(), ..manifest },
                 })
             }
             Target::All => {
@@ -80,6 +80,35 @@ impl Start {
                 Ok(Start { provider: Box::new(usdt), target: Waiting::Running(Subject::Machine), manifest })
             }
         }
+    }
+}
+
+fn attach(
+    pids: &[i32],
+    options: &Options,
+    is_given_up: &mut dyn FnMut() -> bool,
+) -> Result<(Box<dyn Provider>, Manifest)> {
+    let groups = options.groups.as_slice();
+    let by_markers = || -> Result<(Box<dyn Provider>, Manifest), usdt::Error> {
+        let usdt = Usdt::attach_processes(pids, groups)?;
+        Ok((Box::new(usdt), manifest("usdt", "monotonic", groups)))
+    };
+    let mut by_agent = || -> Result<(Box<dyn Provider>, Manifest)> {
+        let &[pid] = pids else { return Err(AttachError::Several.into()) };
+        let agent = Agent::attach(pid, options, is_given_up)?;
+        let manifest = manifest("agent", agent.clock_name(), groups);
+        Ok((Box::new(agent), manifest))
+    };
+    match options.provider {
+        ProviderChoice::Usdt => Ok(by_markers()?),
+        ProviderChoice::Agent => by_agent(),
+        ProviderChoice::Auto => by_markers().or_else(|refusal| match (by_agent(), refusal) {
+            // The markers are there, and the right to read them is all that is missing.
+            (Err(Error::Attach(AttachError::TooOld { .. })), refusal @ usdt::Error::NoRights { .. }) => {
+                Err(refusal.into())
+            }
+            (attached, _) => attached,
+        }),
     }
 }
 

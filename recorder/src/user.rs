@@ -4,6 +4,8 @@ use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
+use crate::attach::{group_of, user_of};
+
 /// The user who called `sudo`: the program runs as that user, and the trace is theirs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct User {
@@ -25,6 +27,13 @@ impl User {
         }
         let uid: u32 = std::env::var("SUDO_UID").ok()?.parse().ok()?;
         (uid != 0).then(|| User::by_id(uid)).flatten()
+    }
+
+    /// The user of a process that is not ours.
+    pub fn of(pid: i32) -> Option<User> {
+        let (uid, gid) = (user_of(pid)?, group_of(pid)?);
+        let is_ours = uid == rustix::process::geteuid().as_raw();
+        (!is_ours).then(|| User { uid, gid, name: CString::default(), home: CString::default() })
     }
 
     fn by_id(uid: u32) -> Option<User> {

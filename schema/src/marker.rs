@@ -41,11 +41,14 @@ pub enum Marker {
     /// A source file. `code` is `FILE::`, `text` its contents (null where they changed on disk during the
     /// recording or are too long), `value` the XXH64 of its bytes, `line` the number of its lines.
     Source,
+    /// A Python frame that was there already when the recording began: the recorder's word for an entry that nobody
+    /// saw. `line` is the line executing.
+    FunctionOpen,
 }
 
 impl Marker {
     /// Every marker, in the order of its discriminant.
-    pub const ALL: [Marker; 16] = [
+    pub const ALL: [Marker; 17] = [
         Marker::FunctionEntry,
         Marker::FunctionReturn,
         Marker::Line,
@@ -62,6 +65,7 @@ impl Marker {
         Marker::ThreadExit,
         Marker::Lost,
         Marker::Source,
+        Marker::FunctionOpen,
     ];
 
     /// The name that stands in the `marker` column.
@@ -83,6 +87,7 @@ impl Marker {
             Marker::ThreadExit => "thread__exit",
             Marker::Lost => "lost",
             Marker::Source => "source",
+            Marker::FunctionOpen => "function__open",
         }
     }
 

@@ -90,7 +90,8 @@ fn event(row: &Row, tid: i32, names: &Names) -> Event {
     let (marker, code) = match row.step {
         Step::Enter(Frame::Function(id)) => (Marker::FunctionEntry, code(id)),
         Step::Leave(Frame::Function(id)) => (Marker::FunctionReturn, code(id)),
-        Step::Enter(_) => (Marker::GcStart, CodeId::NONE),
+        Step::Open(Frame::Function(id)) => (Marker::FunctionOpen, code(id)),
+        Step::Enter(_) | Step::Open(_) => (Marker::GcStart, CodeId::NONE),
         Step::Leave(_) => (Marker::GcDone, CodeId::NONE),
         Step::Pass => (Marker::Audit, CodeId::NONE),
         Step::Clear => (Marker::ThreadExit, CodeId::NONE),

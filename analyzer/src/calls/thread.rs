@@ -94,7 +94,7 @@ impl ThreadCalls {
         self.ripen(self.last_ns, eye, visit)?;
         let row = Row { event, wait_ns };
         match step {
-            Step::Enter(frame) => self.enter(frame, row, eye, visit),
+            Step::Enter(frame) | Step::Open(frame) => self.enter(frame, row, eye, visit),
             Step::Leave(frame) => self.leave(frame, row, eye, visit),
             Step::Lose { .. } => self.lose(row, eye, visit),
             Step::Clear => self.clear(row, eye, visit),
@@ -193,7 +193,8 @@ impl ThreadCalls {
         self.charge(wait_ns);
         let Some(open) = self.stack.pop() else { return Ok(()) };
         let ending = if self.stack.is_cut(&open) { Ending::AcrossLoss } else { Ending::Returned };
-        let is_measured = ending == Ending::Returned && open.data.call.counts;
+        let Call { counts, entry, .. } = open.data.call;
+        let is_measured = ending == Ending::Returned && counts && entry.marker != Marker::FunctionOpen;
         let duration_ns =
             (is_measured && eye.window.contains(event.time_ns)).then(|| self.clock_ns - open.data.since_ns);
         let end =

@@ -67,12 +67,14 @@ pub struct Row {
 #[derive(Clone, Copy, Debug)]
 struct Call {
     node: NodeId,
-    /// The piece's clock at its entry; [`NEVER`] where the entry lies outside the window.
+    /// The piece's clock at its entry; [`NEVER`] where the entry lies outside the window, [`BEFORE`] where it was not
+    /// seen.
     since_ns: u64,
 }
 
-/// A time at which nothing was entered. An option would make what a stack holds a quarter longer.
+/// Times at which nothing was entered: outside the window, and before the recording began. An option would make what a stack holds a quarter longer.
 const NEVER: u64 = u64::MAX;
+const BEFORE: u64 = u64::MAX - 1;
 
 /// What lies between two undecided returns.
 #[derive(Debug)]
@@ -146,7 +148,8 @@ impl Piece {
             _ => self.pass_to(row.time_ns),
         };
         match row.step {
-            Step::Enter(frame) => self.enter(frame, wait_ns),
+            Step::Enter(frame) => self.enter(frame, wait_ns, self.clock_ns),
+            Step::Open(frame) => self.enter(frame, wait_ns, BEFORE),
             Step::Leave(frame) => self.leave(frame, wait_ns),
             Step::Pass => self.pass(wait_ns),
             Step::Lose { .. } => self.lose(row.time_ns, wait_ns),
@@ -199,7 +202,7 @@ impl Piece {
                 Marker::FunctionReturn => {
                     let Some(call) = self.stack.pop_if(frame) else { break };
                     self.nodes[at].tally.self_ns += wait_ns;
-                    if call.data.since_ns != NEVER && !self.stack.is_cut(&call) {
+                    if call.data.since_ns < BEFORE && !self.stack.is_cut(&call) {
                         let clock_ns = (time_ns as u64).wrapping_sub(lag_ns);
                         self.nodes.measure(at, clock_ns - call.data.since_ns);
                     }
@@ -234,12 +237,12 @@ impl Piece {
     }
 
     #[inline]
-    fn enter(&mut self, frame: Frame, wait_ns: u64) {
+    fn enter(&mut self, frame: Frame, wait_ns: u64, since_ns: u64) {
         self.nodes[self.at].tally.self_ns += wait_ns;
         let node = self.nodes.child(self.at, frame);
         let counts = self.window.contains(self.now_ns);
         self.nodes[node].tally.entries += u64::from(counts);
-        self.stack.push(frame, Call { node, since_ns: if counts { self.clock_ns } else { NEVER } });
+        self.stack.push(frame, Call { node, since_ns: if counts { since_ns } else { NEVER } });
         self.at = node;
     }
 
@@ -255,7 +258,7 @@ impl Piece {
     fn leave_top(&mut self, wait_ns: u64) {
         let Some(call) = self.stack.pop() else { return };
         self.nodes[call.data.node].tally.self_ns += wait_ns;
-        if call.data.since_ns != NEVER && !self.stack.is_cut(&call) && self.window.contains(self.now_ns) {
+        if call.data.since_ns < BEFORE && !self.stack.is_cut(&call) && self.window.contains(self.now_ns) {
             self.nodes.measure(call.data.node, self.clock_ns - call.data.since_ns);
         }
         self.at = self.top_node();
@@ -381,7 +384,7 @@ impl Piece {
             self.graft(&mut next.nodes, &mut grafted, end);
             for open in segment.open {
                 let since_ns = match open.data.since_ns {
-                    NEVER => NEVER,
+                    unknown @ (NEVER | BEFORE) => unknown,
                     since_ns => clock_ns + since_ns,
                 };
                 let call = Call { node: grafted[open.data.node as usize], since_ns };

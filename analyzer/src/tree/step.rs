@@ -9,6 +9,8 @@ use super::Frame;
 pub enum Step {
     /// A frame starts or goes on.
     Enter(Frame),
+    /// A frame is there already, nobody knows since when.
+    Open(Frame),
     /// A frame is left.
     Leave(Frame),
     /// Events were lost, from this instant up to the time of the row.
@@ -30,6 +32,7 @@ impl Step {
     pub fn of(event: &Event, names: &Names) -> Step {
         match event.marker {
             Marker::FunctionEntry => Step::Enter(Frame::Function(event.code)),
+            Marker::FunctionOpen => Step::Open(Frame::Function(event.code)),
             Marker::FunctionReturn => Step::Leave(Frame::Function(event.code)),
             Marker::CfunctionEntry => Step::Enter(Frame::Cfunction(event.text)),
             Marker::CfunctionReturn => Step::Leave(Frame::Cfunction(event.text)),

@@ -1,19 +1,24 @@
 //! What there is once per process: the session, CPython, and the way from an event to a ring.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::cell::UnsafeCell;
-use core::ffi::{c_int, c_void};
+use core::ffi::{CStr, c_int, c_void};
 use core::mem::MaybeUninit;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use pyrec_wire::{Kind, Record, Session, VERSION};
 
 use crate::extra::Extra;
 use crate::os::{self, Errno, File};
 use crate::python::{Object, Owned, Python, Raised};
+use crate::ring::Ring;
 use crate::thread::{self, Thread};
 use crate::{cfunctions, clock, definitions, functions, names};
+
+/// In the epoch of a code object: it is not recorded.
+const UNRECORDED: u32 = 1 << 31;
 
 /// The groups of markers, by their bits in `Session::groups`.
 pub const FUNCTION: u32 = 0;
@@ -26,11 +31,16 @@ pub const CFUNCTION: u32 = 5;
 /// Made once, before the first hook is installed.
 pub struct Agent {
     pub python: Python,
-    /// The session's directory.
-    pub directory: String,
-    session: *const Session,
     /// Where in a code object its number is kept.
     extra: Extra,
+    /// Another one when the process is recorded once more. The old one stays: somebody may be about to look at it.
+    terms: AtomicPtr<Terms>,
+}
+
+/// A session, as this process sees it.
+struct Terms {
+    directory: String,
+    session: *const Session,
 }
 
 struct Place(UnsafeCell<MaybeUninit<Agent>>);
@@ -39,6 +49,9 @@ struct Place(UnsafeCell<MaybeUninit<Agent>>);
 unsafe impl Sync for Place {}
 
 static AGENT: Place = Place(UnsafeCell::new(MaybeUninit::uninit()));
+
+/// Whether there is one.
+static MADE: AtomicBool = AtomicBool::new(false);
 
 /// The recording is over for this process.
 static OFF: AtomicBool = AtomicBool::new(false);
@@ -62,6 +75,18 @@ pub enum Failure {
     Closed,
 }
 
+impl Failure {
+    /// A part of a sentence.
+    pub fn reason(&self) -> &'static CStr {
+        match self {
+            Failure::Missing => c"its CPython lacks functions that the agent needs",
+            Failure::System => c"it cannot use the recording's directory",
+            Failure::OtherVersion => c"another version of pyrec has been in it before",
+            Failure::Closed => c"the recording is over",
+        }
+    }
+}
+
 impl From<Errno> for Failure {
     fn from(_: Errno) -> Failure {
         Failure::System
@@ -71,35 +96,71 @@ impl From<Errno> for Failure {
 /// Finds the session and CPython, and begins the process's log.
 ///
 /// # Safety
-/// Called once, with the GIL, before any hook is installed.
+/// Called with the GIL, while no hook is installed.
 pub unsafe fn start(directory: String) -> Result<&'static Agent, Failure> {
+    let terms = Terms::read(directory)?;
+    if MADE.load(Ordering::Relaxed) {
+        // What was said in the session before means nothing in this one.
+        let agent = get();
+        definitions::begin_anew();
+        thread::begin_anew();
+        cfunctions::begin_anew();
+        agent.terms.store(terms, Ordering::Relaxed);
+        OFF.store(false, Ordering::Relaxed);
+        definitions::begin(agent, clock::ticks())?;
+        return Ok(agent);
+    }
     let python = Python::find().ok_or(Failure::Missing)?;
-    let path = os::path(&directory, format_args!("session")).ok_or(Errno(libc::EINVAL))?;
-    let session: *const Session =
-        File::open(&path, libc::O_RDWR)?.map(size_of::<Session>())?.cast_const().cast();
-    // SAFETY: the recorder wrote it before the first program started, and it stays mapped.
-    let terms = unsafe { &*session };
-    if terms.version != VERSION {
-        return Err(Failure::OtherVersion);
-    }
-    if terms.closed.load(Ordering::Relaxed) != 0 {
-        return Err(Failure::Closed);
-    }
-    clock::choose(terms.clock);
     let extra = Extra::request(&python);
+    let agent = Agent { python, extra, terms: AtomicPtr::new(terms) };
     // SAFETY: nobody reads yet.
-    let agent = unsafe { (*AGENT.0.get()).write(Agent { python, directory, session, extra }) };
-    definitions::begin(agent)?;
+    let agent = unsafe { (*AGENT.0.get()).write(agent) };
+    MADE.store(true, Ordering::Relaxed);
+    definitions::begin(agent, clock::ticks())?;
     // SAFETY: the functions may be called in a child of fork.
     unsafe { libc::pthread_atfork(Some(forks), None, Some(forked)) };
     Ok(agent)
 }
 
+/// The agent, if there has been a recording of this process.
+pub fn get_made() -> Option<&'static Agent> {
+    MADE.load(Ordering::Relaxed).then(get)
+}
+
+impl Terms {
+    /// Finds the session, for good.
+    fn read(directory: String) -> Result<*mut Terms, Failure> {
+        let path = os::path(&directory, format_args!("session")).ok_or(Errno(libc::EINVAL))?;
+        let session: *const Session =
+            File::open(&path, libc::O_RDWR)?.map(size_of::<Session>())?.cast_const().cast();
+        // SAFETY: the recorder wrote it before it told anybody of the directory, and it stays mapped.
+        let terms = unsafe { &*session };
+        if terms.version != VERSION {
+            return Err(Failure::OtherVersion);
+        }
+        if terms.closed.load(Ordering::Relaxed) != 0 {
+            return Err(Failure::Closed);
+        }
+        clock::choose(terms.clock);
+        Ok(Box::into_raw(Box::new(Terms { directory, session })))
+    }
+}
+
 impl Agent {
+    fn terms(&self) -> &Terms {
+        // SAFETY: terms stay.
+        unsafe { &*self.terms.load(Ordering::Relaxed) }
+    }
+
+    /// The session's directory.
+    pub fn directory(&self) -> &str {
+        &self.terms().directory
+    }
+
     /// What the recorder says.
     pub fn session(&self) -> &Session {
         // SAFETY: it stays mapped.
-        unsafe { &*self.session }
+        unsafe { &*self.terms().session }
     }
 
     /// Whether the recorder asks for a group of markers.
@@ -114,7 +175,7 @@ impl Agent {
 
     /// Whether nobody will read what is written. What cannot be found out is taken for life.
     pub fn recorder_is_dead(&self) -> bool {
-        let Some(path) = os::path(&self.directory, format_args!("lock")) else { return true };
+        let Some(path) = os::path(self.directory(), format_args!("lock")) else { return true };
         match File::open(&path, libc::O_RDONLY) {
             Ok(file) => file.is_unlocked(),
             Err(Errno(error)) => error == libc::ENOENT,
@@ -123,7 +184,11 @@ impl Agent {
 
     /// Writes a code object's number into it.
     pub fn set_code_id(&self, code: *mut Object, id: u32) -> Result<(), Raised> {
-        self.extra.set(&self.python, code, u64::from(definitions::epoch()) << 32 | u64::from(id))
+        self.set_extra(code, definitions::epoch(), id)
+    }
+
+    fn set_extra(&self, code: *mut Object, epoch: u32, id: u32) -> Result<(), Raised> {
+        self.extra.set(&self.python, code, u64::from(epoch) << 32 | u64::from(id))
     }
 }
 
@@ -159,26 +224,48 @@ unsafe fn meet(result: c_int, kind: Kind, code: *mut Object, arg: u32, ticks: u6
     }
     let Some(thread) = current_thread(agent, Some(code), ticks) else { return };
     // SAFETY: a code object, as it has just been found.
-    let id = unsafe { number(agent, code) };
-    thread.push_or_lose(ticks, id.map(|id| Record::new(ticks, kind, arg, id)));
+    match unsafe { number(agent, code) } {
+        Ok(None) => {}
+        Ok(Some(id)) => thread.push_or_lose(ticks, Ok(Record::new(ticks, kind, arg, id))),
+        Err(error) => thread.push_or_lose(ticks, Err(error)),
+    }
 }
 
-/// A code object's number, given now if it has none.
+/// A code object's number, given now if it has none; none for one that is not recorded.
 ///
 /// # Safety
 /// With the GIL, no exception pending, and a code object.
-unsafe fn number(agent: &Agent, code: *mut Object) -> Result<u32, Errno> {
+unsafe fn number(agent: &Agent, code: *mut Object) -> Result<Option<u32>, Errno> {
     let mut extra = ptr::null_mut();
     // SAFETY: the caller's promise.
     unsafe { (agent.python.get_extra)(code, agent.extra.index, &mut extra) };
     let extra = extra.addr() as u64;
-    if (extra >> 32) as u32 == definitions::epoch() {
-        return Ok(extra as u32);
+    let (epoch, id) = ((extra >> 32) as u32, extra as u32);
+    if epoch == definitions::epoch() {
+        return Ok(Some(id));
+    }
+    if epoch == definitions::epoch() | UNRECORDED {
+        return Ok(None);
     }
     let id = definitions::code(agent, code)?;
-    match agent.set_code_id(code, id) {
-        Ok(()) => Ok(id),
-        Err(Raised) => Err(Errno(libc::ENOMEM)),
+    let set = match id {
+        Some(id) => agent.set_code_id(code, id),
+        None => agent.set_extra(code, definitions::epoch() | UNRECORDED, 0),
+    };
+    set.map(|()| id).map_err(|Raised| Errno(libc::ENOMEM))
+}
+
+/// Records a frame that runs already.
+///
+/// # Safety
+/// With the GIL, no exception pending, and a code object.
+pub unsafe fn record_open(ring: &mut Ring, code: *mut Object, ticks: u64, arg: u32) {
+    // SAFETY: the caller's promise.
+    match unsafe { number(get(), code) } {
+        // A ring has just been made, or there is nobody who reads it.
+        Ok(Some(id)) => drop(ring.push(Record::new(ticks, Kind::Open, arg, id))),
+        Ok(None) => {}
+        Err(_) => ring.lose(ticks),
     }
 }
 
@@ -200,7 +287,7 @@ pub unsafe fn record_audit(agent: &Agent, event: &str, at: Option<(Owned<'_>, u3
     let Some(thread) = current_thread(agent, None, ticks) else { return };
     let (code, line) = at.map_or((Ok(0), 0), |(code, line)| {
         // SAFETY: the caller's promise.
-        (unsafe { number(agent, code.as_ptr()) }, line)
+        (unsafe { number(agent, code.as_ptr()) }.map(Option::unwrap_or_default), line)
     });
     let site = code.and_then(|code| definitions::site(agent, code, event));
     thread.push_or_lose(ticks, site.map(|id| Record::new(ticks, Kind::Audit, line, id)));
@@ -231,20 +318,23 @@ pub fn enter(agent: &Agent) {
 
 /// This thread, if it is recorded; with a ring, and the process with a log, if they had none.
 fn current_thread(agent: &Agent, code: Option<*mut Object>, ticks: u64) -> Option<Thread> {
-    let thread = Thread::current();
+    let thread = thread::of_this_session();
     if thread.is_recorded() {
         return Some(thread);
     }
     if thread.is_unrecorded() || is_off() {
         return None;
     }
-    if definitions::begin(agent).is_err() {
+    if definitions::begin(agent, ticks).is_err() {
         switch_off();
         return None;
     }
     match thread::enter(agent, ticks) {
-        Ok(thread) => {
-            names::tell(agent, code);
+        Ok((thread, is_known)) => {
+            // A thread that is named once more begins anew.
+            if !is_known {
+                names::tell(agent, code);
+            }
             Some(thread)
         }
         Err(error) => {
@@ -263,18 +353,28 @@ pub fn is_off() -> bool {
     OFF.load(Ordering::Relaxed)
 }
 
-/// Ends the recording of this process for good: the program goes on as if nobody had watched.
+/// Ends the recording of this process: the program goes on as if nobody had watched.
 pub fn switch_off() {
     if OFF.swap(true, Ordering::Relaxed) {
         return;
     }
     extern "C" fn unhook(_: *mut c_void) -> c_int {
-        functions::remove(get());
+        // It may be recorded once more by now.
+        if is_off() {
+            functions::remove(get());
+        }
         0
     }
     // SAFETY: the function is called by the main thread, between two instructions. Should there be no room for it,
     // the hooks stay and do nothing.
     unsafe { (get().python.add_pending_call)(unhook, ptr::null_mut()) };
+}
+
+/// Ends the recording of this process at once. Called with the GIL, when no hook is left.
+pub fn leave(agent: &Agent) {
+    OFF.store(true, Ordering::Relaxed);
+    thread::begin_anew();
+    agent.session().left.fetch_add(1, Ordering::Release);
 }
 
 extern "C" fn forks() {
@@ -285,5 +385,5 @@ extern "C" fn forked() {
     definitions::forked();
     thread::forked();
     names::forked();
-    cfunctions::forked();
+    cfunctions::begin_anew();
 }

@@ -21,6 +21,11 @@ pub fn switch_on(agent: &'static Agent) -> Result<(), Raised> {
     Ok(())
 }
 
+/// Records none any more. CPython has no way to take the hook away.
+pub fn switch_off() {
+    ON.store(false, Relaxed);
+}
+
 /// An audit event, with the tuple of its arguments.
 pub fn hear(agent: &Agent, event: &CStr, arguments: *mut Object) {
     // Events are raised even where there is no interpreter any more.

@@ -82,8 +82,8 @@ pub fn prepare(python: &Python) -> Result<(), Raised> {
     if as_expected { Ok(()) } else { Err(Raised) }
 }
 
-/// In the child of a fork: the numbers are the parent's.
-pub fn forked() {
+/// In the child of a fork, or in another session: the numbers are those of the one before.
+pub fn begin_anew() {
     if !TYPES.function.load(Relaxed).is_null() {
         NUMBERS.iter().for_each(|slot| slot.store(0, Relaxed));
     }

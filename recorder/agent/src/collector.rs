@@ -2,12 +2,16 @@
 
 use core::ffi::c_void;
 use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 use pyrec_wire::Kind;
 
 use crate::agent::{self, Agent};
 use crate::markers;
-use crate::python::{ANY_ARGUMENTS, AnyFunction, Method, Object, Python, Raised};
+use crate::python::{ANY_ARGUMENTS, AnyFunction, Method, Object, Owned, Python, Raised};
+
+/// The callback, while it is in place.
+static CALLBACK_OBJECT: AtomicPtr<Object> = AtomicPtr::new(ptr::null_mut());
 
 static CALLBACK: Method = Method {
     name: c"pyrec_gc".as_ptr(),
@@ -22,7 +26,31 @@ static CALLBACK: Method = Method {
 /// Puts the callback before all others: a collection has started when they hear of it, and is done.
 pub fn install(agent: &'static Agent) -> Result<(), Raised> {
     let python = &agent.python;
+    let callbacks = callbacks(python)?;
     // SAFETY: every pointer is checked, and the method is static.
+    unsafe {
+        let callback = python.owned((python.function_new)(&CALLBACK, ptr::null_mut(), ptr::null_mut()))?;
+        python.done((python.list_insert)(callbacks.as_ptr(), 0, callback.as_ptr()))?;
+        CALLBACK_OBJECT.store(callback.into_ptr(), Relaxed);
+        Ok(())
+    }
+}
+
+/// Takes the callback away again.
+pub fn remove(agent: &'static Agent) -> Result<(), Raised> {
+    let python = &agent.python;
+    let callback = CALLBACK_OBJECT.swap(ptr::null_mut(), Relaxed);
+    if callback.is_null() {
+        return Ok(());
+    }
+    // The reference is the one that was kept.
+    let callback = python.owned(callback)?;
+    python.method(&callbacks(python)?, c"remove", &[callback.as_ptr()]).map(drop)
+}
+
+/// `gc.callbacks`.
+fn callbacks(python: &Python) -> Result<Owned<'_>, Raised> {
+    // SAFETY: every pointer is checked.
     unsafe {
         let modules = (python.modules)();
         let was_imported = !(python.dict_get)(modules, c"gc".as_ptr()).is_null();
@@ -31,9 +59,7 @@ pub fn install(agent: &'static Agent) -> Result<(), Raised> {
             // The program is to find the modules that it would find without us.
             python.done((python.dict_delete)(modules, c"gc".as_ptr()))?;
         }
-        let callbacks = python.attribute(gc.as_ptr(), c"callbacks")?;
-        let callback = python.owned((python.function_new)(&CALLBACK, ptr::null_mut(), ptr::null_mut()))?;
-        python.done((python.list_insert)(callbacks.as_ptr(), 0, callback.as_ptr()))
+        python.attribute(gc.as_ptr(), c"callbacks")
     }
 }
 

@@ -4,13 +4,13 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use pyrec_wire::{Definition, LineTable};
 
 use crate::agent::Agent;
-use crate::clock;
 use crate::lock::Lock;
 use crate::os::{self, Errno, File};
 use crate::python::{Object, Python, Raised};
@@ -43,14 +43,14 @@ impl Log {
 
     fn append(&self, agent: &Agent, definition: &Definition) -> Result<(), Errno> {
         let number = self.number.ok_or(Errno(libc::ENOENT))?;
-        let name = os::path(&agent.directory, format_args!("{}-{number}.defs", os::pid()));
+        let name = os::path(agent.directory(), format_args!("{}-{number}.defs", os::pid()));
         let file = File::open(&name.ok_or(Errno(libc::EINVAL))?, libc::O_WRONLY | libc::O_APPEND)?;
         file.append(&definition.encode())
     }
 
     fn create(&mut self, agent: &Agent, process: &Definition) -> Result<(), Errno> {
         for number in 0..u32::MAX {
-            let name = os::path(&agent.directory, format_args!("{}-{number}.defs", os::pid()));
+            let name = os::path(agent.directory(), format_args!("{}-{number}.defs", os::pid()));
             let name = name.ok_or(Errno(libc::EINVAL))?;
             let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_EXCL;
             match File::open(&name, flags) {
@@ -85,12 +85,18 @@ pub fn forked() {
     unsafe { LOG.replace(Log::NONE) };
 }
 
-/// Makes the process's log if it has none yet.
-pub fn begin(agent: &Agent) -> Result<(), Errno> {
+/// In another session: everything is to be defined anew, in a log of its own.
+pub fn begin_anew() {
+    EPOCH.fetch_add(1, Ordering::Relaxed);
+    LOG.with(|log| *log = Log::NONE);
+}
+
+/// Makes the process's log if it has none yet. The process was first seen at that time.
+pub fn begin(agent: &Agent, ticks: u64) -> Result<(), Errno> {
     if LOG.with(|log| log.number.is_some()) {
         return Ok(());
     }
-    let process = process(&agent.python);
+    let process = process(&agent.python, ticks);
     LOG.with(|log| if log.number.is_none() { log.create(agent, &process) } else { Ok(()) })
 }
 
@@ -103,15 +109,30 @@ pub fn with_ring_name<R>(create: impl FnOnce(fmt::Arguments<'_>) -> R) -> R {
     create(format_args!("{}-{number}.{ring}.ring", os::pid()))
 }
 
-/// Gives the code object a number; none if the program is not to wait for it any longer.
-pub fn code(agent: &Agent, code: *mut Object) -> Result<u32, Errno> {
-    let Ok(describe) = describe(&agent.python, code) else { return Err(Errno(libc::EINVAL)) };
+/// Gives the code object a number; none if it is not to be recorded.
+pub fn code(agent: &Agent, code: *mut Object) -> Result<Option<u32>, Errno> {
+    let Ok(about) = About::of(&agent.python, code) else { return Err(Errno(libc::EINVAL)) };
+    if about.file == VISIT_FILE && is_visit(agent, code) {
+        return Ok(None);
+    }
     LOG.with(|log| {
         let id = log.last_code + 1;
-        log.append(agent, &describe(id))?;
+        log.append(agent, &about.define(id))?;
         log.last_code = id;
-        Ok(id)
+        Ok(Some(id))
     })
+}
+
+/// The file of a script that CPython runs on behalf of another process.
+const VISIT_FILE: &str = "<string>";
+
+/// Whether the code object is the script that brings the agent in or takes it out: one of its constants is the
+/// session's directory.
+fn is_visit(agent: &Agent, code: *mut Object) -> bool {
+    let python = &agent.python;
+    let constants = python.attribute(code, c"co_consts");
+    let texts = constants.and_then(|constants| python.to_texts(constants.as_ptr()));
+    texts.is_ok_and(|texts| texts.iter().any(|text| text == agent.directory()))
 }
 
 /// The number of a text.
@@ -151,14 +172,14 @@ pub fn notice(agent: &Agent, text: impl Into<String>) {
     tell(agent, &Definition::Notice { text: text.into() });
 }
 
-fn process(python: &Python) -> Definition {
+fn process(python: &Python, start_ticks: u64) -> Definition {
     let text = |name| python.sys(name).and_then(|text| python.to_text(text.as_ptr())).unwrap_or_default();
     let texts = |name| python.sys(name).and_then(|texts| python.to_texts(texts.as_ptr()));
     let build = text(c"version");
     Definition::Process {
         pid: os::pid(),
         ppid: os::parent(),
-        start_ticks: clock::ticks(),
+        start_ticks,
         version: build.split(' ').next().unwrap_or_default().into(),
         build,
         executable: text(c"executable"),
@@ -168,17 +189,32 @@ fn process(python: &Python) -> Definition {
 }
 
 /// What there is to say about a code object, but for its number.
-fn describe(python: &Python, code: *mut Object) -> Result<impl FnOnce(u32) -> Definition, Raised> {
-    let text = |name| python.to_text(python.attribute(code, name)?.as_ptr());
-    let bytes = |name| python.to_bytes(python.attribute(code, name)?.as_ptr());
-    let file = text(c"co_filename")?;
-    let qualname = text(if python.version >= (3, 11) { c"co_qualname" } else { c"co_name" })?;
-    let first_line = python.to_integer(python.attribute(code, c"co_firstlineno")?.as_ptr())?;
-    let (line_table, lines) = match python.version {
-        (3, ..=9) => (LineTable::Lnotab, bytes(c"co_lnotab")?),
-        (3, 10) => (LineTable::Pep626, bytes(c"co_linetable")?),
-        _ => (LineTable::Locations, bytes(c"co_linetable")?),
-    };
-    let first_line = u32::try_from(first_line).unwrap_or(0);
-    Ok(move |id| Definition::Code { id, first_line, file, qualname, line_table, lines })
+struct About {
+    file: String,
+    qualname: String,
+    first_line: u32,
+    line_table: LineTable,
+    lines: Vec<u8>,
+}
+
+impl About {
+    fn of(python: &Python, code: *mut Object) -> Result<About, Raised> {
+        let text = |name| python.to_text(python.attribute(code, name)?.as_ptr());
+        let bytes = |name| python.to_bytes(python.attribute(code, name)?.as_ptr());
+        let file = text(c"co_filename")?;
+        let qualname = text(if python.version >= (3, 11) { c"co_qualname" } else { c"co_name" })?;
+        let first_line = python.to_integer(python.attribute(code, c"co_firstlineno")?.as_ptr())?;
+        let (line_table, lines) = match python.version {
+            (3, ..=9) => (LineTable::Lnotab, bytes(c"co_lnotab")?),
+            (3, 10) => (LineTable::Pep626, bytes(c"co_linetable")?),
+            _ => (LineTable::Locations, bytes(c"co_linetable")?),
+        };
+        let first_line = u32::try_from(first_line).unwrap_or(0);
+        Ok(About { file, qualname, first_line, line_table, lines })
+    }
+
+    fn define(self, id: u32) -> Definition {
+        let About { file, qualname, first_line, line_table, lines } = self;
+        Definition::Code { id, first_line, file, qualname, line_table, lines }
+    }
 }

@@ -7,6 +7,8 @@
 //!             └▶ install
 //! ```
 //!
+//! A program that runs already is entered by [`crate::module`].
+//!
 //! The audit hook could be added by the constructor, but CPython would then take memory for it from one allocator
 //! and give it back to another, and abort, wherever the debugging allocator is chosen (`-X dev`). In `posix`, which
 //! is built into every CPython and among the first modules that it imports, that choice has been made.
@@ -18,11 +20,11 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use pyrec_wire::SESSION_VARIABLE;
 
-use crate::agent::{self, AUDIT, Agent, CFUNCTION, FUNCTION, GC, IMPORT, LINE};
-use crate::functions::{self, Failure, Functions};
+use crate::agent::{self, AUDIT, Agent, CFUNCTION, FUNCTION, Failure, GC, IMPORT, LINE};
+use crate::functions::{self, Functions};
 use crate::lock::Lock;
 use crate::python::{Object, Raised};
-use crate::{audit, collector, cost, definitions, importer, os, profile};
+use crate::{audit, collector, cost, definitions, importer, names, open, os, profile};
 
 /// What the environment says, until the hooks are installed.
 static DIRECTORY: Lock<Option<String>> = Lock::new(None);
@@ -78,16 +80,20 @@ static INIT_POSIX: Lock<Option<Init>> = Lock::new(None);
 static ADDED: AtomicBool = AtomicBool::new(false);
 
 unsafe extern "C-unwind" fn init_posix() -> *mut Object {
+    add_audit_hook();
+    match INIT_POSIX.with(|init| *init) {
+        // SAFETY: called as CPython calls it.
+        Some(init) => unsafe { init() },
+        None => ptr::null_mut(),
+    }
+}
+
+fn add_audit_hook() {
     type AddAuditHook = unsafe extern "C-unwind" fn(AuditHook, *mut c_void) -> c_int;
     let add_audit_hook = os::symbol(c"PySys_AddAuditHook");
     if !add_audit_hook.is_null() && !ADDED.swap(true, Ordering::Relaxed) {
         // SAFETY: the type is the one in CPython's headers.
         unsafe { core::mem::transmute::<*mut c_void, AddAuditHook>(add_audit_hook)(hook, ptr::null_mut()) };
-    }
-    match INIT_POSIX.with(|init| *init) {
-        // SAFETY: called as CPython calls it.
-        Some(init) => unsafe { init() },
-        None => ptr::null_mut(),
     }
 }
 
@@ -118,11 +124,66 @@ unsafe fn is_start(event: *const c_char) -> bool {
     PREFIX.iter().enumerate().all(|(at, byte)| unsafe { *event.add(at) } as u8 == *byte)
 }
 
-/// Installs every hook. What fails is told in a notice, if there is a place for one; the program runs in any case.
+/// Begins the recording of a program that is about to start.
 fn install() {
     let Some(directory) = DIRECTORY.with(Option::take) else { return };
     // SAFETY: the audit hook is called with the GIL, and this runs once.
-    let Ok(agent) = (unsafe { agent::start(directory) }) else { return };
+    if let Ok(agent) = unsafe { agent::start(directory) } {
+        hook_in(agent, || {});
+    }
+}
+
+/// Begins the recording of a program that runs already.
+///
+/// # Safety
+/// With the GIL, between two instructions. Thread states hold their thread's number at the offset.
+pub unsafe fn enter(directory: String, native_id_offset: isize) -> Result<(), Failure> {
+    if let Some(agent) = agent::get_made() {
+        if agent.directory() == directory && !agent::is_off() {
+            // Another thread was the first to come by.
+            return Ok(());
+        }
+        unhook(agent);
+    }
+    INSTALLED.store(true, Ordering::Relaxed);
+    DIRECTORY.with(|place| *place = None);
+    // SAFETY: there are no hooks any more.
+    let agent = unsafe { agent::start(directory) }?;
+    if agent.wants(AUDIT) {
+        add_audit_hook();
+    }
+    // SAFETY: the caller's promise.
+    hook_in(agent, || unsafe {
+        // A thread that is named once more begins anew, so this comes before its stack.
+        names::tell_all(agent);
+        open::record(agent, native_id_offset);
+    });
+    agent.session().entered.store(1, Ordering::Release);
+    Ok(())
+}
+
+/// Ends the recording of a program that runs on. Called with the GIL, between two instructions.
+pub fn leave(directory: &str) {
+    if let Some(agent) = agent::get_made()
+        && agent.directory() == directory
+        && !agent::is_off()
+    {
+        unhook(agent);
+        agent::leave(agent);
+    }
+}
+
+/// Takes every hook away. What cannot be taken away does nothing any more.
+fn unhook(agent: &'static Agent) {
+    functions::remove(agent);
+    let _ = importer::remove(agent);
+    let _ = collector::remove(agent);
+    audit::switch_off();
+}
+
+/// Installs every hook. What fails is told in a notice, if there is a place for one; the program runs in any case.
+/// `last` is done just before functions are recorded.
+fn hook_in(agent: &'static Agent, last: impl FnOnce()) {
     // Prepared first and switched on last, so that nothing of this is recorded, nor taken for the first call's time.
     agent::enter(agent);
     let any = [FUNCTION, LINE, CFUNCTION].iter().any(|group| agent.wants(*group));
@@ -139,6 +200,7 @@ fn install() {
     if agent.wants(AUDIT) && audit::switch_on(agent).is_err() {
         definitions::notice(agent, "Audit events are not recorded: frames are not laid out as expected.");
     }
+    last();
     if let Some(Err(failure)) = functions.map(|ready| ready.and_then(|functions| Ok(functions.switch_on()?)))
     {
         definitions::notice(agent, failure.notice());
@@ -146,7 +208,7 @@ fn install() {
     READY.store(true, Ordering::Relaxed);
 }
 
-fn prepare_functions(agent: &'static Agent) -> Result<Functions, Failure> {
+fn prepare_functions(agent: &'static Agent) -> Result<Functions, functions::Failure> {
     let functions = functions::prepare(agent)?;
     if let Err(Raised) = cost::measure(agent, &functions) {
         definitions::notice(agent, "The cost of an event could not be measured.");

@@ -14,6 +14,9 @@ use crate::python::{ANY_ARGUMENTS, AnyFunction, Method, Object, Python, Raised};
 /// CPython's own function.
 static FIND_AND_LOAD: AtomicPtr<Object> = AtomicPtr::new(ptr::null_mut());
 
+/// The function around it, while it is in place.
+static WRAPPER_OBJECT: AtomicPtr<Object> = AtomicPtr::new(ptr::null_mut());
+
 static WRAPPER: Method = Method {
     name: c"_find_and_load".as_ptr(),
     function: {
@@ -34,7 +37,30 @@ pub fn install(agent: &'static Agent) -> Result<(), Raised> {
         let wrapper = python.owned((python.function_new)(&WRAPPER, ptr::null_mut(), ptr::null_mut()))?;
         FIND_AND_LOAD.store(original.into_ptr(), Ordering::Relaxed);
         let name = c"_find_and_load".as_ptr();
-        python.done((python.set_attribute)(importlib.as_ptr(), name, wrapper.as_ptr()))
+        python.done((python.set_attribute)(importlib.as_ptr(), name, wrapper.as_ptr()))?;
+        WRAPPER_OBJECT.store(wrapper.into_ptr(), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Puts CPython's own function back, unless the program has put its own there.
+pub fn remove(agent: &'static Agent) -> Result<(), Raised> {
+    let python = &agent.python;
+    let wrapper = WRAPPER_OBJECT.swap(ptr::null_mut(), Ordering::Relaxed);
+    if wrapper.is_null() {
+        return Ok(());
+    }
+    // SAFETY: every pointer is checked; the reference is the one that was kept.
+    unsafe {
+        let wrapper = python.owned(wrapper)?;
+        let importlib = python.lent((python.dict_get)((python.modules)(), c"_frozen_importlib".as_ptr()))?;
+        let present = python.attribute(importlib.as_ptr(), c"_find_and_load")?;
+        if present.as_ptr() != wrapper.as_ptr() {
+            return Ok(());
+        }
+        let original = FIND_AND_LOAD.load(Ordering::Relaxed);
+        let name = c"_find_and_load".as_ptr();
+        python.done((python.set_attribute)(importlib.as_ptr(), name, original))
     }
 }
 

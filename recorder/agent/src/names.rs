@@ -1,6 +1,8 @@
 //! Threads' names.
 
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use pyrec_wire::Definition;
@@ -39,6 +41,33 @@ pub fn tell(agent: &Agent, code: Option<*mut Object>) {
     };
     if let Some(name) = name {
         definitions::tell(agent, &Definition::Thread { tid, name });
+    }
+}
+
+/// Defines the names of all threads that `threading` knows.
+pub fn tell_all(agent: &Agent) {
+    // Where it is not imported, there is none but this.
+    let names = all(agent).unwrap_or_else(|Raised| alloc::vec![(os::pid(), "MainThread".into())]);
+    for (tid, name) in names {
+        definitions::tell(agent, &Definition::Thread { tid, name });
+    }
+}
+
+fn all(agent: &Agent) -> Result<Vec<(i32, String)>, Raised> {
+    let python = &agent.python;
+    // SAFETY: every pointer is checked, and each function takes any object.
+    unsafe {
+        let threading = python.lent((python.dict_get)((python.modules)(), c"threading".as_ptr()))?;
+        let active = python.attribute(threading.as_ptr(), c"_active")?;
+        let threads = python.owned((python.dict_values)(active.as_ptr()))?;
+        let named = (0..(python.sequence_len)(threads.as_ptr())).filter_map(|at| {
+            let thread = python.owned((python.sequence_get)(threads.as_ptr(), at)).ok()?;
+            let fields = python.owned((python.get_dict)(thread.as_ptr(), core::ptr::null_mut())).ok()?;
+            let field = |name: &CStr| python.lent((python.dict_get)(fields.as_ptr(), name.as_ptr())).ok();
+            let tid = python.to_integer(field(c"_native_id")?.as_ptr()).ok()?;
+            Some((tid as i32, python.to_text(field(c"_name")?.as_ptr()).ok()?))
+        });
+        Ok(named.collect())
     }
 }
 

@@ -131,6 +131,7 @@ api! {
     dict_new = c"PyDict_New": fn() -> Any;
     dict_get = c"PyDict_GetItemString": fn(Any, Text) -> Any;
     dict_get_object = c"PyDict_GetItem": fn(Any, Any) -> Any;
+    dict_values = c"PyDict_Values": fn(Any) -> Any;
     dict_delete = c"PyDict_DelItemString": fn(Any, Text) -> c_int;
     list_new = c"PyList_New": fn(isize) -> Any;
     list_insert = c"PyList_Insert": fn(Any, isize, Any) -> c_int;

@@ -44,6 +44,8 @@ pub struct Ring {
     /// Slots that have memory.
     ready: u64,
     header: *const RingHeader,
+    /// Whether the session that it belongs to is over, and its memory gone.
+    retired: bool,
 }
 
 impl Ring {
@@ -51,11 +53,12 @@ impl Ring {
     pub fn create(
         agent: &Agent,
         name: fmt::Arguments<'_>,
+        tid: i32,
         capacity: u32,
         start_ticks: u64,
     ) -> Result<Ring, Errno> {
         let len = ring_file_len(capacity);
-        let path = os::path(&agent.directory, name).ok_or(Errno(libc::EINVAL))?;
+        let path = os::path(agent.directory(), name).ok_or(Errno(libc::EINVAL))?;
         let file = File::open(&path, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL)?;
         let made = file.set_len(len).and_then(|()| file.map(len)).and_then(|memory| {
             take_first(&file, memory, capacity)
@@ -68,14 +71,14 @@ impl Ring {
         unsafe {
             (*header).capacity = capacity;
             (*header).pid = os::pid();
-            (*header).tid = os::tid();
+            (*header).tid = tid;
             (*header).start_ticks = start_ticks;
             (*header).version.store(VERSION, Release);
         }
         agent.session().generation.fetch_add(1, Release);
         // SAFETY: the slots begin at the second page.
         let slots = unsafe { header.byte_add(PAGE) }.cast();
-        Ok(Ring { slots, mask: capacity as u64 - 1, head: 0, limit: 0, ready, header })
+        Ok(Ring { slots, mask: capacity as u64 - 1, head: 0, limit: 0, ready, header, retired: false })
     }
 
     /// A ring that takes everything and keeps nothing, to measure what a record costs.
@@ -84,7 +87,15 @@ impl Ring {
     /// The slots, a power of two of them, and the header must live longer than the ring.
     pub unsafe fn scratch(slots: &mut [Record], header: &RingHeader) -> Ring {
         let mask = slots.len() as u64 - 1;
-        Ring { slots: slots.as_mut_ptr(), mask, head: 0, limit: u64::MAX, ready: mask + 1, header }
+        Ring {
+            slots: slots.as_mut_ptr(),
+            mask,
+            head: 0,
+            limit: u64::MAX,
+            ready: mask + 1,
+            header,
+            retired: false,
+        }
     }
 
     fn header(&self) -> &RingHeader {
@@ -112,6 +123,9 @@ impl Ring {
 
     /// Counts an event that cannot be written.
     pub fn lose(&mut self, ticks: u64) {
+        if self.retired {
+            return;
+        }
         let produced = &self.header().produced;
         if produced.lost.load(Relaxed) == 0 {
             produced.lost_since_ticks.store(ticks, Relaxed);
@@ -123,14 +137,34 @@ impl Ring {
 
     /// Says that the thread has ended, and lets go of the memory.
     pub fn end(self) {
+        if self.retired {
+            return;
+        }
         self.header().produced.end_ticks.store(clock::ticks(), Release);
         self.forget();
     }
 
+    /// The session is over: lets go of the memory, whatever thread this is. The next record that is pushed says so.
+    pub fn retire(&mut self) {
+        if !core::mem::replace(&mut self.retired, true) {
+            self.limit = self.head;
+            self.unmap();
+        }
+    }
+
+    /// Whether its session is over.
+    pub fn is_retired(&self) -> bool {
+        self.retired
+    }
+
     /// Lets go of the memory, as in a child that inherited its parent's ring.
-    pub fn forget(self) {
+    pub fn forget(mut self) {
+        self.retire();
+    }
+
+    fn unmap(&mut self) {
         let capacity = self.header().capacity;
-        // SAFETY: the ring was the mapping's only user, and it is gone after this.
+        // SAFETY: the ring is the mapping's only user, and does not look at it after this.
         unsafe { os::unmap(self.header.cast_mut().cast(), ring_file_len(capacity)) };
     }
 
@@ -138,6 +172,9 @@ impl Ring {
     #[cold]
     #[inline(never)]
     fn make_room(&mut self, ticks: u64) -> Result<bool, Over> {
+        if self.retired {
+            return Err(Over);
+        }
         let agent = agent::get();
         if agent.session().closed.load(Relaxed) != 0 {
             return Err(Over);

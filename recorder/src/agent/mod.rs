@@ -7,15 +7,19 @@
 
 mod process;
 mod thread;
+mod visit;
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
+use std::thread::sleep;
 
 use rustc_hash::FxHashSet;
 
 use self::process::Process;
 use self::thread::{Texts, Thread};
+use self::visit::{PAUSE, Visit};
+use crate::attach::{self, Door, Root};
 use crate::clock::{self, Clock};
 use crate::provider::Provider;
 use crate::rows::Rows;
@@ -35,14 +39,33 @@ pub(crate) struct Agent {
     launched: i32,
     texts: Option<Texts>,
     buffer: Vec<u8>,
+    /// Where the process was there before us.
+    visit: Option<Visit>,
 }
 
 impl Agent {
     /// Makes a session for programs of this user.
     pub fn new(options: &Options, user: Option<&User>) -> Result<Agent> {
+        Agent::with_root(options, user, Root::ours())
+    }
+
+    /// Enters a process that runs already. `is_given_up` is asked now and then while it comes to no safe point.
+    pub fn attach(pid: i32, options: &Options, is_given_up: &mut dyn FnMut() -> bool) -> Result<Agent> {
+        let root = Root::of(pid).map_err(|source| attach::Error::of(pid, source))?;
+        attach::refuse_container(pid)?;
+        attach::refuse_recorded(pid, &root)?;
+        // Before anything is written for it.
+        Door::find(pid, &root)?;
+        let user = User::of(pid);
+        let mut agent = Agent::with_root(options, user.as_ref(), root)?;
+        agent.visit = Some(Visit::begin(pid, &agent.session, user.as_ref(), is_given_up)?);
+        Ok(agent)
+    }
+
+    fn with_root(options: &Options, user: Option<&User>, root: Root) -> Result<Agent> {
         let source = clock::best_source();
         Ok(Agent {
-            session: Session::create(options, source, user)?,
+            session: Session::create(options, source, user, root)?,
             generation: None,
             clock: Clock::new(source),
             processes: Vec::new(),
@@ -50,6 +73,7 @@ impl Agent {
             launched: 0,
             texts: None,
             buffer: Vec::new(),
+            visit: None,
         })
     }
 
@@ -133,6 +157,24 @@ impl Agent {
     }
 }
 
+const STAYS: &str = "The process ran no Python code when the recording ended; \
+                     the agent takes its hooks away when it does.";
+
+impl Drop for Agent {
+    /// Where the recording failed, the program must not pay for it.
+    fn drop(&mut self) {
+        if let Some(mut visit) = self.visit.take() {
+            self.session.close();
+            let pids: Vec<i32> = self.processes.iter().map(Process::pid).collect();
+            visit.ask(&pids, &self.session);
+            while !visit.is_over(&self.session) {
+                sleep(PAUSE);
+            }
+            visit.end(&self.session);
+        }
+    }
+}
+
 fn is_definitions(name: &std::ffi::OsStr) -> bool {
     name.as_encoded_bytes().ends_with(b".defs")
 }
@@ -164,6 +206,17 @@ impl Provider for Agent {
     }
 
     fn stop(&mut self, rows: &mut Rows) -> Result<()> {
+        if let Some(mut visit) = self.visit.take() {
+            let pids: Vec<i32> = self.processes.iter().map(Process::pid).collect();
+            visit.ask(&pids, &self.session);
+            while !visit.is_over(&self.session) {
+                self.drain(rows)?;
+                sleep(PAUSE);
+            }
+            if !visit.end(&self.session) {
+                rows.notice(STAYS.into());
+            }
+        }
         self.session.close();
         self.drain(rows)?;
         for process in self.processes.drain(..) {

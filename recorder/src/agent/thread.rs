@@ -130,7 +130,7 @@ impl Thread {
             let Some(body) = body(kind, record, known, texts) else { return Err(self.malformed()) };
             let Body { marker, code, line, value, text } = body;
             rows.push(Event { time_ns, pid: self.pid, tid: self.tid, marker, code, line, value, text })?;
-            events += 1;
+            events += u64::from(marker.is_event());
         }
         Ok(events)
     }
@@ -194,6 +194,7 @@ fn body(kind: Kind, record: Record, known: &Known, texts: &Texts) -> Option<Body
     };
     match kind {
         Kind::Call => function(Marker::FunctionEntry, TextId::NONE),
+        Kind::Open => function(Marker::FunctionOpen, TextId::NONE),
         Kind::Resume => function(Marker::FunctionEntry, texts.resume),
         Kind::Throw => function(Marker::FunctionEntry, texts.throw),
         Kind::Return => function(Marker::FunctionReturn, TextId::NONE),

@@ -34,6 +34,8 @@ pub enum Kind {
     CfunctionCall = 14,
     /// A function in C is done, or has raised: as [`Kind::CfunctionCall`].
     CfunctionReturn = 15,
+    /// A frame that runs already when the recording begins: as [`Kind::Call`], the instruction being the present one.
+    Open = 16,
 }
 
 impl Kind {
@@ -55,6 +57,7 @@ impl Kind {
             13 => Kind::Audit,
             14 => Kind::CfunctionCall,
             15 => Kind::CfunctionReturn,
+            16 => Kind::Open,
             _ => return None,
         })
     }
@@ -159,7 +162,7 @@ mod tests {
     #[test]
     fn every_kind_is_found_by_its_number() {
         let known: Vec<u8> = (0..=u8::MAX).filter(|&n| Kind::from_u8(n).is_some()).collect();
-        assert_eq!(known, (1..=15).collect::<Vec<u8>>());
+        assert_eq!(known, (1..=16).collect::<Vec<u8>>());
         assert!(known.iter().all(|&n| Kind::from_u8(n).is_some_and(|kind| kind as u8 == n)));
     }
 }

@@ -16,6 +16,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         10 => frame().prop_map(Step::Enter),
         10 => frame().prop_map(Step::Leave),
+        1 => (1..5u32).prop_map(|code| Step::Open(Frame::Function(CodeId(code)))),
         3 => Just(Step::Pass),
         1 => (0..20i64).prop_map(|ago_ns| Step::Lose { from_ns: ago_ns }),
         1 => Just(Step::Clear),
@@ -127,7 +128,7 @@ proptest! {
         let finished = piece(Piece::first(Window::ALL), &rows).finish();
         let all = |quantity: fn(&Node) -> u64| finished.nodes.sums(quantity)[ROOT as usize];
 
-        let entries = rows.iter().filter(|row| matches!(row.step, Step::Enter(_))).count() as u64;
+        let entries = rows.iter().filter(|row| matches!(row.step, Step::Enter(_) | Step::Open(_))).count() as u64;
         prop_assert_eq!(all(|node| node.tally.entries), entries);
 
         let measured_ns: i64 = rows.windows(2).map(|pair| {

@@ -18,6 +18,8 @@ struct Open {
     path: Vec<Label>,
     measured_ns: u64,
     is_cut: bool,
+    /// Whether its entry was seen.
+    is_seen: bool,
 }
 
 pub fn rebuild(rows: &[Row]) -> Naive {
@@ -39,7 +41,11 @@ pub fn rebuild(rows: &[Row]) -> Naive {
         match row.step {
             Step::Enter(frame) => {
                 naive.at(&here).self_ns += wait_ns;
-                naive.enter(&mut stack, here, frame);
+                naive.enter(&mut stack, here, frame, true);
+            }
+            Step::Open(frame) => {
+                naive.at(&here).self_ns += wait_ns;
+                naive.enter(&mut stack, here, frame, false);
             }
             Step::Leave(frame) => match stack.iter().rposition(|open| open.frame == frame) {
                 Some(position) => naive.leave(&mut stack, position, wait_ns),
@@ -53,7 +59,7 @@ pub fn rebuild(rows: &[Row]) -> Naive {
                 stack.iter_mut().for_each(|open| open.is_cut = true);
                 let path = vec![Label::of(Frame::Lost)];
                 naive.at(&path);
-                stack.push(Open { frame: Frame::Lost, path, measured_ns: 0, is_cut: false });
+                stack.push(Open { frame: Frame::Lost, path, measured_ns: 0, is_cut: false, is_seen: true });
             }
             Step::Clear => {
                 naive.at(&[]).self_ns += wait_ns;
@@ -75,10 +81,10 @@ impl Naive {
         self.paths.entry(path.to_vec()).or_insert(Tally::NONE)
     }
 
-    fn enter(&mut self, stack: &mut Vec<Open>, mut path: Vec<Label>, frame: Frame) {
+    fn enter(&mut self, stack: &mut Vec<Open>, mut path: Vec<Label>, frame: Frame, is_seen: bool) {
         path.push(Label::of(frame));
         self.at(&path).entries += 1;
-        stack.push(Open { frame, path, measured_ns: 0, is_cut: false });
+        stack.push(Open { frame, path, measured_ns: 0, is_cut: false, is_seen });
     }
 
     fn leave(&mut self, stack: &mut Vec<Open>, position: usize, wait_ns: u64) {
@@ -95,7 +101,7 @@ impl Naive {
         let open = stack.pop().expect("there is one at that position");
         let tally = self.at(&open.path);
         tally.self_ns += wait_ns;
-        if !open.is_cut {
+        if !open.is_cut && open.is_seen {
             tally.measured += 1;
             tally.measured_ns += open.measured_ns;
             tally.min_ns = tally.min_ns.min(open.measured_ns);

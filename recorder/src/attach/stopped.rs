@@ -1,0 +1,103 @@
+//! A process that stands still, while its memory is changed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+
+/// Every thread of a process, stopped without a signal that anybody could see. They go on when this is dropped.
+pub(super) struct Stopped {
+    /// By number, with the signal that was about to be delivered.
+    threads: BTreeMap<i32, i32>,
+}
+
+impl Stopped {
+    /// Stops the process.
+    pub fn process(pid: i32) -> io::Result<Stopped> {
+        let mut stopped = Stopped { threads: BTreeMap::new() };
+        // A thread that still runs can start another one.
+        loop {
+            let before = stopped.threads.len();
+            for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
+                let tid = entry?.file_name().to_str().and_then(|name| name.parse().ok());
+                if let Some(tid) = tid.filter(|tid| !stopped.threads.contains_key(tid)) {
+                    match stop(tid) {
+                        Ok(Some(signal)) => drop(stopped.threads.insert(tid, signal)),
+                        Ok(None) => {}
+                        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+            if stopped.threads.len() == before {
+                return Ok(stopped);
+            }
+        }
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        for (&tid, &signal) in &self.threads {
+            // One that was killed meanwhile is not there any more.
+            let _ = request(libc::PTRACE_DETACH, tid, signal as usize);
+        }
+    }
+}
+
+/// Stops a thread. Gives the signal that was about to be delivered to it, or 0; none if the thread has ended.
+fn stop(tid: i32) -> io::Result<Option<i32>> {
+    request(libc::PTRACE_SEIZE, tid, 0)?;
+    request(libc::PTRACE_INTERRUPT, tid, 0)?;
+    let mut status = 0;
+    loop {
+        // SAFETY: the status is a live variable.
+        if unsafe { libc::waitpid(tid, &mut status, libc::__WALL) } == tid {
+            break;
+        }
+        match io::Error::last_os_error() {
+            error if error.kind() == io::ErrorKind::Interrupted => {}
+            error => return Err(error),
+        }
+    }
+    Ok(libc::WIFSTOPPED(status).then(|| match status >> 16 {
+        0 => libc::WSTOPSIG(status),
+        _ => 0,
+    }))
+}
+
+fn request(request: libc::c_uint, tid: i32, data: usize) -> io::Result<()> {
+    // SAFETY: these requests read and write no memory of ours.
+    match unsafe { libc::ptrace(request, tid, 0usize, data) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn stands_still_and_goes_on() {
+        let mut child =
+            Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("a shell starts");
+        let pid = child.id() as i32;
+        let used = || {
+            let status = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it is there");
+            let fields: Vec<&str> = status.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+            (fields[0].to_owned(), fields[11].parse::<u64>().expect("a number"))
+        };
+        let stopped = Stopped::process(pid).expect("it is our child");
+        let (state, before) = used();
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!((state.as_str(), used().1), ("t", before));
+        drop(stopped);
+        while used().1 == before {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        child.kill().and_then(|()| child.wait()).expect("it ends");
+    }
+}

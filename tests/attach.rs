@@ -1,0 +1,271 @@
+//! Processes that run already, entered by the agent and left again.
+
+#![cfg(feature = "record")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use support::{
+    Background, Python, is_root, json, number, program, pyrec, report, run, signal, skipped, wait_for,
+};
+use tempfile::TempDir;
+
+/// The versions that can be entered.
+const VERSIONS: [&str; 2] = ["3.14", "3.15"];
+
+fn python(version: &str) -> Option<Python> {
+    let python = Python::find(version).or_else(|| Python::made(version));
+    if python.is_none() {
+        skipped(&format!("there is no Python {version}"));
+    }
+    python
+}
+
+/// Runs the test with a server on each Python that can be entered.
+fn on_each(test: impl Fn(Server)) {
+    for version in VERSIONS {
+        python(version).iter().for_each(|python| test(Server::start(python, &[], &[])));
+    }
+}
+
+/// A server that runs, in a folder of its own.
+struct Server {
+    folder: TempDir,
+    process: Background,
+}
+
+impl Server {
+    fn start(python: &Python, options: &[&str], environment: &[(&str, &str)]) -> Server {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let mut command = python.command();
+        command
+            .args(["-W", "ignore"])
+            .args(options)
+            .arg(program("server.py"))
+            .arg(folder.path().join("seen"));
+        command.envs(environment.iter().copied()).stderr(Stdio::piped());
+        let server = Server { folder, process: Background::start(&mut command) };
+        server.rounds(2);
+        server
+    }
+
+    fn pid(&self) -> String {
+        self.process.pid()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Waits until it has come so many rounds further. Gives what it saw in the last one.
+    fn rounds(&self, more: u64) -> String {
+        let look = || {
+            let text = fs::read_to_string(self.path("seen")).ok()?;
+            let (round, seen) = text.split_once(' ')?;
+            Some((round.parse::<u64>().ok()?, seen.to_owned()))
+        };
+        let from = wait_for("a round", look).0;
+        wait_for("more rounds", || look().filter(|(round, _)| *round >= from + more)).1
+    }
+
+    /// `pyrec record -p` with these options, not yet started.
+    fn record(&self, name: &str, options: &[&str]) -> Command {
+        let mut command = pyrec("record");
+        command.args(["--provider", "agent", "-p", &self.pid(), "-o"]).arg(self.path(name)).args(options);
+        command
+    }
+
+    fn said(mut self) -> String {
+        signal(&self.pid(), "KILL");
+        let mut text = String::new();
+        let mut stderr = self.process.0.stderr.take().expect("it is piped");
+        std::io::Read::read_to_string(&mut stderr, &mut text).expect("it ends");
+        text
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Every call that was open is known from the start, so nothing is without an entry.
+fn check(trace: &Path) -> Value {
+    let info = json(trace, "info");
+    let markers = &info["markers"];
+    let entries = number(markers, "function__entry") + number(markers, "function__open");
+    let open = entries - number(markers, "function__return");
+    assert!(number(markers, "function__entry") > 1_000, "{info}");
+    assert_eq!(number(&info["repaired"], "unmatched_returns"), 0, "{info}");
+    assert!(open > 0 && number(&info, "lost") == 0, "{info}");
+    info
+}
+
+#[test]
+fn the_program_runs_on_as_before() {
+    on_each(|server| {
+        let before = server.rounds(1);
+        for name in ["first.parquet", "second.parquet"] {
+            let output = run(&mut server.record(name, &["--duration", "300ms"]));
+            assert!(output.status.success(), "{}", said(&output));
+            assert_eq!(server.rounds(3), before, "nothing of the agent is left");
+            let info = check(&server.path(name));
+            assert_eq!(info["ended"]["how"], "stopped");
+        }
+        // Both loaded the same library, from the first one's directory.
+        let maps = fs::read_to_string(format!("/proc/{}/maps", server.pid())).expect("it runs");
+        let mut libraries: Vec<&str> = maps
+            .lines()
+            .filter(|line| line.contains("libpyrec_agent"))
+            .filter_map(|line| line.find('/').map(|at| &line[at..]))
+            .collect();
+        libraries.dedup();
+        assert_eq!(libraries.len(), 1, "{maps}");
+        assert_eq!(server.said(), "");
+    });
+}
+
+#[test]
+fn every_thread_is_there_with_its_stack() {
+    on_each(|server| {
+        run(&mut server.record("t.parquet", &["--duration", "300ms"]));
+        let trace = server.path("t.parquet");
+        let threads = report(&trace, "threads", &[]);
+        for name in ["MainThread", "serves", "waits"] {
+            assert!(threads.contains(name), "{threads}");
+        }
+        let flame = report(&trace, "tree", &["--root", "main"]);
+        assert!(flame.contains("main") && flame.contains("leaf"), "{flame}");
+        let stats = json(&trace, "stats");
+        let functions = stats["functions"].as_array().expect("a list");
+        let calls = |name: &str| {
+            let found = functions.iter().find(|function| function["name"] == name);
+            found.map_or(0, |function| number(function, "calls"))
+        };
+        // Entered once, before the recording, and never left: known all the same. Nothing of what lets us in is there.
+        assert_eq!((calls("main"), calls("serve"), calls("wait")), (1, 1, 1), "{stats}");
+        assert!(!functions.iter().any(|function| function["file"] == "<string>"), "{stats}");
+    });
+}
+
+#[test]
+fn ctrl_c_ends_the_recording_and_not_the_program() {
+    on_each(|server| {
+        let before = server.rounds(1);
+        let trace = server.path("c.parquet");
+        let mut recorder = Background::start(server.record("c.parquet", &["-q"]).stdout(Stdio::null()));
+        wait_for("the recording", || fs::metadata(&trace).ok());
+        server.rounds(3);
+        let second = run(&mut server.record("no.parquet", &[]));
+        let refusal = format!("process {} is being recorded already", server.pid());
+        assert!(!second.status.success() && said(&second).contains(&refusal), "{}", said(&second));
+        assert!(!server.path("no.parquet").exists());
+        signal(&recorder.pid(), "INT");
+        assert!(recorder.end().success());
+        assert_eq!(server.rounds(3), before);
+        check(&trace);
+    });
+}
+
+#[test]
+fn audit_events_and_functions_in_c_are_there_too() {
+    on_each(|server| {
+        let markers = "function,line,gc,import,audit,cfunction";
+        run(&mut server.record("a.parquet", &["--duration", "300ms", "--markers", markers]));
+        let info = json(&server.path("a.parquet"), "info");
+        for marker in ["line", "audit", "cfunction__entry", "cfunction__return"] {
+            assert!(number(&info["markers"], marker) > 0, "{info}");
+        }
+        assert_eq!(server.said(), "");
+    });
+}
+
+#[test]
+fn a_shut_door_is_named() {
+    for version in VERSIONS {
+        let Some(python) = python(version) else { continue };
+        for server in [
+            Server::start(&python, &["-X", "disable-remote-debug"], &[]),
+            Server::start(&python, &[], &[("PYTHON_DISABLE_REMOTE_DEBUG", "1")]),
+        ] {
+            let output = run(&mut server.record("t.parquet", &[]));
+            let text = said(&output);
+            assert!(!output.status.success() && text.contains("PYTHON_DISABLE_REMOTE_DEBUG"), "{text}");
+            assert_eq!(text.lines().count(), 1, "{text}");
+        }
+    }
+}
+
+#[test]
+fn an_older_python_is_named() {
+    for version in ["3.13", "3.12", "3.9"] {
+        let Some(python) = python(version) else { continue };
+        let program = "import time\nwhile True: time.sleep(0.01)";
+        let process = Background::start(python.command().args(["-c", program]));
+        let wrapped = || fs::read_link(format!("/proc/{}/exe", process.pid())).ok();
+        wait_for("Python", || wrapped().filter(|exe| exe.to_string_lossy().contains("python")));
+        let output =
+            run(pyrec("record").args(["--provider", "agent", "-p", &process.pid(), "-o", "/nowhere"]));
+        let text = said(&output);
+        assert!(!output.status.success() && text.contains(&format!("runs CPython {version}")), "{text}");
+    }
+}
+
+#[test]
+fn another_users_process_is_named() {
+    if !is_root() {
+        return;
+    }
+    on_each(|server| {
+        let mut command = server.record("t.parquet", &[]);
+        let output = run(command.uid(65534).gid(65534).current_dir("/"));
+        let text = said(&output);
+        assert!(!output.status.success() && text.contains("belongs to another user (number 0)"), "{text}");
+    });
+}
+
+#[test]
+fn a_process_of_another_user_can_be_entered_by_root() {
+    if !is_root() {
+        return;
+    }
+    for version in VERSIONS {
+        let Some(python) = python(version) else { continue };
+        // Whoever makes the mounts is root; the Python itself is not.
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let script = "import os, time\nos.setgid(65534)\nos.setuid(65534)\ndef work(): pass\nopen('ready', 'w')\n\
+                      while True:\n    work()\n    time.sleep(0.001)";
+        std::os::unix::fs::chown(folder.path(), Some(65534), Some(65534)).expect("we are root");
+        let process = Background::start(python.command().args(["-c", script]).current_dir(folder.path()));
+        wait_for("it", || folder.path().join("ready").exists().then_some(()));
+        let trace = folder.path().join("t.parquet");
+        let mut command = pyrec("record");
+        command.args(["--provider", "agent", "-p", &process.pid(), "--duration", "200ms", "-o"]).arg(&trace);
+        let output = run(&mut command);
+        assert!(output.status.success(), "{}", said(&output));
+        assert!(number(&json(&trace, "info")["markers"], "function__entry") > 10);
+    }
+}
+
+#[test]
+fn a_process_that_ends_is_recorded_to_its_end() {
+    for version in VERSIONS {
+        let Some(python) = python(version) else { continue };
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let script = "import time\ndef work(): pass\nopen('ready', 'w')\n\
+                      for n in range(100):\n    work()\n    time.sleep(0.02)\ndef last(): pass\nlast()";
+        let mut process = Background::start(python.command().args(["-c", script]).current_dir(folder.path()));
+        wait_for("it", || folder.path().join("ready").exists().then_some(()));
+        let trace = folder.path().join("t.parquet");
+        let output =
+            run(pyrec("record").args(["--provider", "agent", "-p", &process.pid(), "-o"]).arg(&trace));
+        assert!(output.status.success(), "{}", said(&output));
+        assert!(process.end().success());
+        let stats = report(&trace, "stats", &[]);
+        assert!(stats.contains("last"), "{stats}");
+    }
+}
