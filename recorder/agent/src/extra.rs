@@ -79,9 +79,10 @@ fn find(python: &Python, index: isize) -> Result<Option<usize>, Raised> {
     let code = python.owned(code)?;
     let class = python.attribute(code.as_ptr(), c"__class__")?;
     let size = python.to_integer(python.attribute(class.as_ptr(), c"__basicsize__")?.as_ptr())? as usize;
-    // SAFETY: the object is at least that large.
     let words = || -> Vec<usize> {
-        (0..size / 8).map(|at| unsafe { code.as_ptr().cast::<usize>().add(at).read() }).collect()
+        // SAFETY: the object is at least that large.
+        let word = |at| unsafe { code.as_ptr().cast::<usize>().add(at).read() };
+        (0..size / 8).map(word).collect()
     };
     let before = words();
     set(python, index, code.as_ptr(), MARK)?;

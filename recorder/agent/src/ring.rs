@@ -211,7 +211,7 @@ impl Ring {
     fn take_more(&mut self, records: u64) -> Result<(), Errno> {
         if self.head + records > self.ready {
             // A try is a system call, and a dear one where memory is short: not one for each event that is lost.
-            if self.header().produced.lost.load(Relaxed) % GLANCE != 0 {
+            if !self.header().produced.lost.load(Relaxed).is_multiple_of(GLANCE) {
                 return Err(Errno(libc::ENOSPC));
             }
             let count = GLANCE.min(self.mask + 1 - self.ready);
