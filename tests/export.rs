@@ -319,6 +319,30 @@ fn duckdb_and_pyarrow_find_every_call() {
     }
 }
 
+/// A child that returns from calls of its parent, and a parent that ends within them.
+#[test]
+fn calls_say_what_is_not_known_of_them() {
+    const FORK: &str = "import os\ndef f():\n    return os.fork()\nif f():\n    os.wait()\n    os._exit(0)\n";
+    const COUNT: &str = "import duckdb, sys\n\
+         file, *conditions = sys.argv[1:]\n\
+         calls = duckdb.read_parquet(file)\n\
+         print([len(calls.filter(condition).fetchall()) for condition in conditions])";
+    let (Some(subject), Some(environment)) = (Subject::any(), venv()) else { return };
+    let fork = subject.record(&[], &["-c", FORK]);
+    let file = export(&fork, "calls", "calls.parquet");
+    let conditions = [
+        "ended = 'open' and duration_ns is null and kind != 'lost'",
+        "began = 'unseen' and start_ns is null and id is null",
+        "name = 'f' and began = 'unseen'",
+    ];
+    let mut python = Command::new(environment.join("bin/python"));
+    let found = answer(python.args(["-c", COUNT]).arg(file).args(conditions));
+    let repaired = &fork.json("info")["repaired"];
+    assert!(number(repaired, "still_open") > 0, "{repaired}");
+    assert_eq!([&found[0], &found[1]], [&repaired["still_open"], &repaired["unmatched_returns"]]);
+    assert_eq!(found[2], 1, "the child returns from f");
+}
+
 #[test]
 fn filters_apply_to_exports() {
     let Some(press) = press() else { return };

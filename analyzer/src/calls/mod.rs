@@ -16,7 +16,7 @@ mod stream;
 mod thread;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use pyrec_schema::{Columns, Trace};
 

@@ -78,7 +78,7 @@ fn busy(nodes: &Nodes) -> Vec<(Vec<Label>, Tally)> {
 }
 
 /// The rows as a recorder would write them, in runs of seven a thread.
-fn batch(rows: &[Row], threads: i32, names: &Names) -> Batch {
+pub(crate) fn batch(rows: &[Row], threads: i32, names: &Names) -> Batch {
     rows.chunks(7)
         .zip((1..=threads).cycle())
         .flat_map(|(run, tid)| run.iter().map(move |row| event(row, tid, names)))
@@ -110,7 +110,8 @@ fn tree(batch: &Batch, names: &Arc<Names>, filter: &Filter, window: Window) -> C
     CallTree::of(streams, filter, names.clone(), script::manifest(&[], &[]), 0)
 }
 
-fn windows() -> impl Strategy<Value = Window> {
+/// All of time, or a part of that in which the rows are.
+pub(crate) fn windows() -> impl Strategy<Value = Window> {
     let within = (80..160i64, 0..80i64);
     let within = within.prop_map(|(from_ns, length_ns)| Window { from_ns, to_ns: from_ns + length_ns });
     prop_oneof![Just(Window::ALL), within]

@@ -35,18 +35,36 @@ pub fn read(
     show: &mut impl FnMut(Thread, i64, Mark) -> Result<()>,
 ) -> Result<()> {
     let columns = Columns { line: false, value: true, text: true };
-    let window = calls::window(trace, filter)?;
-    let mut tracks: FxHashMap<Thread, Track> = FxHashMap::default();
-    calls::read(trace, filter, columns, &mut |moment, _| {
+    let mut timeline = Timeline::new(calls::window(trace, filter)?);
+    calls::read(trace, filter, columns, &mut |moment, _| timeline.push(moment, trace.names(), show))?;
+    Ok(())
+}
+
+/// The spans of all threads.
+struct Timeline {
+    window: Window,
+    tracks: FxHashMap<Thread, Track>,
+}
+
+impl Timeline {
+    fn new(window: Window) -> Self {
+        Timeline { window, tracks: FxHashMap::default() }
+    }
+
+    fn push(
+        &mut self,
+        moment: Moment,
+        names: &Names,
+        show: &mut impl FnMut(Thread, i64, Mark) -> Result<()>,
+    ) -> Result<()> {
         let (Moment::Enter(Call { entry: event, .. })
         | Moment::Leave(Call { entry: event, .. }, _)
         | Moment::Unseen(_, event)
         | Moment::Point(event)) = moment;
         let thread = Thread { pid: event.pid, tid: event.tid };
-        let track = tracks.entry(thread).or_insert_with(|| Track::new(window));
-        track.push(moment, trace.names(), &mut |time_ns, mark| show(thread, time_ns, mark))
-    })?;
-    Ok(())
+        let track = self.tracks.entry(thread).or_insert_with(|| Track::new(self.window));
+        track.push(moment, names, &mut |time_ns, mark| show(thread, time_ns, mark))
+    }
 }
 
 /// The spans of a thread.
@@ -134,10 +152,43 @@ impl Track {
 mod tests {
     //! Spans of the damaged streams.
 
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
     use pyrec_schema::Code;
 
     use super::*;
+    use crate::calls::tests::{batch, windows};
+    use crate::calls::{Callers, Calls};
     use crate::script;
+    use crate::tree::tests::any_stream;
+
+    proptest! {
+        /// Whatever the stream, viewers get spans that nest, that all end, and whose times rise.
+        #[test]
+        fn spans_of_any_stream_nest(rows in any_stream::rows(), window in windows()) {
+            let (names, filter) = (Names::new(), Filter::default());
+            let mut timeline = Timeline::new(window);
+            let mut threads: HashMap<Thread, (Vec<u64>, i64)> = HashMap::new();
+            let mut show = |thread: Thread, time_ns: i64, mark: Mark| {
+                let (open, last_ns) = threads.entry(thread).or_insert((vec![], window.from_ns));
+                match mark {
+                    Mark::Begin(call) => open.push(call.id),
+                    Mark::End(call, _) => assert_eq!(open.pop(), Some(call.id)),
+                    Mark::Point(_) => return Ok(()),
+                }
+                assert!(*last_ns <= time_ns && time_ns <= window.to_ns);
+                *last_ns = time_ns;
+                Ok(())
+            };
+            let mut calls = Calls::new(&filter, &names, window);
+            let mut visit = |moment: Moment, _: Callers| timeline.push(moment, &names, &mut show);
+            let batch = batch(&rows, 2, &names);
+            batch.iter().try_for_each(|event| calls.push(&event, &mut visit)).expect("nothing fails");
+            calls.finish(&mut visit).expect("nothing fails");
+            assert!(threads.values().all(|(open, _)| open.is_empty()), "every span ends");
+        }
+    }
 
     /// `+name` begins and `-` ends.
     fn draw(script: &str, filter: &Filter) -> String {
