@@ -26,6 +26,8 @@ pub struct Worst {
     pub calls: Vec<SlowCall>,
     /// How many there were to choose from.
     pub of: u64,
+    /// How many of those had not ended when their thread or the recording did.
+    pub still_open: u64,
     /// How far to trust it.
     pub trust: Trust,
 }
@@ -85,7 +87,8 @@ impl Worst {
             Ok(())
         })?;
         let min_time_ns = u64::try_from(filter.min_time.as_nanos()).unwrap_or(u64::MAX);
-        let (of, found) = search.finish(min_time_ns);
+        let (of, still_open) = (search.count, search.still_open);
+        let found = search.finish(min_time_ns);
         let mut look = Look { executing: Executing::default(), found, names: FxHashMap::default() };
         if !look.found.is_empty() {
             calls::read(trace, &whole, columns, &mut |moment, callers| {
@@ -96,7 +99,7 @@ impl Worst {
         let naming = Naming::new(trace.names(), trace.manifest());
         let clock = &trace.manifest().clock;
         let calls = look.tell(&seen, clock, trace.names(), &naming);
-        Ok(Worst { calls, of, trust: Trust::of_seen(trace.manifest(), &seen) })
+        Ok(Worst { calls, of, still_open, trust: Trust::of_seen(trace.manifest(), &seen) })
     }
 }
 
@@ -110,6 +113,7 @@ struct Search<'a> {
     /// How many calls of each such frame are open in each thread.
     open: FxHashMap<(Thread, Frame), u32>,
     count: u64,
+    still_open: u64,
     /// The slowest so far, the fastest of them on top.
     slowest: BinaryHeap<Reverse<Slow>>,
 }
@@ -125,7 +129,7 @@ struct Slow {
 impl<'a> Search<'a> {
     fn new(names: &'a Names, function: &'a Pattern, most: usize) -> Self {
         let (matches, open, slowest) = Default::default();
-        Search { names, function, most, matches, open, count: 0, slowest }
+        Search { names, function, most, matches, open, count: 0, still_open: 0, slowest }
     }
 
     fn see(&mut self, moment: Moment, _: Callers) {
@@ -163,17 +167,18 @@ impl<'a> Search<'a> {
             return;
         };
         self.count += 1;
+        self.still_open += u64::from(is_open);
         self.slowest.push(Reverse(Slow { duration_ns, id: Reverse(call.id), is_open }));
         if self.slowest.len() > self.most {
             self.slowest.pop();
         }
     }
 
-    /// How many calls there were, and the slowest of them.
-    fn finish(self, min_time_ns: u64) -> (u64, FxHashMap<u64, Found>) {
+    /// The slowest calls.
+    fn finish(self, min_time_ns: u64) -> FxHashMap<u64, Found> {
         let slow = self.slowest.into_iter().map(|Reverse(slow)| slow);
         let slow = slow.filter(|slow| slow.duration_ns >= min_time_ns);
-        (self.count, slow.map(|slow| (slow.id.0, Found::new(slow))).collect())
+        slow.map(|slow| (slow.id.0, Found::new(slow))).collect()
     }
 }
 
@@ -329,7 +334,10 @@ mod tests {
     #[test]
     fn the_slowest_come_first_and_recursion_is_one_call() {
         let worst = worst(&Filter::default(), "f", 2);
-        assert_eq!((worst.of, calls(&worst)), (3, vec![(10, 90, false), (150, 50, false)]));
+        assert_eq!(
+            (worst.of, worst.still_open, calls(&worst)),
+            (3, 1, vec![(10, 90, false), (150, 50, false)])
+        );
         let first = &worst.calls[0];
         assert_eq!((first.pid, first.tid, first.thread.as_deref()), (7, 7, Some("MainThread")));
         assert_eq!(

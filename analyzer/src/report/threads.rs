@@ -87,12 +87,14 @@ mod tests {
         2500000   9/9  process__start    -                0  7   python3 run.py
         3000000   9/9  function__return  /srv/run.py:1:a  3
         3100000   9/9  function__entry   /srv/run.py:5:b  5
+        3300000    9/9  line              /srv/run.py:5:b  6
         3500000   7/8  function__return  /srv/run.py:5:b  6
         3600000   7/8  thread__start     -                0  -   pool \u{1b}[2J
         4500000   7/8  thread__exit      -                0
         4600000   7/8  lost              -                0  12  4550000
         5000000   7/7  function__return  /srv/run.py:1:a  3
         8000000   7/7  process__exit     -                0  3
+        9000000    9/9  source            /srv/run.py::    9  1  a()
     ";
 
     fn threads(filter: &Filter) -> Threads {
@@ -107,7 +109,7 @@ mod tests {
 
     #[test]
     fn processes_and_threads_in_the_order_of_their_start() {
-        // Of thread 7's 8 ms, 4 lie in a; of thread 8's 3 ms, 1.5 lie in b.
+        // Of thread 7's 8 ms, 4 lie in a; of thread 8's 3 ms, 1.5 lie in b; of process 9's 0.8 ms, 0.2.
         assert_eq!(
             text(&Filter::default()),
             "\
@@ -116,8 +118,8 @@ process 7 of 1, exited with 3: python3 run.py
      7  -0.001000 s  0.007000 s       2   4.00 ms  50.0 %     0         0  MainThread
      8   0.000500 s  0.003500 s       2   1.50 ms  50.0 %    12         0  pool \\u{1b}[2J
 process 9 of 7: python3 run.py
-     9   0.001500 s     unknown       2      0 ns   0.0 %     0         2  unknown
-trust: 6 events, 12 lost, 2 repaired (1 unmatched return, 1 call still open), exited with 0, tracing cost 31 ns per \
+     9   0.001500 s     unknown       3    200 µs  25.0 %     0         2  unknown
+trust: 7 events, 12 lost, 2 repaired (1 unmatched return, 1 call still open), exited with 0, tracing cost 31 ns per \
 event
 "
         );
@@ -150,7 +152,7 @@ event
         assert_eq!(
             json["processes"][1]["threads"],
             serde_json::json!([{
-                "tid": 9, "name": null, "start_ns": 1_500_000, "end_ns": null, "events": 2, "in_calls_ns": 0, "busy": 0.0,
+                "tid": 9, "name": null, "start_ns": 1_500_000, "end_ns": null, "events": 3, "in_calls_ns": 200_000, "busy": 0.25,
                 "lost": 0, "repaired": {"orphan_entries": 0, "unmatched_returns": 1, "still_open": 1,
                 "cut_by_loss": 0, "backwards": 0}
             }])

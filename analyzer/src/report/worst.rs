@@ -19,7 +19,16 @@ pub fn write(worst: &Worst, out: &mut impl Write) -> io::Result<()> {
         write_call(at + 1, call, out)?;
     }
     if !worst.calls.is_empty() {
-        writeln!(out, "the slowest {} of {}", Count(worst.calls.len() as u64), plural(worst.of, "call"))?;
+        let open = match worst.still_open {
+            0 => String::new(),
+            open => format!(", {} of which had not ended", Count(open)),
+        };
+        writeln!(
+            out,
+            "the slowest {} of {}{open}",
+            Count(worst.calls.len() as u64),
+            plural(worst.of, "call")
+        )?;
     }
     writeln!(out, "{}", trust_line(&worst.trust))
 }
@@ -52,15 +61,19 @@ fn row(branch: &Branch) -> [String; 4] {
     ]
 }
 
-/// Writes the same as JSON: `{"calls": […], "of", "trust": {…}}`.
+/// Writes the same as JSON: `{"calls": […], "of", "still_open", "trust": {…}}`.
 pub fn write_json(worst: &Worst, out: &mut impl Write) -> io::Result<()> {
     #[derive(Serialize)]
     struct Json<'a> {
         calls: &'a [SlowCall],
         of: u64,
+        still_open: u64,
         trust: &'a Trust,
     }
-    json::write(&Json { calls: &worst.calls, of: worst.of, trust: &worst.trust }, out)
+    json::write(
+        &Json { calls: &worst.calls, of: worst.of, still_open: worst.still_open, trust: &worst.trust },
+        out,
+    )
 }
 
 #[cfg(test)]
@@ -114,7 +127,7 @@ calls    total    self  function
     1  1.00 µs  800 ns  f (__main__:3)
     1   200 ns  200 ns    (garbage collection)
 
-the slowest 2 of 2 calls
+the slowest 2 of 2 calls, 1 of which had not ended
 trust: 10 events, 0 lost, 2 repaired (2 calls still open), exited with 0, tracing cost 31 ns per event
 "
         );

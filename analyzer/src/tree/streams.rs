@@ -124,7 +124,11 @@ impl Streams {
         self.counts.add(batch);
         for (thread, mut rows) in order::runs(batch) {
             let stream = self.stream(thread);
-            stream.facts.span(batch.time_ns[rows.start], batch.time_ns[rows.end - 1]);
+            // A source is no moment of the thread that it is filed under.
+            let is_moment = |row: &usize| batch.marker[*row] != Marker::Source;
+            if let (Some(first), Some(last)) = (rows.clone().find(is_moment), rows.clone().rfind(is_moment)) {
+                stream.facts.span(batch.time_ns[first], batch.time_ns[last]);
+            }
             while !rows.is_empty() {
                 let plain = stream.piece.push_plain(
                     &batch.time_ns[rows.clone()],
