@@ -65,6 +65,7 @@ pub fn prepare(python: &Python) -> Result<(), Raised> {
     ] {
         place.store(os::symbol(symbol), Relaxed);
     }
+    // SAFETY: it takes a number.
     let list = python.owned(unsafe { (python.list_new)(0) })?;
     let function = python.attribute(list.as_ptr(), c"append")?;
     let class = python.attribute(list.as_ptr(), c"__class__")?;
