@@ -8,6 +8,7 @@ use pyrec_schema::Group;
 use rustix::process::{Resource, getrlimit};
 
 use crate::listing::{self, Listing};
+use crate::rights::{Right, Rights};
 use crate::usdt::Usdt;
 use crate::{library, usdt};
 
@@ -18,11 +19,6 @@ const FREE_MAPS_KERNEL: (u32, u32) = (5, 11);
 /// The minor versions that the agent enters, and those that it enters while they run.
 const AGENT_MINORS: std::ops::RangeInclusive<u8> = 8..=15;
 const ATTACH_MINORS: std::ops::RangeInclusive<u8> = 14..=15;
-
-const CAP_SYS_PTRACE: u32 = 19;
-const CAP_SYS_ADMIN: u32 = 21;
-const CAP_PERFMON: u32 = 38;
-const CAP_BPF: u32 = 39;
 
 /// What was found.
 #[derive(Debug)]
@@ -80,7 +76,7 @@ impl Diagnosis {
 /// Looks at everything. Places a probe on ourselves, where it is never hit, and removes it.
 pub fn examine() -> Diagnosis {
     let kernel = kernel_version();
-    let rights = effective_capabilities();
+    let rights = Rights::ours();
     let agent = agent_check();
     let tried = Usdt::try_out();
     let checks = vec![
@@ -144,31 +140,24 @@ fn kernel_check(version: Option<(u32, u32)>) -> Check {
     check("kernel", verdict(fine, Verdict::Limited), found, remedy)
 }
 
-fn rights_check(rights: u64) -> Check {
-    let has = |capability: u32| rights >> capability & 1 == 1;
-    let names = [
-        (CAP_BPF, "CAP_BPF"),
-        (CAP_PERFMON, "CAP_PERFMON"),
-        (CAP_SYS_PTRACE, "CAP_SYS_PTRACE"),
-        (CAP_SYS_ADMIN, "CAP_SYS_ADMIN"),
-    ];
-    let (here, missing): (Vec<_>, Vec<_>) = names.into_iter().partition(|(capability, _)| has(*capability));
-    let list = |names: &[(u32, &str)]| names.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
-    let found = match here.as_slice() {
-        [] => "an ordinary user".into(),
-        here => list(here),
+fn rights_check(rights: Rights) -> Check {
+    let (here, missing): (Vec<Right>, Vec<Right>) =
+        Right::ALL.into_iter().partition(|&right| rights.has(right));
+    let list = |rights: &[Right]| rights.iter().map(|right| right.name()).collect::<Vec<_>>().join(", ");
+    let found = if here.is_empty() { "an ordinary user".into() } else { list(&here) };
+    let remedy = match rights.has(Right::Bpf) && rights.has(Right::Perfmon) {
+        true if rights.has(Right::SysAdmin) => {
+            "processes of other users are recorded only with CAP_SYS_PTRACE: use sudo"
+        }
+        true => {
+            "children of a process are recorded only with CAP_SYS_ADMIN, other users' only with CAP_SYS_PTRACE"
+        }
+        false => {
+            "to read markers, run it with sudo, or give the file the rights: \
+             sudo setcap cap_bpf,cap_perfmon=ep $(which pyrec)"
+        }
     };
-    let enough = has(CAP_SYS_ADMIN) || has(CAP_BPF) && has(CAP_PERFMON);
-    let remedy = match enough {
-        true => format!(
-            "without {} some processes cannot be looked at, or their children followed",
-            list(&missing)
-        ),
-        false => "to read markers, run it with sudo, or give the file the rights: \
-                  sudo setcap cap_bpf,cap_perfmon=ep $(which pyrec)"
-            .into(),
-    };
-    check("rights", verdict(missing.is_empty(), Verdict::Limited), found, &remedy)
+    check("rights", verdict(missing.is_empty(), Verdict::Limited), found, remedy)
 }
 
 fn uprobes_check(tried: &Result<Option<io::Error>, usdt::Error>) -> Check {
@@ -202,9 +191,9 @@ fn types_check() -> Check {
     check("kernel types", Verdict::Fine, found, "")
 }
 
-fn paranoia_check(rights: u64) -> Check {
+fn paranoia_check(rights: Rights) -> Check {
     let level = setting("/proc/sys/kernel/perf_event_paranoid");
-    let fine = rights >> CAP_PERFMON & 1 == 1 || rights >> CAP_SYS_ADMIN & 1 == 1;
+    let fine = rights.has(Right::Perfmon);
     let found = match &level {
         Some(level) => format!("kernel.perf_event_paranoid is {level}"),
         None => "this kernel has none".into(),
@@ -213,9 +202,9 @@ fn paranoia_check(rights: u64) -> Check {
     check("perf events", state, found, "whatever it is, CAP_PERFMON is enough for the markers: use sudo")
 }
 
-fn bpf_setting_check(rights: u64) -> Check {
+fn bpf_setting_check(rights: Rights) -> Check {
     let level = setting("/proc/sys/kernel/unprivileged_bpf_disabled");
-    let fine = rights >> CAP_BPF & 1 == 1 || rights >> CAP_SYS_ADMIN & 1 == 1;
+    let fine = rights.has(Right::Bpf);
     let found = match &level {
         Some(level) => format!("kernel.unprivileged_bpf_disabled is {level}"),
         None => "this kernel does not say".into(),
@@ -237,9 +226,9 @@ fn locked_memory_check(kernel: Option<(u32, u32)>) -> Check {
     check("locked memory", verdict(fine, Verdict::Limited), found, "raise it: ulimit -l unlimited")
 }
 
-fn ptrace_check(rights: u64) -> Check {
+fn ptrace_check(rights: Rights) -> Check {
     let level = setting("/proc/sys/kernel/yama/ptrace_scope");
-    let fine = rights >> CAP_SYS_PTRACE & 1 == 1 || level.as_deref().is_none_or(|level| level == "0");
+    let fine = rights.has(Right::SysPtrace) || level.as_deref().is_none_or(|level| level == "0");
     let found = match &level {
         Some(level) => format!("kernel.yama.ptrace_scope is {level}"),
         None => "no restriction but the user (no Yama)".into(),
@@ -299,13 +288,6 @@ fn parse_version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// A bit for each right that we have.
-fn effective_capabilities() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    line.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -322,7 +304,7 @@ mod tests {
     #[test]
     fn every_line_that_is_not_fine_has_a_remedy() {
         let refused = || Err(usdt::Error::Malformed);
-        for rights in [0, u64::MAX, 1 << CAP_BPF | 1 << CAP_PERFMON] {
+        for rights in [0, u64::MAX, 1 << Right::Bpf as u32 | 1 << Right::Perfmon as u32].map(Rights) {
             let checks = [
                 kernel_check(Some((4, 19))),
                 rights_check(rights),

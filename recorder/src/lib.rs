@@ -25,6 +25,7 @@ mod program;
 mod provider;
 mod pythons;
 mod recording;
+mod rights;
 mod ring;
 mod rows;
 mod session;

@@ -7,8 +7,9 @@ use pyrec_schema::{Group, Python};
 use rustc_hash::FxHashSet;
 
 use super::Error;
-use super::kernel::{Kernel, Reach};
+use super::kernel::Kernel;
 use super::library::Interpreter;
+use super::placing::Reach;
 use super::plan::{self, Probe};
 
 /// Pythons whose markers are placed, and what is to be said of them.

@@ -132,8 +132,9 @@ impl Error {
     }
 
     fn refused(what: &'static str, reason: String) -> Error {
-        // A program that the kernel finds fault with is refused too, but with EACCES.
-        if reason == io::Error::from_raw_os_error(libc::EPERM).to_string() {
+        let is = |code| reason == io::Error::from_raw_os_error(code).to_string();
+        // A program that the kernel finds fault with is refused with EACCES, too: that is no matter of rights.
+        if is(libc::EPERM) || is(libc::EACCES) && what == super::placing::PLACE {
             Error::NoRights { what, reason }
         } else {
             Error::Kernel { what, reason }

@@ -1,25 +1,23 @@
 //! The BPF program in the kernel: loading it, placing its probes, taking its records.
 
-use std::collections::BTreeSet;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, IntoRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
 use libbpf_rs::{
-    Link, MapCore as _, MapFlags, OpenObject, PerfEventOpts, ProgramMut, ProgramType, RingBuffer,
-    RingBufferBuilder, UprobeOpts,
+    Link, MapCore as _, MapFlags, OpenObject, ProgramAttachType, ProgramMut, ProgramType, RingBuffer,
+    RingBufferBuilder,
 };
 use pyrec_schema::{Lost, Marker};
 
 use super::Error;
 use super::events::Events;
-use super::family;
+use super::placing::{Placed, Reach, Way};
 use super::plan::{Probe, Program};
 use super::raw_event::{Bodies, RawEvent};
-use super::skeleton::{MarkersSkel, MarkersSkelBuilder, types};
-use super::tracefs::Tracefs;
+use super::skeleton::{MarkersProgs, MarkersSkel, MarkersSkelBuilder, types};
 
 /// Events taken at a time: as many as the time between two looks at the clock is worth.
 pub const BATCH: usize = 4096;
@@ -30,29 +28,15 @@ const BODIES_SHARE: u32 = 4;
 /// The least that it takes: a few names of the greatest length.
 const BODIES_BYTES: u32 = 1 << 16;
 
-/// What libbpf takes for the pid of everyone.
-const EVERY_PROCESS: i32 = -1;
-
 /// Where threads that found no room of their own count their losses: `ALL_OTHERS` in `events.h`.
 const ALL_OTHERS: u64 = u64::MAX;
-
-/// Whom the probes of a file reach.
-#[derive(Clone, Copy, Debug)]
-pub enum Reach<'pids> {
-    /// These processes, and where that can be all that they will start.
-    Families(&'pids [i32]),
-    /// Everyone who runs the file, now or later.
-    Machine,
-}
 
 /// The loaded program.
 pub struct Kernel {
     // Dropped in this order: the probes first, the program last.
-    links: Vec<Link>,
-    /// The same probes on the threads of families.
-    inherited: Vec<OwnedFd>,
-    /// What they are defined in; without it children cannot be followed.
-    tracefs: std::io::Result<Tracefs>,
+    placed: Placed,
+    /// Where processes end.
+    ends: Vec<Link>,
     /// How many places the program has been told of.
     sites: usize,
     events: Events,
@@ -75,7 +59,8 @@ impl Kernel {
     pub fn load(ring_bytes: u32) -> Result<Kernel, Error> {
         // What goes wrong is told by our errors; libbpf would tell it on standard error too.
         libbpf_rs::set_print(None);
-        let mut skeleton = load(ring_bytes, true).or_else(|_| load(ring_bytes, false))?;
+        let way = Way::allowed();
+        let mut skeleton = load(ring_bytes, way, true).or_else(|_| load(ring_bytes, way, false))?;
         let nothing = bytes_of(&[0u64; 3]);
         skeleton
             .maps
@@ -93,29 +78,22 @@ impl Kernel {
             what: "map the array of events",
             reason: source.to_string(),
         })?;
-        let links = watch_processes(&skeleton)?;
-        let tracefs = Tracefs::open();
-        let (inherited, sites, found) = (Vec::new(), 0, Vec::new());
-        Ok(Kernel { links, inherited, tracefs, sites, events, found, ring, inbox, skeleton })
+        let ends = watch_processes(&skeleton)?;
+        let (placed, found) = (Placed::new(way), Vec::new());
+        Ok(Kernel { placed, ends, sites: 0, events, found, ring, inbox, skeleton })
     }
 
     /// Why the children of processes cannot be followed, if they cannot.
     pub fn cannot_follow(&self) -> Option<std::io::Error> {
-        let error = self.tracefs.as_ref().err()?;
-        Some(error.raw_os_error().map_or_else(|| error.kind().into(), std::io::Error::from_raw_os_error))
+        self.placed.cannot_follow()
     }
 
     /// Places the probes of a file, in order.
     pub fn place(&mut self, file: BorrowedFd<'_>, probes: &[Probe], reach: Reach<'_>) -> Result<(), Error> {
         let first = self.describe(probes)?;
         for (cookie, probe) in (first as u64..).zip(probes) {
-            match (reach, &mut self.tracefs) {
-                (Reach::Families(pids), Ok(_)) => self.place_inherited(file, probe, cookie, pids)?,
-                (Reach::Families(pids), Err(_)) => {
-                    pids.iter().try_for_each(|&pid| self.place_one(file, probe, cookie, pid))?;
-                }
-                (Reach::Machine, _) => self.place_one(file, probe, cookie, EVERY_PROCESS)?,
-            }
+            let program = program(&self.skeleton.progs, probe.program);
+            self.placed.place(program, file, probe, cookie, reach)?;
         }
         self.watch(true);
         Ok(())
@@ -134,73 +112,10 @@ impl Kernel {
         Ok(first)
     }
 
-    /// Places a probe for one process, or for everyone.
-    fn place_one(&mut self, file: BorrowedFd<'_>, probe: &Probe, cookie: u64, pid: i32) -> Result<(), Error> {
-        let options = UprobeOpts {
-            ref_ctr_offset: probe.semaphore.unwrap_or(0) as usize,
-            cookie,
-            ..UprobeOpts::default()
-        };
-        let file = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let program = self.program(probe.program);
-        let link = program.attach_uprobe_with_opts(pid, file, probe.offset as usize, options);
-        self.links.push(link.map_err(Error::kernel("place a probe"))?);
-        Ok(())
-    }
-
-    /// Places a probe for processes and all that they will start.
-    fn place_inherited(
-        &mut self,
-        file: BorrowedFd<'_>,
-        probe: &Probe,
-        cookie: u64,
-        pids: &[i32],
-    ) -> Result<(), Error> {
-        let Ok(tracefs) = &mut self.tracefs else { return Ok(()) };
-        let refused = |error| Error::kernel_said("place a probe", &error);
-        let event = tracefs.define(file, probe.offset, probe.semaphore).map_err(refused)?;
-        // The link owns the descriptor from here on.
-        let anchor = family::anchor(event).map_err(refused)?.into_raw_fd();
-        let options = PerfEventOpts { cookie, ..PerfEventOpts::default() };
-        let link = self.program(probe.program).attach_perf_event_with_opts(anchor, options);
-        self.links.push(link.map_err(Error::kernel("place a probe"))?);
-        let mut opened = BTreeSet::new();
-        // A thread that starts meanwhile may have been started by one that had not got the event yet.
-        loop {
-            let new: Vec<i32> = family::threads(pids).difference(&opened).copied().collect();
-            if new.is_empty() {
-                return Ok(());
-            }
-            for tid in new {
-                opened.insert(tid);
-                match family::open(event, tid) {
-                    Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
-                    descriptor => self.inherited.push(descriptor.map_err(refused)?),
-                }
-            }
-        }
-    }
-
     /// Begins or ends taking events, of all markers at one instant.
     fn watch(&mut self, on: bool) {
         if let Some(bss) = self.skeleton.maps.bss_data.as_deref_mut() {
             bss.watching = u32::from(on);
-        }
-    }
-
-    fn program(&self, program: Program) -> &ProgramMut<'static> {
-        let programs = &self.skeleton.progs;
-        match program {
-            Program::Marker(Marker::FunctionEntry) => &programs.on_function_entry,
-            Program::Marker(Marker::FunctionReturn) => &programs.on_function_return,
-            Program::Marker(Marker::Line) => &programs.on_line,
-            Program::Marker(Marker::GcStart) => &programs.on_gc_start,
-            Program::Marker(Marker::GcDone) => &programs.on_gc_done,
-            Program::Marker(Marker::ImportStart) => &programs.on_import_start,
-            Program::Marker(Marker::ImportDone) => &programs.on_import_done,
-            Program::Marker(Marker::Audit) => &programs.on_audit,
-            Program::CodeFreed => &programs.on_code_freed,
-            Program::Marker(_) | Program::Nothing => &programs.on_nothing,
         }
     }
 
@@ -221,10 +136,8 @@ impl Kernel {
     /// Removes the probes and lowers the semaphores that they raised.
     pub fn remove(&mut self) {
         self.watch(false);
-        self.inherited.clear();
-        while let Some(link) = self.links.pop() {
-            drop(link);
-        }
+        self.placed.clear();
+        self.ends.clear();
     }
 
     /// Moves at most [`BATCH`] events that are there into `events`. Returns whether there may be more.
@@ -269,7 +182,7 @@ fn watch_processes(skeleton: &MarkersSkel<'static>) -> Result<Vec<Link>, Error> 
 
 /// Opens the program, sizes its buffers and loads it. Programs that may sleep read memory more cheaply; Linux 5.15
 /// does not have them.
-fn load(ring_bytes: u32, may_sleep: bool) -> Result<MarkersSkel<'static>, Error> {
+fn load(ring_bytes: u32, way: Way, may_sleep: bool) -> Result<MarkersSkel<'static>, Error> {
     // The skeleton borrows this for as long as it lives. It is a few bytes, once per recording.
     let object: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
     let mut open =
@@ -282,11 +195,13 @@ fn load(ring_bytes: u32, may_sleep: bool) -> Result<MarkersSkel<'static>, Error>
     open.maps.events.set_max_entries(1 << bits).map_err(Error::kernel("size the array of events"))?;
     let bodies = (ring_bytes / BODIES_SHARE).max(BODIES_BYTES);
     open.maps.bodies.set_max_entries(bodies).map_err(Error::kernel("size the ring buffer"))?;
-    if may_sleep {
-        for mut program in open.open_object_mut().progs_mut() {
-            if program.prog_type() == ProgramType::Kprobe {
-                program.set_flags(libbpf_rs::libbpf_sys::BPF_F_SLEEPABLE);
-            }
+    let programs = open.open_object_mut().progs_mut();
+    for mut program in programs.filter(|program| program.prog_type() == ProgramType::Kprobe) {
+        if may_sleep {
+            program.set_flags(libbpf_rs::libbpf_sys::BPF_F_SLEEPABLE);
+        }
+        if way == Way::Multi {
+            program.set_attach_type(ProgramAttachType::TraceUprobeMulti);
         }
     }
     open.load().map_err(Error::kernel("load the BPF program"))
@@ -295,6 +210,21 @@ fn load(ring_bytes: u32, may_sleep: bool) -> Result<MarkersSkel<'static>, Error>
 /// The binary logarithm of the number of events in so many bytes.
 fn event_bits(ring_bytes: u32) -> u32 {
     (ring_bytes / size_of::<types::event>() as u32).ilog2()
+}
+
+fn program<'a>(programs: &'a MarkersProgs<'static>, program: Program) -> &'a ProgramMut<'static> {
+    match program {
+        Program::Marker(Marker::FunctionEntry) => &programs.on_function_entry,
+        Program::Marker(Marker::FunctionReturn) => &programs.on_function_return,
+        Program::Marker(Marker::Line) => &programs.on_line,
+        Program::Marker(Marker::GcStart) => &programs.on_gc_start,
+        Program::Marker(Marker::GcDone) => &programs.on_gc_done,
+        Program::Marker(Marker::ImportStart) => &programs.on_import_start,
+        Program::Marker(Marker::ImportDone) => &programs.on_import_done,
+        Program::Marker(Marker::Audit) => &programs.on_audit,
+        Program::CodeFreed => &programs.on_code_freed,
+        Program::Marker(_) | Program::Nothing => &programs.on_nothing,
+    }
 }
 
 fn ring(skeleton: &MarkersSkel<'static>, inbox: Arc<Mutex<Inbox>>) -> libbpf_rs::Result<RingBuffer<'static>> {

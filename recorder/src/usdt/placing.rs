@@ -1,0 +1,163 @@
+//! Placing probes, in the way that our rights allow.
+//!
+//! | rights | way | children |
+//! |---|---|---|
+//! | CAP_SYS_ADMIN | perf events on probes named in tracefs | inherit them |
+//! | CAP_BPF and CAP_PERFMON | uprobe-multi links, Linux 6.6 | do not |
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, IntoRawFd as _, OwnedFd};
+
+use libbpf_rs::{Link, PerfEventOpts, ProgramMut, UprobeMultiOpts, UprobeOpts};
+
+use super::Error;
+use super::family;
+use super::plan::Probe;
+use super::tracefs::Tracefs;
+use crate::rights::{Right, Rights};
+
+/// What libbpf takes for the pid of everyone.
+const EVERY_PROCESS: i32 = -1;
+
+/// For what the kernel refuses.
+pub const PLACE: &str = "place a probe";
+
+/// Whom the probes of a file reach.
+#[derive(Clone, Copy, Debug)]
+pub enum Reach<'pids> {
+    /// These processes, and where that can be all that they will start.
+    Families(&'pids [i32]),
+    /// Everyone who runs the file, now or later.
+    Machine,
+}
+
+/// Which of the kernel's interfaces is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Perf events: for uprobes the kernel wants CAP_SYS_ADMIN.
+    PerfEvents,
+    /// Links of their own kind: programs must be loaded for it.
+    Multi,
+}
+
+impl Way {
+    /// The one that our rights allow.
+    pub fn allowed() -> Way {
+        if Rights::ours().has(Right::SysAdmin) { Way::PerfEvents } else { Way::Multi }
+    }
+}
+
+/// Probes that are placed for as long as this is there.
+pub struct Placed {
+    way: Way,
+    links: Vec<Link>,
+    /// The same probes on the threads of families.
+    inherited: Vec<OwnedFd>,
+    /// What they are defined in; without it children cannot be followed. Dropped after them.
+    tracefs: io::Result<Tracefs>,
+}
+
+impl Placed {
+    /// None yet.
+    pub fn new(way: Way) -> Placed {
+        Placed { way, links: Vec::new(), inherited: Vec::new(), tracefs: Tracefs::open() }
+    }
+
+    /// Why the children of processes cannot be followed, if they cannot.
+    pub fn cannot_follow(&self) -> Option<io::Error> {
+        let error = self.tracefs.as_ref().err()?;
+        Some(error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error))
+    }
+
+    /// Places one.
+    pub fn place(
+        &mut self,
+        program: &ProgramMut<'_>,
+        file: BorrowedFd<'_>,
+        probe: &Probe,
+        cookie: u64,
+        reach: Reach<'_>,
+    ) -> Result<(), Error> {
+        match (reach, &self.tracefs) {
+            (Reach::Machine, _) => self.place_one(program, file, probe, cookie, EVERY_PROCESS),
+            (Reach::Families(pids), Ok(_)) if self.way == Way::PerfEvents => {
+                self.place_inherited(program, file, probe, cookie, pids)
+            }
+            (Reach::Families(pids), _) => {
+                pids.iter().try_for_each(|&pid| self.place_one(program, file, probe, cookie, pid))
+            }
+        }
+    }
+
+    /// For one process, or for everyone.
+    fn place_one(
+        &mut self,
+        program: &ProgramMut<'_>,
+        file: BorrowedFd<'_>,
+        probe: &Probe,
+        cookie: u64,
+        pid: i32,
+    ) -> Result<(), Error> {
+        let (offset, semaphore) = (probe.offset as usize, probe.semaphore.unwrap_or(0) as usize);
+        // By its descriptor, a file has a path wherever it is, and if it has been deleted.
+        let file = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let link = match self.way {
+            Way::PerfEvents => {
+                let options = UprobeOpts { ref_ctr_offset: semaphore, cookie, ..UprobeOpts::default() };
+                program.attach_uprobe_with_opts(pid, file, offset, options)
+            }
+            Way::Multi => {
+                let options = UprobeMultiOpts {
+                    offsets: vec![offset],
+                    ref_ctr_offsets: vec![semaphore],
+                    cookies: vec![cookie],
+                    ..UprobeMultiOpts::default()
+                };
+                program.attach_uprobe_multi_with_opts(pid, file, "", options)
+            }
+        };
+        self.links.push(link.map_err(Error::kernel(PLACE))?);
+        Ok(())
+    }
+
+    /// For processes and all that they will start.
+    fn place_inherited(
+        &mut self,
+        program: &ProgramMut<'_>,
+        file: BorrowedFd<'_>,
+        probe: &Probe,
+        cookie: u64,
+        pids: &[i32],
+    ) -> Result<(), Error> {
+        let Ok(tracefs) = &mut self.tracefs else { return Ok(()) };
+        let refused = |error| Error::kernel_said(PLACE, &error);
+        let event = tracefs.define(file, probe.offset, probe.semaphore).map_err(refused)?;
+        // The link owns the descriptor from here on.
+        let anchor = family::anchor(event).map_err(refused)?.into_raw_fd();
+        let options = PerfEventOpts { cookie, ..PerfEventOpts::default() };
+        let link = program.attach_perf_event_with_opts(anchor, options);
+        self.links.push(link.map_err(Error::kernel(PLACE))?);
+        let mut opened = BTreeSet::new();
+        // A thread that starts meanwhile may have been started by one that had not got the event yet.
+        loop {
+            let new: Vec<i32> = family::threads(pids).difference(&opened).copied().collect();
+            if new.is_empty() {
+                return Ok(());
+            }
+            for tid in new {
+                opened.insert(tid);
+                match family::open(event, tid) {
+                    Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                    descriptor => self.inherited.push(descriptor.map_err(refused)?),
+                }
+            }
+        }
+    }
+
+    /// Removes them, and lowers the semaphores that they raised.
+    pub fn clear(&mut self) {
+        self.inherited.clear();
+        self.links.clear();
+    }
+}
