@@ -7,6 +7,7 @@
 pub mod calls;
 pub mod markers;
 pub mod npm;
+pub mod service;
 pub mod venv;
 
 use std::ffi::{OsStr, OsString};

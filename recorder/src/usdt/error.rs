@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// The file could not be read.
-    #[error("cannot read {path}: {source}; run pyrec as a user who can")]
+    #[error("cannot read {path}: {source}; run pyrec as a user who can, or with CAP_SYS_PTRACE")]
     Unreadable {
         /// The program or library.
         path: PathBuf,

@@ -19,6 +19,22 @@ pub fn open(event: u64, tid: i32) -> io::Result<OwnedFd> {
     open_with(event, tid, INHERIT)
 }
 
+/// Opens it on a thread alone.
+pub fn open_alone(event: u64, tid: i32) -> io::Result<OwnedFd> {
+    open_with(event, tid, 0)
+}
+
+/// Opens an event on a thread that never happens, so that what the thread starts has other events than itself.
+///
+/// The kernel swaps the inherited events of two related threads when one follows the other on a processor, instead of
+/// taking the ones off and putting the same ones on. Each event goes on standing for the thread that it was made for,
+/// so when one of the two ends, it takes the other's with it (seen on Linux 6.18). It swaps only what is the same.
+pub fn hold(tid: i32) -> io::Result<OwnedFd> {
+    const PERF_TYPE_SOFTWARE: u64 = 1;
+    const PERF_COUNT_SW_DUMMY: u64 = 9;
+    open_kind(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_DUMMY, tid, 0)
+}
+
 /// Opens it on ourselves, where it never happens: for a BPF program to be attached to. Not on a family's, since the
 /// kernel takes the program away when the first child with an inherited event of that kind ends (Linux 6.18). The
 /// program runs wherever the event happens.
@@ -27,7 +43,11 @@ pub fn anchor(event: u64) -> io::Result<OwnedFd> {
 }
 
 fn open_with(event: u64, tid: i32, flags: u64) -> io::Result<OwnedFd> {
-    let attributes = [PERF_TYPE_TRACEPOINT | ATTRIBUTES_BYTES << 32, event, 0, 0, 0, flags, 0, 0];
+    open_kind(PERF_TYPE_TRACEPOINT, event, tid, flags)
+}
+
+fn open_kind(kind: u64, event: u64, tid: i32, flags: u64) -> io::Result<OwnedFd> {
+    let attributes = [kind | ATTRIBUTES_BYTES << 32, event, 0, 0, 0, flags, 0, 0];
     let (any_cpu, no_group) = (-1, -1);
     // SAFETY: a system call with a pointer to attributes of the size that they tell.
     made(unsafe {

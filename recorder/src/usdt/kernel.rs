@@ -99,6 +99,16 @@ impl Kernel {
         Ok(())
     }
 
+    /// Makes sure of a thread that a recorded process has started.
+    pub fn adopt(&mut self, pid: i32, tid: i32) {
+        self.placed.adopt(pid, tid);
+    }
+
+    /// Lets go of a process that has ended.
+    pub fn release(&mut self, pid: i32) {
+        self.placed.release(pid);
+    }
+
     /// Tells the program what it must know of the places. Returns the number of the first one.
     fn describe(&mut self, probes: &[Probe]) -> Result<usize, Error> {
         let sites = self.skeleton.maps.bss_data.as_deref_mut().map(|bss| &mut bss.sites);

@@ -51,7 +51,7 @@ use placing::Reach;
 pub use plan::groups;
 use qualname::Qualnames;
 use raw_event::{Definition, Head, ONCE, RawEvent};
-use sight::Sight;
+use sight::{Ended, Sight};
 pub use version::Version;
 
 use crate::provider::Provider;
@@ -97,7 +97,9 @@ impl Usdt {
 
     /// Reads the markers of a process that is about to become `program`, and of its children.
     pub fn attach_launched(program: &Path, pid: i32, groups: &[Group]) -> Result<Usdt, Error> {
-        Usdt::attach(&[Interpreter::of_program(program)?], &[pid], groups, ring_bytes())
+        let mut usdt = Usdt::attach(&[Interpreter::of_program(program)?], &[pid], groups, ring_bytes())?;
+        usdt.sight.launched = Some(pid);
+        Ok(usdt)
     }
 
     /// Reads the markers of every Python on the machine.
@@ -154,6 +156,32 @@ impl Usdt {
             codes: Codes::default(),
             events: Vec::new(),
         })
+    }
+
+    /// Takes what the kernel has sent. Returns the number of events.
+    fn take_all(&mut self, rows: &mut Rows) -> crate::Result<u64> {
+        let mut count = 0;
+        let mut more = true;
+        while more {
+            let mut events = std::mem::take(&mut self.events);
+            more = self.kernel.take(&mut events)?;
+            for event in events.drain(..) {
+                count += self.row(event, rows)?;
+            }
+            self.events = events;
+            for (pid, tid) in self.sight.new.drain(..) {
+                self.kernel.adopt(pid, tid);
+            }
+        }
+        rows.count(count);
+        Ok(count)
+    }
+
+    /// Tells of threads and processes that have ended.
+    fn forget(&mut self, ended: &[Ended], rows: &mut Rows) -> crate::Result<()> {
+        let processes = ended.iter().filter(|ended| ended.tid.is_none());
+        processes.for_each(|process| self.kernel.release(process.pid));
+        self.sight.tell(ended, rows)
     }
 
     fn row(&mut self, event: RawEvent, rows: &mut Rows) -> crate::Result<u64> {
@@ -248,23 +276,17 @@ impl Provider for Usdt {
     fn drain(&mut self, rows: &mut Rows) -> crate::Result<u64> {
         self.crowd.pythons.drain(..).for_each(|python| rows.python(python));
         self.crowd.notices.drain(..).for_each(|notice| rows.notice(notice));
-        let mut count = 0;
-        let mut more = true;
-        while more {
-            let mut events = std::mem::take(&mut self.events);
-            more = self.kernel.take(&mut events)?;
-            for event in events.drain(..) {
-                count += self.row(event, rows)?;
-            }
-            self.events = events;
-        }
-        rows.count(count);
+        let ended = self.sight.look(false);
+        let count = self.take_all(rows)?;
+        self.forget(&ended, rows)?;
         Ok(count)
     }
 
     fn stop(&mut self, rows: &mut Rows) -> crate::Result<()> {
         self.kernel.remove();
+        let ended = self.sight.look(true);
         self.drain(rows)?;
+        self.forget(&ended, rows)?;
         for lost in self.kernel.losses()? {
             let pid = if lost.pid == 0 { self.pid } else { lost.pid };
             rows.lost(Lost { pid, ..lost })?;

@@ -5,11 +5,13 @@
 //! | CAP_SYS_ADMIN | perf events on probes named in tracefs | inherit them |
 //! | CAP_BPF and CAP_PERFMON | uprobe-multi links, Linux 6.6 | do not |
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, IntoRawFd as _, OwnedFd};
 
 use libbpf_rs::{Link, PerfEventOpts, ProgramMut, UprobeMultiOpts, UprobeOpts};
+
+use rustc_hash::FxHashMap;
 
 use super::Error;
 use super::family;
@@ -19,6 +21,9 @@ use crate::rights::{Right, Rights};
 
 /// What libbpf takes for the pid of everyone.
 const EVERY_PROCESS: i32 = -1;
+
+/// Threads to hold at a time: each takes a descriptor.
+const MAX_HELD: usize = 512;
 
 /// For what the kernel refuses.
 pub const PLACE: &str = "place a probe";
@@ -54,6 +59,12 @@ pub struct Placed {
     links: Vec<Link>,
     /// The same probes on the threads of families.
     inherited: Vec<OwnedFd>,
+    /// The numbers of the probes that are inherited.
+    events: Vec<u64>,
+    /// Threads of families that are held apart from what they start, the last ones.
+    held: VecDeque<OwnedFd>,
+    /// The probes on processes that families have started.
+    children: FxHashMap<i32, Vec<OwnedFd>>,
     /// What they are defined in; without it children cannot be followed. Dropped after them.
     tracefs: io::Result<Tracefs>,
 }
@@ -61,7 +72,15 @@ pub struct Placed {
 impl Placed {
     /// None yet.
     pub fn new(way: Way) -> Placed {
-        Placed { way, links: Vec::new(), inherited: Vec::new(), tracefs: Tracefs::open() }
+        Placed {
+            way,
+            links: Vec::new(),
+            inherited: Vec::new(),
+            events: Vec::new(),
+            held: VecDeque::new(),
+            children: FxHashMap::default(),
+            tracefs: Tracefs::open(),
+        }
     }
 
     /// Why the children of processes cannot be followed, if they cannot.
@@ -138,6 +157,8 @@ impl Placed {
         let options = PerfEventOpts { cookie, ..PerfEventOpts::default() };
         let link = program.attach_perf_event_with_opts(anchor, options);
         self.links.push(link.map_err(Error::kernel(PLACE))?);
+        self.events.push(event);
+        let is_first = self.events.len() == 1;
         let mut opened = BTreeSet::new();
         // A thread that starts meanwhile may have been started by one that had not got the event yet.
         loop {
@@ -147,6 +168,9 @@ impl Placed {
             }
             for tid in new {
                 opened.insert(tid);
+                if is_first {
+                    self.hold(tid);
+                }
                 match family::open(event, tid) {
                     Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
                     descriptor => self.inherited.push(descriptor.map_err(refused)?),
@@ -155,9 +179,36 @@ impl Placed {
         }
     }
 
+    /// Makes sure of a thread that a family has started: of what it has inherited, and of what it will start. Where
+    /// the kernel refuses, it goes on with what it has.
+    pub fn adopt(&mut self, pid: i32, tid: i32) {
+        if self.events.is_empty() {
+            return;
+        }
+        self.hold(tid);
+        if pid == tid {
+            let events = self.events.iter().filter_map(|&event| family::open_alone(event, tid).ok());
+            self.children.insert(pid, events.collect());
+        }
+    }
+
+    /// Lets go of a process that has ended.
+    pub fn release(&mut self, pid: i32) {
+        self.children.remove(&pid);
+    }
+
+    fn hold(&mut self, tid: i32) {
+        if self.held.len() == MAX_HELD {
+            self.held.pop_front();
+        }
+        self.held.extend(family::hold(tid));
+    }
+
     /// Removes them, and lowers the semaphores that they raised.
     pub fn clear(&mut self) {
         self.inherited.clear();
+        self.children.clear();
+        self.held.clear();
         self.links.clear();
     }
 }
