@@ -26,6 +26,9 @@ fn children_of_a_launched_program_are_recorded_from_their_first_event() {
     let info = json(&trace, "info");
     // A child by fork, and one by fork and exec.
     assert_eq!((number(&info, "processes"), number(&info, "lost")), (3, 0), "{info}");
+    let marker = |name: &str| number(&info["markers"], name);
+    assert_eq!((marker("process__start"), marker("process__exit")), (3, 3), "{info}");
+    assert_eq!(marker("thread__start"), marker("thread__exit"), "{info}");
     // The start of an interpreter is in the trace, too: its first import is that of site, or what it needs.
     let whole = report(&trace, "dump", &[]);
     let modules = whole.lines().filter(|line| line.contains("<frozen\\simportlib._bootstrap>:1:<module>"));
