@@ -221,6 +221,7 @@ pub fn of_this_session() -> Thread {
     let thread = Thread::current();
     // SAFETY: the ring is this thread's.
     if thread.is_recorded() && unsafe { (*thread.0).is_retired() } {
+        // Its memory is gone already.
         let _ = take(Thread::UNSEEN);
     }
     Thread::current()
