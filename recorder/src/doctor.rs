@@ -337,7 +337,7 @@ mod tests {
     fn each_python_gets_its_provider() {
         let markers = [Group::Gc, Group::Import];
         let all = [Group::Function, Group::Gc, Group::Import];
-        let table: [(Listing, bool, bool, Option<&str>, Option<&str>); 7] = [
+        let table = [
             (python(11, &all), true, true, Some("agent"), Some("usdt")),
             (python(11, &all), true, false, Some("agent"), None),
             (python(11, &[]), true, true, Some("agent"), None),

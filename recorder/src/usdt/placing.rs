@@ -37,6 +37,11 @@ pub enum Reach<'pids> {
     Machine,
 }
 
+/// Whether we are in the pid namespace that the kernel started with, by the number that it has always had.
+fn in_first_namespace() -> bool {
+    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == "pid:[4026531836]")
+}
+
 /// Which of the kernel's interfaces is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -59,6 +64,8 @@ pub struct Placed {
     links: Vec<Link>,
     /// The same probes on the threads of families.
     inherited: Vec<OwnedFd>,
+    /// Whether the numbers of processes are the same to us and to the BPF program.
+    sees_all: bool,
     /// The numbers of the probes that are inherited.
     events: Vec<u64>,
     /// Threads of families that are held apart from what they start, the last ones.
@@ -76,6 +83,7 @@ impl Placed {
             way,
             links: Vec::new(),
             inherited: Vec::new(),
+            sees_all: in_first_namespace(),
             events: Vec::new(),
             held: VecDeque::new(),
             children: FxHashMap::default(),
@@ -182,7 +190,7 @@ impl Placed {
     /// Makes sure of a thread that a family has started: of what it has inherited, and of what it will start. Where
     /// the kernel refuses, it goes on with what it has.
     pub fn adopt(&mut self, pid: i32, tid: i32) {
-        if self.events.is_empty() {
+        if self.events.is_empty() || !self.sees_all {
             return;
         }
         self.hold(tid);
