@@ -308,7 +308,7 @@ def everything_by_viztracer(venv, program, loops, events, ours, plain, folder):
     )
 
 
-def usdt(python, image, rounds, folder):
+def usdt(python, rounds, folder):
     """fib on an interpreter with markers: what an event costs, counted by bpftrace, named by it, recorded by pyrec."""
     program, loops = ROOT / "bench/fib.py", 4
     trace = folder / "usdt.parquet"
@@ -322,11 +322,9 @@ def usdt(python, image, rounds, folder):
             ("bpftrace count() on both", "@[{}] = count()"),
             ("bpftrace with both names", 'printf("%s %s\\n", str(arg0), str(arg1))'),
         ]:
-            probes = [f"usdt:{image}:python:{marker} {{ {action.format(n)}; }}" for n, marker in enumerate(both)]
-            watched = [beside_bpftrace(folder, name, probes), python]
-            if image.name == "python3.11":
-                watched = [sys.executable, ROOT / "bench/raised.py", image, *watched]
-            subjects.append(subject(name, *watched))
+            probes = [f"usdt:{python}:python:{marker} {{ {action.format(n)}; }}" for n, marker in enumerate(both)]
+            raised = [sys.executable, ROOT / "bench/raised.py", python]
+            subjects.append(subject(name, *raised, beside_bpftrace(folder, name, probes), python))
     interleaved(subjects, program, loops, rounds, folder)
     info = pyrec_json("info", "-i", trace)
     events = info["markers"]["function__entry"] + info["markers"]["function__return"]
@@ -389,13 +387,11 @@ def main():
             print("skipped: the agent's figures, since there is no Python 3.12 or 3.13")
         for older in filter(None, map(find_python, ["3.11", "3.8"] if python else [])):
             sections.append(older_agent(older, make_venv(python), options.rounds, Path(folder)))
-        made = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pyrec/pythons"
         debian = Path("/usr/bin/python3.11")
-        for marked, image in [(debian, debian), (made / "python3.15", made / "sid/usr/bin/python3.15")]:
-            if os.geteuid() == 0 and marked.exists():
-                sections.append(usdt(marked, image, options.rounds, Path(folder)))
-            else:
-                print(f"skipped: the static markers' figures of {marked}, which need root and scripts/pythons")
+        if os.geteuid() == 0 and debian.exists():
+            sections.append(usdt(debian, options.rounds, Path(folder)))
+        else:
+            print("skipped: the static markers' figures, which need root and Debian's python3.11")
     figures = "\n".join(sections)
     print(figures)
     if options.write:
