@@ -28,7 +28,7 @@ torture: ## Run the tests that take minutes: kill, attach, detach, again and aga
 	@scripts/need build record test
 	scripts/pythons
 	$(CARGO) test --workspace --locked --tests --no-fail-fast -- --ignored
-	PROPTEST_CASES=100000 $(CARGO) test --workspace --locked --lib -- tree::tests::any_
+	PROPTEST_CASES=100000 $(CARGO) test --workspace --locked --lib -- any_stream:: any_events::
 
 bench: build ## Print what recording and reading cost, as ratios
 	@scripts/need record test

@@ -1,5 +1,7 @@
 //! Values into text, SVG and JSON. Only here does anything know a terminal or inferno.
 
+#[cfg(test)]
+mod any_events;
 pub mod audit;
 pub mod dump;
 pub mod export;

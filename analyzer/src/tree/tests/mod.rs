@@ -1,6 +1,5 @@
 //! The rules of the rebuild: each by its script, all of them against a plain second opinion.
 
-mod any_events;
 pub(crate) mod any_stream;
 mod naive;
 mod rules;

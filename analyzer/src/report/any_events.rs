@@ -7,9 +7,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use pyrec_schema::{Batch, Event, Lost, Marker, Names, TextId};
 
-use super::super::{CallTree, Streams, Window};
 use crate::measure::{Folded, Info, Totals, Weight};
-use crate::{Filter, report, script};
+use crate::tree::{Streams, Window};
+use crate::{CallTree, Filter, report, script};
 
 /// What codes and texts say: nothing, something, and what is no such thing.
 const CODES: [&str; 6] = ["", "m.py:1:f", "m.py:5:g", "no colon", ":::", "m.py:x:\u{1b}[2J"];
