@@ -7,8 +7,8 @@ mod support;
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use support::markers::{Counter, Gated};
-use support::{Background, Subject, json, on_every_marked_python, program, pyrec, skipped, wait_for};
+use support::markers::{Counter, Gated, attach};
+use support::{Subject, json, on_every_marked_python, program, skipped};
 
 on_every_marked_python!(hits_are_those_that_bpftrace_counts);
 
@@ -29,16 +29,11 @@ fn hits_are_those_that_bpftrace_counts(subject: &Subject) {
     let parts: Vec<&str> = parts.split_whitespace().collect();
     let mut gated = Gated::start(&subject.python, &program("matrix.py"), &parts);
     let counter = Counter::attach(&gated, &markers);
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let mut command = pyrec("record");
-    command.args(["-q", "--provider", "usdt", "--markers", groups, "-p", &gated.pid()]);
-    let mut recorder = Background::start(command.current_dir(directory.path()));
-    let trace = directory.path().join("pyrec.parquet");
-    wait_for("a trace, which is begun when all is attached", || trace.exists().then_some(()));
+    let mut pyrec = attach(&gated.pid(), groups);
 
     gated.go();
-    assert!(gated.process.end().success() && recorder.end().success());
-    let info = json(&trace, "info");
+    assert!(gated.process.end().success() && pyrec.recorder.end().success());
+    let info = json(&pyrec.trace, "info");
     assert_eq!(info["lost"], 0);
     let recorded: BTreeMap<String, u64> = markers
         .iter()

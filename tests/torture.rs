@@ -10,11 +10,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use pyrec_schema::{Code, CodeId, Columns, Event, Marker, Trace};
-use support::markers::semaphores;
-use support::{
-    Background, Subject, on_every_function_marker, program, pyrec, run, signal, skipped, wait_for,
-};
+use pyrec_schema::{Code, CodeId, Marker};
+use support::markers::{Attached, attach, semaphores};
+use support::rows::{events, open};
+use support::{Background, Subject, on_every_function_marker, program, run, signal, skipped, wait_for};
 
 on_every_function_marker!(attached_to_and_let_go);
 
@@ -48,14 +47,8 @@ fn rounds(subject: &Subject, rounds: usize, time: Duration) {
     }
     let descriptors = descriptors(&python.pid());
 
-    for (round, end) in ["INT", "KILL"].into_iter().cycle().take(rounds).enumerate() {
-        let trace = folder.path().join(format!("{round}.parquet"));
-        let mut command = pyrec("record");
-        command
-            .args(["-q", "--provider", "usdt", "--markers", "function", "-p", &python.pid(), "-o"])
-            .arg(&trace);
-        let mut recorder = Background::start(&mut command);
-        wait_for("a trace, which is begun when all is attached", || trace.exists().then_some(()));
+    for end in ["INT", "KILL"].into_iter().cycle().take(rounds) {
+        let Attached { mut recorder, trace, folder: _traces } = attach(&python.pid(), "function");
         let objects = Objects::of(&recorder.pid());
         assert!(objects.0.len() > 3 && raised(&python) > 1, "{objects:?}");
         std::thread::sleep(time);
@@ -121,7 +114,7 @@ impl Objects {
 /// From the first mark to the last, so many rows are there and so many are lost as the marks say. A recorder that was
 /// killed may have written nothing yet.
 fn assert_all_is_accounted_for(trace: &Path, ended_well: bool) {
-    let trace = Trace::open(&[trace]).expect("the trace is whole");
+    let trace = open(trace);
     let mut marks = HashMap::<CodeId, Option<i64>>::new();
     let (mut first, mut last, mut hits) = (None, None, 0);
     for event in events(&trace) {
@@ -143,12 +136,6 @@ fn assert_all_is_accounted_for(trace: &Path, ended_well: bool) {
     assert!(last > first || !ended_well, "{first} {last}");
     // A thousand calls of `step`, one of `named`, one of what that has made.
     assert_eq!(after - before, (last - first) * 2 * 1002, "from {first} to {last}");
-}
-
-fn events(trace: &Trace) -> impl Iterator<Item = Event> {
-    let groups = trace.files().iter().flat_map(|file| (0..file.row_groups()).map(move |group| (file, group)));
-    let batches = groups.flat_map(|(file, group)| file.read(group, Columns::ALL).expect("it is there"));
-    batches.flat_map(|batch| batch.expect("it is whole").iter().collect::<Vec<_>>())
 }
 
 /// The K of `thousand_K`.

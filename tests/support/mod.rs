@@ -7,6 +7,7 @@
 pub mod calls;
 pub mod markers;
 pub mod npm;
+pub mod rows;
 pub mod service;
 pub mod venv;
 

@@ -85,6 +85,8 @@ struct Codes {
     /// By ids that serve one event only.
     once: FxHashMap<u64, CodeId>,
     qualnames: Qualnames,
+    /// What CPython runs after an `__init__` that it has called by a short cut. In 3.15 it has a return, and no entry.
+    init_cleanup: Option<CodeId>,
     unfound: u64,
     cut: u64,
 }
@@ -188,6 +190,9 @@ impl Usdt {
         match event {
             RawEvent::Number(head) => {
                 let row = self.number_row(head);
+                if self.codes.init_cleanup.is_some_and(|code| code == row.code) {
+                    return Ok(0);
+                }
                 self.sight.see(head.time_ns, head.pid, head.tid, rows)?;
                 rows.push(row)?;
                 Ok(1)
@@ -231,6 +236,8 @@ impl Usdt {
 
 fn blank(head: Head) -> Event {
     let Head { time_ns, pid, tid, marker, line, .. } = head;
+    // 3.15 says -1 where the body of a class begins.
+    let line = line.max(0);
     Event { time_ns, pid, tid, marker, code: CodeId::NONE, line, value: None, text: TextId::NONE }
 }
 
@@ -242,6 +249,9 @@ impl Codes {
             .and_then(|first_line| self.qualnames.of(*pid, file, first_line, qualname));
         let code = Code { file, first_line: *first_line, qualname: from_text.unwrap_or(qualname) };
         let code = rows.names().code(&code.to_string());
+        if (file.as_str(), qualname.as_str()) == ("__init__", "__init__") {
+            self.init_cleanup = Some(code);
+        }
         rows.source(file, *pid);
         self.unfound += u64::from(!definition.found);
         self.cut += u64::from(definition.cut);
