@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use pyrec_schema::{Batch, Event, Lost, Marker, Names, TextId};
 
 use crate::measure::{Folded, Info, Totals, Weight};
+use crate::tree::tests::{by_path, cases};
 use crate::tree::{Streams, Window};
 use crate::{CallTree, Filter, report, script};
 
@@ -74,7 +75,7 @@ fn measured_ns(events: &[Event], names: &Names) -> BTreeMap<(i32, i32), u64> {
 }
 
 proptest! {
-    #![proptest_config(super::cases(1_000))]
+    #![proptest_config(cases(1_000))]
 
     #[test]
     fn every_event_is_counted_and_every_nanosecond_is_somewhere((names, events) in events()) {
@@ -100,7 +101,7 @@ proptest! {
     fn batches_do_not_show((names, events) in events(), rows in 1..50usize) {
         let whole = tree(&names, std::iter::once(events.iter().copied().collect()));
         let cut = tree(&names, events.chunks(rows).map(|rows| rows.iter().copied().collect()));
-        prop_assert_eq!(super::by_path(&whole.nodes), super::by_path(&cut.nodes));
+        prop_assert_eq!(by_path(&whole.nodes), by_path(&cut.nodes));
         prop_assert_eq!(&whole.counts, &cut.counts);
         prop_assert_eq!(whole.repairs(), cut.repairs());
         prop_assert_eq!(Totals::of(&whole), Totals::of(&cut));
