@@ -190,12 +190,12 @@ fn nothing_is_left_behind() {
 }
 
 #[test]
-fn the_agent_does_not_enter_a_process_that_runs() {
+fn the_agent_enters_no_other_program() {
     let mut sleeper = Command::new("sleep").arg("100").spawn().expect("it starts");
     let recording = Recording::of(&["--provider", "agent", "-p", &sleeper.id().to_string()]);
     let runs_on = sleeper.try_wait().expect("it can be asked").is_none();
     sleeper.kill().and_then(|()| sleeper.wait()).expect("it ends");
-    assert_refused(&recording.output, &["agent"]);
+    assert_refused(&recording.output, &[&sleeper.id().to_string(), "no CPython"]);
     assert!(runs_on);
 }
 

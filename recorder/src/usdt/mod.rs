@@ -89,6 +89,9 @@ struct Codes {
     init_cleanup: Option<CodeId>,
     unfound: u64,
     cut: u64,
+    /// Returns that were left out, since nothing was entered.
+    #[cfg(test)]
+    left_out: u64,
 }
 
 impl Usdt {
@@ -190,7 +193,7 @@ impl Usdt {
         match event {
             RawEvent::Number(head) => {
                 let row = self.number_row(head);
-                if self.codes.init_cleanup.is_some_and(|code| code == row.code) {
+                if self.codes.leaves_out(&row) {
                     return Ok(0);
                 }
                 self.sight.see(head.time_ns, head.pid, head.tid, rows)?;
@@ -260,6 +263,16 @@ impl Codes {
         } else {
             self.once.insert(*what, code);
         }
+    }
+
+    /// Whether an event is no call's.
+    fn leaves_out(&mut self, row: &Event) -> bool {
+        let is_cleanup = self.init_cleanup.is_some_and(|code| code == row.code);
+        #[cfg(test)]
+        {
+            self.left_out += u64::from(is_cleanup);
+        }
+        is_cleanup
     }
 
     /// The code of an event. Its definition always came before it.

@@ -212,8 +212,9 @@ impl Placed {
         self.held.extend(family::hold(tid));
     }
 
-    /// Removes them, and lowers the semaphores that they raised.
+    /// Removes them, and lowers the semaphores that they raised. Nobody is adopted from here on.
     pub fn clear(&mut self) {
+        self.events.clear();
         self.inherited.clear();
         self.children.clear();
         self.held.clear();

@@ -184,7 +184,9 @@ fn each_thread_tells_its_own_losses() {
         let lost: Vec<Lost> =
             recorded.events.iter().filter_map(|event| Lost::from_event(event, &recorded.names)).collect();
         let sum: u64 = lost.iter().map(|lost| lost.count).sum();
-        assert_eq!(rows + sum, hits, "{}: {lost:?}", python.image.display());
+        // 3.15 tells of the end of what it runs after an `__init__`: a thread has one, and no entry of it.
+        let left_out = usdt.codes.left_out;
+        assert_eq!(rows + left_out + sum, hits, "{}: {lost:?}", python.image.display());
         assert!(sum > rows && rows > 0, "{}: {rows} rows, {sum} lost", python.image.display());
         let tids: std::collections::BTreeSet<i32> = lost.iter().map(|lost| lost.tid).collect();
         assert!(tids.len() >= 8, "eight threads, and the first one at times: {tids:?}");
