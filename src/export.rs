@@ -40,11 +40,11 @@ pub struct Export {
 enum Format {
     /// Call paths with their time, as flamegraph.pl and inferno read them
     Collapsed,
-    /// For https://www.speedscope.app
+    /// For www.speedscope.app
     Speedscope,
-    /// For https://ui.perfetto.dev and Perfetto's trace processor
+    /// For ui.perfetto.dev and Perfetto's trace processor
     Perfetto,
-    /// For https://profiler.firefox.com
+    /// For profiler.firefox.com
     Firefox,
     /// What cProfile saves: for Python's pstats, snakeviz, gprof2dot
     Pstats,
