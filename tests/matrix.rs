@@ -11,15 +11,33 @@ use std::path::PathBuf;
 use pyrec_schema::{Code, CodeId, Event, Marker, Trace};
 use support::markers::{GATE, Gated, attach};
 use support::rows::{events, open};
-use support::{Python, Recording, Subject, on_every_function_marker, on_every_marked_python, program};
+use support::{
+    Python, Recording, Subject, keeps_events_apart, on_every_function_marker, on_every_marked_python, program,
+};
 
-on_every_function_marker!(calls_are_the_same);
+on_every_function_marker!(calls_are_the_same, calls_of_children_are_the_same);
 on_every_marked_python!(collections_and_imports_are_the_same);
 
-/// Thread by thread, in their order and with their lines. Which thread is which is told by its calls alone.
 fn calls_are_the_same(subject: &Subject) {
     let parts = "recursion methods generators throws exceptions comprehensions lambdas decorators classes evaluated \
                  imports collections coroutines threads";
+    assert!(compare(subject, parts) > 5, "the program starts more threads");
+}
+
+/// Children that return from frames of their parent's and have children themselves, and such as become other programs.
+fn calls_of_children_are_the_same(subject: &Subject) {
+    if !keeps_events_apart() {
+        return;
+    }
+    assert!(
+        compare(subject, "forks executed spawned_processes subprocesses") > 8,
+        "it starts more processes"
+    );
+}
+
+/// Compares thread by thread, in their order and with their lines. Which thread is which is told by its calls alone.
+/// Returns how many there are.
+fn compare(subject: &Subject, parts: &str) -> usize {
     let [agent, usdt] = both(&subject.python, "function", parts).map(|trace| {
         let mut threads = BTreeMap::<_, Calls>::new();
         let launched = events(&trace).next().expect("it begins with a process").pid;
@@ -40,7 +58,7 @@ fn calls_are_the_same(subject: &Subject) {
         assert!(agent == usdt, "by the agent:\n{}\n\nby the markers:\n{}", about(agent), about(usdt));
     }
     assert_eq!(agent.len(), usdt.len(), "threads");
-    assert!(agent.len() > 5, "the program starts more threads than {}", agent.len());
+    agent.len()
 }
 
 /// What one thread did in the program's files.

@@ -5,7 +5,7 @@
 mod support;
 
 use support::service::{Recorder, SERVICE, Service, leaves};
-use support::{Python, Subject, json, number, pyrec, report, run, signal, wait_for};
+use support::{Python, Subject, json, keeps_events_apart, number, pyrec, report, run, signal, wait_for};
 
 fn subject() -> Option<Python> {
     Subject::usdt().map(|subject| subject.python)
@@ -58,6 +58,17 @@ fn a_process_is_recorded_with_its_children_and_no_stranger_is_touched() {
     assert_eq!(service.raised(), [""; 0]);
     service.does("fork 5");
     service.does("burst 5");
+}
+
+#[test]
+fn a_child_that_a_shell_leaves_behind_is_recorded() {
+    let Some(python) = subject().filter(|_| keeps_events_apart()) else { return };
+    let mut service = Service::start(&python);
+    let recorder = Recorder::attach(service.directory.path(), &["-p", &service.pid()]);
+    for _ in 0..5 {
+        service.does("orphan 30");
+    }
+    assert_eq!(leaves(&recorder.stop(), &[]), 150);
 }
 
 #[test]

@@ -101,6 +101,17 @@ pub fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
 }
 
+/// Whether the kernel leaves inherited events with the threads that they were made for, if asked. Says so if not.
+pub fn keeps_events_apart() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("a kernel has a release");
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    let apart = (numbers.next(), numbers.next()) >= (Some(6), Some(12));
+    if !apart {
+        skipped("it needs Linux 6.12");
+    }
+    apart
+}
+
 /// Whether we are root. Says so if not.
 pub fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;

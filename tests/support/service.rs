@@ -12,7 +12,8 @@ use tempfile::TempDir;
 
 use super::{Background, Python, number, pyrec, report, run, signal, wait_for};
 
-/// Calls `leaf` as often as it is told: itself, in a child by fork, in one by fork and exec.
+/// Calls `leaf` as often as it is told: itself, in a child by fork, in one by fork and exec, in one that a shell leaves
+/// behind.
 pub const SERVICE: &str = "\
 import os, subprocess, sys
 def leaf(): pass
@@ -26,6 +27,13 @@ def fork(n):
     os.waitpid(pid, 0)
 def spawn(n):
     subprocess.run([sys.executable, __file__, 'burst', str(n)], check=True)
+def orphan(n):
+    end, child_end = os.pipe()
+    shell = ['/bin/sh', '-c', '\"$0\" \"$@\" &', sys.executable, __file__, 'burst', str(n)]
+    subprocess.run(shell, check=True, pass_fds=[child_end])
+    os.close(child_end)
+    os.read(end, 1)
+    os.close(end)
 def thread(n):
     import threading
     threads = [threading.Thread(target=act) for act in (lambda: fork(n), lambda: spawn(n))]

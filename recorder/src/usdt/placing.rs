@@ -14,7 +14,7 @@ use libbpf_rs::{Link, PerfEventOpts, ProgramMut, UprobeMultiOpts, UprobeOpts};
 use rustc_hash::FxHashMap;
 
 use super::Error;
-use super::family;
+use super::family::{self, Switch};
 use super::plan::Probe;
 use super::tracefs::Tracefs;
 use crate::rights::{Right, Rights};
@@ -64,6 +64,8 @@ pub struct Placed {
     links: Vec<Link>,
     /// The same probes on the threads of families.
     inherited: Vec<OwnedFd>,
+    /// What the kernel does with them.
+    switch: Switch,
     /// Whether the numbers of processes are the same to us and to the BPF program.
     sees_all: bool,
     /// The numbers of the probes that are inherited.
@@ -83,6 +85,7 @@ impl Placed {
             way,
             links: Vec::new(),
             inherited: Vec::new(),
+            switch: Switch::allowed(),
             sees_all: in_first_namespace(),
             events: Vec::new(),
             held: VecDeque::new(),
@@ -176,10 +179,10 @@ impl Placed {
             }
             for tid in new {
                 opened.insert(tid);
-                if is_first {
+                if is_first && self.switch == Switch::Swapped {
                     self.hold(tid);
                 }
-                match family::open(event, tid) {
+                match family::open(event, tid, self.switch) {
                     Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
                     descriptor => self.inherited.push(descriptor.map_err(refused)?),
                 }
@@ -187,10 +190,10 @@ impl Placed {
         }
     }
 
-    /// Makes sure of a thread that a family has started: of what it has inherited, and of what it will start. Where
-    /// the kernel refuses, it goes on with what it has.
+    /// Makes sure of a thread that a family has started, where its events may be swapped: of what it has inherited,
+    /// and of what it will start. Where the kernel refuses, it goes on with what it has.
     pub fn adopt(&mut self, pid: i32, tid: i32) {
-        if self.events.is_empty() || !self.sees_all {
+        if self.switch == Switch::Apart || self.events.is_empty() || !self.sees_all {
             return;
         }
         self.hold(tid);
