@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
-use pyrec_analyzer::filter::parse_duration;
+use pyrec_analyzer::filter::{Pattern, parse_duration};
 use pyrec_recorder::{Exit, OnFull, Options, Outcome, Progress, ProviderChoice, Target};
 use pyrec_schema::Group;
 
@@ -48,6 +48,14 @@ pub struct Record {
     /// Record each line executed, too
     #[arg(long)]
     lines: bool,
+
+    /// Record only functions whose name or file matches: `parse*`, `Decoder.*`, `json/*`
+    #[arg(long, value_name = "GLOB", help_heading = "Filters")]
+    include: Vec<Pattern>,
+
+    /// Record no functions whose name or file matches; their time belongs to the caller
+    #[arg(long, value_name = "GLOB", help_heading = "Filters")]
+    exclude: Vec<Pattern>,
 
     /// Where events come from
     #[arg(long, value_enum, value_name = "PROVIDER", default_value_t)]
@@ -100,6 +108,7 @@ Examples:
   pyrec record script.py --its options
   pyrec record -o tests.parquet -m pytest -x tests/
   pyrec record --lines -c 'import json; json.loads(\"[1, 2]\")'
+  pyrec record --exclude 'site-packages/*' script.py
   pyrec record venv/bin/gunicorn app:app
   sudo pyrec record -p 4242
   pyrec record -p 4242 --duration 10s
@@ -134,6 +143,8 @@ impl Record {
             target,
             output: place.path().to_owned(),
             groups: self.groups(),
+            include: texts(&self.include),
+            exclude: texts(&self.exclude),
             provider: match self.provider {
                 Provider::Auto => ProviderChoice::Auto,
                 Provider::Agent => ProviderChoice::Agent,
@@ -216,6 +227,11 @@ impl Record {
         let style = ProgressStyle::with_template("pyrec: {elapsed} {msg}");
         ProgressBar::new_spinner().with_style(style.expect("the template is valid"))
     }
+}
+
+/// Globs as they were given.
+fn texts(patterns: &[Pattern]) -> Vec<String> {
+    patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect()
 }
 
 fn show(line: &ProgressBar, progress: &Progress) {
@@ -348,6 +364,16 @@ mod tests {
         );
         let unknown = groups(&["--markers", "function,lines", "a.py"]).expect_err("there is no such group");
         assert!(unknown.contains("lines") && unknown.contains("function, line, gc"), "{unknown}");
+    }
+
+    #[test]
+    fn filters_are_globs() {
+        let recorded = record(&["--include", "json/*", "--exclude", "scan", "--include", "f", "a.py"]);
+        let recorded = recorded.expect("it is understood");
+        assert_eq!(texts(&recorded.include), ["json/*", "f"]);
+        assert_eq!(texts(&recorded.exclude), ["scan"]);
+        let message = record(&["--exclude", "a[", "a.py"]).expect_err("no glob");
+        assert!(message.contains("`a[` is not a pattern"), "{message}");
     }
 
     #[test]

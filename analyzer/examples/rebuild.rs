@@ -133,6 +133,8 @@ fn manifest() -> Manifest {
         python: vec![],
         provider: "agent".into(),
         markers: vec!["function".into()],
+        include: vec![],
+        exclude: vec![],
         clock: Clock { source: "monotonic".into(), anchor_monotonic_ns: 0, anchor_unix_ns: 0 },
         host: Host { system: "any".into(), machine: "any".into(), processors: 1, name: "any".into() },
         cost_per_event_ns: None,

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use pyrec_wire::NotAGlob;
+
 /// The result of any step of recording.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -84,6 +86,9 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A filter cannot be read.
+    #[error("`{}` is not a pattern; write a name or a glob such as `json/*` or `Scheduler.*`", .0.0)]
+    Filter(NotAGlob),
     /// The static markers could not be attached or read.
     #[error(transparent)]
     Usdt(#[from] crate::usdt::Error),

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pyrec_schema::Group;
+use pyrec_wire::Filter;
+
+use crate::{Error, Result};
 
 /// Everything that [`crate::record`] needs to know.
 #[derive(Clone, Debug)]
@@ -15,6 +18,11 @@ pub struct Options {
     pub output: PathBuf,
     /// The markers to record.
     pub groups: Vec<Group>,
+    /// Record only functions that match one of these globs: by their name, their qualified name, or the end of their
+    /// file's path. All, if there are none.
+    pub include: Vec<String>,
+    /// Record no functions that match one of these.
+    pub exclude: Vec<String>,
     /// Where events come from.
     pub provider: ProviderChoice,
     /// When to end the recording of a process that runs already, counted from its beginning.
@@ -23,6 +31,13 @@ pub struct Options {
     pub on_full: OnFull,
     /// Whether other tools are to find static markers in what the agent records.
     pub expose_markers: bool,
+}
+
+impl Options {
+    /// Which functions to record.
+    pub(crate) fn filter(&self) -> Result<Filter> {
+        Filter::new(&self.include, &self.exclude).map_err(Error::Filter)
+    }
 }
 
 /// What is recorded.

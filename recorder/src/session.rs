@@ -1,13 +1,13 @@
 //! The private directory in which the recorder and the agents meet.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use memmap2::{MmapOptions, MmapRaw};
-use pyrec_wire::{ClockSource, PAGE, VERSION};
+use pyrec_wire::{ClockSource, Filter, PAGE, VERSION};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::attach::Root;
@@ -34,7 +34,8 @@ impl Session {
     pub fn create(options: &Options, clock: ClockSource, user: Option<&User>, root: Root) -> Result<Session> {
         let directory = make_directory(&ring_places(&root), user)?;
         let failed = |source| Error::Session { path: directory.path().to_owned(), source };
-        let page = write_page(directory.path(), options, clock).map_err(failed)?;
+        let filter_bytes = write_filter(directory.path(), options, user).map_err(failed)?;
+        let page = write_page(directory.path(), options, clock, filter_bytes).map_err(failed)?;
         let lock = create(&directory.path().join("lock"), 0o600).map_err(failed)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| failed(error.into()))?;
         let (library, library_directory) = match options.expose_markers {
@@ -120,7 +121,24 @@ fn make_directory(places: &[PathBuf], user: Option<&User>) -> Result<tempfile::T
     Err(failure.unwrap_or(Error::Session { path: "/dev/shm".into(), source: io::ErrorKind::NotFound.into() }))
 }
 
-fn write_page(directory: &Path, options: &Options, clock: ClockSource) -> io::Result<MmapRaw> {
+/// Writes which functions to record, if not all. Returns the file's length.
+fn write_filter(directory: &Path, options: &Options, user: Option<&User>) -> io::Result<u32> {
+    if options.include.is_empty() && options.exclude.is_empty() {
+        return Ok(0);
+    }
+    let path = directory.join("filter");
+    let bytes = Filter::encode(&options.include, &options.exclude);
+    create(&path, 0o600)?.write_all(&bytes)?;
+    give_to(user, &path)?;
+    u32::try_from(bytes.len()).map_err(io::Error::other)
+}
+
+fn write_page(
+    directory: &Path,
+    options: &Options,
+    clock: ClockSource,
+    filter_bytes: u32,
+) -> io::Result<MmapRaw> {
     let file = create(&directory.join("session"), 0o600)?;
     file.set_len(PAGE as u64)?;
     let page = MmapOptions::new().len(PAGE).map_raw(&file)?;
@@ -135,6 +153,7 @@ fn write_page(directory: &Path, options: &Options, clock: ClockSource) -> io::Re
     session.clock = clock as u32;
     session.on_full = on_full as u32;
     session.expose_markers = u32::from(options.expose_markers);
+    session.filter_bytes = filter_bytes;
     Ok(page)
 }
 

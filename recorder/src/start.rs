@@ -2,7 +2,8 @@
 
 use std::ffi::OsString;
 
-use pyrec_schema::{Clock, Ended, FORMAT_VERSION, Group, Manifest};
+use pyrec_schema::{Clock, Ended, FORMAT_VERSION, Manifest};
+use pyrec_wire::Filter;
 
 use crate::agent::Agent;
 use crate::clock::wall_anchor;
@@ -46,12 +47,13 @@ impl Start {
         user: Option<&User>,
         is_given_up: &mut dyn FnMut() -> bool,
     ) -> Result<Start> {
-        let (groups, choice) = (options.groups.as_slice(), options.provider);
+        let choice = options.provider;
+        let filter = options.filter()?;
         match &options.target {
             Target::Command(words) => {
                 let words = program::command(words)?;
                 if choice == ProviderChoice::Usdt {
-                    launch_usdt(&words, groups, user)
+                    launch_usdt(&words, options, user)
                 } else {
                     launch_agent(&words, options, user)
                 }
@@ -64,7 +66,7 @@ impl Start {
                 {
                     return Err(Error::NoProcess { pid });
                 }
-                let (provider, manifest) = attach(pids, options, is_given_up)?;
+                let (provider, manifest) = attach(pids, options, filter, is_given_up)?;
                 Ok(Start {
                     provider,
                     target: Waiting::Running(Subject::Processes(processes)),
@@ -75,8 +77,8 @@ impl Start {
                 if choice == ProviderChoice::Agent {
                     return Err(Error::AgentAll);
                 }
-                let usdt = Usdt::attach_machine(groups)?;
-                let manifest = manifest("usdt", "monotonic", groups);
+                let usdt = Usdt::attach_machine(&options.groups)?.filtered(filter);
+                let manifest = manifest("usdt", "monotonic", options);
                 Ok(Start { provider: Box::new(usdt), target: Waiting::Running(Subject::Machine), manifest })
             }
         }
@@ -86,17 +88,17 @@ impl Start {
 fn attach(
     pids: &[i32],
     options: &Options,
+    filter: Filter,
     is_given_up: &mut dyn FnMut() -> bool,
 ) -> Result<(Box<dyn Provider>, Manifest)> {
-    let groups = options.groups.as_slice();
     let by_markers = || -> Result<(Box<dyn Provider>, Manifest), usdt::Error> {
-        let usdt = Usdt::attach_processes(pids, groups)?;
-        Ok((Box::new(usdt), manifest("usdt", "monotonic", groups)))
+        let usdt = Usdt::attach_processes(pids, &options.groups)?.filtered(filter);
+        Ok((Box::new(usdt), manifest("usdt", "monotonic", options)))
     };
     let mut by_agent = || -> Result<(Box<dyn Provider>, Manifest)> {
         let &[pid] = pids else { return Err(AttachError::Several.into()) };
         let agent = Agent::attach(pid, options, is_given_up)?;
-        let manifest = manifest("agent", agent.clock_name(), groups);
+        let manifest = manifest("agent", agent.clock_name(), options);
         Ok((Box::new(agent), manifest))
     };
     match options.provider {
@@ -116,18 +118,17 @@ fn launch_agent(words: &[OsString], options: &Options, user: Option<&User>) -> R
     let mut agent = Agent::new(options, user)?;
     let held = Held::fork(words, &agent.environment(), user)?;
     agent.launched(held.pid());
-    let manifest =
-        Manifest { command: text(words), ..manifest("agent", agent.clock_name(), &options.groups) };
+    let manifest = Manifest { command: text(words), ..manifest("agent", agent.clock_name(), options) };
     Ok(Start { provider: Box::new(agent), target: Waiting::Program(held), manifest })
 }
 
-fn launch_usdt(words: &[OsString], groups: &[Group], user: Option<&User>) -> Result<Start> {
+fn launch_usdt(words: &[OsString], options: &Options, user: Option<&User>) -> Result<Start> {
     let program = &words[0];
     let no_binary = || Error::NoBinary { program: program.to_string_lossy().into_owned() };
     let binary = program::binary(program).ok_or_else(no_binary)?;
     let held = Held::fork(words, &[], user)?;
-    let usdt = Usdt::attach_launched(&binary, held.pid(), groups)?;
-    let manifest = Manifest { command: text(words), ..manifest("usdt", "monotonic", groups) };
+    let usdt = Usdt::attach_launched(&binary, held.pid(), &options.groups)?.filtered(options.filter()?);
+    let manifest = Manifest { command: text(words), ..manifest("usdt", "monotonic", options) };
     Ok(Start { provider: Box::new(usdt), target: Waiting::Program(held), manifest })
 }
 
@@ -135,7 +136,7 @@ fn text(words: &[OsString]) -> Vec<String> {
     words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
-fn manifest(provider: &str, clock: &str, groups: &[Group]) -> Manifest {
+fn manifest(provider: &str, clock: &str, options: &Options) -> Manifest {
     let (anchor_monotonic_ns, anchor_unix_ns) = wall_anchor();
     Manifest {
         format: FORMAT_VERSION,
@@ -144,7 +145,9 @@ fn manifest(provider: &str, clock: &str, groups: &[Group]) -> Manifest {
         attached: Vec::new(),
         python: Vec::new(),
         provider: provider.into(),
-        markers: groups.iter().map(|group| group.name().into()).collect(),
+        markers: options.groups.iter().map(|group| group.name().into()).collect(),
+        include: options.include.clone(),
+        exclude: options.exclude.clone(),
         clock: Clock { source: clock.into(), anchor_monotonic_ns, anchor_unix_ns },
         host: host(),
         cost_per_event_ns: None,

@@ -126,6 +126,8 @@ fn manifest() -> Manifest {
         python: vec![],
         provider: "agent".into(),
         markers: vec!["function".into()],
+        include: vec![],
+        exclude: vec![],
         clock: Clock { source: "monotonic".into(), anchor_monotonic_ns: 0, anchor_unix_ns: 0 },
         host: Host { system: String::new(), machine: String::new(), processors: 1, name: String::new() },
         cost_per_event_ns: None,

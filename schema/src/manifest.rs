@@ -22,6 +22,12 @@ pub struct Manifest {
     pub provider: String,
     /// The names of the marker groups that were recorded.
     pub markers: Vec<String>,
+    /// The globs that functions had to match to be recorded, one of them; none: all were.
+    #[serde(default)]
+    pub include: Vec<String>,
+    /// The globs that no recorded function matches.
+    #[serde(default)]
+    pub exclude: Vec<String>,
     /// How `time_ns` was measured.
     pub clock: Clock,
     /// Where.

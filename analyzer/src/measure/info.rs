@@ -22,6 +22,10 @@ pub struct Info {
     pub python: Vec<String>,
     /// The groups of markers that were recorded.
     pub groups: Vec<String>,
+    /// Only functions that match one of these globs were recorded; all, if there are none.
+    pub include: Vec<String>,
+    /// No functions that match one of these were recorded.
+    pub exclude: Vec<String>,
     /// When the first event was, in Unix time.
     pub start_unix_ns: Option<i64>,
     /// On which machine.
@@ -61,6 +65,8 @@ impl Info {
         let since_anchor_ns = calls.counts.first_ns.saturating_sub(clock.anchor_monotonic_ns);
         Info {
             groups: manifest.markers.clone(),
+            include: manifest.include.clone(),
+            exclude: manifest.exclude.clone(),
             start_unix_ns: has_events.then(|| clock.anchor_unix_ns.saturating_add(since_anchor_ns)),
             host: manifest.host.clone(),
             writer: manifest.writer.clone(),

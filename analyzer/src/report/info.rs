@@ -25,6 +25,11 @@ pub fn write(info: &Info, out: &mut impl Write) -> io::Result<()> {
     )?;
     fact("provider", &info.provider)?;
     fact("recorded", &join(info.groups.iter().cloned()))?;
+    for (name, globs) in [("include", &info.include), ("exclude", &info.exclude)] {
+        if !globs.is_empty() {
+            fact(name, &join(globs.iter().cloned()))?;
+        }
+    }
     fact("start", &info.start_unix_ns.map_or("unknown".into(), |ns| WallClock(ns).to_string()))?;
     fact("duration", &info.duration_ns.map_or("unknown".into(), |ns| Time(ns).to_string()))?;
     fact("processes", &info.processes.to_string())?;
@@ -64,6 +69,8 @@ pub fn write_json(info: &Info, out: &mut impl Write) -> io::Result<()> {
         processes: usize,
         attached: &'a [i32],
         recorded: &'a [String],
+        include: &'a [String],
+        exclude: &'a [String],
         start_unix_ns: Option<i64>,
         waited_ns: Option<u64>,
         cost_per_event_ns: Option<f64>,
@@ -85,6 +92,8 @@ pub fn write_json(info: &Info, out: &mut impl Write) -> io::Result<()> {
         processes: info.processes,
         attached: &info.attached,
         recorded: &info.groups,
+        include: &info.include,
+        exclude: &info.exclude,
         start_unix_ns: info.start_unix_ns,
         waited_ns: info.waited_ns,
         cost_per_event_ns: info.trust.cost_per_event_ns,
@@ -162,6 +171,8 @@ trust: 2 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
                 "processes": 1,
                 "attached": [],
                 "recorded": ["function"],
+                "include": [],
+                "exclude": [],
                 "start_unix_ns": 0,
                 "waited_ns": null,
                 "cost_per_event_ns": 30.6,

@@ -49,6 +49,8 @@ pub fn manifest(command: &[&str], path: &[&str]) -> Manifest {
         python: vec![Python { version: "3.13.0".into(), build: None, executable: None, path: words(path) }],
         provider: "agent".into(),
         markers: vec!["function".into()],
+        include: vec![],
+        exclude: vec![],
         clock: Clock { source: "monotonic".into(), anchor_monotonic_ns: 0, anchor_unix_ns: 0 },
         host: Host { system: "Linux".into(), machine: "x86_64".into(), processors: 2, name: "here".into() },
         cost_per_event_ns: Some(30.6),

@@ -8,7 +8,7 @@ use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-use pyrec_wire::{Kind, Record, Session, VERSION};
+use pyrec_wire::{Filter, Kind, Record, Session, VERSION};
 
 use crate::extra::Extra;
 use crate::os::{self, Errno, File};
@@ -41,6 +41,7 @@ pub struct Agent {
 struct Terms {
     directory: String,
     session: *const Session,
+    filter: Filter,
 }
 
 struct Place(UnsafeCell<MaybeUninit<Agent>>);
@@ -142,7 +143,23 @@ impl Terms {
             return Err(Failure::Closed);
         }
         clock::choose(terms.clock);
-        Ok(Box::into_raw(Box::new(Terms { directory, session })))
+        let filter = read_filter(&directory, terms.filter_bytes as usize)?;
+        Ok(Box::into_raw(Box::new(Terms { directory, session, filter })))
+    }
+}
+
+/// Reads which functions to record.
+fn read_filter(directory: &str, len: usize) -> Result<Filter, Failure> {
+    if len == 0 {
+        return Ok(Filter::default());
+    }
+    let path = os::path(directory, format_args!("filter")).ok_or(Errno(libc::EINVAL))?;
+    let memory = File::open(&path, libc::O_RDWR)?.map(len)?;
+    // SAFETY: the recorder wrote the file before it told anybody of the directory; nobody uses it after that.
+    unsafe {
+        let filter = Filter::decode(core::slice::from_raw_parts(memory.cast(), len));
+        os::unmap(memory, len);
+        filter.ok_or(Failure::OtherVersion)
     }
 }
 
@@ -161,6 +178,11 @@ impl Agent {
     pub fn session(&self) -> &Session {
         // SAFETY: it stays mapped.
         unsafe { &*self.terms().session }
+    }
+
+    /// Which functions the recorder asks for.
+    pub fn filter(&self) -> &Filter {
+        &self.terms().filter
     }
 
     /// Whether the recorder asks for a group of markers.
@@ -187,17 +209,29 @@ impl Agent {
         self.set_extra(code, definitions::epoch(), id)
     }
 
+    /// The epoch and the number in a code object.
+    ///
+    /// # Safety
+    /// With the GIL, and a code object.
+    unsafe fn extra(&self, code: *mut Object) -> (u32, u32) {
+        let mut extra = ptr::null_mut();
+        // SAFETY: the caller's promise.
+        unsafe { (self.python.get_extra)(code, self.extra.index, &mut extra) };
+        let extra = extra.addr() as u64;
+        ((extra >> 32) as u32, extra as u32)
+    }
+
     fn set_extra(&self, code: *mut Object, epoch: u32, id: u32) -> Result<(), Raised> {
         self.extra.set(&self.python, code, u64::from(epoch) << 32 | u64::from(id))
     }
 }
 
-/// Records what a code object does.
+/// Records what a code object does. Says whether that is left out, for good.
 ///
 /// # Safety
 /// With the GIL, and no exception pending.
 #[inline(always)]
-pub unsafe fn record(kind: Kind, code: *mut Object, arg: u32) {
+pub unsafe fn record(kind: Kind, code: *mut Object, arg: u32) -> bool {
     let ticks = clock::ticks();
     let agent = get();
     let thread = Thread::current();
@@ -205,30 +239,35 @@ pub unsafe fn record(kind: Kind, code: *mut Object, arg: u32) {
     // SAFETY: any object may be asked.
     let result = unsafe { (agent.python.get_extra)(code, agent.extra.index, &mut extra) };
     let extra = extra.addr() as u64;
-    if thread.is_recorded() && (extra >> 32) as u32 == definitions::epoch() {
+    let epoch = (extra >> 32) as u32;
+    if thread.is_recorded() && epoch == definitions::epoch() {
         // SAFETY: the thread is the current one, and recorded.
         unsafe { thread.push(Record::new(ticks, kind, arg, extra as u32)) };
+        false
+    } else if thread.is_recorded() && epoch == definitions::epoch() | UNRECORDED {
+        true
     } else {
         // SAFETY: the caller's promise.
-        unsafe { meet(result, kind, code, arg, ticks) };
+        unsafe { meet(result, kind, code, arg, ticks) }
     }
 }
 
 /// A thread or a code object is seen for the first time, or the thread is not recorded.
 #[cold]
 #[inline(never)]
-unsafe fn meet(result: c_int, kind: Kind, code: *mut Object, arg: u32, ticks: u64) {
+unsafe fn meet(result: c_int, kind: Kind, code: *mut Object, arg: u32, ticks: u64) -> bool {
     let agent = get();
     if agent.python.done(result).is_err() {
-        return;
+        return false;
     }
-    let Some(thread) = current_thread(agent, Some(code), ticks) else { return };
+    let Some(thread) = current_thread(agent, Some(code), ticks) else { return false };
     // SAFETY: a code object, as it has just been found.
     match unsafe { number(agent, code) } {
-        Ok(None) => {}
+        Ok(None) => return true,
         Ok(Some(id)) => thread.push_or_lose(ticks, Ok(Record::new(ticks, kind, arg, id))),
         Err(error) => thread.push_or_lose(ticks, Err(error)),
     }
+    false
 }
 
 /// A code object's number, given now if it has none; none for one that is not recorded.
@@ -236,11 +275,8 @@ unsafe fn meet(result: c_int, kind: Kind, code: *mut Object, arg: u32, ticks: u6
 /// # Safety
 /// With the GIL, no exception pending, and a code object.
 unsafe fn number(agent: &Agent, code: *mut Object) -> Result<Option<u32>, Errno> {
-    let mut extra = ptr::null_mut();
     // SAFETY: the caller's promise.
-    unsafe { (agent.python.get_extra)(code, agent.extra.index, &mut extra) };
-    let extra = extra.addr() as u64;
-    let (epoch, id) = ((extra >> 32) as u32, extra as u32);
+    let (epoch, id) = unsafe { agent.extra(code) };
     if epoch == definitions::epoch() {
         return Ok(Some(id));
     }
@@ -252,6 +288,24 @@ unsafe fn number(agent: &Agent, code: *mut Object) -> Result<Option<u32>, Errno>
         Some(id) => agent.set_code_id(code, id),
         None => agent.set_extra(code, definitions::epoch() | UNRECORDED, 0),
     };
+    set.map(|()| id).map_err(|Raised| Errno(libc::ENOMEM))
+}
+
+/// The number of a code object that is named by what is recorded in any case, left out or not.
+///
+/// # Safety
+/// With the GIL, no exception pending, and a code object.
+unsafe fn number_of_any(agent: &Agent, code: *mut Object) -> Result<u32, Errno> {
+    // SAFETY: the caller's promise.
+    if let Some(id) = unsafe { number(agent, code) }? {
+        return Ok(id);
+    }
+    // SAFETY: the caller's promise.
+    if let (_, id @ 1..) = unsafe { agent.extra(code) } {
+        return Ok(id);
+    }
+    let id = definitions::code_left_out(agent, code)?;
+    let set = agent.set_extra(code, definitions::epoch() | UNRECORDED, id);
     set.map(|()| id).map_err(|Raised| Errno(libc::ENOMEM))
 }
 
@@ -287,17 +341,18 @@ pub unsafe fn record_audit(agent: &Agent, event: &str, at: Option<(Owned<'_>, u3
     let Some(thread) = current_thread(agent, None, ticks) else { return };
     let (code, line) = at.map_or((Ok(0), 0), |(code, line)| {
         // SAFETY: the caller's promise.
-        (unsafe { number(agent, code.as_ptr()) }.map(Option::unwrap_or_default), line)
+        (unsafe { number_of_any(agent, code.as_ptr()) }, line)
     });
     let site = code.and_then(|code| definitions::site(agent, code, event));
     thread.push_or_lose(ticks, site.map(|id| Record::new(ticks, Kind::Audit, line, id)));
 }
 
-/// Records the call of a function in C, or its end, by the number of its name's text.
-pub fn record_cfunction(kind: Kind, ticks: u64, id: impl FnOnce(&Agent) -> Result<u32, Errno>) {
+/// Records the call of a function in C, or its end, by the number of its name's text; nothing where it is left out.
+pub fn record_cfunction(kind: Kind, ticks: u64, id: impl FnOnce(&Agent) -> Result<Option<u32>, Errno>) {
     let agent = get();
-    if let Some(thread) = current_thread(agent, None, ticks) {
-        let id = id(agent);
+    if let Some(thread) = current_thread(agent, None, ticks)
+        && let Some(id) = id(agent).transpose()
+    {
         thread.push_or_lose(ticks, id.map(|id| Record::new(ticks, kind, 0, id)));
     }
 }

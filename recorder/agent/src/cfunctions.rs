@@ -51,6 +51,9 @@ const ID_BITS: u32 = 20;
 /// The numbers of names: the upper bits of each slot are those of the method's address, the lower ones its number.
 static NUMBERS: [AtomicU64; SLOTS] = [const { AtomicU64::new(0) }; SLOTS];
 
+/// In the place of a number: the method is not recorded.
+const LEFT_OUT: u32 = 0;
+
 /// The names of all methods seen.
 static NAMES: Lock<BTreeMap<usize, String>> = Lock::new(BTreeMap::new());
 
@@ -103,8 +106,10 @@ pub unsafe fn record(kind: Kind, callable: *mut Object) {
     let known = NUMBERS[slot(method)].load(Relaxed);
     if thread.is_recorded() && known >> ID_BITS == key(method) {
         let id = known as u32 & ((1 << ID_BITS) - 1);
-        // SAFETY: the thread is the current one, and recorded.
-        unsafe { thread.push(Record::new(ticks, kind, 0, id)) };
+        if id != LEFT_OUT {
+            // SAFETY: the thread is the current one, and recorded.
+            unsafe { thread.push(Record::new(ticks, kind, 0, id)) };
+        }
     } else {
         // SAFETY: the caller's promise.
         agent::record_cfunction(kind, ticks, |agent| unsafe { number(agent, callable, method) });
@@ -165,12 +170,12 @@ unsafe fn field<T: Copy>(object: *mut Object, offset: usize) -> T {
     unsafe { object.byte_add(offset).cast::<T>().read() }
 }
 
-/// The number of a method's name, which is kept.
+/// The number of a method's name, which is kept; none where it is left out.
 ///
 /// # Safety
 /// With the GIL, no exception pending, and an object that holds the method.
 #[cold]
-unsafe fn number(agent: &Agent, callable: *mut Object, method: *const Method) -> Result<u32, Errno> {
+unsafe fn number(agent: &Agent, callable: *mut Object, method: *const Method) -> Result<Option<u32>, Errno> {
     let known = NAMES.with(|names| names.get(&method.addr()).cloned());
     let name = known.unwrap_or_else(|| {
         // SAFETY: the caller's promise; a method's name is there as long as the method.
@@ -181,11 +186,11 @@ unsafe fn number(agent: &Agent, callable: *mut Object, method: *const Method) ->
         NAMES.with(|names| names.insert(method.addr(), name.clone()));
         name
     });
-    let id = definitions::text(agent, &name)?;
+    let id = if agent.filter().has("", &name) { definitions::text(agent, &name)? } else { LEFT_OUT };
     if id >> ID_BITS == 0 {
         NUMBERS[slot(method)].store(key(method) << ID_BITS | u64::from(id), Relaxed);
     }
-    Ok(id)
+    Ok((id != LEFT_OUT).then_some(id))
 }
 
 /// `len`, `time.sleep`, `list.append`, `collections.deque.append`: a method by the class that defines it.

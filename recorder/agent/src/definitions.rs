@@ -111,29 +111,21 @@ pub fn with_ring_name<R>(create: impl FnOnce(fmt::Arguments<'_>) -> R) -> R {
 
 /// Gives the code object a number; none if it is not to be recorded.
 pub fn code(agent: &Agent, code: *mut Object) -> Result<Option<u32>, Errno> {
-    let Ok(about) = About::of(&agent.python, code) else { return Err(Errno(libc::EINVAL)) };
-    if about.file == VISIT_FILE && is_visit(agent, code) {
+    let about = About::of(&agent.python, code).map_err(|Raised| Errno(libc::EINVAL))?;
+    if about.is_visit(agent, code) || !agent.filter().has(&about.file, &about.qualname) {
         return Ok(None);
     }
-    LOG.with(|log| {
-        let id = log.last_code + 1;
-        log.append(agent, &about.define(id))?;
-        log.last_code = id;
-        Ok(Some(id))
-    })
+    about.define(agent).map(Some)
+}
+
+/// Gives a number to a code object that is not to be recorded; 0 to the script that brings the agent in.
+pub fn code_left_out(agent: &Agent, code: *mut Object) -> Result<u32, Errno> {
+    let about = About::of(&agent.python, code).map_err(|Raised| Errno(libc::EINVAL))?;
+    if about.is_visit(agent, code) { Ok(0) } else { about.define(agent) }
 }
 
 /// The file of a script that CPython runs on behalf of another process.
 const VISIT_FILE: &str = "<string>";
-
-/// Whether the code object is the script that brings the agent in or takes it out: one of its constants is the
-/// session's directory.
-fn is_visit(agent: &Agent, code: *mut Object) -> bool {
-    let python = &agent.python;
-    let constants = python.attribute(code, c"co_consts");
-    let texts = constants.and_then(|constants| python.to_texts(constants.as_ptr()));
-    texts.is_ok_and(|texts| texts.iter().any(|text| text == agent.directory()))
-}
 
 /// The number of a text.
 pub fn text(agent: &Agent, text: &str) -> Result<u32, Errno> {
@@ -213,8 +205,26 @@ impl About {
         Ok(About { file, qualname, first_line, line_table, lines })
     }
 
-    fn define(self, id: u32) -> Definition {
+    /// Whether the code object is the script that brings the agent in or takes it out: one of its constants is the
+    /// session's directory.
+    fn is_visit(&self, agent: &Agent, code: *mut Object) -> bool {
+        if self.file != VISIT_FILE {
+            return false;
+        }
+        let python = &agent.python;
+        let constants = python.attribute(code, c"co_consts");
+        let texts = constants.and_then(|constants| python.to_texts(constants.as_ptr()));
+        texts.is_ok_and(|texts| texts.iter().any(|text| text == agent.directory()))
+    }
+
+    /// Gives it a number.
+    fn define(self, agent: &Agent) -> Result<u32, Errno> {
         let About { file, qualname, first_line, line_table, lines } = self;
-        Definition::Code { id, first_line, file, qualname, line_table, lines }
+        LOG.with(|log| {
+            let id = log.last_code + 1;
+            log.append(agent, &Definition::Code { id, first_line, file, qualname, line_table, lines })?;
+            log.last_code = id;
+            Ok(id)
+        })
     }
 }

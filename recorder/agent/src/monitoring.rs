@@ -6,15 +6,15 @@
 
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
-use core::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, Ordering::Relaxed};
 
 use pyrec_wire::Kind;
 
 use crate::agent::{self, Agent, CFUNCTION, FUNCTION, LINE};
 use crate::cfunctions;
 use crate::functions::Failure;
-use crate::markers;
 use crate::python::{Member, Object, Owned, Python, Raised, Slot, TypeSpec};
+use crate::{markers, names};
 
 type Callback = unsafe extern "C" fn(*mut Object, *const *mut Object, usize, *mut Object) -> *mut Object;
 
@@ -42,6 +42,9 @@ const NAME: &CStr = c"pyrec";
 /// The number that we have, -1 if none.
 static TOOL: AtomicI64 = AtomicI64::new(-1);
 
+/// `sys.monitoring.DISABLE`.
+static DISABLE: AtomicPtr<Object> = AtomicPtr::new(ptr::null_mut());
+
 /// The type of CPython's `int` keeps a small number's value at this offset; 0 if that is not known.
 static DIGIT_OFFSET: AtomicU64 = AtomicU64::new(0);
 
@@ -62,6 +65,7 @@ pub fn prepare(agent: &'static Agent) -> Result<Monitoring<'static>, Failure> {
     let tool = take_tool(python, &module)?;
     let numbers = python.attribute(module.as_ptr(), c"events")?;
     let class = callback_type(python)?;
+    DISABLE.store(python.attribute(module.as_ptr(), c"DISABLE")?.into_ptr(), Relaxed);
     let (mut events, mut local_events) = (0, 0);
     for (name, kind, callback) in
         if agent.exposes_markers() { self::events::<true>() } else { self::events::<false>() }
@@ -120,6 +124,10 @@ pub fn remove(agent: &'static Agent) {
     if let Ok(module) = python.sys(c"monitoring") {
         let monitoring = Monitoring { python, module, tool, events: 0, local_events: 0 };
         let _ = monitoring.set(c"set_events", &[], 0);
+        if !agent.filter().has_all() {
+            // Another recording may ask for what was left out of this one.
+            let _ = python.method(&monitoring.module, c"restart_events", &[]);
+        }
         let _ = python.new_integer(tool).and_then(|tool| {
             python.method(&monitoring.module, c"free_tool_id", &[tool.as_ptr()])?;
             Ok(())
@@ -202,7 +210,9 @@ unsafe extern "C" fn on_offset<const KIND: u8, const MARKED: bool>(
         unsafe {
             let number = small_number(*arguments.add(1));
             let arg = if KIND == Kind::Line as u8 { number } else { number / 2 };
-            agent::record(kind, *arguments, arg);
+            if agent::record(kind, *arguments, arg) {
+                return leave_out(kind, *arguments);
+            }
             if MARKED {
                 markers::function(kind, *arguments, arg);
             }
@@ -210,6 +220,22 @@ unsafe extern "C" fn on_offset<const KIND: u8, const MARKED: bool>(
     }
     // None is immortal in all of these versions.
     none
+}
+
+/// What a callback gives that needs not be called again for this place in a code object that is left out.
+#[cold]
+#[inline(never)]
+unsafe fn leave_out(kind: Kind, code: *mut Object) -> *mut Object {
+    let agent = agent::get();
+    let disable = DISABLE.load(Relaxed);
+    // The others cannot be switched off place by place.
+    let is_local = !matches!(kind, Kind::Throw | Kind::Unwind);
+    if disable.is_null() || !is_local || names::is_first(agent, code) {
+        return agent.python.none;
+    }
+    // SAFETY: an object that lives as long as CPython.
+    unsafe { (agent.python.increase)(disable) };
+    disable
 }
 
 /// The callback of a call: code object, offset, what is called, its first argument. CPython tells of every call, and

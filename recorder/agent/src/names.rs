@@ -71,11 +71,17 @@ fn all(agent: &Agent) -> Result<Vec<(i32, String)>, Raised> {
     }
 }
 
-/// The name of the `threading.Thread` whose `_bootstrap`, the first frame of its thread, is about to run.
+/// Whether this is the `_bootstrap` of `threading`, the first frame of its threads: there their names are found.
+pub fn is_first(agent: &Agent, code: *mut Object) -> bool {
+    let text = |name| agent.python.to_text(agent.python.attribute(code, name)?.as_ptr());
+    text(c"co_name").is_ok_and(|name| name == "_bootstrap")
+        && text(c"co_filename").is_ok_and(|file| file.ends_with("threading.py"))
+}
+
+/// The name of the `threading.Thread` whose `_bootstrap` is about to run.
 fn started_by_threading(agent: &Agent, code: *mut Object) -> Result<String, Raised> {
     let python = &agent.python;
-    let text = |name| python.to_text(python.attribute(code, name)?.as_ptr());
-    if text(c"co_name")? != "_bootstrap" || !text(c"co_filename")?.ends_with("threading.py") {
+    if !is_first(agent, code) {
         return Err(Raised);
     }
     // SAFETY: the frame is lent by the interpreter as long as it runs; every pointer is checked.

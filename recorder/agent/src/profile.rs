@@ -151,8 +151,8 @@ unsafe fn record<F: Frame, const MARKED: bool>(kind: Kind, frame: *mut Object) {
     // SAFETY: the caller's promise.
     unsafe {
         let (code, arg) = (F::code(frame), F::unit(frame));
-        agent::record(kind, code, arg);
-        if MARKED {
+        let is_left_out = agent::record(kind, code, arg);
+        if MARKED && !is_left_out {
             markers::function(kind, code, arg);
         }
     }
@@ -181,8 +181,8 @@ unsafe extern "C" fn on_trace<const MARKED: bool>(
         unsafe {
             let line = (python.frame_line)(frame);
             let (code, arg) = (frame::code(python, frame), line.max(0) as u32);
-            agent::record(Kind::Line, code, arg);
-            if MARKED {
+            let is_left_out = agent::record(Kind::Line, code, arg);
+            if MARKED && !is_left_out {
                 markers::function(Kind::Line, code, arg);
             }
         }

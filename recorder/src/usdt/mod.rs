@@ -40,6 +40,7 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use pyrec_schema::{Code, CodeId, Event, Group, Lost, Marker, TextId};
+use pyrec_wire::Filter;
 use rustc_hash::FxHashMap;
 
 use crowd::Crowd;
@@ -73,6 +74,8 @@ pub struct Usdt {
     crowd: Crowd,
     sight: Sight,
     codes: Codes,
+    /// Which functions are recorded.
+    filter: Filter,
     /// Kept between drains for its room.
     events: Vec<RawEvent>,
 }
@@ -80,10 +83,10 @@ pub struct Usdt {
 /// What the addresses of code objects stand for.
 #[derive(Default)]
 struct Codes {
-    /// By process and address.
-    kept: FxHashMap<(i32, u64), CodeId>,
+    /// By process and address; none for what is left out.
+    kept: FxHashMap<(i32, u64), Option<CodeId>>,
     /// By ids that serve one event only.
-    once: FxHashMap<u64, CodeId>,
+    once: FxHashMap<u64, Option<CodeId>>,
     qualnames: Qualnames,
     /// What CPython runs after an `__init__` that it has called by a short cut. In 3.15 it has a return, and no entry.
     init_cleanup: Option<CodeId>,
@@ -141,6 +144,11 @@ impl Usdt {
         Ok(usdt)
     }
 
+    /// Leaves out the functions that the filter does.
+    pub fn filtered(self, filter: Filter) -> Usdt {
+        Usdt { filter, ..self }
+    }
+
     /// Loads the program and places a probe on ourselves, where it is never hit. Says why the children of processes
     /// cannot be followed, if they cannot.
     pub fn try_out() -> Result<Option<std::io::Error>, Error> {
@@ -159,6 +167,7 @@ impl Usdt {
             crowd: Crowd::default(),
             sight: Sight::default(),
             codes: Codes::default(),
+            filter: Filter::default(),
             events: Vec::new(),
         })
     }
@@ -193,10 +202,11 @@ impl Usdt {
         match event {
             RawEvent::Number(head) => {
                 let row = self.number_row(head);
-                if self.codes.leaves_out(&row) {
+                if row.as_ref().is_some_and(|row| self.codes.leaves_out(row)) {
                     return Ok(0);
                 }
                 self.sight.see(head.time_ns, head.pid, head.tid, rows)?;
+                let Some(row) = row else { return Ok(0) };
                 rows.push(row)?;
                 Ok(1)
             }
@@ -209,7 +219,7 @@ impl Usdt {
                 Ok(1)
             }
             RawEvent::Defined(definition) => {
-                self.codes.define(&definition, rows);
+                self.codes.define(&definition, &self.filter, rows);
                 Ok(0)
             }
             RawEvent::Freed { pid, code } => {
@@ -229,10 +239,11 @@ impl Usdt {
         }
     }
 
-    fn number_row(&mut self, head: Head) -> Event {
+    /// None for what is left out.
+    fn number_row(&mut self, head: Head) -> Option<Event> {
         match head.marker {
-            Marker::GcStart | Marker::GcDone => Event { value: Some(head.what as i64), ..blank(head) },
-            _ => Event { code: self.codes.of(head.pid, head.what), ..blank(head) },
+            Marker::GcStart | Marker::GcDone => Some(Event { value: Some(head.what as i64), ..blank(head) }),
+            _ => self.codes.of(head.pid, head.what).map(|code| Event { code, ..blank(head) }),
         }
     }
 }
@@ -245,17 +256,19 @@ fn blank(head: Head) -> Event {
 }
 
 impl Codes {
-    fn define(&mut self, definition: &Definition, rows: &mut Rows) {
+    fn define(&mut self, definition: &Definition, filter: &Filter, rows: &mut Rows) {
         let Definition { what, pid, file, first_line, qualname, .. } = definition;
         let from_text = first_line
             .filter(|_| definition.plain)
             .and_then(|first_line| self.qualnames.of(*pid, file, first_line, qualname));
         let code = Code { file, first_line: *first_line, qualname: from_text.unwrap_or(qualname) };
-        let code = rows.names().code(&code.to_string());
+        let code = filter.has(file, code.qualname).then(|| rows.names().code(&code.to_string()));
         if (file.as_str(), qualname.as_str()) == ("__init__", "__init__") {
-            self.init_cleanup = Some(code);
+            self.init_cleanup = code;
         }
-        rows.source(file, *pid);
+        if code.is_some() {
+            rows.source(file, *pid);
+        }
         self.unfound += u64::from(!definition.found);
         self.cut += u64::from(definition.cut);
         if what & ONCE == 0 {
@@ -275,10 +288,10 @@ impl Codes {
         is_cleanup
     }
 
-    /// The code of an event. Its definition always came before it.
-    fn of(&mut self, pid: i32, what: u64) -> CodeId {
+    /// The code of an event, none if it is left out. Its definition always came before it.
+    fn of(&mut self, pid: i32, what: u64) -> Option<CodeId> {
         let once = || self.once.remove(&what);
-        self.kept.get(&(pid, what)).copied().or_else(once).unwrap_or(CodeId::NONE)
+        self.kept.get(&(pid, what)).copied().or_else(once).unwrap_or(Some(CodeId::NONE))
     }
 
     fn notices(&self, rows: &mut Rows) {

@@ -9,14 +9,15 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pyrec_schema::{
-    Clock, Columns, Ended, FORMAT_VERSION, Host, Manifest, Names, Trace, TraceWriter, WriterOptions,
-};
+use pyrec_schema::{Columns, Names, Trace, TraceWriter, WriterOptions};
 
 use super::*;
 use crate::pipeline::Pipeline;
 
 mod attached;
+mod manifest;
+
+use manifest::manifest;
 
 /// A CPython with markers.
 struct Interpreter {
@@ -136,23 +137,6 @@ impl Recording {
         }
         let notices = facts.notices.into_keys().collect();
         Recorded { names: trace.names().clone(), events, notices, lost: facts.lost, output }
-    }
-}
-
-fn manifest() -> Manifest {
-    Manifest {
-        format: FORMAT_VERSION,
-        writer: "test".into(),
-        command: vec![],
-        attached: vec![],
-        python: vec![],
-        provider: "usdt".into(),
-        markers: vec![],
-        clock: Clock { source: "monotonic".into(), anchor_monotonic_ns: 0, anchor_unix_ns: 0 },
-        host: Host { system: "".into(), machine: "".into(), processors: 1, name: "".into() },
-        cost_per_event_ns: None,
-        waited_ns: None,
-        ended: Ended::Recording,
     }
 }
 

@@ -1,10 +1,11 @@
 //! What the numbers in records stand for.
 //!
-//! A log of entries, each `length: u32` (of the whole entry), `tag: u32`, then its fields: integers in native byte
-//! order, strings and byte strings as `length: u32` and bytes, lists as `count: u32` and items.
+//! A log of entries, each `length: u32` (of the whole entry), `tag: u32`, then its fields (`fields.rs`).
 
 use alloc::string::String;
 use alloc::vec::Vec;
+
+use crate::fields::{Reader, Writer};
 
 /// How a code object tells its lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,61 +179,6 @@ impl Definitions {
         let read = self.unread.len() - rest.len();
         self.unread.drain(..read);
         Ok(definitions)
-    }
-}
-
-struct Writer(Vec<u8>);
-
-impl Writer {
-    fn u32(&mut self, value: u32) {
-        self.0.extend_from_slice(&value.to_ne_bytes());
-    }
-
-    fn u64(&mut self, value: u64) {
-        self.0.extend_from_slice(&value.to_ne_bytes());
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.u32(bytes.len() as u32);
-        self.0.extend_from_slice(bytes);
-    }
-
-    fn list(&mut self, strings: &[String]) {
-        self.u32(strings.len() as u32);
-        strings.iter().for_each(|string| self.bytes(string.as_bytes()));
-    }
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.take(4)?.try_into().ok().map(u32::from_ne_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.take(8)?.try_into().ok().map(u64::from_ne_bytes)
-    }
-
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let length = self.u32()?;
-        self.take(length as usize)
-    }
-
-    fn string(&mut self) -> Option<String> {
-        Some(String::from_utf8_lossy(self.bytes()?).into_owned())
-    }
-
-    fn list(&mut self) -> Option<Vec<String>> {
-        let count = self.u32()?;
-        // No room is made for a count that the bytes may not bear out.
-        (0..count).map(|_| self.string()).collect()
     }
 }
 

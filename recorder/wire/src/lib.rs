@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! session          one Session: what to record, whether the recording goes on
+//! filter           a Filter, if there is one: which functions to record
 //! lock             locked by the recorder (flock) for as long as it lives
 //! PID-N.defs       a process's definitions, a log that only grows: every number in a record is defined here first
 //! PID-N.K.ring     a thread's ring: one RingHeader, then `capacity` records of 16 bytes
@@ -19,11 +20,15 @@
 extern crate alloc;
 
 mod definition;
+mod fields;
+mod filter;
+mod glob;
 mod record;
 mod ring;
 mod session;
 
 pub use definition::{Definition, Definitions, LineTable, MalformedDefinition};
+pub use filter::{Filter, NotAGlob};
 pub use record::{Kind, Record};
 pub use ring::{RING_RECORDS, RingHeader, ring_file_len, slot_offset};
 pub use session::{ClockSource, OnFull, Session};
@@ -33,7 +38,7 @@ pub const SESSION_VARIABLE: &str = "PYREC_SESSION";
 
 /// Changes whenever the layouts do. The agent is embedded in the recorder, so the two always agree; a program that
 /// outlived an older recorder is told apart by this.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Size of a page, and so of each header.
 pub const PAGE: usize = 4096;

@@ -23,6 +23,8 @@ pub struct Session {
     pub measurements: AtomicU32,
     /// Not 0: agents fire static markers of their own.
     pub expose_markers: u32,
+    /// Length of the file `filter`; 0: there is none, and every function is recorded.
+    pub filter_bytes: u32,
     /// Not 0: the agent has entered the process that the recorder has sent it to.
     pub entered: AtomicU32,
     /// How many processes it has left since, all hooks being gone.

@@ -24,6 +24,8 @@ pub fn manifest() -> Manifest {
         }],
         provider: "agent".into(),
         markers: vec!["function".into(), "gc".into()],
+        include: vec![],
+        exclude: vec![],
         clock: Clock {
             source: "tsc".into(),
             anchor_monotonic_ns: 5,
