@@ -104,6 +104,11 @@ impl Kernel {
         self.placed.adopt(pid, tid);
     }
 
+    /// Whether events of children may be missing that are not counted as lost.
+    pub fn is_unsure(&self) -> bool {
+        self.placed.is_unsure()
+    }
+
     /// Lets go of a process that has ended.
     pub fn release(&mut self, pid: i32) {
         self.placed.release(pid);

@@ -328,6 +328,13 @@ impl Provider for Usdt {
             rows.lost(Lost { pid, ..lost })?;
         }
         self.codes.notices(rows);
+        if self.kernel.is_unsure() {
+            rows.notice(
+                "events of children may be missing, and are not counted as lost: before Linux 6.12 the kernel may take a \
+                 child's probes away when a process related to it ends"
+                    .into(),
+            );
+        }
         Ok(())
     }
 }

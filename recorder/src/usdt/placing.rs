@@ -72,6 +72,10 @@ pub struct Placed {
     events: Vec<u64>,
     /// Threads of families that are held apart from what they start, the last ones.
     held: VecDeque<OwnedFd>,
+    /// The processes whose families these are.
+    named: BTreeSet<i32>,
+    /// Whether a process that one of them has started was seen while its probes could be swapped.
+    is_unsure: bool,
     /// The probes on processes that families have started.
     children: FxHashMap<i32, Vec<OwnedFd>>,
     /// What they are defined in; without it children cannot be followed. Dropped after them.
@@ -89,6 +93,8 @@ impl Placed {
             sees_all: in_first_namespace(),
             events: Vec::new(),
             held: VecDeque::new(),
+            named: BTreeSet::new(),
+            is_unsure: false,
             children: FxHashMap::default(),
             tracefs: Tracefs::open(),
         }
@@ -169,6 +175,7 @@ impl Placed {
         let link = program.attach_perf_event_with_opts(anchor, options);
         self.links.push(link.map_err(Error::kernel(PLACE))?);
         self.events.push(event);
+        self.named.extend(pids);
         let is_first = self.events.len() == 1;
         let mut opened = BTreeSet::new();
         // A thread that starts meanwhile may have been started by one that had not got the event yet.
@@ -193,7 +200,11 @@ impl Placed {
     /// Makes sure of a thread that a family has started, where its events may be swapped: of what it has inherited,
     /// and of what it will start. Where the kernel refuses, it goes on with what it has.
     pub fn adopt(&mut self, pid: i32, tid: i32) {
-        if self.switch == Switch::Apart || self.events.is_empty() || !self.sees_all {
+        if self.switch == Switch::Apart || self.events.is_empty() {
+            return;
+        }
+        self.is_unsure |= !self.named.contains(&pid);
+        if !self.sees_all {
             return;
         }
         self.hold(tid);
@@ -201,6 +212,11 @@ impl Placed {
             let events = self.events.iter().filter_map(|&event| family::open_alone(event, tid).ok());
             self.children.insert(pid, events.collect());
         }
+    }
+
+    /// Whether children were seen that may have lost their probes, so that hits of theirs are missing and not counted.
+    pub fn is_unsure(&self) -> bool {
+        self.is_unsure
     }
 
     /// Lets go of a process that has ended.
