@@ -130,6 +130,29 @@ fn the_program_runs_on_as_before() {
 }
 
 #[test]
+fn what_one_recording_leaves_out_the_next_one_has() {
+    on_each(|server| {
+        let calls = |name: &str, flags: &[&str]| {
+            let output = run(&mut server.record(name, &[&["--duration", "300ms"], flags].concat()));
+            assert!(output.status.success(), "{}", said(&output));
+            let stats = json(&server.path(name), "stats");
+            let functions = stats["functions"].as_array().expect("a list");
+            ["leaf", "work"].map(|name| {
+                let found = functions.iter().find(|function| function["name"] == name);
+                found.map_or(0, |function| number(function, "calls"))
+            })
+        };
+        let [leaf, work] = calls("without.parquet", &["--exclude", "leaf"]);
+        assert!(leaf == 0 && work > 0, "{leaf} {work}");
+        let [leaf, work] = calls("with.parquet", &[]);
+        assert!(leaf > 0 && work > 0, "{leaf} {work}");
+        check(&server.path("with.parquet"));
+        let [leaf, work] = calls("other.parquet", &["--exclude", "work"]);
+        assert!(leaf > 0 && work == 0, "{leaf} {work}");
+    });
+}
+
+#[test]
 fn every_thread_is_there_with_its_stack() {
     on_each(|server| {
         run(&mut server.record("t.parquet", &["--duration", "300ms"]));
