@@ -1,6 +1,6 @@
 //! `pyrec doctor`: whether recording works here.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -8,7 +8,7 @@ use clap::Args;
 use pyrec_recorder::doctor::{self, Check, Diagnosis, Patient, Verdict};
 use serde_json::{Value, json};
 
-use crate::output::print;
+use crate::output::{colours, print};
 
 /// Say what can be recorded here, and what to do where it cannot
 ///
@@ -25,7 +25,7 @@ impl Doctor {
     /// Prints it.
     pub fn run(self) -> Result<ExitCode> {
         let diagnosis = doctor::examine();
-        let paint = Paint(!self.json && io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+        let paint = Paint(!self.json && colours());
         print(|out| if self.json { write_json(&diagnosis, out) } else { write(&diagnosis, paint, out) })?;
         Ok(if diagnosis.works() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

@@ -1,6 +1,5 @@
 //! `pyrec heat`: hits and time per line.
 
-use std::io::{IsTerminal, stdout};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -10,7 +9,7 @@ use pyrec_analyzer::measure::{Lines, Sources};
 use pyrec_analyzer::report;
 
 use crate::input::{Filters, Input};
-use crate::output::print;
+use crate::output::{colours, print};
 
 /// Rows that fit a screen.
 const SCREEN: usize = 30;
@@ -46,10 +45,8 @@ impl Heat {
             return print(|out| report::heat::write_json(&lines, out));
         }
         let sources = Sources::read(&trace)?;
-        let colours =
-            stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let rows = if self.rows == Some(0) { None } else { self.rows.or(Some(SCREEN)) };
-        let options = report::heat::Options { what: self.what.as_ref(), rows, colours };
+        let options = report::heat::Options { what: self.what.as_ref(), rows, colours: colours() };
         print(|out| report::heat::write(&lines, &sources, &options, out))
     }
 }

@@ -1,6 +1,6 @@
 //! Where reports go.
 
-use std::io::{BufWriter, StdoutLock, Write, stdout};
+use std::io::{BufWriter, IsTerminal, StdoutLock, Write, stdout};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -8,6 +8,11 @@ use pyrec_analyzer::Error;
 
 /// Standard output, in large pieces.
 pub type Output = BufWriter<StdoutLock<'static>>;
+
+/// Whether somebody looks at standard output who wants colours: `NO_COLOR`, unless it is empty, says that nobody does.
+pub fn colours() -> bool {
+    stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
 
 /// Lets a report write itself to standard output.
 pub fn print<E>(report: impl FnOnce(&mut Output) -> Result<(), E>) -> Result<ExitCode>

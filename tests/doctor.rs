@@ -60,6 +60,24 @@ fn root_can_record_by_either_provider() {
     assert!(text.contains("✓ uprobes") && !text.contains('\x1b'), "{text}");
 }
 
+/// What a terminal would show.
+fn in_a_terminal(no_color: Option<&str>) -> String {
+    let mut command = Command::new("script");
+    command
+        .args(["-qec", concat!(env!("CARGO_BIN_EXE_pyrec"), " doctor"), "/dev/null"])
+        .env_remove("NO_COLOR");
+    no_color.map(|value| command.env("NO_COLOR", value));
+    String::from_utf8(run(&mut command).stdout).expect("it is text")
+}
+
+#[test]
+fn a_terminal_has_colours_unless_no_color_is_there_and_not_empty() {
+    for (no_color, colours) in [(None, true), (Some(""), true), (Some("0"), false)] {
+        let text = in_a_terminal(no_color);
+        assert_eq!(text.contains("\x1b["), colours, "{no_color:?}: {text}");
+    }
+}
+
 #[test]
 fn without_rights_the_agent_is_left_and_the_way_to_the_rest_is_told() {
     if !is_root() || Python::any().is_none() {
