@@ -16,6 +16,13 @@ pub struct Thread {
     pub tid: i32,
 }
 
+impl Thread {
+    /// The thread of a row.
+    pub fn of(event: &Event) -> Self {
+        Thread { pid: event.pid, tid: event.tid }
+    }
+}
+
 /// The rows of a batch, cut where they change from one thread to another.
 pub fn runs(batch: &Batch) -> impl Iterator<Item = (Thread, Range<usize>)> + '_ {
     let mut at = 0;
@@ -93,7 +100,7 @@ impl InTime {
     /// Takes rows of the present row group.
     pub fn push(&mut self, batch: &Batch) {
         for event in batch.iter() {
-            let latest = self.latest.entry(Thread { pid: event.pid, tid: event.tid }).or_insert(i64::MIN);
+            let latest = self.latest.entry(Thread::of(&event)).or_insert(i64::MIN);
             *latest = event.time_ns.max(*latest);
             self.coming.push((*latest, event));
         }

@@ -40,7 +40,7 @@ impl<'a> Calls<'a> {
         if step == Step::Ignore {
             return Ok(());
         }
-        let thread = Thread { pid: event.pid, tid: event.tid };
+        let thread = Thread::of(event);
         if self.threads.get(self.recent).is_none_or(|(recent, _)| *recent != thread) {
             self.recent = *self.places.entry(thread).or_insert_with(|| {
                 self.threads.push((thread, ThreadCalls::new(self.filter.has_thread(thread.pid, thread.tid))));

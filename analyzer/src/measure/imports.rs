@@ -109,7 +109,7 @@ impl Sums<'_> {
     fn see(&mut self, moment: Moment, callers: Callers) {
         self.executing.follow(moment, callers);
         let Moment::Point(event) = moment else { return };
-        let thread = Thread { pid: event.pid, tid: event.tid };
+        let thread = Thread::of(event);
         match event.marker {
             Marker::ImportStart => self.begin(thread, event, callers),
             Marker::ImportDone => self.end(thread, event),

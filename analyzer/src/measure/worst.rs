@@ -212,7 +212,7 @@ impl Look {
             Moment::Enter(call) => self.enter(call, callers),
             Moment::Leave(call, end) => self.leave(call, &end),
             Moment::Point(event) if event.marker == Marker::ThreadStart && event.text != TextId::NONE => {
-                self.names.insert(Thread { pid: event.pid, tid: event.tid }, event.text);
+                self.names.insert(Thread::of(event), event.text);
             }
             _ => {}
         }

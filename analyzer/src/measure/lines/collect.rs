@@ -105,7 +105,7 @@ impl<'a> Collect<'a> {
         self.charge(&call.entry, callers.innermost());
         let file = self.file_of(call.frame);
         let spot = self.spot_of(call.frame, call.entry.line);
-        let stack = self.threads.entry(thread_of(&call.entry)).or_default();
+        let stack = self.threads.entry(Thread::of(&call.entry)).or_default();
         if let Some((from, _)) = stack.open.last().and_then(|caller| caller.spot) {
             self.edges.entry((from, call.frame)).or_default().calls += u64::from(call.counts);
         }
@@ -124,7 +124,7 @@ impl<'a> Collect<'a> {
         {
             self.spots[spot].returns += 1;
         }
-        let Some(stack) = self.threads.get_mut(&thread_of(&call.entry)) else { return };
+        let Some(stack) = self.threads.get_mut(&Thread::of(&call.entry)) else { return };
         stack.go_from_line(&mut self.spots);
         let Some(open) = stack.open.pop() else { return };
         let took_ns = stack.clock_ns - open.since_ns;
@@ -148,7 +148,7 @@ impl<'a> Collect<'a> {
         self.spots[spot].hits += 1;
         // A function whose entry was not seen is not on the stack. Its time cannot be told from its callers'.
         if callers.innermost().is_some_and(|call| call.frame == frame)
-            && let Some(stack) = self.threads.get_mut(&thread_of(event))
+            && let Some(stack) = self.threads.get_mut(&Thread::of(event))
         {
             stack.go_from_line(&mut self.spots);
             stack.come_to(Some(spot));
@@ -157,7 +157,7 @@ impl<'a> Collect<'a> {
 
     /// Charges the line that the innermost call is on with what has passed since the moment before.
     fn charge(&mut self, event: &Event, innermost: Option<&Call>) {
-        let (Some(call), Some(stack)) = (innermost, self.threads.get_mut(&thread_of(event))) else { return };
+        let (Some(call), Some(stack)) = (innermost, self.threads.get_mut(&Thread::of(event))) else { return };
         let Some(open) = stack.open.last_mut() else { return };
         let passed_ns = call.self_ns - open.charged_ns;
         open.charged_ns = call.self_ns;
@@ -340,8 +340,4 @@ impl Stays {
         }
         is_gone.then_some(what)
     }
-}
-
-fn thread_of(event: &Event) -> Thread {
-    Thread { pid: event.pid, tid: event.tid }
 }

@@ -61,7 +61,7 @@ impl Timeline {
         | Moment::Leave(Call { entry: event, .. }, _)
         | Moment::Unseen(_, event)
         | Moment::Point(event)) = moment;
-        let thread = Thread { pid: event.pid, tid: event.tid };
+        let thread = Thread::of(event);
         let track = self.tracks.entry(thread).or_insert_with(|| Track::new(self.window));
         track.push(moment, names, &mut |time_ns, mark| show(thread, time_ns, mark))
     }

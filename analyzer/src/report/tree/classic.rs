@@ -92,7 +92,7 @@ impl<'a> Stap<'a> {
             What::Point => "",
             What::NeverReturned(_) | What::StillOpen(_) | What::Repeats { .. } => return Ok(()),
         };
-        let thread = Thread { pid: event.pid, tid: event.tid };
+        let thread = Thread::of(event);
         let since_ns = *self.since_ns.entry(thread).or_insert(event.time_ns);
         let us = event.time_ns.saturating_sub(since_ns) / 1_000;
         let program = Plain(self.processes.get(&event.pid).unwrap_or(&self.program));

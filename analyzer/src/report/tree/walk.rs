@@ -97,6 +97,6 @@ impl<'a> Walk<'a> {
     }
 
     fn open(&mut self, event: &Event) -> &mut Vec<Place> {
-        self.threads.entry(Thread { pid: event.pid, tid: event.tid }).or_default()
+        self.threads.entry(Thread::of(event)).or_default()
     }
 }
