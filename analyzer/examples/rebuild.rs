@@ -11,8 +11,7 @@ use pyrec_analyzer::measure::Totals;
 use pyrec_analyzer::report::trust_line;
 use pyrec_analyzer::{CallTree, Filter};
 use pyrec_schema::{
-    Batch, Clock, CodeId, Columns, Ended, Event, FORMAT_VERSION, Host, Manifest, Marker, Names, TextId,
-    Trace, TraceWriter, WriterOptions,
+    Batch, CodeId, Columns, Ended, Event, Manifest, Marker, Names, TextId, Trace, TraceWriter, WriterOptions,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -59,7 +58,9 @@ fn make(rows: usize) -> Result<PathBuf, Box<dyn Error>> {
     let path = std::env::temp_dir().join(format!("pyrec-rebuild-{}.parquet", std::process::id()));
     let names = Arc::new(Names::new());
     let mut program = Program::new(&names);
-    let mut writer = TraceWriter::create(&path, names, manifest(), WriterOptions::default())?;
+    let markers = vec!["function".into()];
+    let manifest = Manifest { provider: "agent".into(), markers, ..Manifest::unknown("rebuild") };
+    let mut writer = TraceWriter::create(&path, names, manifest, WriterOptions::default())?;
     while (writer.rows() as usize) < rows {
         let left = rows - writer.rows() as usize;
         writer.write(&program.by_ref().take(left.min(1 << 16)).collect::<Batch>())?;
@@ -121,24 +122,5 @@ impl Iterator for Program {
             value: None,
             text: TextId::NONE,
         })
-    }
-}
-
-fn manifest() -> Manifest {
-    Manifest {
-        format: FORMAT_VERSION,
-        writer: "rebuild".into(),
-        command: vec!["made up".into()],
-        attached: vec![],
-        python: vec![],
-        provider: "agent".into(),
-        markers: vec!["function".into()],
-        include: vec![],
-        exclude: vec![],
-        clock: Clock { source: "monotonic".into(), anchor_monotonic_ns: 0, anchor_unix_ns: 0 },
-        host: Host { system: "any".into(), machine: "any".into(), processors: 1, name: "any".into() },
-        cost_per_event_ns: None,
-        waited_ns: None,
-        ended: Ended::Recording,
     }
 }

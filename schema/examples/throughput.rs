@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pyrec_schema::{
-    Batch, Clock, CodeId, Columns, Ended, Event, FORMAT_VERSION, Host, Manifest, Marker, Names, TextId,
-    Trace, TraceWriter, WriterOptions,
+    Batch, CodeId, Columns, Event, Manifest, Marker, Names, TextId, Trace, TraceWriter, WriterOptions,
 };
 
 const BATCH_ROWS: usize = 1 << 16;
@@ -22,7 +21,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let names = Arc::new(Names::new());
     let mut program = Program::new(&names);
 
-    let mut writer = TraceWriter::create(&path, names.clone(), manifest(), WriterOptions::default())?;
+    let manifest = Manifest { provider: "agent".into(), ..Manifest::unknown("throughput") };
+    let mut writer = TraceWriter::create(&path, names.clone(), manifest, WriterOptions::default())?;
     let mut writing = 0.0;
     while (writer.rows() as usize) < rows {
         let batch: Batch = program.by_ref().take(BATCH_ROWS.min(rows - writer.rows() as usize)).collect();
@@ -114,24 +114,5 @@ impl Iterator for Program {
             value: None,
             text: TextId::NONE,
         })
-    }
-}
-
-fn manifest() -> Manifest {
-    Manifest {
-        format: FORMAT_VERSION,
-        writer: "throughput".into(),
-        command: vec![],
-        attached: vec![],
-        python: vec![],
-        provider: "agent".into(),
-        markers: vec!["function".into()],
-        include: vec![],
-        exclude: vec![],
-        clock: Clock { source: "monotonic".into(), anchor_monotonic_ns: 0, anchor_unix_ns: 0 },
-        host: Host { system: String::new(), machine: String::new(), processors: 1, name: String::new() },
-        cost_per_event_ns: None,
-        waited_ns: None,
-        ended: Ended::Exited { status: 0 },
     }
 }

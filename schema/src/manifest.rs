@@ -40,6 +40,28 @@ pub struct Manifest {
     pub ended: Ended,
 }
 
+impl Manifest {
+    /// A recording of which nothing is known but who wrote it, for those to complete who know more.
+    pub fn unknown(writer: &str) -> Manifest {
+        Manifest {
+            format: FORMAT_VERSION,
+            writer: writer.into(),
+            command: vec![],
+            attached: vec![],
+            python: vec![],
+            provider: String::new(),
+            markers: vec![],
+            include: vec![],
+            exclude: vec![],
+            clock: Clock { source: "monotonic".into(), anchor_monotonic_ns: 0, anchor_unix_ns: 0 },
+            host: Host { system: String::new(), machine: String::new(), processors: 1, name: String::new() },
+            cost_per_event_ns: None,
+            waited_ns: None,
+            ended: Ended::Recording,
+        }
+    }
+}
+
 /// One Python interpreter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Python {

@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pyrec_schema::{
-    Batch, Clock, Ended, Group, Host, Manifest, Names, Python, Trace, TraceWriter, WriterOptions,
-};
+use pyrec_schema::{Batch, Ended, Group, Host, Manifest, Names, Python, Trace, TraceWriter, WriterOptions};
 
 use super::parse;
 use crate::tree::{Streams, Window};
@@ -42,20 +40,14 @@ pub fn trace(script: &str, row_group_rows: usize) -> (Trace, tempfile::TempDir) 
 pub fn manifest(command: &[&str], path: &[&str]) -> Manifest {
     let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
     Manifest {
-        format: 1,
-        writer: "a test".into(),
         command: words(command),
-        attached: vec![],
         python: vec![Python { version: "3.13.0".into(), build: None, executable: None, path: words(path) }],
         provider: "agent".into(),
         markers: vec!["function".into()],
-        include: vec![],
-        exclude: vec![],
-        clock: Clock { source: "monotonic".into(), anchor_monotonic_ns: 0, anchor_unix_ns: 0 },
         host: Host { system: "Linux".into(), machine: "x86_64".into(), processors: 2, name: "here".into() },
         cost_per_event_ns: Some(30.6),
-        waited_ns: None,
         ended: Ended::Exited { status: 0 },
+        ..Manifest::unknown("a test")
     }
 }
 

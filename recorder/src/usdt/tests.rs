@@ -9,15 +9,12 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pyrec_schema::{Columns, Names, Trace, TraceWriter, WriterOptions};
+use pyrec_schema::{Columns, Manifest, Names, Trace, TraceWriter, WriterOptions};
 
 use super::*;
 use crate::pipeline::Pipeline;
 
 mod attached;
-mod manifest;
-
-use manifest::manifest;
 
 /// A CPython with markers.
 struct Interpreter {
@@ -118,14 +115,15 @@ impl Recording {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let names = Arc::new(Names::new());
         let path = folder.path().join("x.parquet");
-        let writer = TraceWriter::create(&path, names.clone(), manifest(), WriterOptions::default());
+        let writer =
+            TraceWriter::create(&path, names.clone(), Manifest::unknown("a test"), WriterOptions::default());
         let pipeline = Pipeline::start(writer.expect("a new file")).expect("a thread");
         Recording { rows: Rows::new(names, pipeline), folder }
     }
 
     fn read(self, output: String) -> Recorded {
         let (pipeline, facts) = self.rows.into_parts().expect("rows pass on");
-        pipeline.finish(manifest()).expect("the trace is written");
+        pipeline.finish(Manifest::unknown("a test")).expect("the trace is written");
         let trace = Trace::open(&[self.folder.path().join("x.parquet")]).expect("a whole trace");
         let mut events = Vec::new();
         for file in trace.files() {
