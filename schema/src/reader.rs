@@ -8,13 +8,15 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::column::page::{Page, PageReader};
 use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::statistics::Statistics;
 
 use crate::decode::Decoder;
 use crate::file::TraceFile;
 use crate::format::{ARROW_READ, BATCH_ROWS, column};
-use crate::{Batch, Error, Manifest, Names, Result, footer};
+use crate::{Batch, Error, Event, Manifest, Marker, Names, Result, footer};
 
 /// Which columns to read; the others of a [`Batch`] hold nothing but their default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +121,47 @@ impl TraceReader {
         let (path, names) = (self.path.clone(), self.names.clone());
         Ok(Rows { path, names, reader: Some(reader), decoder: Decoder::default(), left })
     }
+
+    /// The rows of that marker in all row groups, in order. Row groups that have none are not decoded.
+    pub fn rows_of(&self, marker: Marker, columns: Columns) -> impl Iterator<Item = Result<Event>> + '_ {
+        let groups = (0..self.row_groups()).filter(move |&group| self.may_hold(marker, group));
+        let batches = groups.flat_map(move |group| {
+            let (batches, error) = self
+                .read(group, columns)
+                .map_or_else(|error| (None, Some(Err(error))), |batches| (Some(batches), None));
+            batches.into_iter().flatten().chain(error)
+        });
+        batches.flat_map(move |batch| match batch {
+            Ok(batch) => batch.iter().filter(|event| event.marker == marker).map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        })
+    }
+
+    /// Whether rows of that marker can be in a row group. Its dictionary of markers tells, a page of some dozen bytes;
+    /// where there is none that can be read, only its rows do.
+    fn may_hold(&self, marker: Marker, row_group: usize) -> bool {
+        let group = self.metadata.metadata().row_group(row_group);
+        let first_page = || {
+            let (file, rows) = (Arc::new(self.file.clone()), group.num_rows() as usize);
+            SerializedPageReader::new(file, group.column(column::MARKER), rows, None)?.get_next_page()
+        };
+        match catch_unwind(AssertUnwindSafe(first_page)) {
+            Ok(Ok(Some(Page::DictionaryPage { buf, .. }))) => {
+                strings(&buf).any(|name| name == marker.name().as_bytes())
+            }
+            _ => true,
+        }
+    }
+}
+
+/// The strings of a dictionary page: each after its length.
+fn strings(mut page: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (len, rest) = page.split_first_chunk()?;
+        let (string, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+        page = rest;
+        Some(string)
+    })
 }
 
 /// The rows of one row group that are still to come.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::{Error, Manifest, Names, Result, TraceReader};
+use crate::{Columns, Error, Event, Manifest, Marker, Names, Result, TraceReader};
 
 /// A recording: one file, a directory of rotated files, or several of either.
 #[derive(Debug)]
@@ -40,6 +40,11 @@ impl Trace {
     /// The strings of all its files; grows as they are read.
     pub fn names(&self) -> &Arc<Names> {
         &self.names
+    }
+
+    /// The rows of that marker, file by file. Row groups that have none are not decoded.
+    pub fn rows_of(&self, marker: Marker, columns: Columns) -> impl Iterator<Item = Result<Event>> + '_ {
+        self.files.iter().flat_map(move |file| file.rows_of(marker, columns))
     }
 
     /// The facts of the recording: those of its last file.

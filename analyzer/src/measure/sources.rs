@@ -15,25 +15,15 @@ impl Sources {
     /// Reads them.
     pub fn read(trace: &Trace) -> Result<Sources> {
         let mut files: FxHashMap<String, Option<Arc<str>>> = FxHashMap::default();
-        let columns = Columns { line: false, value: false, text: true };
-        for file in trace.files() {
-            for row_group in 0..file.row_groups() {
-                for batch in file.read(row_group, columns)? {
-                    let batch = batch?;
-                    let rows = batch.marker.iter().zip(0..).filter(|&(&marker, _)| marker == Marker::Source);
-                    for row in rows.map(|(_, row): (_, usize)| row) {
-                        let code = trace.names().code_str(batch.code[row]);
-                        let text = trace.names().text_str(batch.text[row]);
-                        // Two recordings of one trace may have run two versions.
-                        files
-                            .entry(Code::parse(&code).file.to_owned())
-                            .and_modify(|known| {
-                                *known = known.take().filter(|known| text.as_ref() == Some(known))
-                            })
-                            .or_insert(text);
-                    }
-                }
-            }
+        for row in trace.rows_of(Marker::Source, Columns { line: false, value: false, text: true }) {
+            let row = row?;
+            let code = trace.names().code_str(row.code);
+            let text = trace.names().text_str(row.text);
+            // Two recordings of one trace may have run two versions.
+            files
+                .entry(Code::parse(&code).file.to_owned())
+                .and_modify(|known| *known = known.take().filter(|known| text.as_ref() == Some(known)))
+                .or_insert(text);
         }
         Ok(Sources(files))
     }
