@@ -79,18 +79,27 @@ fn write_sources(
     colours: bool,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let whole_ns =
-        lines.files.iter().flat_map(|file| &file.lines).map(|line| line.self_ns).max().unwrap_or(0);
-    let mut is_found = false;
-    for file in &lines.files {
-        for part in Part::wanted(file, what) {
-            if std::mem::replace(&mut is_found, true) {
-                writeln!(out)?;
-            }
-            part.write(sources.text(&file.file), whole_ns, colours, out)?;
+    let parts: Vec<(Part, Option<&str>)> = lines
+        .files
+        .iter()
+        .flat_map(|file| Part::wanted(file, what).into_iter().map(|part| (part, sources.text(&file.file))))
+        .collect();
+    if parts.is_empty() {
+        return writeln!(out, "nothing that ran matches {}", Plain(what.as_str()));
+    }
+    let hottest_ns =
+        parts.iter().flat_map(|(part, _)| part.totals()).map(|line| line.self_ns).max().unwrap_or(0);
+    for (at, (part, text)) in parts.iter().enumerate() {
+        if at > 0 {
+            writeln!(out)?;
+        }
+        writeln!(out, "{}", part.headline())?;
+        Listing::of(part.rows(*text), hottest_ns, colours).write(out)?;
+        if text.is_none() {
+            writeln!(out, "the recording does not hold the source of this file")?;
         }
     }
-    if is_found { Ok(()) } else { writeln!(out, "nothing that ran matches {}", Plain(what.as_str())) }
+    Ok(())
 }
 
 /// A file, or one function of it.
@@ -110,52 +119,6 @@ impl<'a> Part<'a> {
         functions.map(|function| Part { file, function: Some(function) }).collect()
     }
 
-    fn write(
-        &self,
-        text: Option<&str>,
-        whole_ns: u64,
-        colours: bool,
-        out: &mut impl Write,
-    ) -> io::Result<()> {
-        writeln!(out, "{}", self.headline())?;
-        let rows = self.rows(text);
-        let cells: Vec<[String; 3]> =
-            rows.iter().map(|row| row.totals.map(numbers).unwrap_or_default()).collect();
-        let width = |at: usize| cells.iter().map(|cells| cells[at].chars().count()).max().unwrap_or(0);
-        let widths: [usize; 3] = std::array::from_fn(|at| width(at).max(HEAD[at].len()));
-        let digits = rows.last().map_or(0, |row| row.number.to_string().len()).max(4);
-        let [hits, self_time, total] = HEAD;
-        let [hits_width, self_width, total_width] = widths;
-        writeln!(
-            out,
-            "{hits:>hits_width$}  {total:>total_width$}  {self_time:>self_width$}          {:>digits$}",
-            "line"
-        )?;
-        for (at, (row, [hits, self_time, total])) in rows.iter().zip(&cells).enumerate() {
-            if at > 0 && rows[at - 1].number + 1 < row.number {
-                writeln!(out, "{:>1$}", "⋮", hits_width + self_width + total_width + digits + 14)?;
-            }
-            let bar = Bar { part: row.totals.map_or(0, |totals| totals.self_ns), whole: whole_ns };
-            let heat = format!("{self_time:>self_width$}  {bar:<6}");
-            let heat = match bar.colour().filter(|_| colours) {
-                Some(colour) => {
-                    format!("{}{heat}{}", Ansi256Color(colour).render_fg(), anstyle::Reset.render())
-                }
-                None => heat,
-            };
-            let source = Plain(row.source).to_string();
-            let line = format!(
-                "{hits:>hits_width$}  {total:>total_width$}  {heat}  {:>digits$}  {source}",
-                row.number
-            );
-            writeln!(out, "{}", line.trim_end())?;
-        }
-        if text.is_none() {
-            writeln!(out, "the recording does not hold the source of this file")?;
-        }
-        Ok(())
-    }
-
     fn headline(&self) -> String {
         let FileLines { file, self_ns, total_ns, .. } = self.file;
         match self.function {
@@ -164,39 +127,100 @@ impl<'a> Part<'a> {
         }
     }
 
+    /// Those of its lines that have numbers.
+    fn totals(&self) -> impl Iterator<Item = &'a LineTotals> {
+        let function = self.function;
+        let is_own =
+            move |line: &u32| function.is_none_or(|function| function.lines.binary_search(line).is_ok());
+        self.file.lines.iter().filter(move |totals| is_own(&totals.line))
+    }
+
     /// The lines to be listed: those that have numbers, and what of the source lies between or close to them.
     fn rows<'t>(&self, text: Option<&'t str>) -> Vec<Row<'t, 'a>> {
         let source: Vec<&str> = text.map(|text| text.lines().collect()).unwrap_or_default();
-        let totals = |number: u32| {
-            let at = self.file.lines.binary_search_by_key(&number, |line| line.line).ok()?;
-            Some(&self.file.lines[at])
+        let row = |number: u32, totals| Row {
+            number,
+            totals,
+            source: source.get(number as usize - 1).copied().unwrap_or_default(),
         };
-        let own =
-            |line: &u32| self.function.is_none_or(|function| function.lines.binary_search(line).is_ok());
-        let busy: Vec<u32> = self.file.lines.iter().map(|line| line.line).filter(own).collect();
-        let (Some(&first), Some(&last)) = (busy.first(), busy.last()) else { return vec![] };
-        let row = |number: u32| {
-            let source = source.get(number as usize - 1).copied().unwrap_or_default();
-            Row { number, totals: totals(number).filter(|line| own(&line.line)), source }
-        };
-        let mut rows = vec![row(first)];
-        for pair in busy.windows(2) {
-            let is_quiet = source.is_empty() || (pair[1] - pair[0]) as usize > QUIET + 1;
-            let between = if is_quiet { pair[1]..pair[1] } else { pair[0] + 1..pair[1] };
-            rows.extend(between.chain([pair[1]]).map(row));
+        let mut rows: Vec<Row> = Vec::new();
+        for totals in self.totals() {
+            let between = rows.last().map_or(0..0, |before| before.number + 1..totals.line);
+            if !source.is_empty() && between.len() <= QUIET {
+                rows.extend(between.map(|number| row(number, None)));
+            }
+            rows.push(row(totals.line, Some(totals)));
         }
-        debug_assert_eq!(rows.last().map(|row| row.number), Some(last));
         rows
     }
 }
-
-const HEAD: [&str; 3] = ["hits", "self", "total"];
 
 /// A line of the listing.
 struct Row<'t, 'a> {
     number: u32,
     totals: Option<&'a LineTotals>,
     source: &'t str,
+}
+
+const HEAD: [&str; 3] = ["hits", "total", "self"];
+
+/// Lines with their numbers beside them.
+struct Listing<'t, 'a> {
+    rows: Vec<Row<'t, 'a>>,
+    /// Hits, total time and self time of each.
+    cells: Vec<[String; 3]>,
+    /// How wide these are, and a line's number.
+    widths: [usize; 3],
+    digits: usize,
+    /// The time that a full bar stands for.
+    hottest_ns: u64,
+    colours: bool,
+}
+
+impl<'t, 'a> Listing<'t, 'a> {
+    fn of(rows: Vec<Row<'t, 'a>>, hottest_ns: u64, colours: bool) -> Self {
+        let cells: Vec<[String; 3]> = rows
+            .iter()
+            .map(|row| {
+                row.totals.map(numbers).map(|[hits, own, total]| [hits, total, own]).unwrap_or_default()
+            })
+            .collect();
+        let width = |at: usize| cells.iter().map(|cells| cells[at].chars().count()).max().unwrap_or(0);
+        let widths = std::array::from_fn(|at| width(at).max(HEAD[at].len()));
+        let digits = rows.last().map_or(0, |row| row.number.to_string().len()).max(4);
+        Listing { rows, cells, widths, digits, hottest_ns, colours }
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let ([hits, total, own], digits) = (self.widths, self.digits);
+        let [hits_head, total_head, own_head] = HEAD;
+        writeln!(
+            out,
+            "{hits_head:>hits$}  {total_head:>total$}  {own_head:>own$}          {:>digits$}",
+            "line"
+        )?;
+        let mut next = None;
+        for (row, cells) in self.rows.iter().zip(&self.cells) {
+            if next.is_some_and(|next| next < row.number) {
+                writeln!(out, "{:>1$}", "⋮", hits + total + own + digits + 14)?;
+            }
+            writeln!(out, "{}", self.line(row, cells).trim_end())?;
+            next = Some(row.number + 1);
+        }
+        Ok(())
+    }
+
+    fn line(&self, row: &Row, [hits, total, own]: &[String; 3]) -> String {
+        let [hits_width, total_width, own_width] = self.widths;
+        let bar = Bar { part: row.totals.map_or(0, |totals| totals.self_ns), whole: self.hottest_ns };
+        let heat = format!("{own:>own_width$}  {bar:<6}");
+        let heat = match bar.colour().filter(|_| self.colours) {
+            Some(colour) => format!("{}{heat}{}", Ansi256Color(colour).render_fg(), anstyle::Reset.render()),
+            None => heat,
+        };
+        let (digits, number, source) = (self.digits, row.number, Plain(row.source).to_string());
+        format!("{hits:>hits_width$}  {total:>total_width$}  {heat}  {number:>digits$}  {source}")
+    }
 }
 
 /// Hits, self time and total time.
@@ -231,7 +255,11 @@ mod tests {
     ";
 
     fn text(what: Option<&str>, rows: Option<usize>, colours: bool) -> String {
-        let (trace, _directory) = script::trace(SCRIPT, 100);
+        text_of(SCRIPT, what, rows, colours)
+    }
+
+    fn text_of(script: &str, what: Option<&str>, rows: Option<usize>, colours: bool) -> String {
+        let (trace, _directory) = script::trace(script, 100);
         let lines = Lines::read(&trace, &Filter::default()).expect("a whole trace");
         let sources = Sources::read(&trace).expect("a whole trace");
         let what = what.map(|what| what.parse().expect("a pattern"));
@@ -278,6 +306,20 @@ trust: 7 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
         assert!(file.contains("   1  300 ns  300 ns  ██████    13\n"), "{file}");
         assert!(file.contains("the recording does not hold the source of this file\n"), "{file}");
         assert!(text(Some("h"), None, false).starts_with("nothing that ran matches h\n"));
+    }
+
+    #[test]
+    fn bars_are_relative_to_what_is_listed() {
+        let script = "
+            0    7/7  function__entry   /srv/run.py:1:f  1
+            100  7/7  function__entry   /lib/n.py:12:g   12
+            101  7/7  function__return  /lib/n.py:12:g   12
+            900  7/7  function__return  /srv/run.py:1:f  1
+        ";
+        let listed = text_of(script, Some("g"), None, false);
+        assert!(listed.contains("1 ns  1 ns  ██████    12\n"), "{listed}");
+        let listed = text_of(script, Some("*"), None, false);
+        assert!(listed.contains("1 ns  1 ns  ▏         12\n"), "{listed}");
     }
 
     #[test]
