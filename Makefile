@@ -4,7 +4,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test torture bench lint deny skeleton skeleton-check
+.PHONY: help demo build wheel test torture bench lint deny skeleton skeleton-check
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "make %-15s %s\n", $$1, $$2 }'
@@ -16,6 +16,10 @@ demo: build ## Build, record a real program, draw its flame graph
 build: ## Build target/release/pyrec
 	@scripts/need build
 	$(CARGO) build --release --locked --bin pyrec
+
+wheel: ## Build target/wheels/pyrec-….whl, which pip installs
+	@scripts/need build wheel
+	scripts/wheel $(TARGET) release $(TARGET)/wheels
 
 # The first run is the command without `record`: of the whole workspace, so that no dependency is built anew. While it
 # is being compiled the Pythons for the second one are made.

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// The commands that every build has, on the page that `pyrec --help` prints.
 macro_rules! reports {
@@ -114,6 +114,15 @@ pub enum Command {
     Info(crate::info::Info),
     Dump(crate::dump::Dump),
     Export(crate::export::Export),
+    #[command(hide = true)]
+    Completions(crate::completions::Completions),
+    #[command(hide = true)]
+    Man(crate::man::Man),
+}
+
+/// All that can be typed, for those who describe it elsewhere.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Takes a command line apart. The error may be an answer: the help page, the version.
@@ -142,14 +151,14 @@ impl Command {
             Command::Info(info) => info.run(),
             Command::Export(export) => export.run(),
             Command::Dump(dump) => dump.run(),
+            Command::Completions(completions) => completions.run(),
+            Command::Man(man) => man.run(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod audit;
 mod cli;
+mod completions;
 #[cfg(feature = "record")]
 mod doctor;
 mod dump;
@@ -15,6 +16,7 @@ mod heat;
 mod imports;
 mod info;
 mod input;
+mod man;
 #[cfg(feature = "record")]
 mod markers;
 mod output;

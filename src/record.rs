@@ -19,7 +19,7 @@ use crate::place::Place;
 /// Run a program and record it
 ///
 /// CMD is what you would type without pyrec: a program with its arguments, or a script, -m MODULE or -c CODE for the
-/// python3 on your PATH. Everything after its first word belongs to it. Its output is its own, and its exit status is
+/// python3 beside pyrec in its virtual environment, or else on your PATH. Everything after its first word belongs to it. Its output is its own, and its exit status is
 /// that of pyrec. Ctrl-C ends the program, and the recording is whole.
 #[derive(Debug, Args)]
 #[command(override_usage = "pyrec record [OPTIONS] [--] CMD…\n       pyrec record [OPTIONS] -p PID…\n       pyrec record [OPTIONS] --all", after_help = EXAMPLES)]

@@ -11,7 +11,10 @@ use crate::{Error, Result};
 /// Interpreters named by a script's first line, one after another, before it is no use to go on.
 const MAX_SCRIPTS: usize = 5;
 
-/// The command to run: what the user typed, with `python3` before it where they typed a `.py` file, `-m` or `-c`.
+/// Names the Python for scripts, modules and code. `python -m pyrec` says by it which Python that is.
+const PYTHON: &str = "PYREC_PYTHON";
+
+/// The command to run: what the user typed, with a Python before it where they typed a `.py` file, `-m` or `-c`.
 pub(crate) fn command(words: &[OsString]) -> Result<Vec<OsString>> {
     let first = words.first().map(OsString::as_os_str).unwrap_or_default();
     let is_script = Path::new(first).extension().is_some_and(|extension| extension == "py");
@@ -27,9 +30,27 @@ pub(crate) fn command(words: &[OsString]) -> Result<Vec<OsString>> {
             source: io::Error::other("there is no such file"),
         });
     }
-    let python = ["python3", "python"].into_iter().find(|name| find(OsStr::new(name)).is_some());
-    let python = python.ok_or_else(|| Error::NoPython { what: first.to_string_lossy().into() })?;
-    Ok([&[python.into()], words].concat())
+    let python = python().ok_or_else(|| Error::NoPython { what: first.to_string_lossy().into() })?;
+    Ok([&[python], words].concat())
+}
+
+/// The Python that was named, that of the virtual environment whose `pyrec` was typed, or the first on the `PATH`.
+fn python() -> Option<OsString> {
+    let named = std::env::var_os(PYTHON).filter(|python| !python.is_empty());
+    let of_environment = || std::env::args_os().next().and_then(|typed| environment_python(&typed));
+    let on_path = || ["python3", "python"].map(OsString::from).into_iter().find(|name| find(name).is_some());
+    named.or_else(of_environment).or_else(on_path)
+}
+
+/// The Python beside a command of a virtual environment ([PEP 405]). Links are not followed: what pipx or uv link into
+/// `~/.local/bin` is meant for every environment, not for its own.
+///
+/// [PEP 405]: https://peps.python.org/pep-0405/
+fn environment_python(command: &OsStr) -> Option<OsString> {
+    let command = find(command)?;
+    let bin = command.parent()?;
+    let python = bin.join("python3");
+    (bin.parent()?.join("pyvenv.cfg").is_file() && find(python.as_os_str()).is_some()).then(|| python.into())
 }
 
 /// The binary that a command ends up running: found on the `PATH`, and through the first lines of scripts.
@@ -88,6 +109,23 @@ mod tests {
             assert_eq!(rest, words(&typed));
         }
         assert_eq!(command(&words(&["ls", "-l"])).expect("ls is everywhere"), words(&["ls", "-l"]));
+    }
+
+    #[test]
+    fn an_environments_command_goes_with_its_python() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let bin = directory.path().join("bin");
+        std::fs::create_dir(&bin).expect("it is made");
+        for name in ["pyrec", "python3"] {
+            std::os::unix::fs::symlink("/bin/sh", bin.join(name)).expect("it is linked");
+        }
+        let command = bin.join("pyrec");
+        assert_eq!(environment_python(command.as_os_str()), None, "a mere directory is no environment");
+        std::fs::write(directory.path().join("pyvenv.cfg"), "").expect("it is written");
+        assert_eq!(environment_python(command.as_os_str()), Some(bin.join("python3").into()));
+        let linked = directory.path().join("pyrec");
+        std::os::unix::fs::symlink(&command, &linked).expect("it is linked");
+        assert_eq!(environment_python(linked.as_os_str()), None, "a link is meant for every environment");
     }
 
     #[test]

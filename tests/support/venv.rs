@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::{Python, run, skipped};
 
 /// What the tests need from PyPI to read traces, and to make some.
-const PACKAGES: [&str; 4] = ["duckdb", "polars", "pyarrow", "pyperformance"];
+const PACKAGES: [&str; 5] = ["duckdb", "pandas", "polars", "pyarrow", "pyperformance"];
 
 /// Its directory. None, and said so, where it cannot be made: without network, or without Debian's `python3-venv`.
 pub fn venv() -> Option<&'static Path> {
