@@ -104,7 +104,7 @@ impl<'a> Collect<'a> {
     fn enter(&mut self, call: &Call, callers: Callers) {
         self.charge(&call.entry, callers.innermost());
         let file = self.file_of(call.frame);
-        let spot = self.spot_of(call.frame, call.entry.line);
+        let spot = self.spot_of(call.frame, call.entry.line).or_else(|| self.first_spot(call.frame));
         let stack = self.threads.entry(Thread::of(&call.entry)).or_default();
         if let Some((from, _)) = stack.open.last().and_then(|caller| caller.spot) {
             self.edges.entry((from, call.frame)).or_default().calls += u64::from(call.counts);
@@ -192,6 +192,13 @@ impl<'a> Collect<'a> {
         let spot = self.new_spot(frame, line);
         self.places.insert((code, line), spot);
         spot
+    }
+
+    /// The spot of a code object's first line, for an entry on none: from 3.11 on modules begin on line 0.
+    fn first_spot(&mut self, frame: Frame) -> Option<usize> {
+        let Frame::Function(code) = frame else { return None };
+        let first_line = Code::parse(&self.names.code_str(code)).first_line?;
+        self.spot_of(frame, i32::try_from(first_line).ok()?)
     }
 
     /// Lines begin with 1: some code objects have none, and their rows say 0.

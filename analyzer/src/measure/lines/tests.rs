@@ -142,3 +142,12 @@ fn lines_of_a_function_whose_entry_was_not_seen_are_hit_and_have_no_time() {
         ]
     );
 }
+
+#[test]
+fn a_module_that_begins_on_line_0_begins_on_its_first_one() {
+    let script = "
+        0  7/7  function__entry   m.py:1:<module>  0
+        9  7/7  function__return  m.py:1:<module>  0
+    ";
+    assert_eq!(draw(&lines(script)), ["m.py self 9 total 9", "1: ? 1 0 self 9 total 9"]);
+}
