@@ -14,6 +14,7 @@ Look at a recording:
   stats    List functions with their calls and times
   heat     List lines with their hits and times
   tree     Print who called whom, in order
+  diff     Compare recordings: calls exactly, times by evidence
   worst    Show the slowest calls of one function, with what they called
   gc       Show garbage collections: how long, and what they interrupted
   imports  List imports with their times, and who asked for them
@@ -106,6 +107,7 @@ pub enum Command {
     Stats(crate::stats::Stats),
     Heat(crate::heat::Heat),
     Tree(crate::tree::Tree),
+    Diff(crate::diff::Diff),
     Worst(crate::worst::Worst),
     Gc(crate::gc::Gc),
     Imports(crate::imports::Imports),
@@ -143,6 +145,7 @@ impl Command {
             Command::Stats(stats) => stats.run(),
             Command::Heat(heat) => heat.run(),
             Command::Tree(tree) => tree.run(),
+            Command::Diff(diff) => diff.run(),
             Command::Worst(worst) => worst.run(),
             Command::Gc(gc) => gc.run(),
             Command::Imports(imports) => imports.run(),

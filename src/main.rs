@@ -5,6 +5,7 @@
 mod audit;
 mod cli;
 mod completions;
+mod diff;
 #[cfg(feature = "record")]
 mod doctor;
 mod dump;

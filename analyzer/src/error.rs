@@ -20,4 +20,9 @@ pub enum Error {
         "no call was measured in what was asked for, so there is nothing to draw; `pyrec info` says what was recorded"
     )]
     NothingToDraw,
+    /// A name that was said to have moved, and that no old recording has.
+    #[error(
+        "nothing in the old recordings is called what `{0}` says has moved; `pyrec stats` lists what they have"
+    )]
+    NothingMoved(String),
 }

@@ -1,6 +1,7 @@
 //! What a call tree says: plain values, each taken from a [`crate::CallTree`].
 
 mod audit;
+pub mod diff;
 mod folded;
 mod gc;
 mod graph;

@@ -61,15 +61,20 @@ impl Modules {
     /// The longest entry of `sys.path` wins: `site-packages` lies within the standard library.
     fn on_path(&self, file: &str) -> Option<String> {
         let rest = self.path.iter().find_map(|entry| file.strip_prefix(entry.as_str()))?;
-        let rest = rest.strip_suffix(".py")?;
-        let rest = rest.strip_suffix("/__init__").unwrap_or(rest);
-        let is_name = |part: &str| {
-            !part.starts_with(|c: char| c.is_ascii_digit())
-                && !part.is_empty()
-                && part.chars().all(|c| c.is_alphanumeric() || c == '_')
-        };
-        rest.split('/').all(is_name).then(|| rest.replace('/', "."))
+        dotted(rest)
     }
+}
+
+/// A file by its path from an entry of `sys.path`, as a module: `json/__init__.py` is `json`.
+pub fn dotted(rest: &str) -> Option<String> {
+    let rest = rest.strip_suffix(".py")?;
+    let rest = rest.strip_suffix("/__init__").unwrap_or(rest);
+    let is_name = |part: &str| {
+        !part.starts_with(|c: char| c.is_ascii_digit())
+            && !part.is_empty()
+            && part.chars().all(|c| c.is_alphanumeric() || c == '_')
+    };
+    rest.split('/').all(is_name).then(|| rest.replace('/', "."))
 }
 
 /// `<frozen importlib._bootstrap>` is `importlib._bootstrap`.

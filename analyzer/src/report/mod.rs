@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod any_events;
 pub mod audit;
+pub mod diff;
 pub mod dump;
 pub mod export;
 pub mod flame;
