@@ -21,6 +21,7 @@ Look at a recording:
   audit    List audit events, such as opened files, with who raised them
   threads  List processes and threads, and how busy each was
   info     Say what is in a recording, and how far it can be trusted
+  profile  Reduce recordings to one small file of call paths that adds up
   export   Write a recording in the format of another tool
   dump     Print the rows as text or JSON lines
 "
@@ -115,6 +116,7 @@ pub enum Command {
     Threads(crate::threads::Threads),
     Info(crate::info::Info),
     Dump(crate::dump::Dump),
+    Profile(crate::profile::Profile),
     Export(crate::export::Export),
     #[command(hide = true)]
     Completions(crate::completions::Completions),
@@ -152,6 +154,7 @@ impl Command {
             Command::Audit(audit) => audit.run(),
             Command::Threads(threads) => threads.run(),
             Command::Info(info) => info.run(),
+            Command::Profile(profile) => profile.run(),
             Command::Export(export) => export.run(),
             Command::Dump(dump) => dump.run(),
             Command::Completions(completions) => completions.run(),

@@ -1,6 +1,6 @@
 //! `pyrec export`: a recording for other tools.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use pyrec_analyzer::{Error, Filter, report};
 use pyrec_schema::Trace;
 
 use crate::input::{Filters, Input};
-use crate::output::print;
+use crate::output::{create, print};
 
 /// Write a recording in the format of another tool
 #[derive(Debug, Args)]
@@ -81,16 +81,7 @@ impl Format {
         if trace.files().iter().any(|file| is_same(file.path(), path)) {
             bail!("{name} is the recording itself; name another file");
         }
-        let mut options = File::options();
-        options.write(true).create_new(!force).create(true).truncate(true);
-        let file = match options.open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                bail!("{name} exists; give -f to replace it, or name another file")
-            }
-            Err(error) => bail!("cannot write {name}: {error}"),
-        };
-        let mut out = BufWriter::with_capacity(1 << 16, file);
+        let mut out = BufWriter::with_capacity(1 << 16, create(path, force)?);
         let written = report::export::write(trace, filter, self.into(), &mut out)
             .and_then(|trust| out.flush().map(|()| trust).map_err(Error::Write));
         written.map_err(|error| {

@@ -75,7 +75,6 @@ impl Flame {
                 "{name} would be replaced by a picture; if it is the recording to read, type `pyrec flame -i {name}`"
             );
         }
-        let trace = self.input.open()?;
         let weight = match self.weight {
             Weight::Time | Weight::SelfTime => measure::Weight::Time,
             Weight::Calls => measure::Weight::Calls,
@@ -84,11 +83,11 @@ impl Flame {
         let reverse = self.reverse || self.weight == Weight::SelfTime;
         let filter = self.filters.into();
         let (calls, mut folded) = if self.by_thread {
-            let (calls, threads) = CallTree::read_by_thread(&trace, &filter)?;
+            let (calls, threads) = CallTree::read_by_thread(&self.input.open()?, &filter)?;
             let folded = Folded::by_thread(&calls, &threads, weight);
             (calls, folded)
         } else {
-            let calls = CallTree::read(&trace, &filter)?;
+            let calls = self.input.calls(&filter)?;
             let folded = Folded::of(&calls, weight);
             (calls, folded)
         };

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use pyrec_analyzer::Filter;
 use pyrec_analyzer::filter::{Pattern, TimeRange, parse_duration};
-use pyrec_schema::{Group, Marker, Trace};
+use pyrec_analyzer::{CallTree, Filter};
+use pyrec_schema::{Group, Marker, Profile, Trace, is_profile, read_profile};
 
 /// Where a recording goes when nothing is said, and what every report reads then.
 pub const DEFAULT: &str = "pyrec.parquet";
@@ -15,7 +15,8 @@ pub const DEFAULT: &str = "pyrec.parquet";
 /// The trace.
 #[derive(Debug, Args)]
 pub struct Input {
-    /// The recording: a file, or a directory of them; may be given several times [default: pyrec.parquet]
+    /// The recording: a file, a directory of them, or a glob in quotes; may be given several times [default:
+    /// pyrec.parquet]
     #[arg(short = 'i', long = "input", value_name = "TRACE")]
     traces: Vec<PathBuf>,
 }
@@ -72,17 +73,71 @@ pub struct Filters {
 impl Input {
     /// Opens the trace.
     pub fn open(&self) -> Result<Trace> {
-        if self.traces.is_empty() && !Path::new(DEFAULT).exists() {
-            bail!("there is no {DEFAULT} here; make one with `pyrec record`, or name a recording with -i");
-        }
-        Ok(Trace::open(&self.paths())?)
+        let paths = self.paths()?;
+        Trace::open(&paths).map_err(|error| match paths.iter().find(|path| is_profile(path)) {
+            Some(profile) => anyhow!(
+                "{} is a profile and has no single events; `pyrec flame` and `pyrec stats` read it",
+                profile.display()
+            ),
+            None => error.into(),
+        })
     }
 
-    fn paths(&self) -> Vec<&Path> {
-        match self.traces.as_slice() {
-            [] => vec![Path::new(DEFAULT)],
-            traces => traces.iter().map(PathBuf::as_path).collect(),
+    /// The calls of what is named: of one recording, or the sum of several, of profiles as well.
+    pub fn calls(&self, filter: &Filter) -> Result<CallTree> {
+        let paths = self.paths()?;
+        if !paths.iter().any(|path| is_profile(path)) {
+            let trace = Trace::open(&paths)?;
+            if trace.recordings().len() == 1 {
+                return Ok(CallTree::read(&trace, filter)?);
+            }
         }
+        let rest = Filter { min_time: filter.min_time, ..Filter::default() };
+        Ok(CallTree::of_profile(&self.profile(filter)?, &rest)?)
+    }
+
+    /// The sum of what is named.
+    pub fn profile(&self, filter: &Filter) -> Result<Profile> {
+        let (profiles, traces): (Vec<_>, Vec<_>) =
+            self.paths()?.into_iter().partition(|path| is_profile(path));
+        let mut sum = Profile::default();
+        for path in profiles {
+            sum.merge(CallTree::narrow(&read_profile(&path)?, filter)?);
+        }
+        if !traces.is_empty() {
+            for recording in Trace::open(&traces)?.recordings() {
+                sum.merge(CallTree::read(&Trace::open(&recording)?, filter)?.profile());
+            }
+        }
+        Ok(sum)
+    }
+
+    /// What is named: a path as it is, or the files that a glob matches.
+    fn paths(&self) -> Result<Vec<PathBuf>> {
+        if self.traces.is_empty() {
+            if !Path::new(DEFAULT).exists() {
+                bail!(
+                    "there is no {DEFAULT} here; make one with `pyrec record`, or name a recording with -i"
+                );
+            }
+            return Ok(vec![DEFAULT.into()]);
+        }
+        let mut paths = Vec::new();
+        for named in &self.traces {
+            let is_glob = named.to_str().filter(|name| name.contains(['*', '?', '[']) && !named.exists());
+            let Some(pattern) = is_glob else {
+                paths.push(named.clone());
+                continue;
+            };
+            let before = paths.len();
+            for file in glob::glob(pattern).map_err(|error| anyhow!("{pattern}: {error}"))? {
+                paths.push(file?);
+            }
+            if paths.len() == before {
+                bail!("no file matches {pattern}");
+            }
+        }
+        Ok(paths)
     }
 }
 

@@ -23,6 +23,7 @@ mod markers;
 mod output;
 #[cfg(feature = "record")]
 mod place;
+mod profile;
 #[cfg_attr(not(feature = "record"), path = "no_record.rs")]
 mod record;
 mod stats;

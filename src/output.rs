@@ -1,9 +1,11 @@
 //! Where reports go.
 
-use std::io::{BufWriter, IsTerminal, StdoutLock, Write, stdout};
+use std::fs::File;
+use std::io::{BufWriter, ErrorKind, IsTerminal, StdoutLock, Write, stdout};
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use pyrec_analyzer::Error;
 
 /// Standard output, in large pieces.
@@ -23,4 +25,15 @@ where
     report(&mut out).map_err(Error::from)?;
     out.flush().map_err(Error::Write)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a file to write to; one that is there already is replaced only by force.
+pub fn create(path: &Path, force: bool) -> Result<File> {
+    let name = path.display();
+    let mut options = File::options();
+    options.write(true).create_new(!force).create(true).truncate(true);
+    options.open(path).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => anyhow!("{name} exists; give -f to replace it, or name another file"),
+        _ => anyhow!("cannot write {name}: {error}"),
+    })
 }

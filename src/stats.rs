@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use pyrec_analyzer::measure::Totals;
-use pyrec_analyzer::{CallTree, report};
+use pyrec_analyzer::report;
 
 use crate::input::{Filters, Input, rows};
 use crate::output::print;
@@ -56,9 +56,8 @@ enum Sort {
 impl Stats {
     /// Prints them.
     pub fn run(self) -> Result<ExitCode> {
-        let trace = self.input.open()?;
         let options = self.options();
-        let totals = Totals::of(&CallTree::read(&trace, &self.filters.into())?);
+        let totals = Totals::of(&self.input.calls(&self.filters.into())?);
         print(|out| match self.json {
             true => report::stats::write_json(&totals, &options, out),
             false => report::stats::write(&totals, &options, out),

@@ -15,6 +15,17 @@ pub enum Error {
     /// The report could not be written. A closed pipe comes as [`io::ErrorKind::BrokenPipe`].
     #[error("the report could not be written: {0}")]
     Write(#[from] io::Error),
+    /// A profile whose rows contradict one another.
+    #[error("the profile is damaged: it has {reason}; make it again with `pyrec profile`")]
+    Profile {
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A question that a profile has no answer to.
+    #[error(
+        "a profile knows neither times nor threads, so --time, --pid and --tid need the recording itself; name that with -i"
+    )]
+    NotInProfile,
     /// A flame graph of nothing.
     #[error(
         "no call was measured in what was asked for, so there is nothing to draw; `pyrec info` says what was recorded"

@@ -125,7 +125,7 @@ impl<W: Write + Send> CallsWriter<W> {
 }
 
 /// What the system said, if it was that. A closed pipe is told from other failures by it.
-fn io_error(error: ParquetError) -> io::Error {
+pub(crate) fn io_error(error: ParquetError) -> io::Error {
     match error {
         ParquetError::External(source) => match source.downcast::<io::Error>() {
             Ok(source) => *source,

@@ -25,6 +25,8 @@ mod manifest;
 mod marker;
 mod names;
 mod page;
+mod profile;
+mod profile_file;
 mod reader;
 mod row_group;
 
@@ -39,6 +41,8 @@ pub use loss::Lost;
 pub use manifest::{Clock, Ended, FORMAT_VERSION, Host, Manifest, Python};
 pub use marker::{Group, Marker};
 pub use names::{CodeId, Names, TextId};
+pub use profile::{PathId, Profile, ProfileKey, ProfileRow, ProfileSums};
+pub use profile_file::{PROFILE_VERSION, is_profile, read_profile, write_profile};
 pub use reader::{Columns, TraceReader};
 pub use trace::Trace;
 pub use writer::{TraceWriter, WriterOptions};

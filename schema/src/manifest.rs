@@ -1,5 +1,7 @@
 //! What is true of a whole recording: the JSON under the key `pyrec` in a trace's footer.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The version of the trace format that this crate writes, and the newest that it reads.
@@ -124,6 +126,24 @@ pub enum Ended {
         /// The reason, a sentence.
         reason: String,
     },
+    /// Several recordings, read as one, ended in several ways. No trace says so of itself.
+    Several {
+        /// How many ended how.
+        endings: BTreeMap<String, u64>,
+        /// How many of them are cut short.
+        cut: u64,
+    },
+}
+
+impl Ended {
+    /// Whether the recorder did not live to say what it lost.
+    pub fn is_cut(&self) -> bool {
+        match self {
+            Ended::Recording | Ended::Failed { .. } => true,
+            Ended::Several { cut, .. } => *cut > 0,
+            Ended::Exited { .. } | Ended::Killed { .. } | Ended::Gone | Ended::Stopped => false,
+        }
+    }
 }
 
 impl std::fmt::Display for Ended {
@@ -135,6 +155,10 @@ impl std::fmt::Display for Ended {
             Ended::Gone => f.write_str("ended by itself"),
             Ended::Stopped => f.write_str("stopped while the program ran on"),
             Ended::Failed { reason } => write!(f, "failed: {reason}"),
+            Ended::Several { endings, .. } => {
+                let ways: Vec<String> = endings.iter().map(|(how, count)| format!("{count} {how}")).collect();
+                f.write_str(&ways.join(" and "))
+            }
         }
     }
 }

@@ -37,6 +37,25 @@ impl Trace {
         &self.files
     }
 
+    /// The files of each recording, where several were named: a recording's own files know one clock and one machine.
+    pub fn recordings(&self) -> Vec<Vec<&Path>> {
+        let key = |file: &TraceReader| {
+            let Manifest { clock, host, .. } = file.manifest();
+            (clock.anchor_unix_ns, clock.anchor_monotonic_ns, host.name.clone())
+        };
+        let mut keys = Vec::new();
+        let mut recordings: Vec<Vec<&Path>> = Vec::new();
+        for file in &self.files {
+            let at = keys.iter().position(|known| *known == key(file)).unwrap_or_else(|| {
+                keys.push(key(file));
+                recordings.push(Vec::new());
+                keys.len() - 1
+            });
+            recordings[at].push(file.path());
+        }
+        recordings
+    }
+
     /// The strings of all its files; grows as they are read.
     pub fn names(&self) -> &Arc<Names> {
         &self.names

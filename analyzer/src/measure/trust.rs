@@ -47,7 +47,7 @@ impl Trust {
 
     /// How many events were lost in all: none where the recorder did not live to say.
     pub fn all_lost(&self) -> Option<u64> {
-        let is_cut = matches!(self.ended, Ended::Recording | Ended::Failed { .. }) || self.torn_bytes > 0;
+        let is_cut = self.ended.is_cut() || self.torn_bytes > 0;
         (!is_cut).then_some(self.lost)
     }
 }

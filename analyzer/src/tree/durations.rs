@@ -52,6 +52,25 @@ impl Durations {
         other.few.into_iter().for_each(|duration_ns| self.record(duration_ns));
     }
 
+    /// The buckets that hold calls, in order, with how many.
+    pub fn buckets(&self) -> Vec<(usize, u64)> {
+        let mut all = Durations { few: vec![], many: self.many.clone() };
+        if all.many.is_empty() {
+            all.many = vec![0; bucket(LONGEST_NS) + 1];
+        }
+        self.few.iter().for_each(|&duration_ns| all.record(duration_ns));
+        all.many.into_iter().enumerate().filter(|&(_, calls)| calls > 0).collect()
+    }
+
+    /// Adds calls of a bucket. False, and nothing is added, if there is no such bucket.
+    pub fn add_to_bucket(&mut self, bucket: usize, calls: u64) -> bool {
+        if self.many.is_empty() {
+            self.become_many();
+        }
+        let found = self.many.get_mut(bucket).map(|there| *there = there.saturating_add(calls));
+        found.is_some()
+    }
+
     /// What that share of the calls took at most: 0.5 for the median. None if there was no call.
     pub fn quantile_ns(&self, share: f64) -> Option<u64> {
         let calls = self.few.len() as u64 + self.many.iter().sum::<u64>();

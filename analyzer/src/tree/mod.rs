@@ -6,6 +6,7 @@ mod facts;
 mod frame;
 mod nodes;
 mod piece;
+mod profile;
 mod read;
 mod repair;
 mod select;

@@ -167,6 +167,16 @@ impl Nodes {
         self.places.get(&frame).map(|&place| &self.durations[place as usize])
     }
 
+    /// The frames that there are, with how long their calls took, on whichever path. In no order.
+    pub fn all_durations(&self) -> impl Iterator<Item = (Frame, &Durations)> {
+        self.places.iter().map(|(&frame, &place)| (frame, &self.durations[place as usize]))
+    }
+
+    /// The same of one frame, to be added to. None where it is on no path.
+    pub fn durations_mut(&mut self, frame: Frame) -> Option<&mut Durations> {
+        self.places.get(&frame).map(|&place| &mut self.durations[place as usize])
+    }
+
     /// Adds the durations of a frame's calls, on whichever path, from elsewhere. They are gone there, so it does not
     /// matter on how many paths the frame stands.
     pub fn take_durations(&mut self, id: NodeId, from: &mut Nodes, from_id: NodeId) {

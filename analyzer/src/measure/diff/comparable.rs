@@ -101,6 +101,7 @@ fn way(manifest: &Manifest) -> String {
         Ended::Killed { .. } => "until it was killed",
         Ended::Stopped => "until recording was stopped",
         Ended::Recording | Ended::Failed { .. } => "until recording failed",
+        Ended::Several { .. } => "in several runs",
     };
     format!("{begin} {end}")
 }

@@ -1,0 +1,291 @@
+//! A tree as a profile, and back.
+
+use std::collections::BTreeMap;
+
+use pyrec_schema::{
+    Ended, Manifest, Marker, Names, PROFILE_VERSION, PathId, Profile, ProfileKey, ProfileRow, ProfileSums,
+    Python,
+};
+
+use super::{Counts, Facts, Frame, Lens, NodeId, Nodes, ROOT, Repairs, Tally, Thread, gather};
+use crate::{CallTree, Error, Filter, Result};
+
+/// Nanoseconds are too coarse for the cost of an event, so it is summed in picoseconds.
+const PS_PER_NS: f64 = 1e3;
+
+impl CallTree {
+    /// What adds up of it: call paths, durations, and the facts that the trust line needs. Lines and single calls are
+    /// gone, threads lie together.
+    pub fn profile(&self) -> Profile {
+        let mut profile = Profile::default();
+        self.add_paths(&mut profile);
+        self.add_durations(&mut profile);
+        self.add_facts(&mut profile);
+        profile
+    }
+
+    /// What a filter leaves of a profile: fewer paths, and the same facts.
+    pub fn narrow(profile: &Profile, filter: &Filter) -> Result<Profile> {
+        let calls = CallTree::of_profile(profile, filter)?;
+        let mut narrowed = Profile::default();
+        calls.add_paths(&mut narrowed);
+        calls.add_durations(&mut narrowed);
+        let facts =
+            profile.rows().filter(|(key, _)| !matches!(key.row, ProfileRow::Path | ProfileRow::Duration));
+        facts.for_each(|(key, sums)| narrowed.add(key.clone(), sums));
+        Ok(narrowed)
+    }
+
+    fn add_paths(&self, profile: &mut Profile) {
+        let mut ids = Vec::with_capacity(self.nodes.len());
+        for (at, node) in self.nodes.iter() {
+            let (frame, name) = words(node.frame, &self.names);
+            let parent = (at != ROOT).then(|| ids[node.parent as usize]);
+            let id = parent.map_or(PathId::ROOT, |parent: PathId| {
+                parent.child(frame, name.as_deref().unwrap_or_default())
+            });
+            ids.push(id);
+            let key = ProfileKey {
+                row: ProfileRow::Path,
+                id: Some(id),
+                parent,
+                frame: Some(frame.into()),
+                name,
+                bucket: None,
+            };
+            profile.add(key, &sums(&node.tally));
+        }
+    }
+
+    fn add_durations(&self, profile: &mut Profile) {
+        for (frame, durations) in self.nodes.all_durations() {
+            let (frame, name) = words(frame, &self.names);
+            for (bucket, calls) in durations.buckets() {
+                let key = ProfileKey {
+                    frame: Some(frame.into()),
+                    name: name.clone(),
+                    bucket: i32::try_from(bucket).ok(),
+                    ..ProfileKey::fact(ProfileRow::Duration, None)
+                };
+                profile.add(key, &ProfileSums::of(calls));
+            }
+        }
+    }
+
+    fn add_facts(&self, profile: &mut Profile) {
+        let mut add = |row, name: Option<&str>, count| {
+            if count > 0 {
+                profile.add(ProfileKey::fact(row, name), &ProfileSums::of(count));
+            }
+        };
+        let (manifest, counts) = (&self.manifest, &self.counts);
+        add(ProfileRow::Format, Some(PROFILE_VERSION), 1);
+        add(ProfileRow::Recording, Some(&json(&manifest.ended)), 1);
+        add(ProfileRow::Command, Some(&json(&manifest.command)), 1);
+        add(ProfileRow::Provider, Some(&manifest.provider), 1);
+        for python in &manifest.python {
+            add(ProfileRow::Python, Some(&python.version), 1);
+            python.path.iter().for_each(|entry| add(ProfileRow::ModulePath, Some(entry), 1));
+        }
+        Marker::ALL
+            .iter()
+            .for_each(|&marker| add(ProfileRow::Marker, Some(marker.name()), counts.of(marker)));
+        self.repairs()
+            .kinds()
+            .into_iter()
+            .for_each(|(kind, count)| add(ProfileRow::Repaired, Some(kind), count));
+        add(ProfileRow::Lost, None, counts.lost);
+        add(ProfileRow::TornBytes, None, self.torn_bytes);
+        add(ProfileRow::Span, None, counts.duration_ns());
+        if let Some(cost_ns) = manifest.cost_per_event_ns {
+            add(ProfileRow::Cost, None, (cost_ns * PS_PER_NS * counts.events() as f64).round() as u64);
+            add(ProfileRow::CostEvents, None, counts.events());
+        }
+    }
+
+    /// The tree that a profile tells, as far as the filter asks for it. A profile knows neither when something happened
+    /// nor in which thread, so a filter that asks for that is refused.
+    pub fn of_profile(profile: &Profile, filter: &Filter) -> Result<CallTree> {
+        if filter.time.is_some() || !filter.pids.is_empty() || !filter.tids.is_empty() {
+            return Err(Error::NotInProfile);
+        }
+        let names = Names::new();
+        let mut all = paths(profile, &names)?;
+        for (key, sums) in profile.rows_of(ProfileRow::Duration) {
+            let bucket = key.bucket.and_then(|bucket| usize::try_from(bucket).ok());
+            let durations = frame(key, &names).and_then(|frame| all.durations_mut(frame));
+            let added =
+                bucket.zip(durations).is_some_and(|(at, durations)| durations.add_to_bucket(at, sums.count));
+            if !added {
+                return Err(Error::Profile { reason: "durations of a function on no path" });
+            }
+        }
+        let mut nodes = Nodes::default();
+        gather(&mut all, &mut Lens::new(filter, &names), &mut nodes);
+        let repairs = repairs(profile);
+        Ok(CallTree {
+            nodes,
+            names: names.into(),
+            manifest: manifest(profile),
+            counts: counts(profile),
+            threads: vec![Thread { pid: 0, tid: 0, in_calls_ns: 0, repairs, facts: Facts::default() }],
+            torn_bytes: profile.number(ProfileRow::TornBytes),
+            min_time_ns: u64::try_from(filter.min_time.as_nanos()).unwrap_or(u64::MAX),
+        })
+    }
+}
+
+/// A frame's kind and name in a profile.
+fn words(frame: Frame, names: &Names) -> (&'static str, Option<std::sync::Arc<str>>) {
+    match frame {
+        Frame::Thread => ("thread", None),
+        Frame::Function(code) => ("function", Some(names.code_str(code))),
+        Frame::Cfunction(name) => ("cfunction", names.text_str(name)),
+        Frame::Gc => ("gc", None),
+        Frame::Lost => ("lost", None),
+    }
+}
+
+/// The other way.
+fn frame(key: &ProfileKey, names: &Names) -> Option<Frame> {
+    match (key.frame.as_deref()?, key.name.as_deref()) {
+        ("thread", None) => Some(Frame::Thread),
+        ("function", Some(code)) => Some(Frame::Function(names.code(code))),
+        ("cfunction", Some(name)) => Some(Frame::Cfunction(names.text(name))),
+        ("gc", None) => Some(Frame::Gc),
+        ("lost", None) => Some(Frame::Lost),
+        _ => None,
+    }
+}
+
+/// The paths, from the outermost callers inwards, so that what is not below the root is found out.
+fn paths(profile: &Profile, names: &Names) -> Result<Nodes> {
+    let mut callees: BTreeMap<PathId, Vec<(&ProfileKey, &ProfileSums)>> = BTreeMap::new();
+    let mut nodes = Nodes::default();
+    let mut left = 0;
+    for (key, sums) in profile.rows_of(ProfileRow::Path) {
+        match key.parent {
+            Some(parent) => callees.entry(parent).or_default().push((key, sums)),
+            None => nodes[ROOT].tally.add(&tally(sums)),
+        }
+        left += usize::from(key.parent.is_some());
+    }
+    let mut waiting: Vec<(PathId, NodeId)> = vec![(PathId::ROOT, ROOT)];
+    while let Some((id, node)) = waiting.pop() {
+        for (key, sums) in callees.remove(&id).into_iter().flatten() {
+            let Some((frame, id)) = frame(key, names).filter(|&frame| frame != Frame::Thread).zip(key.id)
+            else {
+                return Err(Error::Profile { reason: "a call path of no known frame" });
+            };
+            let child = nodes.child(node, frame);
+            nodes[child].tally.add(&tally(sums));
+            waiting.push((id, child));
+            left -= 1;
+        }
+    }
+    if left > 0 {
+        return Err(Error::Profile { reason: "call paths whose callers are missing" });
+    }
+    Ok(nodes)
+}
+
+fn sums(tally: &Tally) -> ProfileSums {
+    let measured = |ns| (tally.measured > 0).then_some(ns);
+    ProfileSums {
+        count: tally.entries,
+        self_ns: tally.self_ns,
+        points: tally.points,
+        orphans: tally.orphans,
+        measured: tally.measured,
+        measured_ns: tally.measured_ns,
+        min_ns: measured(tally.min_ns),
+        max_ns: measured(tally.max_ns),
+    }
+}
+
+fn tally(sums: &ProfileSums) -> Tally {
+    Tally {
+        self_ns: sums.self_ns,
+        points: sums.points,
+        entries: sums.count.max(sums.orphans),
+        orphans: sums.orphans,
+        measured: sums.measured,
+        measured_ns: sums.measured_ns,
+        min_ns: sums.min_ns.unwrap_or(Tally::NONE.min_ns),
+        max_ns: sums.max_ns.unwrap_or(Tally::NONE.max_ns),
+    }
+}
+
+fn repairs(profile: &Profile) -> Repairs {
+    let of = |wanted: &str| {
+        profile
+            .names_of(ProfileRow::Repaired)
+            .filter(|&(kind, _)| kind == wanted)
+            .map(|(_, count)| count)
+            .sum()
+    };
+    Repairs {
+        orphan_entries: of("orphan_entries"),
+        unmatched_returns: of("unmatched_returns"),
+        still_open: of("still_open"),
+        cut_by_loss: of("cut_by_loss"),
+        backwards: of("backwards"),
+    }
+}
+
+fn counts(profile: &Profile) -> Counts {
+    let mut counts = Counts {
+        lost: profile.number(ProfileRow::Lost),
+        first_ns: 0,
+        last_ns: i64::try_from(profile.number(ProfileRow::Span)).unwrap_or(i64::MAX),
+        ..Counts::default()
+    };
+    for (name, count) in profile.names_of(ProfileRow::Marker) {
+        if let Some(marker) = Marker::ALL.iter().find(|marker| marker.name() == name) {
+            counts.markers[*marker as usize] = count;
+        }
+    }
+    counts
+}
+
+/// What is true of all the recordings; what differs between them is unknown.
+fn manifest(profile: &Profile) -> Manifest {
+    let only = |row| {
+        let mut names = profile.names_of(row).map(|(name, _)| name);
+        names.next().filter(|_| names.next().is_none())
+    };
+    let events = counts(profile).events();
+    let (cost_ps, measured) = (profile.number(ProfileRow::Cost), profile.number(ProfileRow::CostEvents));
+    let path: Vec<String> =
+        profile.names_of(ProfileRow::ModulePath).map(|(entry, _)| entry.to_owned()).collect();
+    let version = only(ProfileRow::Python).unwrap_or("several").to_owned();
+    Manifest {
+        command: only(ProfileRow::Command)
+            .and_then(|words| serde_json::from_str(words).ok())
+            .unwrap_or_default(),
+        provider: only(ProfileRow::Provider).unwrap_or_default().to_owned(),
+        python: vec![Python { version, build: None, executable: None, path }],
+        cost_per_event_ns: (events > 0 && measured == events)
+            .then(|| cost_ps as f64 / PS_PER_NS / events as f64),
+        ended: ended(profile),
+        ..Manifest::unknown("pyrec profile")
+    }
+}
+
+fn ended(profile: &Profile) -> Ended {
+    let known =
+        |(name, count): (&str, u64)| (serde_json::from_str::<Ended>(name).unwrap_or(Ended::Recording), count);
+    let ways: Vec<(Ended, u64)> = profile.names_of(ProfileRow::Recording).map(known).collect();
+    if let [(only, _)] = ways.as_slice() {
+        return only.clone();
+    }
+    let mut endings = BTreeMap::new();
+    for (way, count) in &ways {
+        *endings.entry(way.to_string()).or_default() += count;
+    }
+    Ended::Several { endings, cut: ways.iter().filter(|(way, _)| way.is_cut()).map(|(_, count)| count).sum() }
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("strings and numbers are JSON")
+}
