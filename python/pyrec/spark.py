@@ -5,7 +5,7 @@
     profile = pyrec_spark.profile(spark, "s3a://traces/2026-11-22/*.parquet", root="handle_request")
     pyrec_spark.write(profile, "monday.parquet")      # then: pyrec flame -i monday.parquet flame.svg
 
-The executors need this package with its command, and pyarrow.
+Needs Spark 4. The executors need this package with its command, pyarrow, and pandas, which Spark asks for.
 """
 
 import contextlib
@@ -19,6 +19,8 @@ from pyrec._trace import _flags
 
 _KEYS = ["row", "id", "parent", "frame", "name", "bucket"]
 _SUMS = ["count", "self_ns", "points", "orphans", "measured", "measured_ns"]
+# A task for each file, unless there are so many that the scheduler would be the slowest.
+_MOST_TASKS = 10_000
 _SCHEMA = (
     "row string, id binary, parent binary, frame string, name string, bucket int, count bigint, self_ns bigint, "
     "points bigint, orphans bigint, measured bigint, measured_ns bigint, min_ns bigint, max_ns bigint"
@@ -38,9 +40,10 @@ def profile(spark, paths, **filters):
             for path in batch.column("path").to_pylist():
                 yield from _profile_of(path, words)
 
-    # The files' contents stay where they are: only their names are asked for, and each is a task of its own.
-    files = spark.read.format("binaryFile").load(paths).select("path")
-    files = files.repartition(max(1, files.count()), "path")
+    # Only the files' names are asked for: their contents stay where they are until a task takes them.
+    names = spark.read.format("binaryFile").load(paths).inputFiles()
+    files = spark.createDataFrame([(name,) for name in names], "path string")
+    files = files.repartition(min(len(names), _MOST_TASKS))
     return merge(files.mapInArrow(reduce, _SCHEMA))
 
 
@@ -55,10 +58,9 @@ def merge(profiles):
 
 def write(profile, path):
     """Writes a profile where the driver can, as one file that `pyrec flame -i`, `pyrec stats -i` and `profile -i` read."""
-    import pyarrow
     from pyarrow import parquet
 
-    parquet.write_table(pyarrow.Table.from_batches(profile._collect_as_arrow()), path, compression="zstd")
+    parquet.write_table(profile.toArrow(), path, compression="zstd")
 
 
 def _profile_of(uri, words):

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use twox_hash::XxHash3_128;
+use twox_hash::XxHash64;
 
 /// What a row of a profile is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,7 +102,11 @@ impl PathId {
     /// The path that is one frame longer. The frame's kind and name are those of the key.
     pub fn child(self, frame: &str, name: &str) -> PathId {
         let bytes = [&self.0, frame.as_bytes(), &[0], name.as_bytes()].concat();
-        PathId(XxHash3_128::oneshot(&bytes).to_be_bytes())
+        let half = |seed| XxHash64::oneshot(seed, &bytes).to_be_bytes();
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&half(0));
+        id[8..].copy_from_slice(&half(1));
+        PathId(id)
     }
 }
 
