@@ -1,28 +1,34 @@
 //! `pyrec diff`: what changed between two versions of a program, or two runs.
 
+use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
-use clap::Args;
-use pyrec_analyzer::measure::diff::{Diff as Differences, Rename};
-use pyrec_analyzer::report;
+use anyhow::{Result, anyhow, bail};
+use clap::{Args, ValueEnum};
+use pyrec_analyzer::Error;
+use pyrec_analyzer::measure::diff::{self, Breach, Diff as Differences, Rename, Rule};
+use pyrec_analyzer::report::diff as report;
 use pyrec_schema::Trace;
 
 use crate::input::{DEFAULT, Filters, rows};
 use crate::output::print;
 
-/// What the recording before the last one is kept as.
+/// What `pyrec record` keeps the recording before the last one as.
 const DEFAULT_OLD: &str = "pyrec.old.parquet";
 
 /// Rows that fit a screen.
 const SCREEN: usize = 30;
 
+/// A gate that failed.
+const GATE: u8 = 2;
+
 /// Compare recordings: calls exactly, times by evidence
 #[derive(Debug, Args)]
 pub struct Diff {
     /// The two recordings [default: pyrec.old.parquet pyrec.parquet]
-    #[arg(value_name = "OLD NEW", num_args = 2, conflicts_with_all = ["old", "new"])]
+    #[arg(value_names = ["OLD", "NEW"], num_args = 2, conflicts_with_all = ["old", "new"])]
     pair: Vec<PathBuf>,
 
     /// Several old runs, so that times can be judged
@@ -33,58 +39,150 @@ pub struct Diff {
     #[arg(long, value_name = "TRACE", num_args = 1.., requires = "old")]
     new: Vec<PathBuf>,
 
-    /// A name that moved: `shop.cart=shop.basket`, `shop:Cart.add=shop:Basket.add`
-    #[arg(long = "map", value_name = "OLD=NEW")]
-    renames: Vec<Rename>,
-
-    /// Compare what cannot be compared, such as other versions of Python
-    #[arg(long)]
-    force: bool,
+    /// What the rows are
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
+    view: View,
 
     /// At most N rows, or all with 0 [default: 30]
     #[arg(short = 'n', long = "rows", value_name = "N")]
     rows: Option<usize>,
 
-    /// Print JSON
+    /// A name that moved: `shop.cart=shop.basket`, `shop:Cart.add=shop:Basket.add`
+    #[arg(long = "map", value_name = "OLD=NEW")]
+    renames: Vec<Rename>,
+
+    /// Exit with 2 if something grew: `calls:parse_*:+0%`, `self:+10%`, `hits:app.py:+0%`
+    #[arg(long = "fail-on", value_name = "RULE")]
+    rules: Vec<Rule>,
+
+    /// Compare what cannot be compared, such as other versions of Python
     #[arg(long)]
+    force: bool,
+
+    /// Draw both sides as one flame graph: red is more, blue is less or gone
+    #[arg(long, value_name = "OUT.svg", conflicts_with_all = ["json", "markdown"])]
+    flame: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long, conflicts_with = "view")]
     json: bool,
+
+    /// Print Markdown for a pull request
+    #[arg(long, conflicts_with_all = ["json", "view"])]
+    markdown: bool,
 
     #[command(flatten)]
     filters: Filters,
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum View {
+    /// Functions
+    #[default]
+    Functions,
+    /// Call paths
+    Tree,
+    /// Lines, where they were recorded
+    Lines,
+    /// Imports
+    Imports,
+    /// Garbage collections
+    Gc,
+}
+
 impl Diff {
-    /// Prints the differences.
+    /// Prints the differences. The exit status says whether a rule broke.
     pub fn run(self) -> Result<ExitCode> {
         let [old, new] = self.traces()?;
-        let diff = Differences::read(&old, &new, &self.filters.into(), &self.renames)?;
+        let diff = Differences::read(&old, &new, &self.options())?;
         if !diff.comparability.is_comparable() && !self.force {
-            let reasons = diff.comparability.reasons.join("; ");
-            bail!("these recordings cannot be compared: {reasons}; --force compares them all the same");
+            if self.json {
+                print(|out| report::write_refusal(&diff.comparability, out))?;
+            }
+            bail!(report::refusal(&diff.comparability));
         }
-        let options = report::diff::Options { rows: rows(self.rows, self.json, SCREEN) };
-        print(|out| match self.json {
-            true => report::diff::write_json(&diff, out),
-            false => report::diff::write(&diff, &options, out),
-        })
+        let breaches = self.rules.iter().map(|rule| rule.breaches(&diff));
+        let breaches: Vec<Breach> = breaches.collect::<Result<Vec<_>, _>>()?.concat();
+        self.report(&diff, &breaches)?;
+        for breach in &breaches {
+            eprintln!("pyrec: the rule {}", report::breach(breach));
+        }
+        Ok(if breaches.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(GATE) })
+    }
+
+    fn report(&self, diff: &Differences, breaches: &[Breach]) -> Result<ExitCode> {
+        let rows = rows(self.rows, self.json, SCREEN);
+        match &self.flame {
+            _ if self.json => print(|out| report::write_json(diff, breaches, out)),
+            _ if self.markdown => print(|out| report::write_markdown(diff, rows, breaches, out)),
+            Some(path) if path == Path::new("-") => print(|out| report::write_flame(diff, out)),
+            Some(path) => {
+                draw(diff, path)?;
+                let name = path.display();
+                print(|out| -> Result<(), Error> {
+                    report::write(diff, &self.table(rows), out)?;
+                    Ok(writeln!(out, "open {name} in a browser")?)
+                })
+            }
+            None => print(|out| report::write(diff, &self.table(rows), out)),
+        }
+    }
+
+    fn table(&self, rows: Option<usize>) -> report::Options {
+        let view = match self.view {
+            View::Functions => report::View::Functions,
+            View::Tree => report::View::Tree,
+            View::Lines => report::View::Lines,
+            View::Imports => report::View::Imports,
+            View::Gc => report::View::Gc,
+        };
+        report::Options { view, rows }
+    }
+
+    /// What must be read for what was asked for.
+    fn options(&self) -> diff::Options {
+        let needs = |is_needed: fn(&Rule) -> bool| self.json || self.rules.iter().any(is_needed);
+        diff::Options {
+            filter: self.filters.clone().into(),
+            renames: self.renames.clone(),
+            lines: self.view == View::Lines || needs(Rule::needs_lines),
+            imports: self.view == View::Imports || needs(Rule::needs_imports),
+            gc: self.view == View::Gc || needs(Rule::needs_gc),
+        }
     }
 
     /// The runs of both sides.
     fn traces(&self) -> Result<[Vec<Trace>; 2]> {
         let [old, new] = match (&self.pair[..], &self.old[..], &self.new[..]) {
             ([old, new], _, _) => [vec![old.as_path()], vec![new.as_path()]],
-            (_, [], []) => [vec![Path::new(DEFAULT_OLD)], vec![Path::new(DEFAULT)]],
+            (_, [], []) => [vec![default(DEFAULT_OLD)?], vec![default(DEFAULT)?]],
             (_, old, new) => [old, new].map(|side| side.iter().map(PathBuf::as_path).collect()),
         };
-        for default in [DEFAULT_OLD, DEFAULT] {
-            let is_default = old.iter().chain(&new).any(|path| *path == Path::new(default));
-            if is_default && !Path::new(default).exists() {
-                bail!("there is no {default} here; `pyrec record` twice makes both, or name two recordings");
-            }
-        }
         let open = |side: Vec<&Path>| -> Result<Vec<Trace>> {
             side.into_iter().map(|path| Ok(Trace::open(&[path])?)).collect()
         };
         Ok([open(old)?, open(new)?])
     }
+}
+
+/// A recording that nobody named, so it must be here.
+fn default(name: &'static str) -> Result<&'static Path> {
+    if !Path::new(name).exists() {
+        bail!(
+            "there is no {name} here; `pyrec record` makes it when it is run twice, or name two recordings"
+        );
+    }
+    Ok(Path::new(name))
+}
+
+fn draw(diff: &Differences, path: &Path) -> Result<()> {
+    let name = path.display();
+    if path.extension().is_some_and(|extension| extension == "parquet") {
+        bail!(
+            "{name} would be replaced by a picture; name the recordings before --flame, and a picture after it"
+        );
+    }
+    let mut picture = Vec::new();
+    report::write_flame(diff, &mut picture)?;
+    fs::write(path, picture).map_err(|error| anyhow!("cannot write {name}: {error}"))
 }

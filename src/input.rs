@@ -22,7 +22,7 @@ pub struct Input {
 }
 
 /// Which threads are asked for.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Filters")]
 pub struct Who {
     /// Only this process
@@ -35,7 +35,7 @@ pub struct Who {
 }
 
 /// Which threads and what time are asked for.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Filters")]
 pub struct Part {
     #[command(flatten)]
@@ -47,7 +47,7 @@ pub struct Part {
 }
 
 /// Which calls of it are asked for.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Filters")]
 pub struct Filters {
     /// Only functions whose name or file matches: `parse*`, `Decoder.*`, `json/*`

@@ -50,12 +50,18 @@ pub fn write(folded: Folded, options: &Options, out: &mut impl Write) -> Result<
     if found.iter().next().is_some() {
         drawing.palette_map = Some(&mut found);
     }
+    draw(drawing, &stacks, out)
+}
+
+/// Draws call paths.
+pub(super) fn draw(mut drawing: flamegraph::Options, stacks: &Stacks, out: &mut impl Write) -> Result<()> {
     let mut out = Unflushed(out);
     flamegraph::from_lines(&mut drawing, stacks.lines.iter().map(String::as_str), &mut out)?;
     Ok(())
 }
 
-fn drawing<'a>(folded: &Folded, options: &Options, stacks: &Stacks) -> flamegraph::Options<'a> {
+/// How a picture looks, whatever is in it.
+pub(super) fn drawing<'a>(folded: &Folded, options: &Options, stacks: &Stacks) -> flamegraph::Options<'a> {
     let mut drawing = flamegraph::Options::default();
     drawing.title = match &options.title {
         Some(title) => Plain(title).to_string(),
@@ -101,16 +107,16 @@ fn subtitle(folded: &Folded, stacks: &Stacks) -> String {
 }
 
 /// Call paths as inferno reads them: `caller;callee 123`.
-struct Stacks {
+pub(super) struct Stacks {
     lines: Vec<String>,
-    total: u64,
+    pub(super) total: u64,
     /// The weight of what is looked for, with all that it calls; none if nothing is.
     found: Option<u64>,
     is_cut: bool,
 }
 
 impl Stacks {
-    fn of(folded: &Folded) -> Stacks {
+    pub(super) fn of(folded: &Folded) -> Stacks {
         let totals = folded.totals();
         let is_base = |at: &usize| folded.frames[*at].parent.is_none();
         let total = (0..totals.len()).filter(is_base).map(|at| totals[at]).sum();
@@ -172,7 +178,8 @@ fn append(caller: Option<&str>, label: &str) -> String {
     path
 }
 
-fn text(label: &str) -> String {
+/// A label as it stands in the picture.
+pub(super) fn text(label: &str) -> String {
     Plain(&label.replace(';', ":")).to_string()
 }
 

@@ -41,6 +41,8 @@ pub struct RunNames<'a> {
     pub sources: &'a Sources,
     /// What is to be aligned; some may come twice.
     pub frames: Vec<Frame>,
+    /// Files that are to be aligned, beside those of the frames.
+    pub files: Vec<String>,
 }
 
 /// A function, as every view knows it.
@@ -48,7 +50,7 @@ pub struct RunNames<'a> {
 pub struct Function {
     /// Its module, as far as anything tells.
     pub module: Option<String>,
-    /// The name of its file without the way there; none where it is unknown, and for what is not written in Python.
+    /// Its file in the run that `first_line` is of; none where it is unknown, and for what is not written in Python.
     pub file: Option<String>,
     /// `co_qualname`, or what stands for it.
     pub qualname: String,
@@ -185,8 +187,8 @@ impl Building<'_> {
         let codes = frames.into_iter().filter_map(|frame| Some((frame, spell(frame, run.names)?)));
         let codes: Vec<(Frame, String, Kind)> =
             codes.map(|(frame, (code, kind))| (frame, code, kind)).collect();
-        let mut files: Vec<String> =
-            codes.iter().map(|(_, code, _)| Code::parse(code).file.to_owned()).collect();
+        let of_codes = codes.iter().map(|(_, code, _)| Code::parse(code).file.to_owned());
+        let mut files: Vec<String> = of_codes.chain(run.files.iter().cloned()).collect();
         files.retain(|file| !file.is_empty());
         files.sort_unstable();
         files.dedup();
@@ -297,7 +299,7 @@ fn spell(frame: Frame, names: &Names) -> Option<(String, Kind)> {
 
 fn function((kind, place, qualname): &Key, start: &Start, places: &Places) -> Function {
     let place = place.map(|place| places.get(place));
-    let file = place.map(|place| base(&place.file).to_owned());
+    let file = place.map(|place| place.file.clone());
     Function {
         module: place.and_then(|place| place.module.clone()),
         file,

@@ -1,7 +1,7 @@
 //! Whether times changed: what `docs/diff.md` tells about the method.
 //!
 //! Welch's t-test on the logarithms of the times, against a change of less than [`LEAST_CHANGE`]; Holm's correction over
-//! everything that is judged together; and every new run beyond every old one.
+//! everything that is judged together; every new run beyond every old one; and farther than whole runs are apart.
 
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
@@ -125,10 +125,12 @@ fn moments(samples: &[u64]) -> (f64, f64) {
 
 /// Judges what belongs together: the more there is, the stronger each evidence must be. `whole` is the time of which
 /// they are parts.
-pub fn judge(times: &mut [&mut Times], whole: &Samples) {
+pub fn judge<'a>(times: impl IntoIterator<Item = &'a mut Times>, whole: &Samples) {
     let least_ns = LEAST_PART * whole.old_median().max(whole.new_median()) as f64;
+    let noise_ns = [&whole.old, &whole.new].map(|side| range(side)).map(|(least, most)| most - least);
+    let noise_ns = noise_ns.into_iter().max().unwrap_or(0);
     let mut judged: Vec<(f64, &mut Times)> = Vec::new();
-    for times in times.iter_mut() {
+    for times in times {
         let samples = &times.samples;
         let Some(welch) = Welch::of(samples) else {
             times.verdict = if samples.is_one_sided() { Verdict::OneSided } else { Verdict::OneRun };
@@ -141,23 +143,34 @@ pub fn judge(times: &mut [&mut Times], whole: &Samples) {
             judged.push((welch.probability(LEAST_CHANGE.ln_1p()), times));
         }
     }
-    // Holm: the most improbable one must stand against all, the next one against the rest.
     judged.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let family = judged.len();
-    let convincing = judged
-        .iter()
-        .enumerate()
-        .take_while(|(at, (p, _))| *p <= FAMILY_ERROR / (family - at) as f64)
-        .count();
+    let convincing = convincing(judged.iter().map(|(probability, _)| *probability));
     for (_, times) in judged.into_iter().take(convincing) {
-        times.verdict = direction(&times.samples);
+        times.verdict = direction(&times.samples, noise_ns);
     }
 }
 
-/// Which side lies beyond the other with every run.
-fn direction(samples: &Samples) -> Verdict {
+/// How many of a family of evidences hold, by Holm: the most improbable one must stand against all, the next one against
+/// the rest. They come in that order.
+pub fn convincing(probabilities: impl ExactSizeIterator<Item = f64>) -> usize {
+    let family = probabilities.len();
+    let holds = |&(at, probability): &(usize, f64)| probability <= FAMILY_ERROR / (family - at) as f64;
+    probabilities.enumerate().take_while(holds).count()
+}
+
+/// How probable such times are if new ones take no longer than so many times the old ones. None where nobody can tell.
+pub fn excess(samples: &Samples, ratio: f64) -> Option<f64> {
+    let welch = Welch::of(samples)?;
+    let t = (welch.difference - ratio.ln()) / welch.error;
+    welch.student().map(|student| student.sf(t))
+}
+
+/// Which side lies beyond the other with every run, and by more than the machine takes from a program now and then: that
+/// may fall on the same function in each run, since runs are alike.
+fn direction(samples: &Samples, noise_ns: u64) -> Verdict {
     let (old, new) = (range(&samples.old), range(&samples.new));
     match () {
+        () if samples.distance() <= noise_ns => Verdict::NoEvidence,
         () if old.1 < new.0 => Verdict::Slower,
         () if new.1 < old.0 => Verdict::Faster,
         () => Verdict::NoEvidence,
@@ -177,7 +190,7 @@ mod tests {
     fn verdict(old: &[u64], new: &[u64]) -> Verdict {
         let mut times = times(old, new);
         let whole = times.samples.clone();
-        judge(&mut [&mut times], &whole);
+        judge([&mut times], &whole);
         times.verdict
     }
 
@@ -221,14 +234,26 @@ mod tests {
         let mut all: Vec<Times> =
             (0..1_000).map(|_| times(&[1_000, 1_100, 900], &[1_050, 950, 1_000])).collect();
         all.push(times(&old, &new));
-        judge(&mut all.iter_mut().collect::<Vec<_>>(), &Samples { old: vec![9_000; 3], new: vec![9_000; 3] });
+        judge(&mut all, &Samples { old: vec![9_000; 3], new: vec![9_000; 3] });
         assert!(all.iter().all(|times| times.verdict == Verdict::NoEvidence));
+    }
+
+    /// An interruption that fell on the same function in every new run.
+    #[test]
+    fn what_is_less_than_whole_runs_are_apart_is_no_evidence() {
+        let verdict = |whole: [u64; 3]| {
+            let mut times = times(&[1_000, 1_010, 990], &[2_000, 2_010, 1_990]);
+            judge([&mut times], &Samples { old: vec![9_000; 3], new: whole.into() });
+            times.verdict
+        };
+        assert_eq!(verdict([10_000, 10_500, 10_999]), Verdict::Slower);
+        assert_eq!(verdict([10_000, 10_500, 11_000]), Verdict::NoEvidence);
     }
 
     #[test]
     fn what_takes_hardly_any_time_is_not_judged() {
         let mut short = times(&[10, 11, 12], &[90, 91, 92]);
-        judge(&mut [&mut short], &Samples { old: vec![1_000_000; 3], new: vec![1_000_000; 3] });
+        judge([&mut short], &Samples { old: vec![1_000_000; 3], new: vec![1_000_000; 3] });
         assert_eq!(short.verdict, Verdict::TooShort);
         assert!(short.interval.is_some());
     }

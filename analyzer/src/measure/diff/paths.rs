@@ -2,47 +2,33 @@
 
 use rustc_hash::FxHashMap;
 
+use super::CallsDiff;
 use super::align::{Alignment, FunctionId};
+use super::evidence::Times;
 use super::samples::Samples;
 use crate::CallTree;
 use crate::tree::Walk;
 
 /// A call path of any run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Path {
     /// Where in the list its caller is, which comes before it.
     pub parent: Option<usize>,
     /// The last function of the path.
     pub function: FunctionId,
     /// What was counted and measured on it.
-    pub sums: Sums,
+    pub calls: CallsDiff,
 }
 
-/// What was counted and measured in each run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sums {
-    /// Calls.
-    pub calls: Samples,
-    /// Time in the function itself.
-    pub self_ns: Samples,
-    /// Time in it and what it called.
-    pub total_ns: Samples,
-}
-
-impl Sums {
-    fn none(runs: (usize, usize)) -> Sums {
-        let none = || Samples::none(runs.0, runs.1);
-        Sums { calls: none(), self_ns: none(), total_ns: none() }
-    }
-}
-
-/// Call paths and functions over all runs.
-#[derive(Clone, Debug)]
+/// Call paths and functions over all runs, in the making.
+#[derive(Debug)]
 pub struct Paths {
     /// Callers before what they call.
     pub paths: Vec<Path>,
     /// By function, a recursive call's time counted once.
-    pub functions: Vec<Sums>,
+    pub functions: Vec<CallsDiff>,
+    /// All of it.
+    pub whole: CallsDiff,
     runs: (usize, usize),
     children: FxHashMap<(Option<usize>, FunctionId), usize>,
 }
@@ -50,8 +36,9 @@ pub struct Paths {
 impl Paths {
     /// Nothing yet, of so many old and new runs with these functions.
     pub fn new(runs: (usize, usize), functions: usize) -> Paths {
-        let functions = (0..functions).map(|_| Sums::none(runs)).collect();
-        Paths { paths: Vec::new(), functions, runs, children: FxHashMap::default() }
+        let functions = (0..functions).map(|_| CallsDiff::none(runs)).collect();
+        let (paths, children) = Default::default();
+        Paths { paths, functions, whole: CallsDiff::none(runs), runs, children }
     }
 
     /// Adds the calls of a run.
@@ -67,43 +54,35 @@ impl Paths {
                 on_path[function] -= 1;
                 return;
             }
-            let path = self.child(places[node.parent as usize], function);
+            let caller = places[node.parent as usize];
+            let path = self.child(caller, function);
             places[id as usize] = Some(path);
-            let total_ns = totals_ns[id as usize];
-            let own = (node.tally.calls(), node.tally.self_ns);
-            let outermost_ns = if on_path[function] == 0 { total_ns } else { 0 };
-            self.paths[path].sums.add(run, own, total_ns);
-            self.functions[function].add(run, own, outermost_ns);
+            let (own, total_ns) = ((node.tally.calls(), node.tally.self_ns), totals_ns[id as usize]);
+            let only = |is_counted: bool| if is_counted { total_ns } else { 0 };
+            self.paths[path].calls.add(run, own, total_ns);
+            self.functions[function].add(run, own, only(on_path[function] == 0));
+            self.whole.add(run, own, only(caller.is_none()));
             on_path[function] += 1;
         });
     }
 
     fn child(&mut self, parent: Option<usize>, function: FunctionId) -> usize {
         *self.children.entry((parent, function)).or_insert_with(|| {
-            self.paths.push(Path { parent, function, sums: Sums::none(self.runs) });
+            self.paths.push(Path { parent, function, calls: CallsDiff::none(self.runs) });
             self.paths.len() - 1
         })
     }
-
-    /// Time in calls, by run.
-    pub fn whole(&self) -> Sums {
-        let mut whole = Sums::none(self.runs);
-        for path in &self.paths {
-            let outermost = path.parent.is_none();
-            for run in 0..self.runs.0 + self.runs.1 {
-                *whole.calls.of_run(run) += path.sums.calls.get(run);
-                *whole.self_ns.of_run(run) += path.sums.self_ns.get(run);
-                *whole.total_ns.of_run(run) += if outermost { path.sums.total_ns.get(run) } else { 0 };
-            }
-        }
-        whole
-    }
 }
 
-impl Sums {
+impl CallsDiff {
+    fn none((old_runs, new_runs): (usize, usize)) -> CallsDiff {
+        let none = || Samples::none(old_runs, new_runs);
+        CallsDiff { calls: none(), self_ns: Times::new(none()), total_ns: Times::new(none()) }
+    }
+
     fn add(&mut self, run: usize, (calls, self_ns): (u64, u64), total_ns: u64) {
         *self.calls.of_run(run) += calls;
-        *self.self_ns.of_run(run) += self_ns;
-        *self.total_ns.of_run(run) += total_ns;
+        *self.self_ns.samples.of_run(run) += self_ns;
+        *self.total_ns.samples.of_run(run) += total_ns;
     }
 }

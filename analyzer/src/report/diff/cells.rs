@@ -9,7 +9,7 @@ pub fn count(side: &[u64]) -> String {
     if least == most { Count(least).to_string() } else { format!("{}–{}", Count(least), Count(most)) }
 }
 
-/// A time on one side: that of the middle run.
+/// A time on both sides: that of the middle run.
 pub fn times(samples: &Samples) -> [String; 2] {
     [samples.old_median(), samples.new_median()].map(|ns| Time(ns).to_string())
 }
@@ -25,7 +25,7 @@ pub fn change(samples: &Samples) -> String {
 }
 
 /// A ratio as what is more or less: `+12.3 %`.
-pub fn percent(ratio: f64) -> String {
+fn percent(ratio: f64) -> String {
     let percent = 100.0 * (ratio - 1.0);
     if percent.abs() < 0.05 { "0.0 %".into() } else { format!("{percent:+.1} %") }
 }
@@ -38,25 +38,61 @@ pub fn interval(times: &Times) -> String {
     }
 }
 
-/// What can be said, in words.
-pub fn verdict(calls: &Samples, times: &Times) -> String {
-    let time = match times.verdict {
-        Verdict::OneRun | Verdict::OneSided => "",
-        Verdict::TooShort => "too short to tell",
-        Verdict::NoEvidence => "no evidence of change",
-        Verdict::Faster => "faster",
-        Verdict::Slower => "slower",
+/// What can be said, in words: of a count by that name, and of the first of its times that tells.
+pub fn verdict(name: &str, counts: &Samples, times: &[&Times]) -> String {
+    let counts = match counts.verdict() {
+        CountVerdict::Same => String::new(),
+        CountVerdict::Varies => format!("{name} vary"),
+        CountVerdict::Changed if counts.old_median() == 0 => return "new".into(),
+        CountVerdict::Changed if counts.new_median() == 0 => return "gone".into(),
+        CountVerdict::Changed => format!("other {name}"),
     };
-    let calls = match calls.verdict() {
-        CountVerdict::Same => "",
-        CountVerdict::Varies => "calls vary",
-        CountVerdict::Changed if calls.old_median() == 0 => "new",
-        CountVerdict::Changed if calls.new_median() == 0 => "gone",
-        CountVerdict::Changed => "calls changed",
+    let telling = times.iter().find(|times| times.has_changed()).or(times.first());
+    let time = match telling.map(|times| times.verdict) {
+        Some(Verdict::TooShort) => "too short to tell",
+        Some(Verdict::NoEvidence) => "no evidence of change",
+        Some(Verdict::Faster) => "faster",
+        Some(Verdict::Slower) => "slower",
+        Some(Verdict::OneRun | Verdict::OneSided) | None => "one run",
     };
-    match (calls, time) {
-        ("", "") => "one run".into(),
-        ("", words) | (words, "") => words.into(),
-        (calls, time) => format!("{calls}, {time}"),
+    match counts.as_str() {
+        "" => time.into(),
+        counts => format!("{counts}, {time}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Cells.
+
+    use super::*;
+
+    fn samples(old: &[u64], new: &[u64]) -> Samples {
+        Samples { old: old.to_vec(), new: new.to_vec() }
+    }
+
+    #[test]
+    fn a_change_is_a_part_of_what_was() {
+        let cases =
+            [(100, 112, "+12.0 %"), (100, 50, "-50.0 %"), (0, 5, "new"), (5, 0, "gone"), (0, 0, "0.0 %")];
+        for (old, new, cell) in cases {
+            assert_eq!(change(&samples(&[old], &[new])), cell);
+        }
+        assert_eq!(change(&samples(&[100_000], &[100_001])), "0.0 %");
+    }
+
+    #[test]
+    fn a_count_that_runs_do_not_agree_on_is_a_range() {
+        assert_eq!((count(&[1_000, 1_000]), count(&[3, 1, 2])), ("1,000".into(), "1–3".into()));
+    }
+
+    #[test]
+    fn a_verdict_names_what_is_sure_first() {
+        let one = Times::new(samples(&[5], &[9]));
+        let verdict = |old, new| verdict("calls", &samples(&[old], &[new]), &[&one]);
+        assert_eq!(verdict(0, 1), "new");
+        assert_eq!(verdict(1, 0), "gone");
+        assert_eq!(verdict(1, 2), "other calls, one run");
+        assert_eq!(verdict(1, 1), "one run");
     }
 }

@@ -4,9 +4,11 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::{breach, imports, lines};
 use crate::measure::Trust;
 use crate::measure::diff::{
-    Comparability, CountVerdict, Diff, Function, FunctionDiff, Interval, Kind, Samples, Verdict,
+    Breach, CallsDiff, Comparability, CountVerdict, Diff, Function, GcDiff, ImportDiff, Interval, Kind,
+    LineDiff, Path, Samples, Times, Verdict,
 };
 use crate::report::json;
 
@@ -18,6 +20,11 @@ struct Report<'a> {
     comparability: &'a Comparability,
     functions: Vec<FunctionRow<'a>>,
     whole: Numbers<'a>,
+    paths: Vec<PathRow<'a>>,
+    lines: Option<Vec<LineRow<'a>>>,
+    imports: Vec<ImportRow<'a>>,
+    gc: Vec<GcRow<'a>>,
+    gate: Vec<BreachRow<'a>>,
     trust: Sides<'a>,
 }
 
@@ -38,7 +45,7 @@ struct FunctionRow<'a> {
     numbers: Numbers<'a>,
 }
 
-/// The middle run of each side, what it means, and all runs.
+/// The middle run of each side, and what can be said.
 #[derive(Serialize)]
 struct Numbers<'a> {
     calls_old: u64,
@@ -55,6 +62,7 @@ struct Numbers<'a> {
     runs: Runs<'a>,
 }
 
+/// All runs.
 #[derive(Serialize)]
 struct Runs<'a> {
     calls: &'a Samples,
@@ -62,47 +70,198 @@ struct Runs<'a> {
     total_ns: &'a Samples,
 }
 
-/// Writes everything as JSON: `{"comparable", "functions": […], …}`. What cannot be compared has no functions, unless
-/// that was asked for.
-pub fn write_json(diff: &Diff, out: &mut impl Write) -> io::Result<()> {
+#[derive(Serialize)]
+struct PathRow<'a> {
+    /// The outermost function first.
+    path: Vec<String>,
+    #[serde(flatten)]
+    numbers: Numbers<'a>,
+}
+
+#[derive(Serialize)]
+struct LineRow<'a> {
+    module: &'a str,
+    line_old: Option<u32>,
+    line_new: Option<u32>,
+    source: Option<&'a str>,
+    hits_old: u64,
+    hits_new: u64,
+    hits_verdict: CountVerdict,
+    #[serde(flatten)]
+    times: SelfAndTotal,
+}
+
+#[derive(Serialize)]
+struct ImportRow<'a> {
+    /// The module, after those whose imports it lies in.
+    modules: &'a [String],
+    count_old: u64,
+    count_new: u64,
+    count_verdict: CountVerdict,
+    #[serde(flatten)]
+    times: SelfAndTotal,
+}
+
+#[derive(Serialize)]
+struct GcRow<'a> {
+    generation: Option<i64>,
+    pauses: &'a Samples,
+    pauses_verdict: CountVerdict,
+    found: &'a Samples,
+    total_ns_old: u64,
+    total_ns_new: u64,
+    total_verdict: Verdict,
+    total_interval: Option<Interval>,
+}
+
+#[derive(Serialize)]
+struct SelfAndTotal {
+    self_ns_old: u64,
+    self_ns_new: u64,
+    self_verdict: Verdict,
+    total_ns_old: u64,
+    total_ns_new: u64,
+    total_verdict: Verdict,
+}
+
+#[derive(Serialize)]
+struct BreachRow<'a> {
+    rule: &'a str,
+    what: Option<&'a str>,
+    samples: &'a Samples,
+    has_evidence: bool,
+    message: String,
+}
+
+/// Writes everything as JSON: every function, and of paths, lines and imports those that changed.
+pub fn write_json(diff: &Diff, breaches: &[Breach], out: &mut impl Write) -> io::Result<()> {
     let functions = diff.alignment.functions.iter().zip(&diff.functions);
     let functions = functions.filter(|(function, _)| matches!(function.kind, Kind::Python | Kind::C));
+    let paths = (0..diff.paths.len()).filter(|&path| diff.paths[path].calls.has_changed());
+    let lines = diff.lines.iter().filter(|line| lines::has_changed(line));
+    let imports = diff.imports.iter().filter(|import| imports::has_changed(import));
     let (old, new) = diff.trust.split_at(diff.old_runs);
     let report = Report {
         comparable: diff.comparability.is_comparable(),
         comparability: &diff.comparability,
-        functions: functions.map(|(function, numbers)| row(function, numbers)).collect(),
-        whole: numbers(&diff.whole),
+        functions: functions.map(|(function, calls)| function_row(function, calls)).collect(),
+        whole: Numbers::of(&diff.whole),
+        paths: paths.map(|path| path_row(diff, path)).collect(),
+        lines: diff.has_hits.then(|| lines.map(|line| line_row(diff, line)).collect()),
+        imports: imports.map(import_row).collect(),
+        gc: diff.gc.iter().map(gc_row).collect(),
+        gate: breaches.iter().map(breach_row).collect(),
         trust: Sides { old, new },
     };
     json::write(&report, out)
 }
 
-fn row<'a>(function: &'a Function, of: &'a FunctionDiff) -> FunctionRow<'a> {
+/// Writes that two sides cannot be compared, and why.
+pub fn write_refusal(comparability: &Comparability, out: &mut impl Write) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Refusal<'a> {
+        comparable: bool,
+        #[serde(flatten)]
+        comparability: &'a Comparability,
+        functions: [(); 0],
+    }
+    json::write(&Refusal { comparable: false, comparability, functions: [] }, out)
+}
+
+impl Numbers<'_> {
+    fn of(CallsDiff { calls, self_ns, total_ns }: &CallsDiff) -> Numbers<'_> {
+        Numbers {
+            calls_old: calls.old_median(),
+            calls_new: calls.new_median(),
+            self_ns_old: self_ns.samples.old_median(),
+            self_ns_new: self_ns.samples.new_median(),
+            total_ns_old: total_ns.samples.old_median(),
+            total_ns_new: total_ns.samples.new_median(),
+            calls_verdict: calls.verdict(),
+            self_verdict: self_ns.verdict,
+            self_interval: self_ns.interval,
+            total_verdict: total_ns.verdict,
+            total_interval: total_ns.interval,
+            runs: Runs { calls, self_ns: &self_ns.samples, total_ns: &total_ns.samples },
+        }
+    }
+}
+
+impl SelfAndTotal {
+    fn of(self_ns: &Times, total_ns: &Times) -> SelfAndTotal {
+        SelfAndTotal {
+            self_ns_old: self_ns.samples.old_median(),
+            self_ns_new: self_ns.samples.new_median(),
+            self_verdict: self_ns.verdict,
+            total_ns_old: total_ns.samples.old_median(),
+            total_ns_new: total_ns.samples.new_median(),
+            total_verdict: total_ns.verdict,
+        }
+    }
+}
+
+fn function_row<'a>(function: &'a Function, calls: &'a CallsDiff) -> FunctionRow<'a> {
     FunctionRow {
         module: function.module.as_deref(),
         qualname: &function.qualname,
         file: function.file.as_deref(),
         first_line: function.first_line,
         ordinal: function.ordinal,
-        numbers: numbers(of),
+        numbers: Numbers::of(calls),
     }
 }
 
-fn numbers(of: &FunctionDiff) -> Numbers<'_> {
-    let FunctionDiff { calls, self_ns, total_ns } = of;
-    Numbers {
-        calls_old: calls.old_median(),
-        calls_new: calls.new_median(),
-        self_ns_old: self_ns.samples.old_median(),
-        self_ns_new: self_ns.samples.new_median(),
-        total_ns_old: total_ns.samples.old_median(),
-        total_ns_new: total_ns.samples.new_median(),
-        calls_verdict: calls.verdict(),
-        self_verdict: self_ns.verdict,
-        self_interval: self_ns.interval,
-        total_verdict: total_ns.verdict,
-        total_interval: total_ns.interval,
-        runs: Runs { calls, self_ns: &self_ns.samples, total_ns: &total_ns.samples },
+fn path_row(diff: &Diff, path: usize) -> PathRow<'_> {
+    let callers = std::iter::successors(Some(path), |&path| diff.paths[path].parent);
+    let label = |path: usize| diff.alignment.functions[diff.paths[path].function].label();
+    let mut labels: Vec<String> = callers.map(label).collect();
+    labels.reverse();
+    let Path { calls, .. } = &diff.paths[path];
+    PathRow { path: labels, numbers: Numbers::of(calls) }
+}
+
+fn line_row<'a>(diff: &'a Diff, line: &'a LineDiff) -> LineRow<'a> {
+    LineRow {
+        module: diff.alignment.place(line.place),
+        line_old: line.old_number,
+        line_new: line.new_number,
+        source: diff.alignment.text(line.place, line.line),
+        hits_old: line.hits.old_median(),
+        hits_new: line.hits.new_median(),
+        hits_verdict: line.hits.verdict(),
+        times: SelfAndTotal::of(&line.self_ns, &line.total_ns),
+    }
+}
+
+fn import_row(import: &ImportDiff) -> ImportRow<'_> {
+    ImportRow {
+        modules: &import.modules,
+        count_old: import.count.old_median(),
+        count_new: import.count.new_median(),
+        count_verdict: import.count.verdict(),
+        times: SelfAndTotal::of(&import.self_ns, &import.total_ns),
+    }
+}
+
+fn gc_row(gc: &GcDiff) -> GcRow<'_> {
+    GcRow {
+        generation: gc.generation,
+        pauses: &gc.pauses,
+        pauses_verdict: gc.pauses.verdict(),
+        found: &gc.found,
+        total_ns_old: gc.total_ns.samples.old_median(),
+        total_ns_new: gc.total_ns.samples.new_median(),
+        total_verdict: gc.total_ns.verdict,
+        total_interval: gc.total_ns.interval,
+    }
+}
+
+fn breach_row(of: &Breach) -> BreachRow<'_> {
+    BreachRow {
+        rule: &of.rule,
+        what: of.what.as_deref(),
+        samples: &of.samples,
+        has_evidence: of.has_evidence,
+        message: breach(of),
     }
 }
