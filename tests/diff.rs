@@ -143,7 +143,11 @@ fn what_nobody_knows_is_not_shown_as_perfect() {
     let mut recorder = Background::start(
         command.arg(folder.path().join("calls")).stdout(Stdio::null()).stderr(Stdio::null()),
     );
-    wait_for("a recording", || run(pyrec("info").arg("-i").arg(&trace)).status.success().then_some(()));
+    wait_for("a recording with calls", || {
+        let info = run(pyrec("info").arg("--json").arg("-i").arg(&trace));
+        let info: Value = serde_json::from_slice(&info.stdout).ok()?;
+        (number(&info, "events") > 1_000).then_some(())
+    });
     // The recorder dies before it can say how many events were lost.
     signal(&recorder.pid(), "KILL");
     recorder.end();
