@@ -12,7 +12,7 @@ macro_rules! reports {
 Look at a recording:
   flame    Draw a flame graph: the widest boxes took the most time
   stats    List functions with their calls and times
-  heat     List lines with their hits and times
+  heat     Show each line of the source with its hits and times
   tree     Print who called whom, in order
   diff     Compare recordings: calls exactly, times by evidence
   worst    Show the slowest calls of one function, with what they called

@@ -1,18 +1,16 @@
 //! `pyrec flame`: a flame graph.
 
-use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use pyrec_analyzer::filter::Pattern;
 use pyrec_analyzer::measure::{self, Folded};
-use pyrec_analyzer::{CallTree, Error, report};
+use pyrec_analyzer::{CallTree, report};
 
 use crate::input::{Filters, Input};
-use crate::output::print;
+use crate::output::{check_picture, write_picture};
 
 /// Draw a flame graph: the widest boxes took the most time
 #[derive(Debug, Args)]
@@ -69,12 +67,7 @@ enum Weight {
 impl Flame {
     /// Writes the picture, and prints the trust line where the picture does not go to standard output itself.
     pub fn run(self) -> Result<ExitCode> {
-        if is_trace(&self.out) {
-            let name = self.out.display();
-            bail!(
-                "{name} would be replaced by a picture; if it is the recording to read, type `pyrec flame -i {name}`"
-            );
-        }
+        check_picture("flame", &self.out)?;
         let weight = match self.weight {
             Weight::Time | Weight::SelfTime => measure::Weight::Time,
             Weight::Calls => measure::Weight::Calls,
@@ -94,23 +87,8 @@ impl Flame {
         if let Some(function) = &self.search {
             folded.find(function, &calls);
         }
-        let trust = report::trust_line(&folded.trust);
+        let trust = folded.trust.clone();
         let options = report::flame::Options { icicle: self.icicle, reverse, title: self.title };
-        if self.out == Path::new("-") {
-            return print(|out| report::flame::write(folded, &options, out));
-        }
-        let mut picture = Vec::new();
-        report::flame::write(folded, &options, &mut picture)?;
-        let path = self.out.display();
-        fs::write(&self.out, picture).map_err(|error| anyhow!("cannot write {path}: {error}"))?;
-        print(|out| -> Result<(), Error> {
-            writeln!(out, "{trust}")?;
-            Ok(writeln!(out, "open {path} in a browser")?)
-        })
+        write_picture(&self.out, &trust, |out| report::flame::write(folded, &options, out))
     }
-}
-
-/// Whether a file is a recording by its name, which is how `-i` is forgotten.
-fn is_trace(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "parquet")
 }

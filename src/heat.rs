@@ -1,52 +1,81 @@
 //! `pyrec heat`: hits and time per line.
 
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
 use pyrec_analyzer::filter::Pattern;
 use pyrec_analyzer::measure::{Lines, Sources};
-use pyrec_analyzer::report;
+use pyrec_analyzer::report::heat::{self, PageOptions};
 
 use crate::input::{Filters, Input};
-use crate::output::{colours, print};
+use crate::output::{check_picture, colours, print, write_picture};
 
 /// Rows that fit a screen.
 const SCREEN: usize = 30;
 
-/// List lines with their hits and times
+/// Show each line of the source with its hits and times
 #[derive(Debug, Args)]
 pub struct Heat {
-    /// The files or functions whose source to list [default: the hottest lines of all]
-    #[arg(value_name = "FILE|FUNCTION")]
-    what: Option<Pattern>,
-
     #[command(flatten)]
     input: Input,
 
-    /// At most N of the hottest lines, or all with 0 [default: 30]
-    #[arg(short = 'n', long = "rows", value_name = "N", conflicts_with = "what")]
+    /// List lines in the terminal: the hottest of all, or the source of these files or functions
+    #[arg(long, value_name = "FILE|FUNCTION", num_args = 0..=1, conflicts_with = "out")]
+    text: Option<Option<Pattern>>,
+
+    /// With --text: at most N of the hottest lines, or all with 0 [default: 30]
+    #[arg(short = 'n', long = "rows", value_name = "N", requires = "text")]
     rows: Option<usize>,
 
     /// Print JSON: every line of every file
-    #[arg(long, conflicts_with_all = ["what", "rows"])]
+    #[arg(long, conflicts_with_all = ["text", "rows", "out"])]
     json: bool,
 
     #[command(flatten)]
     filters: Filters,
+
+    /// The page to write; `-` is standard output
+    #[arg(value_name = "OUT.html", default_value = "heat.html")]
+    out: PathBuf,
 }
 
 impl Heat {
-    /// Prints them.
+    /// Writes the page, or prints lines.
     pub fn run(self) -> Result<ExitCode> {
+        check_picture("heat", &self.out)?;
         let trace = self.input.open()?;
         let lines = Lines::read(&trace, &self.filters.into())?;
         if self.json {
-            return print(|out| report::heat::write_json(&lines, out));
+            return print(|out| heat::write_json(&lines, out));
         }
         let sources = Sources::read(&trace)?;
+        let Some(what) = self.text else {
+            let changed = changed_since(&lines, &sources);
+            let options = PageOptions { command: trace.manifest().command.clone(), changed };
+            return write_picture(&self.out, &lines.trust, |out| {
+                heat::write_page(&lines, &sources, &options, out)
+            });
+        };
         let rows = if self.rows == Some(0) { None } else { self.rows.or(Some(SCREEN)) };
-        let options = report::heat::Options { what: self.what.as_ref(), rows, colours: colours() };
-        print(|out| report::heat::write(&lines, &sources, &options, out))
+        let options = heat::Options { what: what.as_ref(), rows, colours: colours() };
+        print(|out| heat::write(&lines, &sources, &options, out))
     }
+}
+
+/// The files of which another version is on disk here than the one that ran. A file that is not here tells nothing, and
+/// neither does a relative path, which may be that of another file.
+fn changed_since(lines: &Lines, sources: &Sources) -> HashSet<String> {
+    let is_changed = |file: &&str| {
+        let path = Path::new(file);
+        let Some(ran) = sources.text(file).filter(|_| path.is_absolute()) else { return false };
+        let Ok(now) = fs::metadata(path).map(|now| now.is_file().then_some(now.len())) else { return false };
+        now.is_some_and(|bytes| {
+            bytes != ran.len() as u64 || fs::read(path).is_ok_and(|now| now != ran.as_bytes())
+        })
+    };
+    lines.files.iter().map(|file| file.file.as_str()).filter(is_changed).map(str::to_owned).collect()
 }

@@ -1,12 +1,13 @@
 //! Where reports go.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufWriter, ErrorKind, IsTerminal, StdoutLock, Write, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
-use pyrec_analyzer::Error;
+use anyhow::{Result, anyhow, bail};
+use pyrec_analyzer::measure::Trust;
+use pyrec_analyzer::{Error, report};
 
 /// Standard output, in large pieces.
 pub type Output = BufWriter<StdoutLock<'static>>;
@@ -35,5 +36,36 @@ pub fn create(path: &Path, force: bool) -> Result<File> {
     options.open(path).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => anyhow!("{name} exists; give -f to replace it, or name another file"),
         _ => anyhow!("cannot write {name}: {error}"),
+    })
+}
+
+/// Whether a picture may go there: not where `-i` was forgotten.
+pub fn check_picture(command: &str, path: &Path) -> Result<()> {
+    if path.extension().is_some_and(|extension| extension == "parquet") {
+        let name = path.display();
+        bail!(
+            "{name} would be replaced by a picture; if it is the recording to read, type `pyrec {command} -i {name}`"
+        );
+    }
+    Ok(())
+}
+
+/// Lets a report draw itself into a file for a browser; `-` is standard output. Prints the trust line where the picture
+/// does not go to standard output itself.
+pub fn write_picture(
+    path: &Path,
+    trust: &Trust,
+    draw: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>,
+) -> Result<ExitCode> {
+    let mut picture = Vec::new();
+    draw(&mut picture)?;
+    if path == Path::new("-") {
+        return print(|out| out.write_all(&picture));
+    }
+    let name = path.display();
+    fs::write(path, picture).map_err(|error| anyhow!("cannot write {name}: {error}"))?;
+    print(|out| -> Result<(), Error> {
+        writeln!(out, "{}", report::trust_line(trust))?;
+        Ok(writeln!(out, "open {name} in a browser")?)
     })
 }

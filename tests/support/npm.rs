@@ -9,8 +9,13 @@ use super::skipped;
 
 /// What the tests need from npm. speedscope's later packages hold its importer only within its page, and Firefox
 /// Profiler's command needs a newer Node than Debian's.
-const PACKAGES: [&str; 4] =
-    ["node@24", "ajv@8", "speedscope@1.20.0", "@firefox-devtools/profiler-cli@0.10.0"];
+const PACKAGES: [&str; 5] = [
+    "node@24",
+    "ajv@8",
+    "speedscope@1.20.0",
+    "@firefox-devtools/profiler-cli@0.10.0",
+    "puppeteer-core@24.43.1",
+];
 
 /// The folder `node_modules`. None, and said so, where it cannot be made: without network, or without `npm`.
 pub fn modules() -> Option<&'static Path> {

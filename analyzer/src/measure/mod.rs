@@ -29,7 +29,7 @@ pub use imports::{Import, Imports};
 pub use info::Info;
 pub use lines::{Callee, FileLines, FunctionLines, LineCalls, LineTotals, Lines};
 pub use log2::Log2;
-pub(crate) use naming::{Naming, qualname};
+pub(crate) use naming::{Naming, label, qualname};
 pub use place::Place;
 pub use sources::Sources;
 pub use threads::{Process, ThreadOf, Threads};

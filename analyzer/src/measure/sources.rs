@@ -32,6 +32,11 @@ impl Sources {
     pub fn text(&self, file: &str) -> Option<&str> {
         self.0.get(file)?.as_deref()
     }
+
+    /// Whether the trace tells of a file, though it may not know which text of it ran.
+    pub fn knows(&self, file: &str) -> bool {
+        self.0.contains_key(file)
+    }
 }
 
 #[cfg(test)]
@@ -58,5 +63,6 @@ mod tests {
         for unknown in ["changed.py", "two.py", "other.py"] {
             assert_eq!(sources.text(unknown), None, "{unknown}");
         }
+        assert!(sources.knows("changed.py") && !sources.knows("other.py"));
     }
 }

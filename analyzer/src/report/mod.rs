@@ -12,6 +12,7 @@ pub mod heat;
 pub mod imports;
 pub mod info;
 mod json;
+mod page;
 pub mod stats;
 mod table;
 pub mod threads;

@@ -239,7 +239,8 @@ impl<'a> Collect<'a> {
         files.retain(|file| !file.lines.is_empty());
         files.iter_mut().for_each(|file| file.lines.sort_unstable_by_key(|line| line.line));
         files.sort_unstable_by(|a, b| a.file.cmp(&b.file));
-        Lines { files, callees, has_hits, trust }
+        let total_ns = self.threads.values().map(|stack| stack.clock_ns).sum();
+        Lines { files, callees, total_ns, has_hits, trust }
     }
 
     /// The functions of each file that were run, with the lines that they came to.

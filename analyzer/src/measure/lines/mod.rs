@@ -27,6 +27,8 @@ pub struct Lines {
     pub files: Vec<FileLines>,
     /// What lines call, in the order of files and lines.
     pub callees: Vec<Callee>,
+    /// Time in all calls, thread by thread.
+    pub total_ns: u64,
     /// Whether `line` events were recorded. If not, all of a function's time is on the line of its entry.
     pub has_hits: bool,
     /// How far to trust it.
@@ -92,7 +94,7 @@ pub struct LineCalls {
 }
 
 /// Something that a line calls.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Callee {
     /// `co_filename`; none where it is unknown, and for what is not written in Python.
     pub file: Option<String>,
