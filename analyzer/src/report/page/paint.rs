@@ -93,8 +93,8 @@ struct Brush {
 
 impl Brush {
     fn draw(&mut self, text: &str, kind: char) {
-        // `and`, `in` and `not` are operators to the grammar, and words to the eye.
-        let is_word = kind == 'o' && text.starts_with(|c: char| c.is_ascii_alphabetic());
+        // `and`, `in` and `not in` are operators to the grammar, and words to the eye.
+        let is_word = kind == 'o' && text.chars().all(|c| c.is_ascii_alphabetic() || c == ' ');
         let kind = if is_word { 'k' } else { kind };
         for c in text.chars() {
             match c {
@@ -166,7 +166,7 @@ mod tests {
     fn words_have_their_colours() {
         let text = "if len(n) not in A: # odd\n    return f'{n}\\n'\n";
         let expected =
-            [("if len(n) not in A: # odd", "k2_1b3_4k6_1t1_2c5"), ("    return f'{n}\\n'", "_4k6_1s2_3e2s1")];
+            [("if len(n) not in A: # odd", "k2_1b3_4k6_1n1_2c5"), ("    return f'{n}\\n'", "_4k6_1s2_3e2s1")];
         assert_eq!(paint(text), expected.map(|(line, runs)| (line.into(), runs.into())));
     }
 
