@@ -96,6 +96,8 @@ struct Known {
 #[derive(Clone, Copy, Debug)]
 struct File {
     place: PlaceId,
+    /// Its place before anything moved.
+    origin: PlaceId,
     version: u32,
     has_text: bool,
 }
@@ -207,15 +209,16 @@ impl Building<'_> {
     fn add_files(&mut self, number: usize, run: &RunNames, files: &[String]) {
         let found = self.alignment.places.add(files, &Modules::of(run.manifest));
         for file in files {
-            let mut place = found[file];
+            let origin = found[file];
+            let mut place = origin;
             if run.side == Side::Old
-                && let Some((module, _)) = self.renamed(place, "")
+                && let Some((module, _)) = self.renamed(origin, "")
             {
                 place = self.alignment.places.of_module(&module, file);
             }
             let text = run.sources.text(file);
             let version = self.alignment.texts.entry(place).or_default().add(text);
-            let file_of_run = File { place, version, has_text: text.is_some() };
+            let file_of_run = File { place, origin, version, has_text: text.is_some() };
             self.alignment.runs[number].files.insert(file.clone(), file_of_run);
         }
     }
@@ -237,8 +240,8 @@ impl Building<'_> {
         let (line, version) = (code.first_line, file.filter(|file| file.has_text).map(|file| file.version));
         let id = line.zip(file).map(|(line, file)| self.alignment.texts[&file.place].id(file.version, line));
         if run.side == Side::Old
-            && let Some(place) = key.1
-            && let Some((module, qualname)) = self.renamed(place, &key.2)
+            && let Some(file) = file
+            && let Some((module, qualname)) = self.renamed(file.origin, &key.2)
         {
             key = (kind, Some(self.alignment.places.of_module(&module, code.file)), qualname);
         }

@@ -31,12 +31,15 @@ pub struct Circumstances<'a> {
     pub trust: &'a Trust,
 }
 
+/// Something that is told of a recording, and by what name.
+type Fact = (&'static str, fn(&Manifest) -> String);
+
 impl Comparability {
     /// Looks at all runs.
     pub fn of(runs: &[Circumstances]) -> Comparability {
         let mut found = Comparability::default();
         let manifests: Vec<(Side, &Manifest)> = runs.iter().map(|run| (run.side, run.manifest)).collect();
-        let facts: [(&str, fn(&Manifest) -> String); 6] = [
+        let facts: [Fact; 6] = [
             ("recorded markers", |manifest| words(&manifest.markers)),
             ("recorded only functions that match", |manifest| words(&manifest.include)),
             ("left out functions that match", |manifest| words(&manifest.exclude)),
@@ -46,8 +49,7 @@ impl Comparability {
         ];
         found.reasons.extend(facts.iter().filter_map(|(what, fact)| difference(what, &manifests, fact)));
         found.reasons.extend(runs.iter().filter_map(|run| loss(run.side, run.trust)));
-        let notes: [(&str, fn(&Manifest) -> String); 2] =
-            [("exit status", status), ("machine", |manifest| machine(manifest))];
+        let notes: [Fact; 2] = [("exit status", status), ("machine", |manifest| machine(manifest))];
         found.notes.extend(notes.iter().filter_map(|(what, fact)| difference(what, &manifests, fact)));
         found.notes.extend(order(&manifests));
         found.reasons.dedup();
