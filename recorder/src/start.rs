@@ -148,7 +148,7 @@ fn manifest(provider: &str, clock: &str, options: &Options) -> Manifest {
         markers: options.groups.iter().map(|group| group.name().into()).collect(),
         include: options.include.clone(),
         exclude: options.exclude.clone(),
-        clock: Clock { source: clock.into(), anchor_monotonic_ns, anchor_unix_ns },
+        clock: Clock { source: clock.into(), anchor_monotonic_ns, anchor_unix_ns: Some(anchor_unix_ns) },
         host: host(),
         cost_per_event_ns: None,
         waited_ns: None,

@@ -20,7 +20,7 @@ pub struct Manifest {
     pub attached: Vec<i32>,
     /// Every Python that was seen, the first one first.
     pub python: Vec<Python>,
-    /// `agent` or `usdt`.
+    /// `agent` or `usdt`, or `import` for what another tool captured.
     pub provider: String,
     /// The names of the marker groups that were recorded.
     pub markers: Vec<String>,
@@ -55,8 +55,8 @@ impl Manifest {
             markers: vec![],
             include: vec![],
             exclude: vec![],
-            clock: Clock { source: "monotonic".into(), anchor_monotonic_ns: 0, anchor_unix_ns: 0 },
-            host: Host { system: String::new(), machine: String::new(), processors: 1, name: String::new() },
+            clock: Clock { source: "monotonic".into(), anchor_monotonic_ns: 0, anchor_unix_ns: None },
+            host: Host { system: String::new(), machine: String::new(), processors: 0, name: String::new() },
             cost_per_event_ns: None,
             waited_ns: None,
             ended: Ended::Recording,
@@ -80,12 +80,20 @@ pub struct Python {
 /// How `time_ns` was measured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clock {
-    /// `tsc` (the processor's counter, fitted to `CLOCK_MONOTONIC`) or `monotonic` (that clock itself).
+    /// `tsc` (the processor's counter, fitted to `CLOCK_MONOTONIC`) or `monotonic` (that clock itself); for what another
+    /// tool captured, that tool.
     pub source: String,
     /// An instant on `CLOCK_MONOTONIC`, nanoseconds …
     pub anchor_monotonic_ns: i64,
-    /// … and the same instant in Unix time, nanoseconds.
-    pub anchor_unix_ns: i64,
+    /// … and the same instant in Unix time, nanoseconds, if anybody knows it.
+    pub anchor_unix_ns: Option<i64>,
+}
+
+impl Clock {
+    /// An instant of the recording in Unix time, nanoseconds.
+    pub fn unix_ns(&self, time_ns: i64) -> Option<i64> {
+        Some(time_ns.saturating_sub(self.anchor_monotonic_ns).saturating_add(self.anchor_unix_ns?))
+    }
 }
 
 /// The machine.
@@ -121,6 +129,8 @@ pub enum Ended {
     Gone,
     /// Somebody ended the recording while the program ran on.
     Stopped,
+    /// Nobody knows: it is another tool's.
+    Unknown,
     /// The recorder could not go on, for this reason.
     Failed {
         /// The reason, a sentence.
@@ -141,7 +151,9 @@ impl Ended {
         match self {
             Ended::Recording | Ended::Failed { .. } => true,
             Ended::Several { cut, .. } => *cut > 0,
-            Ended::Exited { .. } | Ended::Killed { .. } | Ended::Gone | Ended::Stopped => false,
+            Ended::Exited { .. } | Ended::Killed { .. } | Ended::Gone | Ended::Stopped | Ended::Unknown => {
+                false
+            }
         }
     }
 }
@@ -154,6 +166,7 @@ impl std::fmt::Display for Ended {
             Ended::Killed { signal } => write!(f, "killed by signal {signal}"),
             Ended::Gone => f.write_str("ended by itself"),
             Ended::Stopped => f.write_str("stopped while the program ran on"),
+            Ended::Unknown => f.write_str("ended in a way unknown"),
             Ended::Failed { reason } => write!(f, "failed: {reason}"),
             Ended::Several { endings, .. } => {
                 let ways: Vec<String> = endings.iter().map(|(how, count)| format!("{count} {how}")).collect();

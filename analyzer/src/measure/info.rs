@@ -61,13 +61,11 @@ impl Info {
         let threads = pids.len();
         pids.dedup();
         let has_events = calls.counts.events() > 0;
-        let clock = &manifest.clock;
-        let since_anchor_ns = calls.counts.first_ns.saturating_sub(clock.anchor_monotonic_ns);
         Info {
             groups: manifest.markers.clone(),
             include: manifest.include.clone(),
             exclude: manifest.exclude.clone(),
-            start_unix_ns: has_events.then(|| clock.anchor_unix_ns.saturating_add(since_anchor_ns)),
+            start_unix_ns: manifest.clock.unix_ns(calls.counts.first_ns).filter(|_| has_events),
             host: manifest.host.clone(),
             writer: manifest.writer.clone(),
             waited_ns: manifest.waited_ns,

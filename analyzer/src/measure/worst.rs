@@ -41,7 +41,7 @@ pub struct SlowCall {
     /// When, since the first event of the trace.
     pub start_ns: i64,
     /// When, in Unix time.
-    pub start_unix_ns: i64,
+    pub start_unix_ns: Option<i64>,
     /// How long it took. Of a call that is still open: how long at least.
     pub duration_ns: u64,
     /// Whether it had not ended when its thread or the recording did.
@@ -253,9 +253,7 @@ impl Look {
             Some(SlowCall {
                 function: place(Spot { frame: call.frame, line: 0 }),
                 start_ns: time_ns.saturating_sub(seen.counts.first_ns),
-                start_unix_ns: time_ns
-                    .saturating_sub(clock.anchor_monotonic_ns)
-                    .saturating_add(clock.anchor_unix_ns),
+                start_unix_ns: clock.unix_ns(time_ns),
                 duration_ns: found.slow.duration_ns,
                 still_open: found.slow.is_open,
                 pid: thread.pid,
@@ -375,6 +373,6 @@ mod tests {
     #[test]
     fn wall_clock_time_is_that_of_the_anchor() {
         // The clock of the test's manifest stood at 0 in 1970.
-        assert_eq!(worst(&Filter::default(), "f", 1).calls[0].start_unix_ns, 10);
+        assert_eq!(worst(&Filter::default(), "f", 1).calls[0].start_unix_ns, Some(10));
     }
 }

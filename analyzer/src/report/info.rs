@@ -37,7 +37,8 @@ pub fn write(info: &Info, out: &mut impl Write) -> io::Result<()> {
     fact("ended", &info.ended.to_string())?;
     fact("waited", &info.waited_ns.map_or("unknown".into(), |ns| Time(ns).to_string()))?;
     let Host { system, machine, processors, name } = &info.host;
-    fact("machine", &format!("{name}, {system} {machine}, {}", plural(*processors as u64, "processor")))?;
+    let host = format!("{name}, {system} {machine}, {}", plural(*processors as u64, "processor"));
+    fact("machine", if system.is_empty() { "unknown" } else { &host })?;
     fact("writer", &info.writer)?;
     fact("events", &Count(info.trust.events).to_string())?;
     let width = info.markers.iter().map(|(marker, _)| marker.name().len()).max().unwrap_or(0);

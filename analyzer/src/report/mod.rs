@@ -22,5 +22,6 @@ mod units;
 pub mod worst;
 
 pub use trust::trust_line;
+pub use units::plural;
 
 use crate::escape;

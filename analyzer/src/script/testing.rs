@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pyrec_schema::{Batch, Ended, Group, Host, Manifest, Names, Python, Trace, TraceWriter, WriterOptions};
+use pyrec_schema::{
+    Batch, Clock, Ended, Group, Host, Manifest, Names, Python, Trace, TraceWriter, WriterOptions,
+};
 
 use super::parse;
 use crate::tree::{Streams, Window};
@@ -44,6 +46,7 @@ pub fn manifest(command: &[&str], path: &[&str]) -> Manifest {
         python: vec![Python { version: "3.13.0".into(), build: None, executable: None, path: words(path) }],
         provider: "agent".into(),
         markers: vec!["function".into()],
+        clock: Clock { source: "monotonic".into(), anchor_monotonic_ns: 0, anchor_unix_ns: Some(0) },
         host: Host { system: "Linux".into(), machine: "x86_64".into(), processors: 2, name: "here".into() },
         cost_per_event_ns: Some(30.6),
         ended: Ended::Exited { status: 0 },

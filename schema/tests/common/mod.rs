@@ -29,7 +29,7 @@ pub fn manifest() -> Manifest {
         clock: Clock {
             source: "tsc".into(),
             anchor_monotonic_ns: 5,
-            anchor_unix_ns: 1_700_000_000_000_000_000,
+            anchor_unix_ns: Some(1_700_000_000_000_000_000),
         },
         host: Host {
             system: "Linux 6.1".into(),

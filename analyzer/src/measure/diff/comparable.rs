@@ -102,6 +102,7 @@ fn way(manifest: &Manifest) -> String {
         Ended::Exited { .. } | Ended::Gone => "to its end",
         Ended::Killed { .. } => "until it was killed",
         Ended::Stopped => "until recording was stopped",
+        Ended::Unknown => "until nobody knows when",
         Ended::Recording | Ended::Failed { .. } => "until recording failed",
         Ended::Several { .. } => "in several runs",
     };
@@ -137,7 +138,8 @@ fn loss(side: Side, trust: &Trust) -> Option<String> {
 /// Whether a change of the machine between the sides could look like one of the program.
 fn order(runs: &[(Side, &Manifest)]) -> Option<String> {
     let times = |side: Side| -> Vec<i64> {
-        runs.iter().filter(|(of, _)| *of == side).map(|(_, manifest)| manifest.clock.anchor_unix_ns).collect()
+        let runs = runs.iter().filter(|(of, _)| *of == side);
+        runs.filter_map(|(_, manifest)| manifest.clock.anchor_unix_ns).collect()
     };
     let (old, new) = (times(Side::Old), times(Side::New));
     let is_before = |a: &[i64], b: &[i64]| a.iter().max() < b.iter().min();
@@ -255,7 +257,7 @@ mod tests {
         let runs: Vec<Manifest> = [1, 2, 3, 4]
             .map(|at| {
                 let mut manifest = manifest(&["python", "a.py"], &["/a"]);
-                manifest.clock.anchor_unix_ns = at;
+                manifest.clock.anchor_unix_ns = Some(at);
                 manifest
             })
             .into();

@@ -62,9 +62,9 @@ struct Track {
 
 impl<'a> Maker<'a> {
     fn new(trace: &'a Trace, calls: &'a CallTree, trust: &Trust) -> Self {
-        let clock = &calls.manifest.clock;
-        let begun_ns = calls.counts.first_ns.saturating_sub(clock.anchor_monotonic_ns);
-        let begun_unix_ns = u64::try_from(begun_ns.saturating_add(clock.anchor_unix_ns)).unwrap_or(0);
+        // It has no way to say that nobody knows.
+        let begun_unix_ns = calls.manifest.clock.unix_ns(calls.counts.first_ns).unwrap_or(0);
+        let begun_unix_ns = u64::try_from(begun_unix_ns).unwrap_or(0);
         let begun = ReferenceTimestamp::from_duration_since_unix_epoch(Duration::from_nanos(begun_unix_ns));
         // It has no place for comments, and shows the product.
         let product = format!("{} ({})", command(&calls.manifest), trust_line(trust));

@@ -131,7 +131,7 @@ impl<W: Write> Writer<'_, W> {
         };
         let clocks = Message::default()
             .message(field::clocks::CLOCK, &reading(MONOTONIC, clock.anchor_monotonic_ns))
-            .message(field::clocks::CLOCK, &reading(REALTIME, clock.anchor_unix_ns))
+            .maybe(field::clocks::CLOCK, clock.anchor_unix_ns.map(|unix_ns| reading(REALTIME, unix_ns)))
             .number(field::clocks::PRIMARY, MONOTONIC);
         let defaults = Message::default().number(field::DEFAULT_CLOCK, MONOTONIC);
         self.packet(
