@@ -24,6 +24,10 @@ Look at a recording:
   profile  Reduce recordings to one small file of call paths that adds up
   export   Write a recording in the format of another tool
   dump     Print the rows as text or JSON lines
+
+Other tools:
+  script   Write a capture script for DTrace, SystemTap or bpftrace
+  import   Make a recording of what such a script printed
 "
     };
 }
@@ -118,6 +122,8 @@ pub enum Command {
     Dump(crate::dump::Dump),
     Profile(crate::profile::Profile),
     Export(crate::export::Export),
+    Script(crate::script::Script),
+    Import(crate::import::Import),
     #[command(hide = true)]
     Completions(crate::completions::Completions),
     #[command(hide = true)]
@@ -156,6 +162,8 @@ impl Command {
             Command::Info(info) => info.run(),
             Command::Profile(profile) => profile.run(),
             Command::Export(export) => export.run(),
+            Command::Script(script) => script.run(),
+            Command::Import(import) => import.run(),
             Command::Dump(dump) => dump.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),

@@ -14,6 +14,7 @@ mod export;
 mod flame;
 mod gc;
 mod heat;
+mod import;
 mod imports;
 mod info;
 mod input;
@@ -21,11 +22,11 @@ mod man;
 #[cfg(feature = "record")]
 mod markers;
 mod output;
-#[cfg(feature = "record")]
 mod place;
 mod profile;
 #[cfg_attr(not(feature = "record"), path = "no_record.rs")]
 mod record;
+mod script;
 mod stats;
 mod threads;
 mod tree;

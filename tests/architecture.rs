@@ -11,8 +11,15 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const MANY_LINES: usize = 500;
 
 /// The packages of this workspace.
-const OURS: [&str; 6] =
-    ["pyrec", "pyrec-schema", "pyrec-recorder", "pyrec-analyzer", "pyrec-wire", "pyrec-agent"];
+const OURS: [&str; 7] = [
+    "pyrec",
+    "pyrec-schema",
+    "pyrec-recorder",
+    "pyrec-analyzer",
+    "pyrec-classic",
+    "pyrec-wire",
+    "pyrec-agent",
+];
 
 #[test]
 fn only_schema_speaks_parquet() {
@@ -98,7 +105,7 @@ fn every_report_carries_the_trust_line() {
 
 #[test]
 fn every_file_says_what_it_is() {
-    let rooms = ["src", "schema", "recorder", "analyzer", "tests"];
+    let rooms = ["src", "schema", "recorder", "analyzer", "classic", "tests"];
     for file in rooms.into_iter().flat_map(sources) {
         // A generated file says what made it.
         if !file.to_string_lossy().ends_with(".skel.rs") {

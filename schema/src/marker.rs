@@ -96,6 +96,11 @@ impl Marker {
         Marker::ALL.into_iter().find(|marker| marker.name() == name)
     }
 
+    /// Whether it is about a code object: an entry, a return or a line of one.
+    pub const fn is_code(self) -> bool {
+        matches!(self, Marker::FunctionEntry | Marker::FunctionReturn | Marker::Line)
+    }
+
     /// Whether CPython said it, rather than the recorder.
     pub const fn is_event(self) -> bool {
         (self as u8) < Marker::ProcessStart as u8
