@@ -6,6 +6,8 @@
 // else here. The function around a marker has the frame, or the code, in a register at that moment: the compiler
 // chose it, so it is the same one at each hit. Which one is learned from where the pointers led. What it holds is taken
 // for a code only if the recorder knows this code already and the marker says its names.
+//
+// The code of a return is the one that its frame was entered with, and takes no read at all: see `entered.h`.
 
 #pragma once
 
@@ -15,10 +17,7 @@
 // What CPython 3.15 keeps in the lowest bits of a pointer.
 #define TAG 7ULL
 
-// `learned` of a site: nothing yet; or that it cannot be; or a register's number, and whether it is the code itself
-// or the frame.
-#define NOTHING_LEARNED 0
-#define NOT_LEARNABLE 0xffff
+// `learned` of a site: 0, or a register's number and whether it holds the frame or the code itself.
 #define LEARNED 0x100
 #define HOLDS_CODE 0x200
 
@@ -38,33 +37,42 @@ static __always_inline u64 code_of(u64 frame, const struct site *site)
     return read_pointer(frame + site->frame_code) & ~TAG;
 }
 
-// The code by way of the register that was learned, 0 if none was.
-static __always_inline u64 code_at_hand(struct pt_regs *registers, const struct site *site, u64 *frame)
+// The frame by way of the register that was learned, 0 if that is not what was learned.
+static __always_inline u64 frame_at_hand(struct pt_regs *registers, const struct site *site)
 {
     u16 learned = site->learned;
-    if (learned == NOTHING_LEARNED || learned == NOT_LEARNABLE)
-        return 0;
-    u64 held = read_register(registers, learned & 0xff);
-    if (learned & HOLDS_CODE)
-        return held;
-    *frame = held;
-    return code_of(held, site);
+    bool holds_frame = learned && !(learned & HOLDS_CODE);
+    return holds_frame ? read_register(registers, learned & 0xff) : 0;
+}
+
+// The code by way of the register that was learned, 0 if none was.
+static __always_inline u64 code_at_hand(struct pt_regs *registers, const struct site *site, u64 frame)
+{
+    u16 learned = site->learned;
+    if (frame)
+        return code_of(frame, site);
+    return learned ? read_register(registers, learned & 0xff) : 0;
 }
 
 // A function keeps what it needs after a call in one of these.
 static const u8 KEPT_ACROSS_CALLS[] = { 1, 6, 12, 13, 14, 15 }; // rbx, rbp, r12 to r15
 
+// Chooses a register that holds the frame, or else the code. One that held it before and does not now held it by
+// chance: it was the caller's, and there are others.
 static __always_inline void learn(struct pt_regs *registers, struct site *site, u64 frame, u64 code)
 {
-    u16 learned = NOTHING_LEARNED;
+    u16 learned = 0;
+    if (site->learned)
+        site->refuted |= 1 << (site->learned & 15);
     for (u32 i = 0; i < sizeof KEPT_ACROSS_CALLS; i++) {
         u8 number = KEPT_ACROSS_CALLS[i];
         u64 held = read_register(registers, number);
-        // Where the frame is looked at, too, the code alone does not do.
-        if (held == code && !site->entry_at_creation)
-            learned = LEARNED | HOLDS_CODE | number;
-        else if (held == frame && !learned)
+        bool may_be = !(site->refuted >> number & 1);
+        if (held == frame && may_be && (!learned || learned & HOLDS_CODE))
             learned = LEARNED | number;
+        // Where the frame is looked at, too, the code alone does not do.
+        else if (held == code && may_be && !learned && !site->entry_at_creation)
+            learned = LEARNED | HOLDS_CODE | number;
     }
     site->learned = learned;
 }

@@ -10,6 +10,7 @@
 // `docs/markers.md` has the reasons.
 
 #include "codes.h"
+#include "entered.h"
 #include "events.h"
 #include "frame.h"
 #include "site.h"
@@ -142,18 +143,15 @@ static __noinline u64 identify(struct pt_regs *registers, struct site *site, u64
     u64 thread = bpf_get_current_pid_tgid();
     u32 pid = thread >> 32;
     u64 names = said_names(registers, site);
-    u64 frame = 0;
-    u64 code = code_at_hand(registers, site, &frame);
+    u64 frame = frame_at_hand(registers, site);
+    u64 code = code_at_hand(registers, site, frame);
     struct facts facts = {};
     facts.found = is_named(registers, code, site);
     if (!facts.found) {
         frame = current_frame(registers, site);
         code = code_of(frame, site);
         facts.found = is_named(registers, code, site);
-        // A register that held it once and does not now held it by chance.
-        if (facts.found && site->learned != NOTHING_LEARNED)
-            site->learned = NOT_LEARNABLE;
-        else if (facts.found)
+        if (facts.found)
             learn(registers, site, frame, code);
     }
     if (facts.found && can_suspend(code, site))
@@ -184,10 +182,13 @@ static __always_inline int in_code(struct pt_regs *registers, enum kind kind)
         return 0;
     u64 now = bpf_ktime_get_ns();
     u64 thread = bpf_get_current_pid_tgid();
+    u32 pid = thread >> 32;
     struct site *site = find_site(registers);
-    u64 frame = 0;
-    u64 code = code_at_hand(registers, site, &frame);
-    struct code *known = code ? find_code(code, thread >> 32, said_names(registers, site)) : 0;
+    u64 frame = frame_at_hand(registers, site);
+    u64 code = kind != FUNCTION_ENTRY && frame ? entered_code(frame, pid, kind == FUNCTION_RETURN) : 0;
+    if (!code)
+        code = code_at_hand(registers, site, frame);
+    struct code *known = code ? find_code(code, pid, said_names(registers, site)) : 0;
     bool is_event = true;
     if (!known) {
         code = identify(registers, site, now);
@@ -200,6 +201,8 @@ static __always_inline int in_code(struct pt_regs *registers, enum kind kind)
     count_hit();
     if (!code)
         return lose(thread, now);
+    if (kind == FUNCTION_ENTRY && known && frame)
+        enter_frame(frame, pid, code);
     return send(thread, now, kind, code, read_argument(registers, &site->arguments[2]));
 }
 

@@ -43,7 +43,9 @@ struct site {
     u16 string_ascii;
     u16 string_data;
     u16 entry_at_creation; // 1: the marker is an entry, and fires when a generator is made, too
-    u16 learned;           // what `codes.h` has found out: which register leads to the code
+    u16 learned;           // what `frame.h` has found out: which register leads to the code
+    u16 refuted;           // the registers that did not always, a bit for each
+    u16 unused[3];
 };
 
 // Written before the first probe is placed; a probe's cookie is its site's number.

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+//
+// Which code a frame was entered with, so that its return need not read the frame. An entry is taken out by its return:
+// what lies at an address from then on is another frame. Nor is it believed without the marker's names.
+
+#pragma once
+
+#include "codes.h"
+
+#define FRAME_BITS 13
+
+struct entered {
+    u64 word; // the frame's address and the process, but for two bits that the place has; 0 if there is none
+    u64 code;
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1 << FRAME_BITS);
+    __type(key, u32);
+    __type(value, struct entered);
+} frames SEC(".maps");
+
+// Addresses are below 2^47 and even ones of 8 bytes: two bits more than there is room for beside a pid. Frames that
+// call each other lie one behind the other, and so do their places.
+static __always_inline struct entered *place_of(u64 frame, u32 pid, u64 *word)
+{
+    u32 place = (frame >> 3 ^ pid << 5) & ((1 << FRAME_BITS) - 1);
+    *word = frame >> 5 << PID_BITS | pid;
+    return bpf_map_lookup_elem(&frames, &place);
+}
+
+static __always_inline void enter_frame(u64 frame, u32 pid, u64 code)
+{
+    u64 word;
+    struct entered *place = place_of(frame, pid, &word);
+    if (!place)
+        return;
+    place->word = word;
+    place->code = code;
+}
+
+// The code of a frame, 0 where nothing is known of it. `last`: it is the last event of this frame.
+static __always_inline u64 entered_code(u64 frame, u32 pid, bool last)
+{
+    u64 word;
+    struct entered *place = place_of(frame, pid, &word);
+    if (!place || place->word != word)
+        return 0;
+    if (last)
+        place->word = 0;
+    return place->code;
+}
