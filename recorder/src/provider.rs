@@ -9,7 +9,7 @@ pub trait Provider {
     /// Moves what happened since the last call into `rows`. Returns the number of events.
     fn drain(&mut self, rows: &mut Rows) -> Result<u64>;
 
-    /// Becomes readable when the next drain is wanted at once; none for a provider that can always wait.
+    /// Readable when the next drain is wanted at once; none for a provider that can always wait.
     fn call(&self) -> Option<BorrowedFd<'_>> {
         None
     }

@@ -92,7 +92,8 @@ fn is_python(name: &str) -> bool {
     version.is_some_and(|version| version.chars().all(|c| c.is_ascii_digit() || c == '.'))
 }
 
-fn id_of(path: &Path) -> Option<FileId> {
+/// Nothing where there is no such file.
+pub(crate) fn id_of(path: &Path) -> Option<FileId> {
     fs::metadata(path).ok().map(|it| (it.dev(), it.ino()))
 }
 

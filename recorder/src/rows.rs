@@ -70,8 +70,14 @@ impl Rows {
 
     /// Says that a process is there, with its parent and its command line.
     pub fn process_start(&mut self, time_ns: i64, pid: i32, parent: i32, command: &str) -> Result<()> {
+        self.enter(pid, parent);
         let text = self.names.text(command);
         self.fact(time_ns, (pid, pid), Marker::ProcessStart, Some(i64::from(parent)), text)
+    }
+
+    /// Looks which files a process sees, while it is there.
+    pub fn enter(&mut self, pid: i32, parent: i32) {
+        self.sources.enter(pid, parent);
     }
 
     /// Says that a process is gone.

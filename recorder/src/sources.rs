@@ -1,14 +1,17 @@
 //! The source files that a recording ran, for its last rows.
 
-use std::fs;
+use std::fs::File;
 use std::hash::Hasher;
+use std::io::{self, Read as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use pyrec_schema::{Batch, Code, Event, Marker, Names, TextId};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use twox_hash::XxHash64;
 
+use crate::attach::{Identity, Root};
 use crate::clock::monotonic_ns;
 
 /// A longer file is told of without its text.
@@ -19,6 +22,36 @@ const MAX_BYTES: u64 = 1 << 20;
 pub(crate) struct Sources {
     seen: FxHashSet<String>,
     files: Vec<Source>,
+    roots: Roots,
+}
+
+/// The root directories that processes were seen to have.
+#[derive(Debug, Default)]
+struct Roots {
+    /// Each once.
+    known: Vec<(Identity, Arc<Root>)>,
+    /// Whose was which last, for when the process is gone.
+    last: FxHashMap<i32, Arc<Root>>,
+}
+
+impl Roots {
+    /// That of a process now. One that is gone had the one that it was seen with last, or else ours.
+    fn of(&mut self, pid: i32) -> Arc<Root> {
+        let found = self.find(pid).ok().or_else(|| self.last.get(&pid).cloned());
+        let root = found.unwrap_or_else(|| Arc::new(Root::ours()));
+        self.last.insert(pid, root.clone());
+        root
+    }
+
+    fn find(&mut self, pid: i32) -> io::Result<Arc<Root>> {
+        let identity = Identity::of(pid)?;
+        if let Some((_, root)) = self.known.iter().find(|(known, _)| *known == identity) {
+            return Ok(root.clone());
+        }
+        let root = Arc::new(Root::of(pid)?);
+        self.known.push((identity, root.clone()));
+        Ok(root)
+    }
 }
 
 /// A file, as it was when code of it first ran.
@@ -26,6 +59,7 @@ pub(crate) struct Sources {
 struct Source {
     file: String,
     pid: i32,
+    root: Arc<Root>,
     stamp: Stamp,
 }
 
@@ -37,21 +71,32 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(path: &Path) -> Option<Stamp> {
-        let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    fn of(file: &File) -> Option<Stamp> {
+        let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
         Some(Stamp { modified: metadata.modified().ok(), bytes: metadata.len() })
     }
 }
 
 impl Sources {
+    /// Remembers which root a process has: its parent's, unless the process itself says otherwise.
+    pub fn enter(&mut self, pid: i32, parent: i32) {
+        if let Some(root) = self.roots.last.get(&parent) {
+            self.roots.last.insert(pid, root.clone());
+        }
+        self.roots.of(pid);
+    }
+
     /// Remembers a file. What is no file (`<string>`, `<frozen os>`, a path relative to elsewhere) is passed over.
     pub fn see(&mut self, file: &str, pid: i32) {
         if self.seen.contains(file) {
             return;
         }
         self.seen.insert(file.to_owned());
-        if let Some(stamp) = Stamp::of(Path::new(file)) {
-            self.files.push(Source { file: file.to_owned(), pid, stamp });
+        let root = self.roots.of(pid);
+        let is_known = root.is_ours() || file.starts_with('/');
+        let opened = is_known.then(|| root.open(Path::new(file)).ok()).flatten();
+        if let Some(stamp) = opened.and_then(|file| Stamp::of(&file)) {
+            self.files.push(Source { file: file.to_owned(), pid, root, stamp });
         }
     }
 
@@ -65,9 +110,10 @@ impl Source {
     /// None where the file can be read no more. A file that has changed since its code first ran gives a row
     /// without text: what ran is not what is there now.
     fn row(&self, names: &Names) -> Option<Event> {
-        let path = Path::new(&self.file);
-        let bytes = fs::read(path).ok()?;
-        let unchanged = Stamp::of(path) == Some(self.stamp);
+        let mut file = self.root.open(Path::new(&self.file)).ok()?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).ok()?;
+        let unchanged = Stamp::of(&file)? == self.stamp;
         let text = std::str::from_utf8(&bytes).ok().filter(|_| unchanged && self.stamp.bytes <= MAX_BYTES);
         let code = Code { file: &self.file, first_line: None, qualname: "" };
         Some(Event {
@@ -91,6 +137,8 @@ fn xxh64(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -23,8 +23,9 @@ use rustix::fs::{FlockOperation, flock};
 pub(crate) use door::Door;
 pub use error::Error;
 pub(crate) use error::{group_of, user_of};
-pub(crate) use root::Root;
+pub(crate) use root::{Identity, Root};
 pub(crate) use script::{FAILED, Script};
+pub(crate) use stopped::Stopped;
 
 use maps::Mapping;
 

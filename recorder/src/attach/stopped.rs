@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 
 /// Every thread of a process, stopped without a signal that anybody could see. They go on when this is dropped.
-pub(super) struct Stopped {
+pub(crate) struct Stopped {
     /// By number, with the signal that was about to be delivered.
     threads: BTreeMap<i32, i32>,
 }
@@ -48,21 +48,36 @@ impl Drop for Stopped {
 fn stop(tid: i32) -> io::Result<Option<i32>> {
     request(libc::PTRACE_SEIZE, tid, 0)?;
     request(libc::PTRACE_INTERRUPT, tid, 0)?;
-    let mut status = 0;
-    loop {
-        // SAFETY: the status is a live variable.
-        if unsafe { libc::waitpid(tid, &mut status, libc::__WALL) } == tid {
-            break;
+    let stopped = loop {
+        match has_stopped(tid) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            stopped => break stopped?,
         }
-        match io::Error::last_os_error() {
-            error if error.kind() == io::ErrorKind::Interrupted => {}
-            error => return Err(error),
-        }
+    };
+    if !stopped {
+        return Ok(None);
     }
-    Ok(libc::WIFSTOPPED(status).then(|| match status >> 16 {
+    let mut status = 0;
+    // SAFETY: the status is a live variable.
+    if unsafe { libc::waitpid(tid, &mut status, libc::__WALL) } != tid {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(Some(match status >> 16 {
         0 => libc::WSTOPSIG(status),
         _ => 0,
     }))
+}
+
+/// Waits until a thread stops or ends. How it ended is left for its parent to ask, which we may be.
+fn has_stopped(tid: i32) -> io::Result<bool> {
+    let flags = libc::WSTOPPED | libc::WEXITED | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: all zeros is a valid value of it.
+    let mut told: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: what is told goes to a live variable.
+    match unsafe { libc::waitid(libc::P_PID, tid.unsigned_abs(), &mut told, flags) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(matches!(told.si_code, libc::CLD_STOPPED | libc::CLD_TRAPPED)),
+    }
 }
 
 fn request(request: libc::c_uint, tid: i32, data: usize) -> io::Result<()> {
@@ -99,5 +114,16 @@ mod tests {
             std::thread::sleep(Duration::from_millis(10));
         }
         child.kill().and_then(|()| child.wait()).expect("it ends");
+    }
+
+    #[test]
+    fn how_a_child_ended_is_left_to_be_asked() {
+        let mut child = Command::new("sh").args(["-c", "exit 7"]).spawn().expect("a shell starts");
+        let pid = child.id() as i32;
+        while !fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z ")) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = Stopped::process(pid);
+        assert_eq!(child.wait().expect("it is our child").code(), Some(7));
     }
 }

@@ -9,7 +9,17 @@ const CLANG: &str = "clang-14";
 
 /// Compiles the program in `folder` and writes the skeleton beside it.
 pub fn generate(folder: &Path) {
-    for file in ["markers.bpf.c", "codes.h", "entered.h", "events.h", "frame.h", "kernel.h", "site.h", "generate.rs"] {
+    for file in [
+        "markers.bpf.c",
+        "codes.h",
+        "entered.h",
+        "events.h",
+        "family.h",
+        "frame.h",
+        "kernel.h",
+        "site.h",
+        "generate.rs",
+    ] {
         println!("cargo::rerun-if-changed={}", folder.join(file).display());
     }
     let include = format!("-I{}", folder.display());

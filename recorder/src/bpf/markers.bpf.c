@@ -12,6 +12,7 @@
 #include "codes.h"
 #include "entered.h"
 #include "events.h"
+#include "family.h"
 #include "frame.h"
 #include "site.h"
 
@@ -140,7 +141,7 @@ static __noinline bool send_definition(struct facts *facts, u64 thread, u64 now)
 // there was no room to define it.
 static __noinline u64 identify(struct pt_regs *registers, struct site *site, u64 now)
 {
-    u64 thread = bpf_get_current_pid_tgid();
+    u64 thread = current_thread();
     u32 pid = thread >> 32;
     u64 names = said_names(registers, site);
     u64 frame = frame_at_hand(registers, site);
@@ -181,7 +182,7 @@ static __always_inline int in_code(struct pt_regs *registers, enum kind kind)
     if (!watching)
         return 0;
     u64 now = bpf_ktime_get_ns();
-    u64 thread = bpf_get_current_pid_tgid();
+    u64 thread = current_thread();
     u32 pid = thread >> 32;
     struct site *site = find_site(registers);
     u64 frame = frame_at_hand(registers, site);
@@ -230,7 +231,7 @@ static __always_inline int with_number(struct pt_regs *registers, enum kind kind
         return 0;
     count_hit();
     u64 number = read_argument(registers, &find_site(registers)->arguments[0]);
-    return send(bpf_get_current_pid_tgid(), bpf_ktime_get_ns(), kind, number, 0);
+    return send(current_thread(), bpf_ktime_get_ns(), kind, number, 0);
 }
 
 SEC("uprobe")
@@ -251,7 +252,7 @@ static __always_inline int with_text(struct pt_regs *registers, enum kind kind)
         return 0;
     count_hit();
     u64 now = bpf_ktime_get_ns(), place = 0;
-    u64 thread = bpf_get_current_pid_tgid();
+    u64 thread = current_thread();
     const struct site *site = find_site(registers);
     struct text *text = may_record(thread) ? bpf_ringbuf_reserve(&bodies, sizeof *text, 0) : 0;
     if (!text)
@@ -289,7 +290,7 @@ int on_audit(struct pt_regs *registers)
 SEC("uprobe")
 int on_code_freed(struct pt_regs *registers)
 {
-    u64 thread = bpf_get_current_pid_tgid(), place;
+    u64 thread = current_thread(), place;
     if (forget_code(registers->rdi, thread >> 32) && claim(&place))
         put(place, thread, 0, FREED, registers->rdi, 0);
     return 0;
@@ -298,7 +299,7 @@ int on_code_freed(struct pt_regs *registers)
 // The addresses of a process that ends, or becomes another program, stand for other codes under its pid later.
 static __always_inline int on_process_gone(void)
 {
-    u64 thread = bpf_get_current_pid_tgid(), place;
+    u64 thread = current_thread(), place;
     bool is_whole = thread >> 32 == (u32)thread;
     if (is_whole && forget_process(thread >> 32) && claim(&place))
         put(place, thread, 0, GONE, 0, 0);
@@ -309,14 +310,39 @@ SEC("raw_tp/sched_process_exit")
 int on_process_exit(void *context)
 {
     (void)context;
+    leave_family();
     return on_process_gone();
 }
 
+// The arguments of the kernel's trace points (include/trace/events/sched.h, task.h).
+struct execution {
+    u64 task, old_tid, program;
+};
+
+struct new_task {
+    u64 common;
+    u32 tid;
+};
+
+// A thread that is not the first one takes the first one's number, who has left by now.
 SEC("raw_tp/sched_process_exec")
-int on_process_exec(void *context)
+int on_process_exec(struct execution *context)
 {
-    (void)context;
+    u64 old_number = (u32)context->old_tid;
+    if (is_member() || bpf_map_lookup_elem(&family, &old_number)) {
+        join_family(bpf_get_current_pid_tgid() >> 32);
+        call_recorder();
+    }
     return on_process_gone();
+}
+
+// By whom a thread or process is started, before it runs. Threads are counted as members, too: that does no harm.
+SEC("tracepoint")
+int on_new_task(struct new_task *context)
+{
+    if (!everyone && is_member())
+        join_family(context->tid);
+    return 0;
 }
 
 // Only there to be placed: a probe keeps the semaphore of a marker raised that nobody wants to trap on.

@@ -1,7 +1,8 @@
 //! The BPF program in the kernel: loading it, placing its probes, taking its records.
 
+use std::collections::BTreeSet;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, IntoRawFd as _};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +15,7 @@ use pyrec_schema::{Lost, Marker};
 
 use super::Error;
 use super::events::Events;
+use super::namespace;
 use super::placing::{Placed, Reach, Way};
 use super::plan::{Probe, Program};
 use super::raw_event::{Bodies, RawEvent};
@@ -31,6 +33,9 @@ const BODIES_BYTES: u32 = 1 << 16;
 /// Where threads that found no room of their own count their losses: `ALL_OTHERS` in `events.h`.
 const ALL_OTHERS: u64 = u64::MAX;
 
+/// What tells those whom we have named from their numbers in the first namespace: `NAMED` in `family.h`.
+const NAMED: u64 = 1 << 32;
+
 /// The loaded program.
 pub struct Kernel {
     // Dropped in this order: the probes first, the program last.
@@ -43,6 +48,8 @@ pub struct Kernel {
     /// Kept between takes for its room.
     found: Vec<types::event>,
     ring: RingBuffer<'static>,
+    /// Wakes us when a member of a family becomes another program.
+    calls: RingBuffer<'static>,
     inbox: Arc<Mutex<Inbox>>,
     skeleton: MarkersSkel<'static>,
 }
@@ -51,7 +58,18 @@ pub struct Kernel {
 #[derive(Default)]
 struct Inbox {
     bodies: Bodies,
+    /// Processes that have become another program.
+    called: Vec<Call>,
     malformed: bool,
+}
+
+/// A process has become another program.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// When.
+    pub time_ns: i64,
+    /// The process.
+    pub pid: i32,
 }
 
 impl Kernel {
@@ -69,6 +87,7 @@ impl Kernel {
             .map_err(Error::kernel("count losses"))?;
         let inbox = Arc::new(Mutex::new(Inbox::default()));
         let ring = ring(&skeleton, inbox.clone()).map_err(Error::kernel("map the ring buffer"))?;
+        let calls = calls(&skeleton, inbox.clone()).map_err(Error::kernel("map the ring buffer of calls"))?;
         let bss = skeleton.maps.bss_data.as_deref_mut().ok_or(Error::Malformed)?;
         let taken = NonNull::from(&mut bss.taken);
         let bits = event_bits(ring_bytes);
@@ -78,9 +97,10 @@ impl Kernel {
             what: "map the array of events",
             reason: source.to_string(),
         })?;
-        let ends = watch_processes(&skeleton)?;
+        let mut ends = watch_processes(&skeleton)?;
         let (placed, found) = (Placed::new(way), Vec::new());
-        Ok(Kernel { placed, ends, sites: 0, events, found, ring, inbox, skeleton })
+        ends.extend(watch_births(&skeleton, &placed)?);
+        Ok(Kernel { placed, ends, sites: 0, events, found, ring, calls, inbox, skeleton })
     }
 
     /// Why the children of processes cannot be followed, if they cannot.
@@ -95,8 +115,63 @@ impl Kernel {
             let program = program(&self.skeleton.progs, probe.program);
             self.placed.place(program, file, probe, cookie, reach)?;
         }
-        self.watch(true);
         Ok(())
+    }
+
+    /// Has everyone who these processes start, and they themselves, call us when they become another program.
+    pub fn name(&mut self, pids: &[i32]) -> Result<(), Error> {
+        let name = |pid: &i32| {
+            let key = NAMED | u64::from(pid.unsigned_abs());
+            self.skeleton.maps.family.update(&key.to_ne_bytes(), &[1], MapFlags::ANY)
+        };
+        pids.iter().try_for_each(name).map_err(Error::kernel("follow processes"))
+    }
+
+    /// Has every process of the machine do so.
+    pub fn name_everyone(&mut self) {
+        if let Some(bss) = self.skeleton.maps.bss_data.as_deref_mut() {
+            bss.everyone = 1;
+        }
+    }
+
+    /// Readable when a member of a family has become another program.
+    pub fn call(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor lives as long as the ring buffer does, which is borrowed for as long.
+        unsafe { BorrowedFd::borrow_raw(self.calls.epoll_fd()) }
+    }
+
+    /// Who has become another program since this was asked last.
+    pub fn called(&self) -> Vec<Call> {
+        // What it says of errors was said by the callback.
+        self.calls.consume_raw();
+        std::mem::take(&mut self.inbox.lock().unwrap_or_else(PoisonError::into_inner).called)
+    }
+
+    /// How many processes were too many to follow.
+    pub fn unheard(&self) -> u64 {
+        self.skeleton.maps.bss_data.as_deref().map_or(0, |bss| bss.unheard)
+    }
+
+    /// The members of the families that we know a number of.
+    pub fn members(&self) -> BTreeSet<i32> {
+        let numbers = self.skeleton.maps.family.keys().filter_map(|key| key.try_into().ok());
+        let numbers = numbers.map(u64::from_ne_bytes).filter(|&key| self.placed.sees_all() || key >= NAMED);
+        numbers.map(|key| key as u32 as i32).collect()
+    }
+
+    /// Whether all members of a family are known, and hand probes on to those whom they start.
+    pub fn reaches_families(&self) -> bool {
+        self.placed.sees_all() && self.cannot_follow().is_none()
+    }
+
+    /// How many named probes there are.
+    pub fn named_probes(&self) -> usize {
+        self.placed.named_probes()
+    }
+
+    /// Has named probes reach these processes, too, and all that they will start.
+    pub fn reach(&mut self, probes: std::ops::Range<usize>, pids: &[i32]) -> Result<(), Error> {
+        self.placed.reach(probes, pids)
     }
 
     /// Makes sure of a thread that a recorded process has started.
@@ -128,7 +203,7 @@ impl Kernel {
     }
 
     /// Begins or ends taking events, of all markers at one instant.
-    fn watch(&mut self, on: bool) {
+    pub fn watch(&mut self, on: bool) {
         if let Some(bss) = self.skeleton.maps.bss_data.as_deref_mut() {
             bss.watching = u32::from(on);
         }
@@ -195,6 +270,14 @@ fn watch_processes(skeleton: &MarkersSkel<'static>) -> Result<Vec<Link>, Error> 
         .map_err(Error::kernel("watch for processes that end"))
 }
 
+/// Has the program told of threads and processes that start, where they can be followed.
+fn watch_births(skeleton: &MarkersSkel<'static>, placed: &Placed) -> Result<Option<Link>, Error> {
+    let Some(anchor) = placed.anchor_at("task/task_newtask") else { return Ok(None) };
+    let refused = |error| Error::kernel_said("watch for processes that start", &error);
+    let link = skeleton.progs.on_new_task.attach_perf_event(anchor.map_err(refused)?.into_raw_fd());
+    link.map(Some).map_err(Error::kernel("watch for processes that start"))
+}
+
 /// Opens the program, sizes its buffers and loads it. Programs that may sleep read memory more cheaply; Linux 5.15
 /// does not have them.
 fn load(ring_bytes: u32, way: Way, may_sleep: bool) -> Result<MarkersSkel<'static>, Error> {
@@ -206,6 +289,10 @@ fn load(ring_bytes: u32, way: Way, may_sleep: bool) -> Result<MarkersSkel<'stati
     if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
         rodata.event_bits = bits;
         rodata.may_sleep = may_sleep;
+        if let Some(namespace) = namespace::nested() {
+            rodata.namespace_device = namespace.device;
+            rodata.namespace_inode = namespace.inode;
+        }
     }
     open.maps.events.set_max_entries(1 << bits).map_err(Error::kernel("size the array of events"))?;
     let bodies = (ring_bytes / BODIES_SHARE).max(BODIES_BYTES);
@@ -252,6 +339,25 @@ fn ring(skeleton: &MarkersSkel<'static>, inbox: Arc<Mutex<Inbox>>) -> libbpf_rs:
     builder.build()
 }
 
+fn calls(
+    skeleton: &MarkersSkel<'static>,
+    inbox: Arc<Mutex<Inbox>>,
+) -> libbpf_rs::Result<RingBuffer<'static>> {
+    let mut builder = RingBufferBuilder::new();
+    builder.add(&skeleton.maps.calls, move |bytes| {
+        let mut inbox = inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        let (numbers, rest) = bytes.as_chunks::<8>();
+        match (numbers, rest) {
+            ([time_ns, pid], []) => inbox
+                .called
+                .push(Call { time_ns: i64::from_ne_bytes(*time_ns), pid: i64::from_ne_bytes(*pid) as i32 }),
+            _ => inbox.malformed = true,
+        }
+        0
+    })?;
+    builder.build()
+}
+
 /// An entry of the map of losses.
 fn lost(key: &[u8], value: &[u8]) -> Option<Lost> {
     let key = u64::from_ne_bytes(key.try_into().ok()?);
@@ -268,3 +374,4 @@ fn bytes_of(numbers: &[u64; 3]) -> Vec<u8> {
 }
 
 const _: () = assert!(size_of::<types::losing>() == size_of::<[u64; 3]>());
+const _: () = assert!(size_of::<types::call>() == size_of::<[u64; 2]>());

@@ -18,6 +18,7 @@ mod image;
 mod kernel;
 mod layout;
 mod library;
+mod namespace;
 mod note;
 mod offsets;
 mod placing;
@@ -36,7 +37,7 @@ mod unicode;
 mod version;
 
 use std::fs::File;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 
 use pyrec_schema::{Code, CodeId, Event, Group, Lost, Marker, TextId};
@@ -46,7 +47,7 @@ use rustc_hash::FxHashMap;
 use crowd::Crowd;
 pub use error::Error;
 use image::Image;
-use kernel::Kernel;
+use kernel::{Call, Kernel};
 pub use library::Interpreter;
 use placing::Reach;
 pub use plan::groups;
@@ -72,6 +73,10 @@ pub struct Usdt {
     /// The first process.
     pid: i32,
     crowd: Crowd,
+    /// What is asked for of a Python that is met on the way.
+    groups: Vec<Group>,
+    /// Whether all processes are recorded, and not some and whom they start.
+    machine: bool,
     sight: Sight,
     codes: Codes,
     /// Which functions are recorded.
@@ -105,18 +110,26 @@ impl Usdt {
 
     /// Reads the markers of a process that is about to become `program`, and of its children.
     pub fn attach_launched(program: &Path, pid: i32, groups: &[Group]) -> Result<Usdt, Error> {
-        let mut usdt = Usdt::attach(&[Interpreter::of_program(program)?], &[pid], groups, ring_bytes())?;
+        let first = match Interpreter::of_program(program) {
+            // What it starts may be one.
+            Err(Error::NotPython { .. }) => vec![],
+            first => vec![first?],
+        };
+        let mut usdt = Usdt::attach(&first, &[pid], groups, ring_bytes())?;
         usdt.sight.launched = Some(pid);
         Ok(usdt)
     }
 
     /// Reads the markers of every Python on the machine.
     pub fn attach_machine(groups: &[Group]) -> Result<Usdt, Error> {
-        let mut usdt = Usdt::load(0, ring_bytes())?;
+        let mut usdt = Usdt { machine: true, ..Usdt::load(0, groups, ring_bytes())? };
+        // Before the search, so that nobody is missed between the two.
+        usdt.kernel.name_everyone();
         let (marked, bare): (Vec<Found>, Vec<Found>) =
             pythons::everywhere().into_iter().partition(|found| !found.interpreter.image.notes.is_empty());
         let marked: Vec<Interpreter> = marked.into_iter().map(|found| found.interpreter).collect();
         usdt.crowd.place(&mut usdt.kernel, &marked, groups, Reach::Machine)?;
+        usdt.kernel.watch(true);
         let bare = bare.into_iter().filter(|found| !found.pids.is_empty());
         usdt.crowd.notices.extend(bare.map(|Found { program, pids, .. }| {
             let (program, pids) = (program.display(), list(&pids));
@@ -132,10 +145,12 @@ impl Usdt {
         groups: &[Group],
         ring_bytes: u32,
     ) -> Result<Usdt, Error> {
-        let mut usdt = Usdt::load(pids.first().copied().unwrap_or_default(), ring_bytes)?;
+        let mut usdt = Usdt::load(pids.first().copied().unwrap_or_default(), groups, ring_bytes)?;
+        usdt.kernel.name(pids)?;
         usdt.crowd
             .place(&mut usdt.kernel, interpreters, groups, Reach::Families(pids))
             .map_err(|error| gone_or(error, pids))?;
+        usdt.kernel.watch(true);
         if let Some(error) = usdt.kernel.cannot_follow() {
             usdt.crowd.notices.push(format!(
                 "children are not recorded: that needs root, for the kernel's list of named probes ({error})"
@@ -160,11 +175,13 @@ impl Usdt {
         Ok(kernel.cannot_follow())
     }
 
-    fn load(pid: i32, ring_bytes: u32) -> Result<Usdt, Error> {
+    fn load(pid: i32, groups: &[Group], ring_bytes: u32) -> Result<Usdt, Error> {
         Ok(Usdt {
             kernel: Kernel::load(ring_bytes)?,
             pid,
             crowd: Crowd::default(),
+            groups: groups.to_vec(),
+            machine: false,
             sight: Sight::default(),
             codes: Codes::default(),
             filter: Filter::default(),
@@ -310,6 +327,13 @@ impl Codes {
 
 impl Provider for Usdt {
     fn drain(&mut self, rows: &mut Rows) -> crate::Result<u64> {
+        for Call { time_ns, pid } in self.kernel.called() {
+            rows.enter(pid, 0);
+            if self.sight.launched == Some(pid) {
+                self.sight.see(time_ns, pid, pid, rows)?;
+            }
+            self.crowd.meet(&mut self.kernel, pid, &self.groups, self.machine);
+        }
         self.crowd.pythons.drain(..).for_each(|python| rows.python(python));
         self.crowd.notices.drain(..).for_each(|notice| rows.notice(notice));
         let ended = self.sight.look(false);
@@ -318,8 +342,14 @@ impl Provider for Usdt {
         Ok(count)
     }
 
+    fn call(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.kernel.call())
+    }
+
     fn stop(&mut self, rows: &mut Rows) -> crate::Result<()> {
         self.kernel.remove();
+        // Nobody is met from here on.
+        self.kernel.called().clear();
         let ended = self.sight.look(true);
         self.drain(rows)?;
         self.forget(&ended, rows)?;
@@ -328,6 +358,10 @@ impl Provider for Usdt {
             rows.lost(Lost { pid, ..lost })?;
         }
         self.codes.notices(rows);
+        match self.kernel.unheard() {
+            0 => {}
+            count => rows.notice(format!("{count} processes were too many to follow, and may be missing")),
+        }
         if self.kernel.is_unsure() {
             rows.notice(
                 "events of children may be missing, and are not counted as lost: before Linux 6.12 the kernel may take a \

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd as _, BorrowedFd, IntoRawFd as _, OwnedFd};
 
 use libbpf_rs::{Link, PerfEventOpts, ProgramMut, UprobeMultiOpts, UprobeOpts};
@@ -15,6 +16,7 @@ use rustc_hash::FxHashMap;
 
 use super::Error;
 use super::family::{self, Switch};
+use super::namespace;
 use super::plan::Probe;
 use super::tracefs::Tracefs;
 use crate::rights::{Right, Rights};
@@ -35,11 +37,6 @@ pub enum Reach<'pids> {
     Families(&'pids [i32]),
     /// Everyone who runs the file, now or later.
     Machine,
-}
-
-/// Whether we are in the pid namespace that the kernel started with, by the number that it has always had.
-fn in_first_namespace() -> bool {
-    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == "pid:[4026531836]")
 }
 
 /// Which of the kernel's interfaces is used.
@@ -66,7 +63,7 @@ pub struct Placed {
     inherited: Vec<OwnedFd>,
     /// What the kernel does with them.
     switch: Switch,
-    /// Whether the numbers of processes are the same to us and to the BPF program.
+    /// Whether every process has the number for us that it has for the kernel.
     sees_all: bool,
     /// The numbers of the probes that are inherited.
     events: Vec<u64>,
@@ -90,7 +87,7 @@ impl Placed {
             links: Vec::new(),
             inherited: Vec::new(),
             switch: Switch::allowed(),
-            sees_all: in_first_namespace(),
+            sees_all: namespace::nested().is_none(),
             events: Vec::new(),
             held: VecDeque::new(),
             named: BTreeSet::new(),
@@ -175,8 +172,14 @@ impl Placed {
         let link = program.attach_perf_event_with_opts(anchor, options);
         self.links.push(link.map_err(Error::kernel(PLACE))?);
         self.events.push(event);
+        self.reach(self.events.len() - 1..self.events.len(), pids)
+    }
+
+    /// Has probes that are defined, by the order in which they were, reach these families.
+    pub fn reach(&mut self, probes: Range<usize>, pids: &[i32]) -> Result<(), Error> {
         self.named.extend(pids);
-        let is_first = self.events.len() == 1;
+        let is_first = probes.start == 0;
+        let events = self.events.get(probes).unwrap_or_default().to_vec();
         let mut opened = BTreeSet::new();
         // A thread that starts meanwhile may have been started by one that had not got the event yet.
         loop {
@@ -189,12 +192,32 @@ impl Placed {
                 if is_first && self.switch == Switch::Swapped {
                     self.hold(tid);
                 }
-                match family::open(event, tid, self.switch) {
-                    Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
-                    descriptor => self.inherited.push(descriptor.map_err(refused)?),
+                for &event in &events {
+                    match family::open(event, tid, self.switch) {
+                        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                        Err(error) => return Err(Error::kernel_said(PLACE, &error)),
+                        Ok(descriptor) => self.inherited.push(descriptor),
+                    }
                 }
             }
         }
+    }
+
+    /// How many probes are defined.
+    pub fn named_probes(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether every process has the number for us that it has for the kernel.
+    pub fn sees_all(&self) -> bool {
+        self.sees_all
+    }
+
+    /// An event of ours, for a program to be attached to, on one of the kernel's trace points; none where children
+    /// cannot be followed.
+    pub fn anchor_at(&self, trace_point: &str) -> Option<io::Result<OwnedFd>> {
+        let tracefs = self.tracefs.as_ref().ok().filter(|_| self.way == Way::PerfEvents)?;
+        Some(tracefs.number_of(trace_point).and_then(family::anchor))
     }
 
     /// Makes sure of a thread that a family has started, where its events may be swapped: of what it has inherited,

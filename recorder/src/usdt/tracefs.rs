@@ -55,7 +55,12 @@ impl Tracefs {
         let counter = semaphore.map_or(String::new(), |counter| format!("(0x{counter:x})"));
         say(&self.root, &format!("p:{name} {file}:0x{offset:x}{counter}\n"))?;
         self.names += 1;
-        let number = fs::read_to_string(self.root.join("events").join(&name).join("id"))?;
+        self.number_of(&name)
+    }
+
+    /// The kernel's number for one that is defined, or for a trace point of its own.
+    pub fn number_of(&self, name: &str) -> io::Result<u64> {
+        let number = fs::read_to_string(self.root.join("events").join(name).join("id"))?;
         number.trim().parse().map_err(io::Error::other)
     }
 
