@@ -19,6 +19,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import marked
+
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 HOME = TARGET / "bench"
@@ -308,65 +310,26 @@ def everything_by_viztracer(venv, program, loops, events, ours, plain, folder):
     )
 
 
-def usdt(python, rounds, folder):
-    """fib on an interpreter with markers: what an event costs, counted by bpftrace, named by it, recorded by pyrec."""
-    program, loops = ROOT / "bench/fib.py", 4
-    trace = folder / "usdt.parquet"
-    plain = subject("plain", python)
-    options = ["-q", "--provider", "usdt", "--markers", "function", "-f", "-o", trace]
-    ours = subject("pyrec record --provider usdt", PYREC, "record", *options, "--", python)
-    subjects = [plain, ours]
-    if shutil.which("bpftrace"):
-        both = ("function__entry", "function__return")
-        for name, action in [
-            ("bpftrace count() on both", "@[{}] = count()"),
-            ("bpftrace with both names", 'printf("%s %s\\n", str(arg0), str(arg1))'),
-        ]:
-            probes = [f"usdt:{python}:python:{marker} {{ {action.format(n)}; }}" for n, marker in enumerate(both)]
-            raised = [sys.executable, ROOT / "bench/raised.py", python]
-            subjects.append(subject(name, *raised, beside_bpftrace(folder, name, probes), python))
-    interleaved(subjects, program, loops, rounds, folder)
-    info = pyrec_json("info", "-i", trace)
-    events = info["markers"]["function__entry"] + info["markers"]["function__return"]
-    rows = [
-        [each.name, spread(ratios(each, plain, "program")), spread(nanoseconds(each, plain, events), "{:.0f}")]
-        for each in subjects
-    ]
-    rows[0][-1] = "–"
-    lines = [
-        f"**fib(25), {loops} times, by the static markers**, {events / 1e6:.1f} M entries and returns, "
-        f"{version(python)}, {rounds} rounds:\n",
-        table(["", "program ×", "ns per entry or return"], rows) + "\n",
-    ]
-    for other in subjects[2:]:
-        costs = zip(nanoseconds(ours, plain, events), nanoseconds(other, plain, events))
-        lines.append(f"- an event of pyrec's ÷ one of {other.name}: {spread([mine / theirs for mine, theirs in costs])}")
-    lines.append(f"- lost: {info['lost']}\n")
-    return "\n".join(lines)
+def usdt(file, before, rounds, folder):
+    """What an event of the static markers costs, in the program's processor time."""
+    rows = []
+    for name, action in [
+        ("bpftrace count() on both", "@[{}] = count()"),
+        ("bpftrace with both names", 'printf("%s %s\\n", str(arg0), str(arg1))'),
+    ]:
+        say(f"{file.name}, by the static markers, beside {name}")
+        theirs, ours, trace = marked.measure(file, before, action, PYREC, rounds, folder)
+        ratios = [mine / their for mine, their in zip(ours, theirs)]
+        rows.append([name, spread(theirs, "{:.0f}"), spread(ours, "{:.0f}"), spread(ratios)])
+    say("")
+    heading = ["ns per entry or return", "its own", "pyrec record --provider usdt", "pyrec ÷ it"]
+    times = f"{rounds} rounds of {marked.ASKED} times fib(17), processor time"
+    lost = f"- lost: {pyrec_json('info', '-i', trace)['lost']}\n"
+    return "\n".join([f"**The static markers**, {version(*before, file)}, {times}:\n", table(heading, rows) + "\n", lost])
 
 
-def beside_bpftrace(folder, name, probes):
-    """A command that runs another while bpftrace watches. What bpftrace prints by the clock it prints once it watches."""
-    wrapper, said = folder / name.replace(" ", "-"), folder / "said"
-    script = " ".join([*probes, 'interval:ms:100 { printf("ready\\n"); }'])
-    wrapper.write_text(
-        f"""#!/bin/sh
-bpftrace -e '{script}' >{said} 2>&1 &
-watcher=$!
-until grep -q ready {said}; do kill -0 $watcher || exit 1; sleep 0.1; done
-"$@"
-status=$?
-kill -INT $watcher
-wait $watcher
-exit $status
-"""
-    )
-    wrapper.chmod(0o755)
-    return wrapper
-
-
-def version(python):
-    return subprocess.run([python, "-V"], capture_output=True, text=True, check=True).stdout.strip()
+def version(*python):
+    return subprocess.run([*python, "-V"], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def main():
@@ -387,11 +350,10 @@ def main():
             print("skipped: the agent's figures, since there is no Python 3.12 or 3.13")
         for older in filter(None, map(find_python, ["3.11", "3.8"] if python else [])):
             sections.append(older_agent(older, make_venv(python), options.rounds, Path(folder)))
-        debian = Path("/usr/bin/python3.11")
-        if os.geteuid() == 0 and debian.exists():
-            sections.append(usdt(debian, options.rounds, Path(folder)))
-        else:
-            print("skipped: the static markers' figures, which need root and Debian's python3.11")
+        pythons = marked.interpreters() if os.geteuid() == 0 and shutil.which("bpftrace") else []
+        sections += [usdt(file, before, options.rounds, Path(folder)) for file, before in pythons]
+        if len(pythons) < 2:
+            print("skipped: figures of the static markers, which need root, bpftrace, Debian's python3.11, scripts/pythons")
     figures = "\n".join(sections)
     print(figures)
     if options.write:
