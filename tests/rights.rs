@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use support::service::leaves;
-use support::{Background, Subject, pyrec, run};
+use support::{Background, Subject, pyrec, run, skipped};
 use tempfile::TempDir;
 
 /// The user that has no rights of its own.
@@ -110,16 +110,48 @@ fn under_sudo_the_program_and_its_trace_are_the_users() {
     assert_eq!(leaves(&place.trace(), &[]), 700);
 }
 
+/// Records in a mount namespace of its own, after these commands.
+fn record_behind(place: &Place, before: &str) -> Output {
+    let mut command = Command::new("unshare");
+    command.args(["-m", "/bin/sh", "-ec", &format!("{before}\nexec \"$@\""), "sh"]);
+    command.arg(env!("CARGO_BIN_EXE_pyrec")).args(["record", "-q", "--provider", "usdt"]);
+    run(command.arg(&place.python).arg("script.py").current_dir(place.folder.path()))
+}
+
 #[test]
 fn neither_tracefs_nor_type_information_is_needed() {
     let Some(place) = Place::new() else { return };
-    // A mount namespace of its own, with nothing where the kernel tells of itself. The probes' numbers are there, too.
+    // Nothing where the kernel tells of itself. The probes' numbers are there, too.
     let hidden = "for place in /sys/kernel/tracing /sys/kernel/debug /sys/kernel/btf; do\n\
-                  if test -d $place; then mount -t tmpfs -o ro none $place; fi; done\nexec \"$@\"";
-    let mut command = Command::new("unshare");
-    command.args(["-m", "/bin/sh", "-ec", hidden, "sh"]).arg(env!("CARGO_BIN_EXE_pyrec"));
-    command.args(["record", "-q", "--provider", "usdt"]).arg(&place.python).arg("script.py");
-    let output = run(command.current_dir(place.folder.path()));
+                  if test -d $place; then mount -t tmpfs -o ro none $place; fi; done";
+    let output = record_behind(&place, hidden);
     assert!(output.status.success(), "{output:?}");
     assert_eq!((said(&output).as_str(), leaves(&place.trace(), &[])), ("", 700));
+}
+
+#[test]
+fn settings_that_cannot_be_changed_do_not_matter() {
+    let Some(place) = Place::new() else { return };
+    let fixed = "mount --bind /proc/sys /proc/sys; mount -o remount,ro,bind /proc/sys\n\
+                 if echo 2 >/proc/sys/kernel/perf_event_paranoid; then exit 9; fi 2>/dev/null";
+    let output = record_behind(&place, fixed);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(leaves(&place.trace(), &[]), 700);
+}
+
+#[test]
+fn rights_that_do_not_count_are_told_from_none() {
+    let Some(place) = Place::new() else { return };
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user"]).arg(place.folder.path().join("pyrec"));
+    command.args(["record", "--provider", "usdt"]).arg(&place.python).arg("script.py");
+    let output = run(command.current_dir(place.folder.path()));
+    let said = said(&output);
+    if said.starts_with("unshare: ") {
+        return skipped("user namespaces are not allowed here");
+    }
+    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+    for word in ["though the rights are there", "user namespace", "--provider agent"] {
+        assert!(said.contains(word), "{said}");
+    }
 }

@@ -54,9 +54,41 @@ impl Rights {
     }
 }
 
+/// Why the kernel refuses somebody who has the rights, as far as it says.
+pub(crate) fn barrier() -> &'static str {
+    let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    barrier_in(&text("/proc/self/uid_map"), &text("/sys/kernel/security/lockdown"))
+}
+
+fn barrier_in(uid_map: &str, lockdown: &str) -> &'static str {
+    // The first namespace maps every number to itself.
+    let is_first = uid_map.split_ascii_whitespace().eq(["0", "0", "4294967295"]);
+    if !is_first && !uid_map.is_empty() {
+        "they are those of a user namespace, where they do not count: run it outside of the container"
+    } else if lockdown.contains("[confidentiality]") {
+        "it is locked down for confidentiality: start it with lockdown=integrity"
+    } else {
+        "a security module or a filter of system calls is in the way, as in a container that is not privileged"
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn barriers_by_what_the_kernel_says() {
+        let (first, mapped) = ("         0          0 4294967295\n", "         0       1000          1\n");
+        let table = [
+            (mapped, "", "user namespace"),
+            (first, "none integrity [confidentiality]\n", "locked down"),
+            (first, "none [integrity] confidentiality\n", "security module"),
+            (first, "", "security module"),
+        ];
+        for (uid_map, lockdown, word) in table {
+            assert!(barrier_in(uid_map, lockdown).contains(word), "{word}");
+        }
+    }
 
     #[test]
     fn rights_in_a_status() {

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::rights::{Right, Rights, barrier};
+
 /// Why the markers of a program could not be attached or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -87,6 +89,18 @@ pub enum Error {
         /// What the kernel said.
         reason: String,
     },
+    /// The kernel refuses somebody who has the rights.
+    #[error(
+        "the kernel refused to {what} ({reason}) though the rights are there: {barrier}; or use --provider agent"
+    )]
+    Barred {
+        /// What was refused.
+        what: &'static str,
+        /// What the kernel said.
+        reason: String,
+        /// What is in the way.
+        barrier: &'static str,
+    },
     /// The process has ended.
     #[error(
         "process {pid} ended before its markers were attached; start it again, or let pyrec start it: pyrec record CMD"
@@ -134,7 +148,11 @@ impl Error {
     fn refused(what: &'static str, reason: String) -> Error {
         let is = |code| reason == io::Error::from_raw_os_error(code).to_string();
         // A program that the kernel finds fault with is refused with EACCES, too: that is no matter of rights.
-        if is(libc::EPERM) || is(libc::EACCES) && what == super::placing::PLACE {
+        let is_refusal = is(libc::EPERM) || is(libc::EACCES) && what == super::placing::PLACE;
+        let rights = Rights::ours();
+        if is_refusal && rights.has(Right::Bpf) && rights.has(Right::Perfmon) {
+            Error::Barred { what, reason, barrier: barrier() }
+        } else if is_refusal {
             Error::NoRights { what, reason }
         } else {
             Error::Kernel { what, reason }

@@ -48,7 +48,7 @@ fn interpreters(test: &str, minors: &[u8]) -> Vec<Interpreter> {
         // Not by `eprintln!`, which the test runner keeps to itself.
         let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
     };
-    if let Err(error @ Error::NoRights { .. }) = Kernel::load(1 << 16) {
+    if let Err(error @ (Error::NoRights { .. } | Error::Barred { .. })) = Kernel::load(1 << 16) {
         skipped(&error);
         return vec![];
     }
