@@ -34,6 +34,13 @@ fn record(words: &[&str]) -> Recording {
     recording
 }
 
+/// The same until it shows what it should. On a busy machine the recorder may come some milliseconds late to a program
+/// that it has not met, as `docs/markers.md` says; that it always does would be wrong.
+fn record_until(words: &[&str], is_right: impl Fn(&Recording) -> bool) -> Recording {
+    let mut recordings = (0..8).map(|_| record(words));
+    recordings.find(is_right).expect("one of eight recordings has everything")
+}
+
 /// Whether nothing of a call is missing: no entry, no return.
 fn is_whole(trace: &Path) -> bool {
     let info = json(trace, "info");
@@ -55,10 +62,10 @@ fn what_a_shell_starts_is_recorded_from_its_first_event() {
     let program = python.program.to_str().expect("its name is text");
     // One after the other, one in a shell of its own, and what the shell itself becomes.
     let text = "\"$0\" \"$1\" burst 1000; (\"$0\" \"$1\" spawn 200; true); exec \"$0\" \"$1\" burst 30";
-    let recording = record(&["sh", "-c", text, program, &script]);
-    assert_eq!(leaves(&recording.trace(), &[]), 1230);
-    assert_eq!(starts(&recording.trace()), 4);
-    assert!(is_whole(&recording.trace()), "{}", recording.said());
+    let recording = record_until(&["sh", "-c", text, program, &script], |recording| {
+        assert_eq!(leaves(&recording.trace(), &[]), 1230);
+        starts(&recording.trace()) == 4 && is_whole(&recording.trace())
+    });
     let info = recording.json("info");
     let marker = |name: &str| number(&info["markers"], name);
     assert_eq!(marker("process__start"), marker("process__exit"), "{info}");
@@ -71,19 +78,14 @@ fn another_python_that_one_becomes_or_starts_is_recorded_from_its_first_event() 
     let program = other.python.program.to_str().expect("its name is text");
     let text = "import os, subprocess, sys\nsubprocess.run(sys.argv[1:], check=True)\nos.execv(sys.argv[1], sys.argv[1:])\n";
     let first = python.program.to_str().expect("its name is text");
-    let recording = record(&[first, "-c", text, program, &script, "burst", "500"]);
-    assert_eq!(leaves(&recording.trace(), &[]), 1000);
-    // Becoming another program leaves the calls of the first one open, and nothing else.
-    let info = recording.json("info");
-    assert_eq!(
-        (number(&info["repaired"], "orphan_entries"), number(&info["repaired"], "unmatched_returns")),
-        (0, 0)
-    );
-    assert_eq!(starts(&recording.trace()), 3);
-    assert!(
-        info["python"].as_str().is_some_and(|python| python.contains("3.9.") && python.contains("3.11.")),
-        "{info}"
-    );
+    let recording = record_until(&[first, "-c", text, program, &script, "burst", "500"], |recording| {
+        assert_eq!(leaves(&recording.trace(), &[]), 1000);
+        // Becoming another program leaves the calls of the first one open, and nothing else.
+        let repaired = |kind| number(&recording.json("info")["repaired"], kind);
+        (repaired("orphan_entries"), repaired("unmatched_returns"), starts(&recording.trace())) == (0, 0, 3)
+    });
+    let python = recording.json("info")["python"].as_str().map(str::to_owned).unwrap_or_default();
+    assert!(python.contains("3.9.") && python.contains("3.11."), "{python}");
 }
 
 #[test]
