@@ -45,7 +45,7 @@ pub fn write_flame(diff: &Diff, out: &mut impl Write) -> Result<()> {
         frames.push(FoldedFrame { parent: *parent, frame: Frame::Thread, label, own, is_found: false });
     }
     let folded = Folded { frames, weight: Weight::Time, is_reversed: false, command: Vec::new(), trust };
-    let options = flame::Options { title: Some("old and new".into()), ..flame::Options::default() };
+    let options = flame::Options { title: Some(title(diff).into()), ..flame::Options::default() };
     let stacks = Stacks::of(&folded);
     let mut drawing = flame::drawing(&folded, &options, &stacks);
     drawing.subtitle = Some(subtitle(diff));
@@ -71,14 +71,18 @@ fn widths(diff: &Diff) -> Vec<u64> {
     widths
 }
 
-/// What the colours mean, and how far to trust each run.
+/// What the colours mean.
+fn title(diff: &Diff) -> &'static str {
+    match diff.has_evidence() {
+        true => "red: more or new, blue: less or gone, grey: no difference",
+        false => "red: more or new, blue: less or gone, pale: one run of a side, no evidence",
+    }
+}
+
+/// What stands against the comparison, and how far to trust each run.
 fn subtitle(diff: &Diff) -> String {
-    let times =
-        if diff.has_evidence() { "" } else { "; pale: times of one run of a side, which are no evidence" };
-    let colours = format!("red: more or new, blue: less or gone, grey: no difference{times}");
-    let lines = super::notes(diff).into_iter().filter(|note| note.starts_with("not comparable"));
-    let lines = [colours].into_iter().chain(lines).chain(super::trust(diff));
-    lines.collect::<Vec<_>>().join("; ")
+    let notes = super::notes(diff).into_iter().filter(|note| note.starts_with("not comparable"));
+    notes.chain(super::trust(diff)).collect::<Vec<_>>().join("; ")
 }
 
 /// Both sides of a box.
