@@ -23,6 +23,7 @@ Look at a recording:
   info     Say what is in a recording, and how far it can be trusted
   profile  Reduce recordings to one small file of call paths that adds up
   export   Write a recording in the format of another tool
+  share    Make a small file of a recording to send, without names of people and machines
   dump     Print the rows as text or JSON lines
 
 Other tools:
@@ -124,6 +125,7 @@ pub enum Command {
     Export(crate::export::Export),
     Script(crate::script::Script),
     Import(crate::import::Import),
+    Share(crate::share::Share),
     #[command(hide = true)]
     Completions(crate::completions::Completions),
     #[command(hide = true)]
@@ -164,6 +166,7 @@ impl Command {
             Command::Export(export) => export.run(),
             Command::Script(script) => script.run(),
             Command::Import(import) => import.run(),
+            Command::Share(share) => share.run(),
             Command::Dump(dump) => dump.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),

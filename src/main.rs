@@ -27,6 +27,8 @@ mod profile;
 #[cfg_attr(not(feature = "record"), path = "no_record.rs")]
 mod record;
 mod script;
+mod share;
+mod size;
 mod stats;
 mod threads;
 mod tree;

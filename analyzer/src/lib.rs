@@ -26,6 +26,7 @@ pub mod measure;
 mod order;
 pub mod report;
 pub mod script;
+pub mod share;
 pub mod tree;
 
 pub use error::{Error, Result};

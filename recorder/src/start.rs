@@ -1,6 +1,8 @@
 //! Everything that must be so before the first event.
 
 use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
 
 use pyrec_schema::{Clock, Ended, FORMAT_VERSION, Manifest};
 use pyrec_wire::Filter;
@@ -62,15 +64,20 @@ impl Start {
                 // Held first, so that nobody else can come under their numbers.
                 let processes = pids.iter().map(|&pid| Process::new(pid)).collect();
                 if let Some(&pid) =
-                    pids.iter().find(|pid| !std::fs::exists(format!("/proc/{pid}")).unwrap_or(true))
+                    pids.iter().find(|pid| !fs::exists(format!("/proc/{pid}")).unwrap_or(true))
                 {
                     return Err(Error::NoProcess { pid });
                 }
                 let (provider, manifest) = attach(pids, options, filter, is_given_up)?;
+                let directory = pids.first().and_then(|pid| fs::read_link(format!("/proc/{pid}/cwd")).ok());
                 Ok(Start {
                     provider,
                     target: Waiting::Running(Subject::Processes(processes)),
-                    manifest: Manifest { attached: pids.clone(), ..manifest },
+                    manifest: Manifest {
+                        attached: pids.clone(),
+                        directory: path_text(directory),
+                        ..manifest
+                    },
                 })
             }
             Target::All => {
@@ -118,7 +125,7 @@ fn launch_agent(words: &[OsString], options: &Options, user: Option<&User>) -> R
     let mut agent = Agent::new(options, user)?;
     let held = Held::fork(words, &agent.environment(), user)?;
     agent.launched(held.pid());
-    let manifest = Manifest { command: text(words), ..manifest("agent", agent.clock_name(), options) };
+    let manifest = launched(words, manifest("agent", agent.clock_name(), options));
     Ok(Start { provider: Box::new(agent), target: Waiting::Program(held), manifest })
 }
 
@@ -128,12 +135,18 @@ fn launch_usdt(words: &[OsString], options: &Options, user: Option<&User>) -> Re
     let binary = program::binary(program).ok_or_else(no_binary)?;
     let held = Held::fork(words, &[], user)?;
     let usdt = Usdt::attach_launched(&binary, held.pid(), &options.groups)?.filtered(options.filter()?);
-    let manifest = Manifest { command: text(words), ..manifest("usdt", "monotonic", options) };
+    let manifest = launched(words, manifest("usdt", "monotonic", options));
     Ok(Start { provider: Box::new(usdt), target: Waiting::Program(held), manifest })
 }
 
-fn text(words: &[OsString]) -> Vec<String> {
-    words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
+/// What is known of a program that we start ourselves.
+fn launched(words: &[OsString], manifest: Manifest) -> Manifest {
+    let command = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    Manifest { command, directory: path_text(std::env::current_dir().ok()), ..manifest }
+}
+
+fn path_text(path: Option<PathBuf>) -> Option<String> {
+    path.map(|path| path.to_string_lossy().into_owned())
 }
 
 fn manifest(provider: &str, clock: &str, options: &Options) -> Manifest {
@@ -143,6 +156,7 @@ fn manifest(provider: &str, clock: &str, options: &Options) -> Manifest {
         writer: concat!("pyrec ", env!("CARGO_PKG_VERSION")).into(),
         command: Vec::new(),
         attached: Vec::new(),
+        directory: None,
         python: Vec::new(),
         provider: provider.into(),
         markers: options.groups.iter().map(|group| group.name().into()).collect(),
@@ -153,5 +167,6 @@ fn manifest(provider: &str, clock: &str, options: &Options) -> Manifest {
         cost_per_event_ns: None,
         waited_ns: None,
         ended: Ended::Recording,
+        slice: None,
     }
 }

@@ -9,21 +9,28 @@ use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
 
+use crate::archive::{self, Place};
+
 /// How much is read at once of what has no known length: a page's header.
 const HEADER_BYTES: usize = 512;
 
-/// An open file.
+/// An open trace: a file, or the part of a zip file that is one.
 #[derive(Clone, Debug)]
 pub(crate) struct TraceFile {
     file: Arc<File>,
+    /// Where it begins.
+    start: u64,
     len: u64,
 }
 
 impl TraceFile {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        let len = file.metadata()?.len();
-        Ok(TraceFile { file: Arc::new(file), len })
+        let place = match archive::find(&file)? {
+            Some(place) => place,
+            None => Place { start: 0, len: file.metadata()?.len() },
+        };
+        Ok(TraceFile { file: Arc::new(file), start: place.start, len: place.len })
     }
 
     /// The length that it had when it was opened.
@@ -43,7 +50,8 @@ impl TraceFile {
     }
 
     fn at(&self, position: u64) -> Cursor {
-        Cursor { file: self.file.clone(), position }
+        let end = self.start + self.len;
+        Cursor { file: self.file.clone(), position: self.start.saturating_add(position), end }
     }
 }
 
@@ -70,10 +78,15 @@ impl ChunkReader for TraceFile {
 pub(crate) struct Cursor {
     file: Arc<File>,
     position: u64,
+    /// What lies behind is no part of the trace.
+    end: u64,
 }
 
 impl Read for Cursor {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.end.saturating_sub(self.position);
+        let len = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let buffer = &mut buffer[..len];
         #[cfg(unix)]
         let read = std::os::unix::fs::FileExt::read_at(&*self.file, buffer, self.position)?;
         #[cfg(windows)]

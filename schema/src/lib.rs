@@ -8,6 +8,7 @@
 //! What is true of the whole recording stands in the [`Manifest`]. This is the only crate that speaks Parquet;
 //! `docs/format.md` describes the file for everybody else.
 
+mod archive;
 mod batch;
 mod calls;
 mod code;
@@ -33,12 +34,13 @@ mod row_group;
 mod trace;
 mod writer;
 
+pub use archive::archive;
 pub use batch::{Batch, Event};
 pub use calls::{CallRow, CallsWriter};
 pub use code::Code;
 pub use error::{Error, Result};
 pub use loss::Lost;
-pub use manifest::{Clock, Ended, FORMAT_VERSION, Host, Manifest, Python};
+pub use manifest::{Clock, Ended, FORMAT_VERSION, Host, Manifest, Python, Slice};
 pub use marker::{Group, Marker};
 pub use names::{CodeId, Names, TextId};
 pub use profile::{PathId, Profile, ProfileKey, ProfileRow, ProfileSums};

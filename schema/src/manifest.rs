@@ -18,6 +18,9 @@ pub struct Manifest {
     pub command: Vec<String>,
     /// The pids that were attached to; empty for a launched command.
     pub attached: Vec<i32>,
+    /// The directory that the program ran in when the recording began: its project.
+    #[serde(default)]
+    pub directory: Option<String>,
     /// Every Python that was seen, the first one first.
     pub python: Vec<Python>,
     /// `agent` or `usdt`, or `import` for what another tool captured.
@@ -40,6 +43,24 @@ pub struct Manifest {
     pub waited_ns: Option<u64>,
     /// How the recording ended.
     pub ended: Ended,
+    /// What of the recording this is; all of it if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice: Option<Slice>,
+}
+
+/// The part of a recording that somebody cut out of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slice {
+    /// From here on, nanoseconds since the first event of the recording; none: from its beginning.
+    pub from_ns: Option<u64>,
+    /// Up to here; none: to its end.
+    pub to_ns: Option<u64>,
+    /// How long the recording was, nanoseconds.
+    pub of_ns: u64,
+    /// Whether only what happened inside calls of one function was kept.
+    pub is_inside: bool,
+    /// Whether only some threads were kept.
+    pub is_some_threads: bool,
 }
 
 impl Manifest {
@@ -50,6 +71,7 @@ impl Manifest {
             writer: writer.into(),
             command: vec![],
             attached: vec![],
+            directory: None,
             python: vec![],
             provider: String::new(),
             markers: vec![],
@@ -60,6 +82,7 @@ impl Manifest {
             cost_per_event_ns: None,
             waited_ns: None,
             ended: Ended::Recording,
+            slice: None,
         }
     }
 }

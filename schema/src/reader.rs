@@ -9,6 +9,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 use parquet::column::page::{Page, PageReader};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::statistics::Statistics;
@@ -97,6 +98,29 @@ impl TraceReader {
     /// Its rows.
     pub fn rows(&self) -> u64 {
         self.metadata.metadata().file_metadata().num_rows() as u64
+    }
+
+    /// Shows everything that pages and statistics hold, decompressed: for whoever must know that something is not there.
+    pub fn contents(&self, visit: &mut dyn FnMut(&[u8])) -> Result<()> {
+        let damaged = |err: ParquetError| Error::Damaged { path: self.path.clone(), reason: err.to_string() };
+        let file = Arc::new(self.file.clone());
+        for group in self.metadata.metadata().row_groups() {
+            for column in group.columns() {
+                if let Some(statistics) = column.statistics() {
+                    [statistics.min_bytes_opt(), statistics.max_bytes_opt()]
+                        .into_iter()
+                        .flatten()
+                        .for_each(&mut *visit);
+                }
+                let rows = group.num_rows() as usize;
+                let mut pages =
+                    SerializedPageReader::new(file.clone(), column, rows, None).map_err(damaged)?;
+                while let Some(page) = pages.get_next_page().map_err(damaged)? {
+                    visit(page.buffer());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The rows of a row group, in order, at most 8,192 a batch.

@@ -28,6 +28,11 @@ impl Sources {
         Ok(Sources(files))
     }
 
+    /// How many files the trace knows the text of.
+    pub fn count(&self) -> usize {
+        self.0.values().filter(|text| text.is_some()).count()
+    }
+
     /// The text of a file, if the trace knows which one ran.
     pub fn text(&self, file: &str) -> Option<&str> {
         self.0.get(file)?.as_deref()

@@ -1,6 +1,6 @@
 //! How far to trust a report.
 
-use pyrec_schema::{Ended, Manifest};
+use pyrec_schema::{Ended, Manifest, Slice};
 
 use crate::CallTree;
 use crate::calls::Seen;
@@ -21,6 +21,8 @@ pub struct Trust {
     pub cost_per_event_ns: Option<f64>,
     /// Bytes of a cut file that could not be read.
     pub torn_bytes: u64,
+    /// What of the recording the trace is; all of it if nothing is said.
+    pub slice: Option<Slice>,
 }
 
 impl Trust {
@@ -42,6 +44,7 @@ impl Trust {
             ended: manifest.ended.clone(),
             cost_per_event_ns: manifest.cost_per_event_ns,
             torn_bytes,
+            slice: manifest.slice.clone(),
         }
     }
 

@@ -13,6 +13,7 @@ pub mod imports;
 pub mod info;
 mod json;
 mod page;
+pub mod share;
 pub mod stats;
 mod table;
 pub mod threads;
@@ -22,6 +23,11 @@ mod units;
 pub mod worst;
 
 pub use trust::trust_line;
-pub use units::plural;
+pub use units::{Bytes, plural};
 
 use crate::escape;
+
+/// A word of a stranger's program, safe to print.
+pub fn plain(word: &str) -> String {
+    escape::Plain(word).to_string()
+}

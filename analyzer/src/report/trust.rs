@@ -1,5 +1,8 @@
 //! The line that ends every report.
 
+use std::fmt;
+
+use pyrec_schema::Slice;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -23,12 +26,32 @@ pub fn trust_line(trust: &Trust) -> String {
         0 => String::new(),
         bytes => format!(", {} at the end unreadable", plural(bytes, "byte")),
     };
+    let slice = trust.slice.as_ref().map(|slice| format!(", a slice: {}", Span(slice))).unwrap_or_default();
     format!(
-        "trust: {}, {lost}, {}, {}{torn}, tracing cost {cost}",
+        "trust: {}, {lost}, {}, {}{torn}{slice}, tracing cost {cost}",
         plural(trust.events, "event"),
         repaired(&trust.repaired),
         Plain(&trust.ended.to_string()),
     )
+}
+
+/// Which part of a recording a slice is.
+pub struct Span<'a>(pub &'a Slice);
+
+impl fmt::Display for Span<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Slice { from_ns, to_ns, of_ns, is_inside, is_some_threads } = *self.0;
+        let (from, to) = (from_ns.unwrap_or(0), to_ns.unwrap_or(of_ns).min(of_ns));
+        write!(f, "{} of {}", Time(to.saturating_sub(from)), Time(of_ns))?;
+        match (from_ns, to_ns) {
+            (None, None) => {}
+            (Some(_), None) => f.write_str(", the last")?,
+            (None, Some(_)) => f.write_str(", the first")?,
+            (Some(from), Some(_)) => write!(f, ", from {} on", Time(from))?,
+        }
+        f.write_str(if is_inside { ", only inside some calls" } else { "" })?;
+        f.write_str(if is_some_threads { ", only some threads" } else { "" })
+    }
 }
 
 fn repaired(repairs: &Repairs) -> String {
@@ -59,13 +82,16 @@ fn repaired(repairs: &Repairs) -> String {
 /// The same for programs, under `trust`.
 impl Serialize for Trust {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(6))?;
+        let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("events", &self.events)?;
         map.serialize_entry("lost", &self.all_lost())?;
         map.serialize_entry("repaired", &self.repaired)?;
         map.serialize_entry("ended", &self.ended)?;
         map.serialize_entry("cost_per_event_ns", &self.cost_per_event_ns)?;
         map.serialize_entry("torn_bytes", &self.torn_bytes)?;
+        if let Some(slice) = &self.slice {
+            map.serialize_entry("slice", slice)?;
+        }
         map.end()
     }
 }
@@ -92,6 +118,7 @@ mod tests {
             ended: Ended::Exited { status: 0 },
             cost_per_event_ns: Some(30.6),
             torn_bytes: 0,
+            slice: None,
         }
     }
 
@@ -112,6 +139,24 @@ mod tests {
             trust_line(&killed),
             "trust: 1,234,567 events, 70 lost, 15 repaired (1 orphan entry, 2 unmatched returns, 3 calls still open, \
              4 calls cut by a loss, 5 steps back in time), killed by signal 9, tracing cost 31 ns per event"
+        );
+    }
+
+    #[test]
+    fn a_slice_says_so() {
+        let slice = Slice { from_ns: Some(7_000_000_000), of_ns: 10_000_000_000, ..Slice::default() };
+        let last = Trust { slice: Some(slice.clone()), ..trust() };
+        assert_eq!(
+            trust_line(&last),
+            "trust: 1,234,567 events, 0 lost, 0 repaired, exited with 0, a slice: 3.00 s of 10.0 s, the last, tracing \
+             cost 31 ns per event"
+        );
+        let json = serde_json::to_value(&last).expect("JSON");
+        assert_eq!(json["slice"]["from_ns"], 7_000_000_000u64);
+        let middle = Slice { to_ns: Some(8_000_000_000), is_inside: true, is_some_threads: true, ..slice };
+        assert_eq!(
+            Span(&middle).to_string(),
+            "1.00 s of 10.0 s, from 7.00 s on, only inside some calls, only some threads"
         );
     }
 

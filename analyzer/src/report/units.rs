@@ -30,6 +30,23 @@ fn three_digits(number: f64) -> String {
     }
 }
 
+/// A size in the unit that fits it: `1.23 MB`.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.0 as f64;
+        let text = match self.0 {
+            0..1_000 => format!("{} B", self.0),
+            1_000..999_500 => format!("{} kB", three_digits(bytes / 1e3)),
+            999_500..999_500_000 => format!("{} MB", three_digits(bytes / 1e6)),
+            _ => format!("{} GB", three_digits(bytes / 1e9)),
+        };
+        f.pad(&text)
+    }
+}
+
 /// A number with its thousands set apart: `1,234,567`.
 #[derive(Clone, Copy, Debug)]
 pub struct Count(pub u64);

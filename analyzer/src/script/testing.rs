@@ -50,6 +50,7 @@ pub fn manifest(command: &[&str], path: &[&str]) -> Manifest {
         host: Host { system: "Linux".into(), machine: "x86_64".into(), processors: 2, name: "here".into() },
         cost_per_event_ns: Some(30.6),
         ended: Ended::Exited { status: 0 },
+        slice: None,
         ..Manifest::unknown("a test")
     }
 }

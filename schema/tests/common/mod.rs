@@ -16,6 +16,7 @@ pub fn manifest() -> Manifest {
         writer: "pyrec 0.1.0".into(),
         command: vec!["python3".into(), "richards.py".into()],
         attached: vec![],
+        directory: None,
         python: vec![Python {
             version: "3.13.0".into(),
             build: None,
@@ -40,6 +41,7 @@ pub fn manifest() -> Manifest {
         cost_per_event_ns: Some(28.5),
         waited_ns: None,
         ended: Ended::Exited { status: 0 },
+        slice: None,
     }
 }
 

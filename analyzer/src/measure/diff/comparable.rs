@@ -167,6 +167,7 @@ mod tests {
             ended: Ended::Exited { status: 0 },
             cost_per_event_ns: None,
             torn_bytes: 0,
+            slice: None,
         }
     }
 
