@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
 use pyrec_analyzer::filter::{Pattern, parse_duration};
-use pyrec_recorder::{Exit, OnFull, Options, Outcome, Progress, ProviderChoice, Target};
+use pyrec_recorder::{Exit, OnFull, Options, Outcome, Progress, ProviderChoice, Target, as_invoking_user};
 use pyrec_schema::Group;
 
 use crate::input::{DEFAULT, group};
@@ -138,7 +138,8 @@ impl Record {
     /// Returns the exit status of the program.
     pub fn run(self) -> Result<ExitCode> {
         let target = self.target()?;
-        let place = Place::clear(self.output.as_deref(), self.force, Path::new(""))?;
+        let clear = || Place::clear(self.output.as_deref(), self.force, Path::new(""));
+        let place = as_invoking_user(clear)??;
         let options = Options {
             target,
             output: place.path().to_owned(),
@@ -163,9 +164,9 @@ impl Record {
         let line = self.progress_line();
         let recorded = pyrec_recorder::record(&options, |progress| show(&line, progress));
         line.finish_and_clear();
-        let settled = place.settle();
+        let settled = as_invoking_user(|| place.settle());
         let outcome = recorded?;
-        settled?;
+        settled??;
         if !self.quiet {
             eprint!("{}", summary(&outcome, &options.output));
         }

@@ -271,7 +271,7 @@ fn agent_check() -> Check {
 
 fn unpacks_in(place: &Path) -> io::Result<bool> {
     let directory = tempfile::Builder::new().prefix("pyrec-").tempdir_in(place)?;
-    library::unpack(directory.path(), None).map(|(_, loads)| loads)
+    library::unpack(directory.path()).map(|(_, loads)| loads)
 }
 
 fn setting(path: &str) -> Option<String> {

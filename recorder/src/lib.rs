@@ -9,6 +9,7 @@
 //!
 //! [`record`] names the stages. A `Provider` is either of the two sources; nothing after it knows which one it is.
 
+mod acting;
 mod agent;
 mod attach;
 mod clock;
@@ -29,6 +30,7 @@ mod rights;
 mod ring;
 mod rows;
 mod session;
+mod shelter;
 mod signals;
 mod sources;
 mod start;
@@ -44,4 +46,10 @@ pub use recording::{Exit, Outcome, Progress, record};
 /// Where other tools find the agent's static markers, for whom the recording is of: `--expose-markers` puts them there.
 pub fn exposed_library() -> std::path::PathBuf {
     library::exposed_path(user::User::invoking().as_ref())
+}
+
+/// Does something with files as the user who called `sudo`, if somebody did: what is found, made and replaced is what that
+/// user may find, make and replace.
+pub fn as_invoking_user<T>(work: impl FnOnce() -> T) -> Result<T> {
+    acting::as_user(user::User::invoking().as_ref(), work)
 }

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use memmap2::MmapOptions;
 use pyrec_wire::PAGE;
-use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, fchown, fstat, mkdir, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, mkdir, openat, renameat, unlinkat};
 
+use crate::shelter;
 use crate::user::User;
 
 /// The library, built by this crate's build script.
@@ -19,11 +20,10 @@ pub(crate) const NAME: &str = "libpyrec_agent.so";
 
 /// Unpacks the library into a directory that only its user can enter. Gives its path, and whether it can be loaded
 /// from there.
-pub(crate) fn unpack(directory: &Path, user: Option<&User>) -> io::Result<(PathBuf, bool)> {
+pub(crate) fn unpack(directory: &Path) -> io::Result<(PathBuf, bool)> {
     let path = directory.join(NAME);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o500).open(&path)?;
     file.write_all(LIBRARY)?;
-    user.map_or(Ok(()), |user| user.own(&path))?;
     let loads = can_be_loaded(&File::open(&path)?);
     Ok((path, loads))
 }
@@ -37,17 +37,17 @@ fn can_be_loaded(file: &File) -> bool {
 /// Where the library lies while its static markers are exposed. Other tools name it, so it is the same for every
 /// recording of the user's.
 pub(crate) fn exposed_path(user: Option<&User>) -> PathBuf {
-    std::env::temp_dir().join(format!("pyrec-{}", owner(user).0.as_raw())).join(NAME)
+    std::env::temp_dir().join(format!("pyrec-{}", owner(user))).join(NAME)
 }
 
-/// Unpacks it there, unless it is there already: who listens to that file hears the next recording, too. Others may
+/// Unpacks it there, acting as that user, unless it is there already: who listens to that file hears the next recording, too. Others may
 /// write to the directory around it, and the user to its own, so each step is taken from the open directory.
 pub(crate) fn expose(user: Option<&User>) -> io::Result<PathBuf> {
     let path = exposed_path(user);
     let directory = open_directory(path.parent().unwrap_or(Path::new("/")), user)?;
     let is_there = read(&directory).is_ok_and(|bytes| bytes == LIBRARY);
     if !is_there {
-        replace(&directory, user)?;
+        replace(&directory)?;
     }
     let file = openat(&directory, NAME, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     if !can_be_loaded(&File::from(file)) {
@@ -56,27 +56,22 @@ pub(crate) fn expose(user: Option<&User>) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-fn owner(user: Option<&User>) -> (Uid, Gid) {
-    match user {
-        Some(user) => (Uid::from_raw(user.uid), Gid::from_raw(user.gid)),
-        None => (rustix::process::geteuid(), rustix::process::getegid()),
-    }
+fn owner(user: Option<&User>) -> u32 {
+    user.map_or_else(|| rustix::process::geteuid().as_raw(), |user| user.uid)
 }
 
 /// The directory, the user's own and nobody else's to write to.
 fn open_directory(path: &Path, user: Option<&User>) -> io::Result<OwnedFd> {
-    let (uid, gid) = owner(user);
+    let uid = owner(user);
+    shelter::check(path.parent().unwrap_or(Path::new("/")), uid)?;
     match mkdir(path, Mode::RWXU) {
         Ok(()) | Err(rustix::io::Errno::EXIST) => {}
         Err(error) => return Err(error.into()),
     }
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = openat(CWD, path, flags, Mode::empty())?;
-    if fstat(&directory)?.st_uid == rustix::process::geteuid().as_raw() {
-        fchown(&directory, Some(uid), Some(gid))?;
-    }
     let status = fstat(&directory)?;
-    if status.st_uid != uid.as_raw() || status.st_mode & 0o022 != 0 {
+    if status.st_uid != uid || status.st_mode & 0o022 != 0 {
         return Err(io::Error::other("others can write to it; remove it, or set TMPDIR"));
     }
     Ok(directory)
@@ -92,14 +87,12 @@ fn read(directory: &OwnedFd) -> io::Result<Vec<u8>> {
 }
 
 /// Under another name first: a program may be loading the file that is there.
-fn replace(directory: &OwnedFd, user: Option<&User>) -> io::Result<()> {
-    let (uid, gid) = owner(user);
+fn replace(directory: &OwnedFd) -> io::Result<()> {
     let fresh = format!("{NAME}.{}", std::process::id());
     let _ = unlinkat(directory, fresh.as_str(), AtFlags::empty());
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut file = File::from(openat(directory, fresh.as_str(), flags, Mode::RUSR | Mode::XUSR)?);
     file.write_all(LIBRARY)?;
-    fchown(&file, Some(uid), Some(gid))?;
     Ok(renameat(directory, fresh.as_str(), directory, NAME)?)
 }
 

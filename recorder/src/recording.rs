@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use pyrec_schema::{Ended, Manifest, Names, TraceWriter, WriterOptions};
 
+use crate::acting::as_user;
 use crate::clock::monotonic_ns;
 use crate::pipeline::Pipeline;
 use crate::provider::Provider;
@@ -13,7 +14,7 @@ use crate::signals::{Signal, Signals};
 use crate::start::Start;
 use crate::subject::Subject;
 use crate::user::User;
-use crate::{Error, Options, Result};
+use crate::{Options, Result};
 
 /// Time between checkpoints: what a killed recorder loses at most, as long as footers stay small.
 const CHECKPOINT: Duration = Duration::from_secs(1);
@@ -90,15 +91,18 @@ pub fn record(options: &Options, mut watch: impl FnMut(&Progress)) -> Result<Out
     let Start { mut provider, target, manifest } = Start::prepare(options, user.as_ref(), &mut is_given_up)?;
 
     let names = Arc::new(Names::new());
-    let writer =
-        TraceWriter::create(&options.output, names.clone(), manifest.clone(), WriterOptions::default())?;
-    user.iter()
-        .try_for_each(|user| user.own(&options.output))
-        .map_err(Error::system("give the trace to its user"))?;
-    let mut rows = Rows::new(names.clone(), Pipeline::start(writer)?);
+    // The writing thread starts as its user, and stays so.
+    let pipeline = as_user(user.as_ref(), || {
+        let options_of_writer = WriterOptions::default();
+        let writer =
+            TraceWriter::create(&options.output, names.clone(), manifest.clone(), options_of_writer)?;
+        Pipeline::start(writer)
+    })??;
+    let mut rows = Rows::new(names.clone(), pipeline);
 
     // Where nothing ran, there is nothing to keep.
-    let subject = target.release().inspect_err(|_| drop(std::fs::remove_file(&options.output)))?;
+    let remove = || as_user(user.as_ref(), || std::fs::remove_file(&options.output));
+    let subject = target.release().inspect_err(|_| drop(remove()))?;
     let duration = options.duration;
     let mut recording = Recording { subject, signals, started: Instant::now(), duration, stopped: false };
     if let Err(error) = recording.drain_to_end(&mut *provider, &mut rows, &mut watch) {

@@ -10,9 +10,10 @@ use memmap2::{MmapOptions, MmapRaw};
 use pyrec_wire::{ClockSource, Filter, PAGE, VERSION};
 use rustix::fs::{FlockOperation, flock};
 
+use crate::acting::{Acting, act};
 use crate::attach::Root;
 use crate::user::User;
-use crate::{Error, OnFull, Options, Result, library};
+use crate::{Error, OnFull, Options, Result, library, shelter};
 
 /// A session directory, gone when this is dropped.
 #[derive(Debug)]
@@ -27,14 +28,20 @@ pub(crate) struct Session {
     _lock: File,
     /// Where the programs find all that.
     root: Root,
+    /// Whose it is, if not ours.
+    user: Option<User>,
 }
+
+/// What failed where we could not.
+const ACT: &str = "act as the user of the program";
 
 impl Session {
     /// Makes the directory and all that an agent expects in it, for programs of this user that have this root.
     pub fn create(options: &Options, clock: ClockSource, user: Option<&User>, root: Root) -> Result<Session> {
-        let directory = make_directory(&ring_places(&root), user)?;
+        let acting = act(user).map_err(Error::system(ACT))?;
+        let directory = make_directory(&ring_places(&root), user, &root)?;
         let failed = |source| Error::Session { path: directory.path().to_owned(), source };
-        let filter_bytes = write_filter(directory.path(), options, user).map_err(failed)?;
+        let filter_bytes = write_filter(directory.path(), options).map_err(failed)?;
         let page = write_page(directory.path(), options, clock, filter_bytes).map_err(failed)?;
         let lock = create(&directory.path().join("lock"), 0o600).map_err(failed)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| failed(error.into()))?;
@@ -42,15 +49,33 @@ impl Session {
             true => (expose(user)?, None),
             false => place_library(directory.path(), user, &root)?,
         };
-        for name in ["session", "lock"] {
-            give_to(user, &directory.path().join(name)).map_err(failed)?;
-        }
-        Ok(Session { directory, library, _library_directory: library_directory, page, _lock: lock, root })
+        drop(acting);
+        let user = user.cloned();
+        Ok(Session {
+            directory,
+            library,
+            _library_directory: library_directory,
+            page,
+            _lock: lock,
+            root,
+            user,
+        })
+    }
+
+    /// What lies in the directory is touched with the rights of its user, who may have put a link there.
+    pub fn act(&self) -> Result<Option<Acting>> {
+        act(self.user.as_ref()).map_err(Error::system(ACT))
     }
 
     /// The directory.
     pub fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// The text of a file that a program left there.
+    pub fn read(&self, name: &str) -> io::Result<String> {
+        let _acting = act(self.user.as_ref())?;
+        std::fs::read_to_string(self.path().join(name))
     }
 
     /// The library to load into programs.
@@ -105,14 +130,17 @@ fn ring_places(root: &Root) -> Vec<PathBuf> {
     [Some(PathBuf::from("/dev/shm")), runtime, Some(std::env::temp_dir())].into_iter().flatten().collect()
 }
 
-fn make_directory(places: &[PathBuf], user: Option<&User>) -> Result<tempfile::TempDir> {
+/// Makes a directory where nobody else can put another in its place. What is in another root is another's to keep safe.
+fn make_directory(places: &[PathBuf], user: Option<&User>, root: &Root) -> Result<tempfile::TempDir> {
+    let uid = user.map_or_else(|| rustix::process::geteuid().as_raw(), |user| user.uid);
     let mut failure = None;
     for place in places {
-        let made = tempfile::Builder::new()
-            .prefix("pyrec-")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .tempdir_in(place)
-            .and_then(|directory| give_to(user, directory.path()).map(|()| directory));
+        let is_safe = if root.is_ours() { shelter::check(place, uid) } else { Ok(()) };
+        let made = is_safe.and_then(|()| {
+            let mut directory = tempfile::Builder::new();
+            directory.prefix("pyrec-").permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+            directory.tempdir_in(place)
+        });
         match made {
             Ok(directory) => return Ok(directory),
             Err(source) => failure = Some(Error::Session { path: place.clone(), source }),
@@ -122,14 +150,13 @@ fn make_directory(places: &[PathBuf], user: Option<&User>) -> Result<tempfile::T
 }
 
 /// Writes which functions to record, if not all. Returns the file's length.
-fn write_filter(directory: &Path, options: &Options, user: Option<&User>) -> io::Result<u32> {
+fn write_filter(directory: &Path, options: &Options) -> io::Result<u32> {
     if options.include.is_empty() && options.exclude.is_empty() {
         return Ok(0);
     }
     let path = directory.join("filter");
     let bytes = Filter::encode(&options.include, &options.exclude);
     create(&path, 0o600)?.write_all(&bytes)?;
-    give_to(user, &path)?;
     u32::try_from(bytes.len()).map_err(io::Error::other)
 }
 
@@ -167,12 +194,12 @@ fn place_library(
         let path = path.to_owned();
         |source| Error::Session { path, source }
     };
-    if let (path, true) = library::unpack(directory, user).map_err(failed(directory))? {
+    if let (path, true) = library::unpack(directory).map_err(failed(directory))? {
         return Ok((path, None));
     }
     let place = if root.is_ours() { std::env::temp_dir() } else { root.outside(Path::new("/tmp")) };
-    let elsewhere = make_directory(std::slice::from_ref(&place), user)?;
-    if let (path, true) = library::unpack(elsewhere.path(), user).map_err(failed(elsewhere.path()))? {
+    let elsewhere = make_directory(std::slice::from_ref(&place), user, root)?;
+    if let (path, true) = library::unpack(elsewhere.path()).map_err(failed(elsewhere.path()))? {
         return Ok((path, Some(elsewhere)));
     }
     let source = io::Error::other("code may not be loaded from there (it is mounted noexec)");
@@ -186,8 +213,4 @@ fn expose(user: Option<&User>) -> Result<PathBuf> {
 
 fn create(path: &Path, mode: u32) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path)
-}
-
-fn give_to(user: Option<&User>, path: &Path) -> io::Result<()> {
-    user.map_or(Ok(()), |user| user.own(path))
 }

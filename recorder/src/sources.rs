@@ -11,8 +11,10 @@ use pyrec_schema::{Batch, Code, Event, Marker, Names, TextId};
 use rustc_hash::{FxHashMap, FxHashSet};
 use twox_hash::XxHash64;
 
+use crate::acting::act;
 use crate::attach::{Identity, Root};
 use crate::clock::monotonic_ns;
+use crate::user::User;
 
 /// A longer file is told of without its text.
 const MAX_BYTES: u64 = 1 << 20;
@@ -60,6 +62,8 @@ struct Source {
     file: String,
     pid: i32,
     root: Arc<Root>,
+    /// Whose rights it is read with, if not ours: a program may give its code any file's name.
+    user: Option<User>,
     stamp: Stamp,
 }
 
@@ -93,10 +97,12 @@ impl Sources {
         }
         self.seen.insert(file.to_owned());
         let root = self.roots.of(pid);
+        let user = User::reading_for(pid);
+        let Ok(_acting) = act(user.as_ref()) else { return };
         let is_known = root.is_ours() || file.starts_with('/');
         let opened = is_known.then(|| root.open(Path::new(file)).ok()).flatten();
         if let Some(stamp) = opened.and_then(|file| Stamp::of(&file)) {
-            self.files.push(Source { file: file.to_owned(), pid, root, stamp });
+            self.files.push(Source { file: file.to_owned(), pid, root, user, stamp });
         }
     }
 
@@ -110,6 +116,7 @@ impl Source {
     /// None where the file can be read no more. A file that has changed since its code first ran gives a row
     /// without text: what ran is not what is there now.
     fn row(&self, names: &Names) -> Option<Event> {
+        let _acting = act(self.user.as_ref()).ok()?;
         let mut file = self.root.open(Path::new(&self.file)).ok()?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).ok()?;

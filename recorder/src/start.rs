@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use pyrec_schema::{Clock, Ended, FORMAT_VERSION, Manifest};
 use pyrec_wire::Filter;
 
+use crate::acting::as_user;
 use crate::agent::Agent;
 use crate::clock::wall_anchor;
 use crate::host::host;
@@ -53,7 +54,7 @@ impl Start {
         let filter = options.filter()?;
         match &options.target {
             Target::Command(words) => {
-                let words = program::command(words)?;
+                let words = as_user(user, || program::command(words))??;
                 if choice == ProviderChoice::Usdt {
                     launch_usdt(&words, options, user)
                 } else {
@@ -132,7 +133,7 @@ fn launch_agent(words: &[OsString], options: &Options, user: Option<&User>) -> R
 fn launch_usdt(words: &[OsString], options: &Options, user: Option<&User>) -> Result<Start> {
     let program = &words[0];
     let no_binary = || Error::NoBinary { program: program.to_string_lossy().into_owned() };
-    let binary = program::binary(program).ok_or_else(no_binary)?;
+    let binary = as_user(user, || program::binary(program))?.ok_or_else(no_binary)?;
     let held = Held::fork(words, &[], user)?;
     let usdt = Usdt::attach_launched(&binary, held.pid(), &options.groups)?.filtered(options.filter()?);
     let manifest = launched(words, manifest("usdt", "monotonic", options));

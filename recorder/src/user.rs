@@ -2,7 +2,6 @@
 
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
 
 use crate::attach::{group_of, user_of};
 
@@ -13,6 +12,8 @@ pub(crate) struct User {
     pub uid: u32,
     /// Id of the first group.
     pub gid: u32,
+    /// Ids of all groups.
+    pub groups: Vec<u32>,
     /// Name in the password database.
     pub name: CString,
     /// Home directory.
@@ -33,7 +34,19 @@ impl User {
     pub fn of(pid: i32) -> Option<User> {
         let (uid, gid) = (user_of(pid)?, group_of(pid)?);
         let is_ours = uid == rustix::process::geteuid().as_raw();
-        (!is_ours).then(|| User { uid, gid, name: CString::default(), home: CString::default() })
+        (!is_ours).then(|| User {
+            uid,
+            gid,
+            groups: groups_of(pid),
+            name: CString::default(),
+            home: CString::default(),
+        })
+    }
+
+    /// With whose rights to read the files that a process says it runs: those of the user who called `sudo`, else of the
+    /// process. None where those are ours.
+    pub fn reading_for(pid: i32) -> Option<User> {
+        User::invoking().or_else(|| User::of(pid))
     }
 
     fn by_id(uid: u32) -> Option<User> {
@@ -50,18 +63,14 @@ impl User {
         }
         // SAFETY: found, so its strings point into `buffer` and end in a NUL byte.
         let [name, home] = unsafe { [CStr::from_ptr(entry.pw_name), CStr::from_ptr(entry.pw_dir)] };
-        Some(User { uid, gid: entry.pw_gid, name: name.to_owned(), home: home.to_owned() })
+        let groups = listed_groups(name, entry.pw_gid);
+        Some(User { uid, gid: entry.pw_gid, groups, name: name.to_owned(), home: home.to_owned() })
     }
 
     /// Variables of the environment that `sudo` had set to root's.
     pub fn environment(&self) -> [(&'static str, std::ffi::OsString); 3] {
         let text = |string: &CString| std::ffi::OsString::from_vec(string.to_bytes().to_vec());
         [("HOME", text(&self.home)), ("USER", text(&self.name)), ("LOGNAME", text(&self.name))]
-    }
-
-    /// Makes a file theirs.
-    pub fn own(&self, path: &Path) -> std::io::Result<()> {
-        std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid))
     }
 
     /// Becomes that user, for good. Only calls what may be called between fork and exec.
@@ -77,6 +86,32 @@ impl User {
     }
 }
 
+/// The groups of a user, by the group database.
+fn listed_groups(name: &CStr, gid: u32) -> Vec<u32> {
+    let mut groups = vec![0; 64];
+    loop {
+        let mut count = groups.len() as libc::c_int;
+        // SAFETY: the name ends in a NUL byte, and there is room for so many groups.
+        let found = unsafe { libc::getgrouplist(name.as_ptr(), gid, groups.as_mut_ptr(), &mut count) };
+        let count = usize::try_from(count).unwrap_or(0);
+        if found >= 0 {
+            groups.truncate(count);
+            return groups;
+        }
+        if count <= groups.len() {
+            return vec![gid];
+        }
+        groups.resize(count, 0);
+    }
+}
+
+/// The groups of a process.
+fn groups_of(pid: i32) -> Vec<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let groups = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
+    groups.split_whitespace().filter_map(|group| group.parse().ok()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +120,7 @@ mod tests {
     fn a_user_is_looked_up_by_number() {
         let root = User::by_id(0).expect("every system has root");
         assert_eq!((root.name.to_bytes(), root.gid), (b"root".as_slice(), 0));
+        assert!(root.groups.contains(&0), "{root:?}");
         assert_eq!(User::by_id(u32::MAX - 7), None);
     }
 }

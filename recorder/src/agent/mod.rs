@@ -58,7 +58,7 @@ impl Agent {
         Door::find(pid, &root)?;
         let user = User::of(pid);
         let mut agent = Agent::with_root(options, user.as_ref(), root)?;
-        agent.visit = Some(Visit::begin(pid, &agent.session, user.as_ref(), is_given_up)?);
+        agent.visit = Some(Visit::begin(pid, &agent.session, is_given_up)?);
         Ok(agent)
     }
 
@@ -181,6 +181,7 @@ fn is_definitions(name: &std::ffi::OsStr) -> bool {
 
 impl Provider for Agent {
     fn drain(&mut self, rows: &mut Rows) -> Result<u64> {
+        let _acting = self.session.act()?;
         self.discover(rows)?;
         // Whether a process has ended is asked first: what it wrote before that is then seen below.
         let ended: Vec<bool> = self.processes.iter().map(Process::has_ended).collect();
@@ -217,6 +218,7 @@ impl Provider for Agent {
                 rows.notice(STAYS.into());
             }
         }
+        let _acting = self.session.act()?;
         self.session.close();
         self.drain(rows)?;
         for process in self.processes.drain(..) {

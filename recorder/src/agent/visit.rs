@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use crate::attach::{self, Door, FAILED, Script};
 use crate::session::Session;
-use crate::user::User;
 use crate::{Error, Result};
 
 /// Time between two looks at what became of a request.
@@ -29,12 +28,7 @@ pub(super) struct Visit {
 
 impl Visit {
     /// Lets the agent in, as soon as the process comes to a safe point. `is_given_up` is asked now and then.
-    pub fn begin(
-        pid: i32,
-        session: &Session,
-        user: Option<&User>,
-        is_given_up: &mut dyn FnMut() -> bool,
-    ) -> Result<Visit> {
+    pub fn begin(pid: i32, session: &Session, is_given_up: &mut dyn FnMut() -> bool) -> Result<Visit> {
         let door = Door::find(pid, session.root())?;
         let inside = |path: &Path| session.root().inside(path).to_string_lossy().into_owned();
         let script = Script {
@@ -46,11 +40,8 @@ impl Visit {
         let [enter, leave] =
             [("enter.py", script.enter()), ("leave.py", script.leave())].map(|(name, text)| {
                 let path = session.path().join(name);
-                let write = || {
-                    fs::write(&path, text)?;
-                    user.map_or(Ok(()), |user| user.own(&path))
-                };
-                write().map_err(|source| Error::Session { path: path.clone(), source })?;
+                let _acting = session.act()?;
+                fs::write(&path, text).map_err(|source| Error::Session { path: path.clone(), source })?;
                 Ok::<_, Error>(inside(&path))
             });
         let (enter, leave) = (enter?, leave?);
@@ -90,7 +81,7 @@ impl Visit {
 
 fn wait_for_entry(pid: i32, session: &Session, is_given_up: &mut dyn FnMut() -> bool) -> Result<()> {
     while !session.is_entered() {
-        if let Ok(reason) = fs::read_to_string(session.path().join(FAILED)) {
+        if let Ok(reason) = session.read(FAILED) {
             return Err(attach::Error::Failed { pid, reason }.into());
         }
         if !Path::new(&format!("/proc/{pid}")).exists() {
