@@ -9,6 +9,7 @@ table into docs/performance.md.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -91,6 +92,37 @@ def viztracer(venv, source, folder):
     return reader, events
 
 
+def part(python, rounds, folder):
+    """Two runs of ten million calls, one of which makes one call more: how long it takes to find."""
+    calls, place = 10_000_000, 7_654_321
+    old, new = folder / "old.parquet", folder / "new.parquet"
+    for trace, arguments in (old, [calls]), (new, [calls, place]):
+        say("recording ten million calls")
+        command = [PYREC, "record", "-q", "-f", "-o", trace, "--", python, ROOT / "bench/parts.py", *map(str, arguments)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    found = subprocess.run([PYREC, "diff", "--divergence", "--json", "--root", "main", old, new], check=True, capture_output=True)
+    found = json.loads(found.stdout)
+    (first,) = found["divergences"]
+    if [call["qualname"] for call in first["new"]["only"]] != ["extra"] or found["places"] != 1:
+        sys.exit("the call was not found")
+    cores = min(len(CORES), 2)
+    rebuilds = [Reader("rebuild", cores, [PYREC, "stats", "-i", trace]) for trace in (old, new)]
+    diff = Reader("diff", cores, [PYREC, "diff", "--divergence", old, new])
+    for number in range(rounds):
+        say(f"round {number + 1} of {rounds}, where two runs part")
+        for each in *rebuilds, diff:
+            each.run()
+    say("")
+    both = [old + new for old, new in zip(*(each.seconds for each in rebuilds))]
+    ratio = spread([a / b for a, b in zip(diff.seconds, both)])
+    peaks = f"{diff.peak / 2**20:.0f} MiB, of `pyrec stats` {rebuilds[0].peak / 2**20:.0f} MiB"
+    return (
+        f"**Where two runs part**, ten million calls each and one more, found after {first['new']['number']:,} calls:\n\n"
+        f"- time of `pyrec diff --divergence` ÷ that of rebuilding both trees, {cores} cores: {ratio}\n"
+        f"- its peak memory: {peaks}\n"
+    )
+
+
 def measure(python, rounds, folder):
     venv = make_venv(python)
     source = next(venv.glob("lib/python*/site-packages/pyperformance/data-files/benchmarks/bm_richards/run_benchmark.py"))
@@ -141,6 +173,7 @@ def main():
         return
     with tempfile.TemporaryDirectory(dir=HOME) as folder:
         figures = measure(python, options.rounds, Path(folder))
+        figures += "\n" + part(python, options.rounds, Path(folder))
     print(figures)
     if options.write:
         begin, end = "<!-- reading -->\n", "<!-- end of reading -->"

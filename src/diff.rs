@@ -8,18 +8,23 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use pyrec_analyzer::Error;
-use pyrec_analyzer::measure::diff::{self, Breach, Diff as Differences, Rename, Rule};
-use pyrec_analyzer::report::diff as report;
+use pyrec_analyzer::measure::diff::{self, Breach, Comparability, Diff as Differences, Rename, Rule};
+use pyrec_analyzer::measure::{Divergences, Sources};
+use pyrec_analyzer::report::{diff as report, divergence};
 use pyrec_schema::Trace;
 
 use crate::input::{DEFAULT, Filters, rows};
-use crate::output::print;
+use crate::output::{colours, print};
 
 /// What `pyrec record` keeps the recording before the last one as.
 const DEFAULT_OLD: &str = "pyrec.old.parquet";
 
 /// Rows that fit a screen.
 const SCREEN: usize = 30;
+
+/// Places where runs part that fit a screen, and the most that are told at all.
+const PLACES: usize = 3;
+const MOST_PLACES: usize = 10_000;
 
 /// A gate that failed.
 const GATE: u8 = 2;
@@ -43,7 +48,7 @@ pub struct Diff {
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
     view: View,
 
-    /// At most N rows, or all with 0 [default: 30]
+    /// At most N rows, or all with 0 [default: 30; 3 places]
     #[arg(short = 'n', long = "rows", value_name = "N")]
     rows: Option<usize>,
 
@@ -58,6 +63,10 @@ pub struct Diff {
     /// Compare what cannot be compared, such as other versions of Python
     #[arg(long)]
     force: bool,
+
+    /// Show where two runs part: the calls that only one of them makes, in their order
+    #[arg(long, conflicts_with_all = ["old", "new", "view", "rules", "flame", "markdown", "time", "min_time"])]
+    divergence: bool,
 
     /// Draw both sides as one flame graph: red is more, blue is less or gone
     #[arg(long, value_name = "OUT.svg", conflicts_with_all = ["json", "markdown"])]
@@ -94,13 +103,11 @@ impl Diff {
     /// Prints the differences. The exit status says whether a rule broke.
     pub fn run(self) -> Result<ExitCode> {
         let [old, new] = self.traces()?;
-        let diff = Differences::read(&old, &new, &self.options())?;
-        if !diff.comparability.is_comparable() && !self.force {
-            if self.json {
-                print(|out| report::write_refusal(&diff.comparability, out))?;
-            }
-            bail!(report::refusal(&diff.comparability));
+        if self.divergence {
+            return self.part(&old, &new);
         }
+        let diff = Differences::read(&old, &new, &self.options())?;
+        self.may_compare(&diff.comparability)?;
         let breaches = self.rules.iter().map(|rule| rule.breaches(&diff));
         let breaches: Vec<Breach> = breaches.collect::<Result<Vec<_>, _>>()?.concat();
         self.report(&diff, &breaches)?;
@@ -108,6 +115,35 @@ impl Diff {
             eprintln!("pyrec: the rule {}", report::breach(breach));
         }
         Ok(if breaches.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(GATE) })
+    }
+
+    /// Prints where the first of the old runs and the first of the new ones part.
+    fn part(self, old: &[Trace], new: &[Trace]) -> Result<ExitCode> {
+        let ([old, ..], [new, ..]) = (old, new) else {
+            bail!("there are no two recordings; name OLD and NEW")
+        };
+        let sources = [Sources::read(old)?, Sources::read(new)?];
+        let sources = sources.each_ref();
+        let most = rows(self.rows, self.json, PLACES).unwrap_or(MOST_PLACES);
+        let filter = self.filters.clone().into();
+        let divergences = Divergences::read([old, new], sources, &filter, &self.renames, most)?;
+        self.may_compare(&divergences.comparability)?;
+        let options = divergence::Options { sources, colours: colours() };
+        print(|out| match self.json {
+            true => divergence::write_json(&divergences, out),
+            false => divergence::write(&divergences, &options, out),
+        })
+    }
+
+    /// Refuses what cannot be compared, unless it is to be compared all the same.
+    fn may_compare(&self, comparability: &Comparability) -> Result<()> {
+        if comparability.is_comparable() || self.force {
+            return Ok(());
+        }
+        if self.json {
+            print(|out| report::write_refusal(comparability, out))?;
+        }
+        bail!(report::refusal(comparability))
     }
 
     fn report(&self, diff: &Differences, breaches: &[Breach]) -> Result<ExitCode> {

@@ -2,6 +2,7 @@
 
 mod audit;
 pub mod diff;
+mod divergence;
 mod folded;
 mod gc;
 mod graph;
@@ -22,6 +23,7 @@ mod worst;
 pub(crate) mod tests;
 
 pub use audit::{Audit, AuditGroup};
+pub use divergence::{Alone, Divergence, Divergences, Finish, Outline, Side};
 pub use folded::{Folded, FoldedFrame, Weight};
 pub use gc::{Gc, Generation, Interrupted};
 pub use graph::{Edge, Graph, GraphFunction, GraphName, Sum};

@@ -4,6 +4,7 @@
 mod any_events;
 pub mod audit;
 pub mod diff;
+pub mod divergence;
 pub mod dump;
 pub mod export;
 pub mod flame;

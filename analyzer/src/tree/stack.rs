@@ -16,7 +16,7 @@ use super::Frame;
 /// below        –     –     0     –   │
 ///              linked                  entered since
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Stack<T> {
     open: Vec<Open<T>>,
     /// For every linked frame one more than the position of the equal frame below it, 0 if there is none.

@@ -37,6 +37,19 @@ type Fact = (&'static str, fn(&Manifest) -> String);
 impl Comparability {
     /// Looks at all runs.
     pub fn of(runs: &[Circumstances]) -> Comparability {
+        let mut found = Comparability::of_all(runs, way);
+        found.reasons.extend(runs.iter().filter_map(|run| loss(run.side, run.trust)));
+        found.reasons.dedup();
+        found
+    }
+
+    /// The same where it is compared what happened step by step: how far a recording goes, and where events of it were
+    /// lost, is seen there.
+    pub fn step_by_step(runs: &[Circumstances]) -> Comparability {
+        Comparability::of_all(runs, |manifest| begin(manifest).into())
+    }
+
+    fn of_all(runs: &[Circumstances], way: fn(&Manifest) -> String) -> Comparability {
         let mut found = Comparability::default();
         let manifests: Vec<(Side, &Manifest)> = runs.iter().map(|run| (run.side, run.manifest)).collect();
         let facts: [Fact; 6] = [
@@ -48,11 +61,9 @@ impl Comparability {
             ("recording", way),
         ];
         found.reasons.extend(facts.iter().filter_map(|(what, fact)| difference(what, &manifests, fact)));
-        found.reasons.extend(runs.iter().filter_map(|run| loss(run.side, run.trust)));
         let notes: [Fact; 2] = [("exit status", status), ("machine", |manifest| machine(manifest))];
         found.notes.extend(notes.iter().filter_map(|(what, fact)| difference(what, &manifests, fact)));
         found.notes.extend(order(&manifests));
-        found.reasons.dedup();
         found
     }
 
@@ -97,7 +108,6 @@ fn build(python: &Python) -> String {
 
 /// From where to where a program was recorded.
 fn way(manifest: &Manifest) -> String {
-    let begin = if manifest.attached.is_empty() { "from its start" } else { "from somewhere in the middle" };
     let end = match &manifest.ended {
         Ended::Exited { .. } | Ended::Gone => "to its end",
         Ended::Killed { .. } => "until it was killed",
@@ -106,7 +116,11 @@ fn way(manifest: &Manifest) -> String {
         Ended::Recording | Ended::Failed { .. } => "until recording failed",
         Ended::Several { .. } => "in several runs",
     };
-    format!("{begin} {end}")
+    format!("{} {end}", begin(manifest))
+}
+
+fn begin(manifest: &Manifest) -> &'static str {
+    if manifest.attached.is_empty() { "from its start" } else { "from somewhere in the middle" }
 }
 
 fn status(manifest: &Manifest) -> String {

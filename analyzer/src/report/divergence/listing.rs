@@ -1,0 +1,389 @@
+//! Where two runs part, for people: a diff of calls.
+//!
+//! ```text
+//! 1. after 5,023 calls, in thread MainThread
+//!    in Shop.sell (shop:30), line 33
+//!       main (shop:10), line 14
+//!    lines before
+//!      shop:32  if item.rare:
+//!      shop:33      self.note(item)
+//!    calls
+//!        Shop.price (shop:20)
+//!      - Shop.note (shop:50)                   old alone
+//!      + Shop.warn (shop:60), raises           new alone
+//!        Shop.close (shop:70)                  both again
+//! ```
+
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Reset};
+use similar::{Algorithm, DiffTag, capture_diff_slices};
+
+use crate::escape::Plain;
+use crate::measure::{Alone, Divergence, Divergences, Finish, Outline, Place, Side, Sources};
+use crate::report::trust_line;
+use crate::report::units::{Count, Instant, plural};
+
+/// The rows of a stack that are shown from its inner and from its outer end.
+const INNER: usize = 12;
+const OUTER: usize = 3;
+
+/// How places are listed.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// The sources of each run, the old one first.
+    pub sources: [&'a Sources; 2],
+    /// Whether to colour them.
+    pub colours: bool,
+}
+
+/// Which of the runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    Both,
+    Old,
+    New,
+}
+
+/// Writes the places, and a trust line for each run.
+pub fn write(divergences: &Divergences, options: &Options, out: &mut impl Write) -> io::Result<()> {
+    let Divergences { first, kinds, places, calls, only, alone, comparability, trust } = divergences;
+    for (at, divergence) in first.iter().enumerate() {
+        Listing { options, out }.divergence(at + 1, divergence)?;
+        writeln!(out)?;
+    }
+    for (who, alone) in ["old", "new"].iter().zip(alone) {
+        for Alone { pid, tid, thread, calls } in alone {
+            let name = thread.as_deref().map_or(String::new(), |name| format!(" {}", Plain(name)));
+            let of = if pid == tid { String::new() } else { format!(" of {pid}") };
+            let calls = plural(*calls, "call");
+            writeln!(out, "only in {who}: thread {tid}{name}{of}, which made {calls}")?;
+        }
+    }
+    match places {
+        0 if alone.iter().all(Vec::is_empty) => {
+            writeln!(out, "old and new make the same {}", plural(calls[0], "call"))?;
+        }
+        0 => writeln!(out, "in the other threads both make the same {}", plural(calls[0], "call"))?,
+        _ => {
+            let more = kinds.saturating_sub(first.len() as u64);
+            if more > 0 {
+                writeln!(out, "… and {}; -n 0 lists all", plural(more, "more kind"))?;
+            }
+            writeln!(
+                out,
+                "they part in {}: of old's {} {} are not in new, of new's {} {} are not in old",
+                plural(*places, "place"),
+                plural(calls[0], "call"),
+                Count(only[0]),
+                plural(calls[1], "call"),
+                Count(only[1]),
+            )?;
+        }
+    }
+    writeln!(out, "left out: what garbage collections and the import system do inside")?;
+    for reason in &comparability.reasons {
+        writeln!(out, "not comparable: {}", Plain(reason))?;
+    }
+    for note in &comparability.notes {
+        writeln!(out, "note: {}", Plain(note))?;
+    }
+    writeln!(out, "old: {}", trust_line(&trust[0]))?;
+    writeln!(out, "new: {}", trust_line(&trust[1]))
+}
+
+/// The listing of one place.
+struct Listing<'a, W> {
+    options: &'a Options<'a>,
+    out: &'a mut W,
+}
+
+impl<W: Write> Listing<'_, W> {
+    fn divergence(&mut self, number: usize, divergence: &Divergence) -> io::Result<()> {
+        let Divergence { places, old, new, .. } = divergence;
+        writeln!(self.out, "{number}. after {}{}", calls_before(old, new), thread(old))?;
+        let time =
+            |side: &Side| side.time_ns.map_or("unknown".into(), |time_ns| Instant(time_ns).to_string());
+        writeln!(self.out, "   at {} of old, {} of new", time(old), time(new))?;
+        self.losses(old, new)?;
+        self.stack(old, new)?;
+        self.lines(old, new)?;
+        self.calls(divergence)?;
+        if *places > 1 {
+            writeln!(self.out, "   the first of {} like this", plural(*places, "place"))?;
+        }
+        Ok(())
+    }
+
+    fn losses(&mut self, old: &Side, new: &Side) -> io::Result<()> {
+        for (_, who) in [old, new].into_iter().zip(["old", "new"]).filter(|(side, _)| side.after_loss) {
+            writeln!(
+                self.out,
+                "   events of this thread were lost in {who} before, so this may come of the loss alone"
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The stack of the old run, with the lines of the new one where they are others.
+    fn stack(&mut self, old: &Side, new: &Side) -> io::Result<()> {
+        if old.stack.is_empty() {
+            return writeln!(self.out, "   outside any call");
+        }
+        let hidden = old.stack.len().saturating_sub(INNER + OUTER);
+        for (at, place) in old.stack.iter().enumerate() {
+            if hidden > 0 && (INNER..INNER + hidden).contains(&at) {
+                if at == INNER {
+                    writeln!(self.out, "      … {}", plural(hidden as u64, "more call"))?;
+                }
+                continue;
+            }
+            let head = if at == 0 { "in" } else { "  " };
+            let other = match new.stack.get(at).and_then(|new| new.line) {
+                Some(line) if place.line.is_some_and(|old| old != line) => {
+                    format!(" (new: line {line})")
+                }
+                _ => String::new(),
+            };
+            writeln!(self.out, "   {head} {}{other}", Plain(&place.label))?;
+        }
+        Ok(())
+    }
+
+    fn lines(&mut self, old: &Side, new: &Side) -> io::Result<()> {
+        if old.lines.is_empty() && new.lines.is_empty() {
+            return Ok(());
+        }
+        writeln!(self.out, "   lines before")?;
+        let [old, new] = [(old, 0), (new, 1)].map(|(side, at)| self.source_lines(&side.lines, at));
+        let width = old.iter().chain(&new).map(|[place, _]| place.chars().count()).max().unwrap_or(0);
+        // Source that was moved is the same source.
+        let same = |[place, text]: &[String; 2]| if text.is_empty() { place.clone() } else { text.clone() };
+        let texts = [&old, &new].map(|lines| lines.iter().map(same).collect::<Vec<_>>());
+        let changes = capture_diff_slices(Algorithm::Myers, &texts[0], &texts[1]);
+        // What only one has in the beginning merely goes back further.
+        let first = changes.iter().position(|change| change.tag() == DiffTag::Equal).unwrap_or(0);
+        for change in &changes[first..] {
+            let (old, new) = (&old[change.old_range()], &new[change.new_range()]);
+            let lines = match change.tag() {
+                DiffTag::Equal => [(Who::Both, old), (Who::Both, &[][..])],
+                _ => [(Who::Old, old), (Who::New, new)],
+            };
+            for (who, [place, text]) in
+                lines.into_iter().flat_map(|(who, lines)| lines.iter().map(move |line| (who, line)))
+            {
+                self.row(who, &format!("{place:<width$}  {text}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where each line is, and its source.
+    fn source_lines(&self, lines: &[Place], side: usize) -> Vec<[String; 2]> {
+        let sources = self.options.sources[side];
+        let line = |place: &Place| {
+            let number = place.line.unwrap_or(0);
+            let file = place.file.as_deref().unwrap_or_default();
+            let base = file.rsplit('/').next().unwrap_or(file);
+            let text =
+                sources.text(file).and_then(|text| text.lines().nth((number as usize).wrapping_sub(1)));
+            let module = place.module.as_deref().unwrap_or(base);
+            [format!("{}:{number}", Plain(module)), Plain(text.unwrap_or_default()).to_string()]
+        };
+        lines.iter().map(line).collect()
+    }
+
+    fn calls(&mut self, divergence: &Divergence) -> io::Result<()> {
+        let Divergence { old, new, before, then, .. } = divergence;
+        writeln!(self.out, "   calls")?;
+        for call in before {
+            self.call(Who::Both, call, false)?;
+        }
+        for (who, side) in [(Who::Old, old), (Who::New, new)] {
+            for (at, call) in side.only.iter().enumerate() {
+                let is_opened = side.only.get(at + 1).is_some_and(|next| next.depth > call.depth);
+                self.call(who, call, !is_opened)?;
+            }
+            let told: u64 = side.only.iter().filter(|call| call.depth == 0).map(|call| call.times).sum();
+            if side.only_count > told {
+                self.row(who, &format!("… {}", plural(side.only_count - told, "more call")))?;
+            }
+        }
+        match (then, old.ends, new.ends) {
+            (Some(call), ..) => self.call(Who::Both, call, false),
+            (None, Some(old), Some(new)) if old == new => self.row(Who::Both, ends(old)),
+            (None, Some(old), Some(new)) => {
+                self.row(Who::Old, ends(old))?;
+                self.row(Who::New, ends(new))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A call; where that is asked for, with how many lie in it.
+    fn call(&mut self, who: Who, call: &Outline, is_counted: bool) -> io::Result<()> {
+        let indent = 2 * call.depth;
+        let inner = match call.calls - call.times {
+            inner if is_counted && inner > 0 => format!(", with {}", plural(inner, "call")),
+            _ => String::new(),
+        };
+        let times = if call.times > 1 { format!(", {} times", Count(call.times)) } else { String::new() };
+        let how = match call.ended {
+            Finish::Returned => "",
+            Finish::Yielded => ", yields",
+            Finish::Raised => ", raises",
+            Finish::StillOpen => ", does not end",
+            Finish::CutByLoss => ", its end is lost",
+        };
+        self.row(who, &format!("{:indent$}{}{times}{inner}{how}", "", Plain(&call.function.label)))
+    }
+
+    fn row(&mut self, who: Who, text: &str) -> io::Result<()> {
+        let (sign, colour) = match who {
+            Who::Both => (' ', None),
+            Who::Old => ('-', Some(AnsiColor::Red)),
+            Who::New => ('+', Some(AnsiColor::Blue)),
+        };
+        let row = format!("     {sign} {text}");
+        match colour.filter(|_| self.options.colours) {
+            Some(colour) => writeln!(self.out, "{}{}{}", colour.render_fg(), row.trim_end(), Reset.render()),
+            None => writeln!(self.out, "{}", row.trim_end()),
+        }
+    }
+}
+
+fn calls_before(old: &Side, new: &Side) -> String {
+    match (old.number, new.number) {
+        (old, new) if old == new => plural(old, "call"),
+        (old, new) => format!("{} and {}", plural(old, "call"), Count(new)),
+    }
+}
+
+fn thread(side: &Side) -> String {
+    match &side.thread {
+        Some(name) => format!(", in thread {}", Plain(name)),
+        None => String::new(),
+    }
+}
+
+fn ends(finish: Finish) -> &'static str {
+    match finish {
+        Finish::Returned => "returns",
+        Finish::Yielded => "yields",
+        Finish::Raised => "raises",
+        Finish::StillOpen => "does not end: the recording of this thread ends here",
+        Finish::CutByLoss => "its end is lost",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! The listing of small traces.
+
+    use super::*;
+    use crate::{Filter, script};
+
+    const OLD: &str = r"
+        0   7/7  thread__start     -                     0  -  MainThread
+        1   7/7  function__entry   /srv/run.py:1:main    1
+        2   7/7  line              /srv/run.py:1:main    2
+        3   7/7  function__entry   /lib/shop.py:5:price  5
+        4   7/7  function__return  /lib/shop.py:5:price  6
+        5   7/7  line              /srv/run.py:1:main    3
+        6   7/7  function__entry   /lib/shop.py:9:note   9
+        7   7/7  function__entry   /lib/shop.py:5:price  5
+        8   7/7  function__return  /lib/shop.py:5:price  6
+        9   7/7  function__return  /lib/shop.py:9:note   9  -  unwind
+        10  7/7  line              /srv/run.py:1:main    4
+        11  7/7  function__entry   /lib/shop.py:12:close 12
+        12  7/7  function__return  /lib/shop.py:12:close 12
+        13  7/7  function__return  /srv/run.py:1:main    4
+        20  7/7  source            /srv/run.py::         4  1  def main():\n\s\s\s\sprice()\n\s\s\s\snote()\n\s\s\s\sclose()\n
+    ";
+
+    const NEW: &str = r"
+        0   9/9  thread__start     -                     0  -  MainThread
+        1   9/9  function__entry   /srv/run.py:1:main    1
+        2   9/9  line              /srv/run.py:1:main    2
+        3   9/9  function__entry   /lib/shop.py:5:price  5
+        4   9/9  function__return  /lib/shop.py:5:price  6
+        5   9/9  line              /srv/run.py:1:main    3
+        10  9/9  line              /srv/run.py:1:main    4
+        11  9/9  function__entry   /lib/shop.py:12:close 12
+        12  9/9  function__return  /lib/shop.py:12:close 12
+        13  9/9  function__return  /srv/run.py:1:main    4
+        14  9/8  function__entry   /lib/shop.py:12:close 12
+        20  9/9  source            /srv/run.py::         4  2  def main():\n\s\s\s\sprice()\n\s\s\s\spass\n\s\s\s\sclose()\n
+    ";
+
+    fn text(old: &str, new: &str, colours: bool) -> String {
+        let ((old, _old), (new, _new)) = (script::trace(old, 4), script::trace(new, 4));
+        let sources = [&old, &new].map(|trace| Sources::read(trace).expect("a whole trace"));
+        let sources = sources.each_ref();
+        let divergences =
+            Divergences::read([&old, &new], sources, &Filter::default(), &[], 1).expect("whole traces");
+        let mut out = Vec::new();
+        write(&divergences, &Options { sources, colours }, &mut out).expect("a vector takes all");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn a_place_is_a_diff_of_calls_and_lines() {
+        assert_eq!(
+            text(OLD, NEW, false),
+            "\
+1. after 2 calls, in thread MainThread
+   at 0.000000 s of old, 0.000000 s of new
+   in main (__main__:1), line 3 (new: line 4)
+   lines before
+       __main__:2      price()
+     - __main__:3      note()
+     + __main__:3      pass
+     + __main__:4      close()
+   calls
+       price (shop:5)
+     - note (shop:9), raises
+     -   price (shop:5)
+       close (shop:12)
+
+only in new: thread 8 of 9, which made 1 call
+they part in 1 place: of old's 5 calls 2 are not in new, of new's 3 calls 0 are not in old
+left out: what garbage collections and the import system do inside
+old: trust: 13 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
+new: trust: 10 events, 0 lost, 1 repaired (1 call still open), exited with 0, tracing cost 31 ns per event
+"
+        );
+        assert!(text(OLD, NEW, true).contains("\x1b[31m     - note (shop:9), raises\x1b[0m\n"));
+    }
+
+    #[test]
+    fn runs_that_do_not_part_are_the_same() {
+        assert!(text(OLD, OLD, false).starts_with("old and new make the same 5 calls\n"));
+    }
+
+    /// The end of `main` comes after a loss in the new run.
+    #[test]
+    fn what_comes_after_a_loss_may_come_of_it() {
+        let lossy =
+            NEW.replace("5   9/9  line              /srv/run.py:1:main    3", "6  9/9  lost  -  0  3  5");
+        let text = text(OLD, &lossy, false);
+        assert!(
+            text.contains(
+                "   events of this thread were lost in new before, so this may come of the loss alone\n"
+            ),
+            "{text}"
+        );
+        assert!(!text.contains("lost in old"), "{text}");
+    }
+
+    #[test]
+    fn more_kinds_are_counted_and_names_cannot_write_to_the_terminal() {
+        let nasty = NEW.replace(":close", ":\\u{1b}[2J");
+        let text = text(OLD, &nasty, false);
+        assert!(
+            text.contains("… and 1 more kind; -n 0 lists all\n") || text.contains("in 1 place"),
+            "{text}"
+        );
+        assert!(!text.contains('\x1b'), "{text}");
+    }
+}
