@@ -23,7 +23,7 @@ impl Decoder {
         let required = |name: &str| required(record, name);
         let marker = |name: &str| Marker::from_name(name).ok_or_else(|| format!("it has a marker `{name}`"));
         let code = |code: &str| Ok(names.code(code));
-        Ok(Batch {
+        let batch = Batch {
             time_ns: required("time_ns")?.as_primitive::<Int64Type>().values().to_vec(),
             pid: required("pid")?.as_primitive::<Int32Type>().values().to_vec(),
             tid: required("tid")?.as_primitive::<Int32Type>().values().to_vec(),
@@ -38,7 +38,11 @@ impl Decoder {
                 Some(column) => texts(column, names),
                 None => vec![TextId::NONE; rows],
             },
-        })
+        };
+        if names.are_too_many() {
+            return Err("its strings take more memory than its bytes can mean".to_owned());
+        }
+        Ok(batch)
     }
 }
 

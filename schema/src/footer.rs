@@ -10,8 +10,12 @@ use parquet::file::metadata::{
 };
 use serde::Deserialize;
 
+use crate::attempt::attempt;
+use crate::bounds;
 use crate::file::TraceFile;
 use crate::format::{ARROW, ARROW_SCHEMA_KEY, MANIFEST_KEY, PARQUET};
+use crate::shapes::{self, ROW_GROUPS};
+use crate::thrift::{self, MAX_DEPTH, Walk};
 use crate::{Error, FORMAT_VERSION, Manifest, Result};
 
 /// What a Parquet file begins and ends with.
@@ -111,6 +115,30 @@ impl Flaw {
 
 /// The footer that ends at `end`.
 fn parse(file: &TraceFile, end: u64) -> Result<Footer, Flaw> {
+    let (metadata, start) = decode(file, end)?;
+    let manifest = manifest(&metadata)?;
+    check_columns(&metadata)?;
+    check_row_groups(&metadata, start)?;
+    check_rows(&metadata, file.len())?;
+    Ok(Footer { metadata, manifest, end })
+}
+
+/// The footer of a Parquet file that is no trace, looked at as far as that goes; or why it cannot be one.
+pub(crate) fn of_other(file: &TraceFile) -> Result<ParquetMetaData, String> {
+    let checked = decode(file, file.len()).and_then(|(metadata, start)| {
+        check_row_groups(&metadata, start)?;
+        check_rows(&metadata, file.len())?;
+        Ok(metadata)
+    });
+    checked.map_err(|flaw| match flaw {
+        Flaw::Io(source) => source.to_string(),
+        Flaw::NotATrace(reason) | Flaw::Damaged(reason) => reason,
+        Flaw::Newer(format) => format!("it has format {format}"),
+    })
+}
+
+/// The metadata of the footer that ends at `end`, and where it begins.
+fn decode(file: &TraceFile, end: u64) -> Result<(ParquetMetaData, u64), Flaw> {
     let damaged = |reason: &str| Flaw::Damaged(reason.to_owned());
     let tail_at = end.checked_sub(TAIL_BYTES).ok_or_else(|| damaged("it has no room for a footer"))?;
     let tail = file.read(tail_at, 4).map_err(Flaw::Io)?;
@@ -118,12 +146,31 @@ fn parse(file: &TraceFile, end: u64) -> Result<Footer, Flaw> {
     let start = tail_at.checked_sub(len).filter(|&start| start >= MAGIC.len() as u64);
     let start = start.ok_or_else(|| damaged("its footer would begin before the file"))?;
     let bytes = file.read(start, len as usize).map_err(Flaw::Io)?;
-    let metadata = ParquetMetaDataReader::decode_metadata(&bytes)
+    check_lists(&bytes).map_err(|_| damaged("its footer cannot be read: its lists are not what they say"))?;
+    let metadata = attempt(|| ParquetMetaDataReader::decode_metadata(&bytes))
+        .ok_or_else(|| damaged("its footer cannot be decoded"))?
         .map_err(|err| Flaw::Damaged(format!("its footer cannot be read: {err}")))?;
-    let manifest = manifest(&metadata)?;
-    check_columns(&metadata)?;
-    check_row_groups(&metadata, start)?;
-    Ok(Footer { metadata, manifest, end })
+    Ok((metadata, start))
+}
+
+/// That a footer holds what its lists claim, so that reading it takes no more memory than its bytes can mean.
+fn check_lists(footer: &[u8]) -> thrift::Result<()> {
+    Walk(footer).fields(shapes::FOOTER, MAX_DEPTH, &mut |field, _, mut value| match field {
+        ROW_GROUPS if value.list()?.0 > footer.len() / bounds::ROW_GROUP_FOOTER_BYTES => {
+            Err(thrift::Flaw::Malformed)
+        }
+        _ => Ok(()),
+    })
+}
+
+/// That it claims no more rows than its bytes can mean.
+fn check_rows(metadata: &ParquetMetaData, bytes: u64) -> Result<(), Flaw> {
+    let rows = u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(u64::MAX);
+    let most = bounds::rows(bytes);
+    if rows > most {
+        return Err(Flaw::Damaged(format!("it claims {rows} rows, and {bytes} bytes hold {most} at most")));
+    }
+    Ok(())
 }
 
 /// The manifest of a trace that this crate can read.

@@ -9,7 +9,9 @@
 //! `docs/format.md` describes the file for everybody else.
 
 mod archive;
+mod attempt;
 mod batch;
+mod bounds;
 mod calls;
 mod code;
 mod column;
@@ -26,11 +28,13 @@ mod manifest;
 mod marker;
 mod names;
 mod page;
+mod pages;
 mod profile;
 mod profile_file;
 mod reader;
 mod row_group;
-
+mod shapes;
+mod thrift;
 mod trace;
 mod writer;
 

@@ -8,14 +8,18 @@ use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int32Array, Int64Array
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
+use crate::attempt::attempt;
 use crate::calls::io_error;
 use crate::file::TraceFile;
+use crate::pages::{self, Unfit};
 use crate::profile::{PathId, Profile, ProfileKey, ProfileRow, ProfileSums};
-use crate::{Error, Result};
+use crate::{Error, Result, footer};
 
 /// The version of the profile's format that is written, and the newest that is read.
 pub const PROFILE_VERSION: &str = "1";
@@ -88,22 +92,39 @@ fn columns(profile: &Profile) -> Vec<ArrayRef> {
 
 /// Whether a file has a profile's columns. What is no Parquet file has not.
 pub fn is_profile(path: &Path) -> bool {
-    let file = TraceFile::open(path).ok();
-    let builder = file.and_then(|file| ParquetRecordBatchReaderBuilder::try_new(file).ok());
+    let builder = TraceFile::open(path).ok().and_then(|file| open(file).ok());
     builder.is_some_and(|builder| {
         COLUMNS.fields().iter().all(|column| builder.schema().column_with_name(column.name()).is_some())
     })
+}
+
+/// A reader of a file, once its footer and its pages have been looked at.
+fn open(file: TraceFile) -> Result<ParquetRecordBatchReaderBuilder<TraceFile>, String> {
+    let metadata = footer::of_other(&file)?;
+    for group in metadata.row_groups() {
+        let rows = u64::try_from(group.num_rows()).unwrap_or(0);
+        group.columns().iter().try_for_each(|chunk| pages::check(&file, chunk, rows)).map_err(|unfit| {
+            match unfit {
+                Unfit::Io(source) => source.to_string(),
+                Unfit::Damaged(reason) => reason.to_owned(),
+            }
+        })?;
+    }
+    let metadata = attempt(|| ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new()));
+    let metadata = metadata.ok_or("its footer cannot be decoded")?.map_err(|error| error.to_string())?;
+    Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata))
 }
 
 /// Reads a file that has a profile's columns, in whatever order and encoding.
 pub fn read_profile(path: &Path) -> Result<Profile> {
     let file = TraceFile::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
     let damaged = |reason: String| Error::Damaged { path: path.into(), reason };
-    let reader =
-        ParquetRecordBatchReaderBuilder::try_new(file).and_then(ParquetRecordBatchReaderBuilder::build);
-    let reader = reader.map_err(|error| damaged(error.to_string()))?;
+    let builder = open(file).map_err(damaged)?;
+    let undecodable = || damaged("a page of it cannot be decoded".to_owned());
+    let reader = attempt(|| builder.build()).ok_or_else(undecodable)?;
+    let mut reader = reader.map_err(|error| damaged(error.to_string()))?;
     let mut profile = Profile::default();
-    for batch in reader {
+    while let Some(batch) = attempt(|| reader.next()).ok_or_else(undecodable)? {
         let batch = batch.map_err(|error| damaged(error.to_string()))?;
         let rows = Rows::of(&batch).map_err(damaged)?;
         for row in 0..batch.num_rows() {

@@ -1,6 +1,5 @@
 //! A file back into rows.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,10 +13,12 @@ use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::statistics::Statistics;
 
+use crate::attempt::attempt;
 use crate::decode::Decoder;
 use crate::file::TraceFile;
 use crate::format::{ARROW_READ, BATCH_ROWS, column};
-use crate::{Batch, Error, Event, Manifest, Marker, Names, Result, footer};
+use crate::pages::{self, Unfit};
+use crate::{Batch, Error, Event, Manifest, Marker, Names, Result, bounds, footer};
 
 /// Which columns to read; the others of a [`Batch`] hold nothing but their default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,7 @@ impl TraceReader {
         let file = TraceFile::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
         let footer = footer::find(&file, path)?;
         let torn_bytes = file.len() - footer.end;
+        names.allow(bounds::string_bytes(file.len()));
         let options = ArrowReaderOptions::new().with_schema(ARROW_READ.clone());
         let metadata = ArrowReaderMetadata::try_new(Arc::new(footer.metadata), options)
             .map_err(|err| Error::Damaged { path: path.into(), reason: err.to_string() })?;
@@ -134,16 +136,26 @@ impl TraceReader {
         let group =
             groups.get(row_group).ok_or_else(|| damaged(format!("it has no row group {row_group}")))?;
         let left = group.num_rows() as u64;
+        columns.places(group).try_for_each(|place| self.check(group, place))?;
         let mask = ProjectionMask::leaves(self.metadata.parquet_schema(), columns.places(group));
-        let reader =
+        let builder =
             ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
                 .with_row_groups(vec![row_group])
                 .with_projection(mask)
-                .with_batch_size(BATCH_ROWS)
-                .build()
-                .map_err(|err| damaged(err.to_string()))?;
+                .with_batch_size(BATCH_ROWS);
+        let reader = attempt(|| builder.build())
+            .ok_or_else(|| damaged(format!("its row group {row_group} cannot be decoded")))?
+            .map_err(|err| damaged(err.to_string()))?;
         let (path, names) = (self.path.clone(), self.names.clone());
         Ok(Rows { path, names, reader: Some(reader), decoder: Decoder::default(), left })
+    }
+
+    /// That the pages of a column can be what they say, before anything is made of them.
+    fn check(&self, group: &RowGroupMetaData, place: usize) -> Result<()> {
+        pages::check(&self.file, group.column(place), group.num_rows() as u64).map_err(|unfit| match unfit {
+            Unfit::Io(source) => Error::Io { path: self.path.clone(), source },
+            Unfit::Damaged(reason) => Error::Damaged { path: self.path.clone(), reason: reason.to_owned() },
+        })
     }
 
     /// The rows of that marker in all row groups, in order. Row groups that have none are not decoded.
@@ -169,8 +181,8 @@ impl TraceReader {
             let (file, rows) = (Arc::new(self.file.clone()), group.num_rows() as usize);
             SerializedPageReader::new(file, group.column(column::MARKER), rows, None)?.get_next_page()
         };
-        match catch_unwind(AssertUnwindSafe(first_page)) {
-            Ok(Ok(Some(Page::DictionaryPage { buf, .. }))) => {
+        match self.check(group, column::MARKER).map(|()| attempt(first_page)) {
+            Ok(Some(Ok(Some(Page::DictionaryPage { buf, .. })))) => {
                 strings(&buf).any(|name| name == marker.name().as_bytes())
             }
             _ => true,
@@ -203,19 +215,17 @@ impl Iterator for Rows {
 
     fn next(&mut self) -> Option<Self::Item> {
         let reader = self.reader.as_mut()?;
-        // Checksums find nearly all damage, but not in a page's header, and then parquet may panic. What that
-        // leaves behind is not used again.
-        let item = match catch_unwind(AssertUnwindSafe(|| reader.next())) {
-            Ok(Some(Ok(record))) => {
+        let item = match attempt(|| reader.next()) {
+            Some(Some(Ok(record))) => {
                 self.left = self.left.saturating_sub(record.num_rows() as u64);
                 self.decoder.decode(&record, &self.names).map_err(|reason| self.damaged(reason))
             }
-            Ok(Some(Err(err))) => Err(self.damaged(err.to_string())),
-            Ok(None) if self.left > 0 => {
+            Some(Some(Err(err))) => Err(self.damaged(err.to_string())),
+            Some(None) if self.left > 0 => {
                 Err(self.damaged(format!("{} rows of a row group are missing", self.left)))
             }
-            Ok(None) => return None,
-            Err(_) => Err(self.damaged("a page of it cannot be decoded".to_owned())),
+            Some(None) => return None,
+            None => Err(self.damaged("a page of it cannot be decoded".to_owned())),
         };
         if item.is_err() {
             self.reader = None;

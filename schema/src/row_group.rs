@@ -18,6 +18,9 @@ const FULL_BYTES: usize = 8 << 20;
 /// So is one with this many distinct values in a column.
 const FULL_KEYS: usize = 1 << 17;
 
+/// Rows that are taken at once where codes are new, so that it is noticed when their strings take much.
+const NEW_ROWS: usize = 1 << 10;
+
 /// The open row group.
 #[derive(Debug, Default)]
 pub(crate) struct RowGroup {
@@ -31,8 +34,10 @@ pub(crate) struct RowGroup {
     value: ValueColumn,
     text: DictionaryColumn,
     text_levels: Levels,
-    /// Bytes of the distinct texts.
-    text_bytes: usize,
+    /// Bytes of the distinct texts and codes.
+    string_bytes: usize,
+    /// No code of it has a larger number.
+    newest_code: u32,
 }
 
 impl RowGroup {
@@ -51,13 +56,25 @@ impl RowGroup {
     ) -> io::Result<usize> {
         let room = PAGE_ROWS - self.time_ns.page.len();
         let to = batch.len().min(from + room.min(limit));
+        let to = self.known_until(&batch.code[from..to]) + from;
         let rows = self.take_text(&batch.text[from..to], names);
-        self.take_others(batch, from..from + rows);
+        self.take_others(batch, from..from + rows, names);
         self.rows += rows;
         if self.time_ns.page.len() == PAGE_ROWS {
             self.end_page(maker)?;
         }
         Ok(rows)
+    }
+
+    /// How many rows to take before it is looked at what their codes take.
+    fn known_until(&mut self, codes: &[CodeId]) -> usize {
+        let newest = codes.iter().map(|code| code.0).max().unwrap_or(0);
+        if newest <= self.newest_code {
+            return codes.len();
+        }
+        let some = &codes[..codes.len().min(NEW_ROWS)];
+        self.newest_code = some.iter().map(|code| code.0).max().unwrap_or(0).max(self.newest_code);
+        some.len()
     }
 
     /// Takes texts until they are all taken or make the row group full. Returns how many rows that are.
@@ -76,8 +93,8 @@ impl RowGroup {
             let number = self.text.dictionary.number(text.0);
             self.text.page.push(number);
             if number as usize == known {
-                self.text_bytes += names.text_str(text).map_or(0, |text| text.len());
-                if self.text_bytes >= FULL_BYTES {
+                self.string_bytes += names.text_str(text).map_or(0, |text| text.len());
+                if self.string_bytes >= FULL_BYTES {
                     return row + 1;
                 }
             }
@@ -85,12 +102,15 @@ impl RowGroup {
         texts.len()
     }
 
-    fn take_others(&mut self, batch: &Batch, rows: Range<usize>) {
+    fn take_others(&mut self, batch: &Batch, rows: Range<usize>, names: &Names) {
         self.time_ns.page.extend_from_slice(&batch.time_ns[rows.clone()]);
         self.pid.extend(batch.pid[rows.clone()].iter().map(|&pid| pid as u32));
         self.tid.extend(batch.tid[rows.clone()].iter().map(|&tid| tid as u32));
         self.marker.extend(batch.marker[rows.clone()].iter().map(|&marker| marker as u32));
+        let known = self.code.dictionary.keys().len();
         self.code.extend(batch.code[rows.clone()].iter().map(|&code| code.0));
+        let new = &self.code.dictionary.keys()[known..];
+        self.string_bytes += new.iter().map(|&code| names.code_str(CodeId(code)).len()).sum::<usize>();
         self.line.extend(batch.line[rows.clone()].iter().map(|&line| line as u32));
 
         self.value.levels.nulls(rows.len());
@@ -106,7 +126,7 @@ impl RowGroup {
         let dictionaries = [&self.pid, &self.tid, &self.marker, &self.code, &self.line, &self.text];
         self.rows >= rows
             || self.bytes() >= FULL_BYTES
-            || self.text_bytes >= FULL_BYTES
+            || self.string_bytes >= FULL_BYTES
             || dictionaries.iter().any(|column| column.dictionary.keys().len() >= FULL_KEYS)
     }
 
@@ -143,7 +163,8 @@ impl RowGroup {
         for (at, chunk) in self.chunks(names, maker)?.into_iter().enumerate() {
             columns.push(chunk.append(at, rows, start, out)?);
         }
-        self.text_bytes = 0;
+        self.string_bytes = 0;
+        self.newest_code = 0;
         RowGroupMetaData::builder(PARQUET.clone())
             .set_num_rows(rows as i64)
             .set_total_byte_size(columns.iter().map(|chunk| chunk.uncompressed_size()).sum())

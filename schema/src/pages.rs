@@ -1,0 +1,160 @@
+//! The pages of a column, before Parquet's reader sees them: that their headers can be true.
+
+use std::io;
+
+use parquet::file::metadata::ColumnChunkMetaData;
+
+use crate::bounds;
+use crate::file::TraceFile;
+use crate::shapes::{self, page};
+use crate::thrift::{self, Flaw, MAX_DEPTH, Walk};
+
+/// How much of a header is read at once; nearly all are shorter.
+const HEADER_BYTES: usize = 128;
+
+/// Why a column cannot be read.
+#[derive(Debug)]
+pub(crate) enum Unfit {
+    Io(io::Error),
+    Damaged(&'static str),
+}
+
+/// What a page's header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Header {
+    /// Of the header itself.
+    len: usize,
+    compressed_len: u64,
+    uncompressed_len: u64,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Data { values: u64 },
+    Dictionary { values: u64 },
+}
+
+/// Walks over the pages of a column of `rows` rows: that each lies in the column, takes no more memory than its bytes can
+/// mean, and that they hold that many rows.
+pub(crate) fn check(file: &TraceFile, chunk: &ColumnChunkMetaData, rows: u64) -> Result<(), Unfit> {
+    let (mut at, len) = chunk.byte_range();
+    let end = at.saturating_add(len);
+    let (mut values_left, mut is_first) = (rows, true);
+    while at < end {
+        let header = read(file, at, end)?;
+        let data_at = at + header.len as u64;
+        at = data_at.checked_add(header.compressed_len).filter(|&at| at <= end).ok_or(OUTSIDE)?;
+        if header.uncompressed_len > bounds::page_bytes(header.compressed_len) {
+            return Err(Unfit::Damaged("a page of it claims to be longer than its bytes can mean"));
+        }
+        match header.kind {
+            // A value takes four bytes at least: an integer, or the length of a string.
+            Kind::Dictionary { values } if !is_first || values > header.uncompressed_len / 4 => {
+                return Err(Unfit::Damaged("a dictionary of it cannot be where or what it is"));
+            }
+            Kind::Dictionary { .. } => {}
+            Kind::Data { values } => {
+                values_left = values_left.checked_sub(values).ok_or(OTHER_ROWS)?;
+            }
+        }
+        is_first = false;
+    }
+    if values_left == 0 { Ok(()) } else { Err(OTHER_ROWS) }
+}
+
+const OUTSIDE: Unfit = Unfit::Damaged("a page of it ends outside its column");
+const OTHER_ROWS: Unfit = Unfit::Damaged("the pages of a column do not hold the rows of their row group");
+
+/// The header at that place of a column that ends there.
+fn read(file: &TraceFile, at: u64, end: u64) -> Result<Header, Unfit> {
+    let room = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
+    for len in [HEADER_BYTES, bounds::PAGE_HEADER_BYTES].map(|len| len.min(room)) {
+        let bytes = file.read(at, len).map_err(Unfit::Io)?;
+        match parse(&bytes) {
+            Ok(header) => return Ok(header),
+            Err(Flaw::Short) if len < room => {}
+            Err(Flaw::Short) => return Err(OUTSIDE),
+            Err(Flaw::Malformed) => break,
+        }
+    }
+    Err(Unfit::Damaged("a page of it has no header"))
+}
+
+fn parse(bytes: &[u8]) -> thrift::Result<Header> {
+    let mut walk = Walk(bytes);
+    let (mut number, mut lens) = (None, [None; 2]);
+    // In the order of the kinds' numbers; that of an index page is 1.
+    let mut kinds = [None; 4];
+    walk.fields(shapes::PAGE, MAX_DEPTH, &mut |field, integer, value| {
+        match field {
+            page::KIND => number = integer,
+            page::UNCOMPRESSED => lens[0] = integer,
+            page::COMPRESSED => lens[1] = integer,
+            page::DATA => kinds[0] = Some(data(value)?),
+            page::DICTIONARY => kinds[2] = Some(dictionary(value)?),
+            page::DATA_V2 => kinds[3] = Some(data_v2(value)?),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    let [uncompressed_len, compressed_len] = lens.map(length);
+    let (uncompressed_len, compressed_len) = (uncompressed_len?, compressed_len?);
+    let kind = usize::try_from(number.ok_or(Flaw::Malformed)?).ok().and_then(|kind| *kinds.get(kind)?);
+    let (kind, levels_len) = kind.ok_or(Flaw::Malformed)?;
+    if levels_len > compressed_len.min(uncompressed_len) {
+        return Err(Flaw::Malformed);
+    }
+    Ok(Header { len: bytes.len() - walk.0.len(), compressed_len, uncompressed_len, kind })
+}
+
+/// What of a page it is, and how long the levels are that stand uncompressed before the values.
+type Part = (Kind, u64);
+
+fn data(mut value: Walk) -> thrift::Result<Part> {
+    let [values] = numbers(&mut value, shapes::DATA_PAGE, [page::VALUES])?;
+    Ok((Kind::Data { values }, 0))
+}
+
+fn dictionary(mut value: Walk) -> thrift::Result<Part> {
+    let [values] = numbers(&mut value, shapes::DICTIONARY_PAGE, [page::VALUES])?;
+    Ok((Kind::Dictionary { values }, 0))
+}
+
+fn data_v2(mut value: Walk) -> thrift::Result<Part> {
+    let [first, second] = page::V2_LEVELS;
+    let fields = [page::VALUES, page::V2_NULLS, page::V2_ROWS, first, second];
+    let [values, nulls, rows, definitions, repetitions] = numbers(&mut value, shapes::DATA_PAGE_V2, fields)?;
+    // Our columns hold one value a row, or none.
+    if rows != values || nulls > values {
+        Err(Flaw::Malformed)
+    } else {
+        Ok((Kind::Data { values }, definitions + repetitions))
+    }
+}
+
+/// Lengths and counts of a struct, by the numbers of their fields.
+fn numbers<const N: usize>(
+    value: &mut Walk,
+    shape: thrift::Shape,
+    wanted: [i16; N],
+) -> thrift::Result<[u64; N]> {
+    let mut found = [None; N];
+    value.fields(shape, MAX_DEPTH, &mut |field, integer, _| {
+        if let Some(at) = wanted.iter().position(|&wanted| wanted == field) {
+            found[at] = integer;
+        }
+        Ok(())
+    })?;
+    let mut numbers = [0; N];
+    for (number, found) in numbers.iter_mut().zip(found) {
+        *number = length(found)?;
+    }
+    Ok(numbers)
+}
+
+/// What is told in 32 bits, and cannot be negative.
+fn length(integer: Option<i64>) -> thrift::Result<u64> {
+    let integer = integer.and_then(|integer| i32::try_from(integer).ok());
+    integer.and_then(|integer| u64::try_from(integer).ok()).ok_or(Flaw::Malformed)
+}
