@@ -30,5 +30,6 @@ pub mod share;
 pub mod tree;
 
 pub use error::{Error, Result};
+pub use escape::Plain;
 pub use filter::Filter;
 pub use tree::CallTree;

@@ -112,7 +112,7 @@ impl ThreadCalls {
     fn pass_to(&mut self, time_ns: i64, eye: &mut Eye) -> u64 {
         eye.repairs.backwards += u64::from(time_ns < self.now_ns);
         let wait_ns = eye.window.overlap_ns(self.now_ns, time_ns);
-        self.clock_ns += wait_ns;
+        self.clock_ns = self.clock_ns.wrapping_add(wait_ns);
         wait_ns
     }
 
@@ -120,7 +120,8 @@ impl ThreadCalls {
     fn charge(&mut self, wait_ns: u64) {
         let position = self.stack.frames().len().wrapping_sub(1);
         if let Some(holder) = self.stack.top().and_then(|top| top.data.holder(position)) {
-            self.stack.data_mut(holder).call.self_ns += wait_ns;
+            self.stack.data_mut(holder).call.self_ns =
+                self.stack.data_mut(holder).call.self_ns.saturating_add(wait_ns);
         }
     }
 
@@ -195,8 +196,8 @@ impl ThreadCalls {
         let ending = if self.stack.is_cut(&open) { Ending::AcrossLoss } else { Ending::Returned };
         let Call { counts, entry, .. } = open.data.call;
         let is_measured = ending == Ending::Returned && counts && entry.marker != Marker::FunctionOpen;
-        let duration_ns =
-            (is_measured && eye.window.contains(event.time_ns)).then(|| self.clock_ns - open.data.since_ns);
+        let duration_ns = (is_measured && eye.window.contains(event.time_ns))
+            .then(|| self.clock_ns.wrapping_sub(open.data.since_ns));
         let end =
             End { ending, time_ns: event.time_ns, known_ns: event.time_ns, duration_ns, event: Some(event) };
         self.tell_end(&open.data, end, visit)
@@ -232,7 +233,8 @@ impl ThreadCalls {
             caller if is_ripe => visit(Moment::Leave(&running.call, end), self.callers(caller)),
             // A call that is too short to be told is part of its caller.
             Some(caller) => {
-                self.stack.data_mut(caller).call.self_ns += running.call.self_ns;
+                self.stack.data_mut(caller).call.self_ns =
+                    self.stack.data_mut(caller).call.self_ns.saturating_add(running.call.self_ns);
                 Ok(())
             }
             None => Ok(()),

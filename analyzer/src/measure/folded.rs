@@ -9,7 +9,7 @@ use super::naming::Naming;
 use crate::CallTree;
 use crate::filter::Pattern;
 use crate::measure::Trust;
-use crate::tree::{Frame, Node, Nodes, ROOT, Thread};
+use crate::tree::{self, Frame, Node, Nodes, ROOT, Thread};
 
 /// What makes a frame wide.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,7 +118,7 @@ impl Folded {
                 Some(self.frames.len() - 1)
             } else {
                 if let Some(parent) = parent {
-                    self.frames[parent].own += own;
+                    self.frames[parent].own = self.frames[parent].own.saturating_add(own);
                 }
                 parent
             };
@@ -145,7 +145,7 @@ impl Folded {
         let mut totals: Vec<u64> = self.frames.iter().map(|frame| frame.own).collect();
         for (at, frame) in self.frames.iter().enumerate().rev() {
             if let Some(parent) = frame.parent {
-                totals[parent] += totals[at];
+                totals[parent] = totals[parent].saturating_add(totals[at]);
             }
         }
         totals
@@ -177,13 +177,13 @@ impl Folded {
                 groups.entry(ids[member.at]).or_default().push(member);
             }
             for (id, members) in groups {
-                let weight: u64 = members.iter().map(|member| member.weight).sum();
+                let weight = tree::sum(members.iter().map(|member| member.weight));
                 if weight < least {
                     continue;
                 }
                 if let Some(parent) = parent {
                     let below: &mut FoldedFrame = &mut frames[parent];
-                    below.own -= weight;
+                    below.own = below.own.saturating_sub(weight);
                 }
                 frames.push(FoldedFrame { parent, own: weight, ..self.frames[id].clone() });
                 let caller = |member: Member| Some(Member { at: self.frames[member.at].parent?, ..member });

@@ -8,7 +8,7 @@ use super::naming::Naming;
 use super::place::{Executing, Place, Spot};
 use super::{Log2, Trust};
 use crate::calls::{self, Call, Callers, End, Moment};
-use crate::tree::Frame;
+use crate::tree::{self, Frame};
 use crate::{Filter, Result};
 
 /// The garbage collector's pauses.
@@ -86,7 +86,7 @@ impl Gc {
             b.total_ns.cmp(&a.total_ns).then_with(|| label(a).cmp(&label(b)))
         });
         Ok(Gc {
-            total_ns: generations.iter().map(|generation| generation.lengths.total()).sum(),
+            total_ns: tree::sum(generations.iter().map(|generation| generation.lengths.total())),
             run_ns: window.overlap_ns(seen.counts.first_ns, seen.counts.last_ns),
             generations,
             interrupted,
@@ -113,14 +113,14 @@ impl Sums {
         generation.generation = call.entry.value;
         generation.pauses += 1;
         let found = end.event.and_then(|event| event.value).and_then(|found| u64::try_from(found).ok());
-        generation.found += found.unwrap_or(0);
+        generation.found = generation.found.saturating_add(found.unwrap_or(0));
         let spot = self.begun.remove(&call.id).flatten();
         let none = || Interrupted { place: None, pauses: 0, total_ns: 0, max_ns: 0 };
         let interrupted = self.interrupted.entry(spot).or_insert_with(none);
         interrupted.pauses += 1;
         if let Some(duration_ns) = end.duration_ns {
             generation.lengths.add(duration_ns);
-            interrupted.total_ns += duration_ns;
+            interrupted.total_ns = interrupted.total_ns.saturating_add(duration_ns);
             interrupted.max_ns = interrupted.max_ns.max(duration_ns);
         }
     }

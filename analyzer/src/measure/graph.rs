@@ -79,10 +79,10 @@ struct Adding {
 impl Adding {
     fn enter(&mut self, tally: &Tally, total_ns: u64) {
         self.sum.calls += tally.calls();
-        self.sum.self_ns += tally.self_ns;
+        self.sum.self_ns = self.sum.self_ns.saturating_add(tally.self_ns);
         if self.on_path == 0 {
             self.sum.primitive += tally.calls();
-            self.sum.total_ns += total_ns;
+            self.sum.total_ns = self.sum.total_ns.saturating_add(total_ns);
         }
         self.on_path += 1;
     }

@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::Trust;
 use super::naming::Naming;
-use super::place::{Executing, Place, Spot};
+use super::place::{Executing, MAX_CALLERS, Place, Spot};
 use crate::calls::{self, Callers, Moment};
 use crate::order::Thread;
-use crate::tree::Frame;
+use crate::tree::{self, Frame};
 use crate::{Filter, Result};
 
 /// Modules that were imported.
@@ -64,6 +64,8 @@ struct Sums<'a> {
     rows: Vec<(Key, Import)>,
     places: FxHashMap<Key, usize>,
     open: FxHashMap<Thread, Vec<Open>>,
+    /// Losses of each thread.
+    losses: FxHashMap<Thread, u32>,
 }
 
 /// An import that has begun.
@@ -72,16 +74,16 @@ struct Open {
     name: TextId,
     since_ns: i64,
     inner_ns: u64,
-    /// Whether events were lost meanwhile.
-    is_cut: bool,
+    /// How many losses there had been in its thread.
+    losses: u32,
 }
 
 impl Imports {
     /// Reads the imports that the filter leaves.
     pub fn read(trace: &Trace, filter: &Filter) -> Result<Imports> {
         let names = trace.names();
-        let (executing, rows, places, open) = Default::default();
-        let mut sums = Sums { names, executing, rows, places, open };
+        let (executing, rows, places, open, losses) = Default::default();
+        let mut sums = Sums { names, executing, rows, places, open, losses };
         // A short call may be in the middle of a long import, so it is imports that must have taken some time.
         let whole = Filter { min_time: Default::default(), ..filter.clone() };
         let columns = Columns { line: true, value: true, text: true };
@@ -92,7 +94,7 @@ impl Imports {
         let naming = Naming::new(names, trace.manifest());
         let min_time_ns = u64::try_from(filter.min_time.as_nanos()).unwrap_or(u64::MAX);
         let outermost = sums.rows.iter().filter(|(_, import)| import.depth == 0);
-        let total_ns = outermost.map(|(_, import)| import.total_ns).sum();
+        let total_ns = tree::sum(outermost.map(|(_, import)| import.total_ns));
         let imports = sums.finish(seen.counts.first_ns, min_time_ns, &naming);
         let window = calls::window(trace, filter)?;
         Ok(Imports {
@@ -113,9 +115,7 @@ impl Sums<'_> {
         match event.marker {
             Marker::ImportStart => self.begin(thread, event, callers),
             Marker::ImportDone => self.end(thread, event),
-            Marker::Lost => {
-                self.open.entry(thread).or_default().iter_mut().for_each(|open| open.is_cut = true);
-            }
+            Marker::Lost => *self.losses.entry(thread).or_default() += 1,
             // What was open in a thread that begins or ends stays so.
             Marker::ThreadStart | Marker::ThreadExit | Marker::ProcessStart | Marker::ProcessExit => {
                 self.open.remove(&thread);
@@ -125,8 +125,9 @@ impl Sums<'_> {
     }
 
     fn begin(&mut self, thread: Thread, event: &Event, callers: Callers) {
-        let asking = callers.outwards().find(|call| !self.is_import_system(call.frame));
+        let asking = callers.outwards().take(MAX_CALLERS).find(|call| !self.is_import_system(call.frame));
         let by = asking.map(|call| self.executing.spot(call));
+        let losses = self.losses_of(thread);
         let open = self.open.entry(thread).or_default();
         let key = (open.last().map(|open| open.row), thread, event.text, by);
         let row = *self.places.entry(key).or_insert_with(|| {
@@ -137,27 +138,34 @@ impl Sums<'_> {
         import.count += 1;
         // Until its end is seen.
         import.unmeasured += 1;
-        open.push(Open { row, name: event.text, since_ns: event.time_ns, inner_ns: 0, is_cut: false });
+        open.push(Open { row, name: event.text, since_ns: event.time_ns, inner_ns: 0, losses });
     }
 
     fn end(&mut self, thread: Thread, event: &Event) {
+        let losses = self.losses_of(thread);
         let open = self.open.entry(thread).or_default();
         // An end whose start was not seen ends nothing.
-        let Some(at) = open.iter().rposition(|open| open.name == event.text) else { return };
+        let recent = open.len().saturating_sub(MAX_CALLERS);
+        let Some(at) = open[recent..].iter().rposition(|open| open.name == event.text) else { return };
+        let at = recent + at;
         open.truncate(at + 1);
         let Some(ended) = open.pop() else { return };
         let import = &mut self.rows[ended.row].1;
         import.not_found += u64::from(event.value == Some(0));
-        if ended.is_cut {
+        if ended.losses != losses {
             return;
         }
         let total_ns = u64::try_from(event.time_ns.saturating_sub(ended.since_ns)).unwrap_or(0);
         import.unmeasured -= 1;
-        import.total_ns += total_ns;
-        import.self_ns += total_ns.saturating_sub(ended.inner_ns);
+        import.total_ns = import.total_ns.saturating_add(total_ns);
+        import.self_ns = import.self_ns.saturating_add(total_ns.saturating_sub(ended.inner_ns));
         if let Some(outer) = open.last_mut() {
-            outer.inner_ns += total_ns;
+            outer.inner_ns = outer.inner_ns.saturating_add(total_ns);
         }
+    }
+
+    fn losses_of(&self, thread: Thread) -> u32 {
+        self.losses.get(&thread).copied().unwrap_or(0)
     }
 
     fn is_import_system(&self, frame: Frame) -> bool {

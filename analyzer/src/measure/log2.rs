@@ -21,7 +21,7 @@ impl Log2 {
     pub fn add(&mut self, ns: u64) {
         self.counts[ns.max(1).ilog2() as usize] += 1;
         self.count += 1;
-        self.total_ns += ns;
+        self.total_ns = self.total_ns.saturating_add(ns);
         self.min_ns = self.min_ns.min(ns);
         self.max_ns = self.max_ns.max(ns);
     }

@@ -32,7 +32,7 @@ pub use info::Info;
 pub use lines::{Callee, FileLines, FunctionLines, LineCalls, LineTotals, Lines};
 pub use log2::Log2;
 pub(crate) use naming::{Naming, label, qualname};
-pub use place::Place;
+pub use place::{MAX_CALLERS, Place};
 pub use sources::Sources;
 pub use threads::{Process, ThreadOf, Threads};
 pub use totals::{FunctionTotals, Pauses, Totals};

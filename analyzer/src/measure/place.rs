@@ -8,6 +8,10 @@ use super::naming::{self, Naming};
 use crate::calls::{Call, Callers, Moment};
 use crate::tree::Frame;
 
+/// Callers that are looked at where each event is told with its own: with more, a million events in a million calls would
+/// take as many as both together.
+pub const MAX_CALLERS: usize = 256;
+
 /// A function, and the line in it that was executing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Spot {
@@ -85,10 +89,10 @@ impl Executing {
         Spot { frame: call.frame, line: self.0.get(&call.id).copied().unwrap_or(0) }
     }
 
-    /// The functions that are open, the innermost first. Of the innermost the row that asks may know more: its code and
-    /// its line.
+    /// The functions that are open, the innermost first, as many as [`MAX_CALLERS`]. Of the innermost the row that asks may
+    /// know more: its code and its line.
     pub fn stack(&self, callers: Callers, code: CodeId, line: i32) -> Vec<Spot> {
-        let mut stack: Vec<Spot> = callers.outwards().map(|call| self.spot(call)).collect();
+        let mut stack: Vec<Spot> = callers.outwards().take(MAX_CALLERS).map(|call| self.spot(call)).collect();
         let own = Spot { frame: Frame::Function(code), line };
         match stack.first_mut() {
             _ if code == CodeId::NONE => {}

@@ -162,14 +162,14 @@ fn sums(nodes: &Nodes) -> FxHashMap<Frame, Sum> {
             let sum = sums.entry(node.frame).or_insert(Sum::NONE);
             sum.tally.add(&node.tally);
             if sum.on_path == 0 {
-                sum.total_ns += totals_ns[id as usize];
+                sum.total_ns = sum.total_ns.saturating_add(totals_ns[id as usize]);
                 sum.total_rows += totals_rows[id as usize];
             }
             sum.on_path += 1;
             if node.frame == Frame::Gc
                 && let Some(interrupted) = sums.get_mut(&nodes[node.parent].frame)
             {
-                interrupted.gc_ns += totals_ns[id as usize];
+                interrupted.gc_ns = interrupted.gc_ns.saturating_add(totals_ns[id as usize]);
             }
         }
         Walk::Up(id) => {

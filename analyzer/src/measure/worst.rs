@@ -237,7 +237,7 @@ impl Look {
             if let Some(node) = found.open.remove(&call.id) {
                 let tally = &mut found.nodes[node].tally;
                 tally.entries += u64::from(call.counts && end.ending != Ending::NeverReturned);
-                tally.self_ns += call.self_ns;
+                tally.self_ns = tally.self_ns.saturating_add(call.self_ns);
             }
         }
     }

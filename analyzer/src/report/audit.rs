@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::escape::Plain;
 use super::units::{Count, Instant, plural};
 use super::{json, trust_line};
-use crate::measure::{Audit, AuditGroup, Trust};
+use crate::measure::{Audit, AuditGroup, MAX_CALLERS, Trust};
 
 /// How it is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,7 +45,8 @@ fn write_group(group: &AuditGroup, out: &mut impl Write) -> io::Result<()> {
     if group.stack.is_empty() {
         writeln!(out, "    (no function)")?;
     }
-    group.stack.iter().try_for_each(|place| writeln!(out, "    {}", Plain(&place.label)))
+    group.stack.iter().try_for_each(|place| writeln!(out, "    {}", Plain(&place.label)))?;
+    if group.stack.len() < MAX_CALLERS { Ok(()) } else { writeln!(out, "    … and who called that") }
 }
 
 /// Writes the same as JSON: `{"groups": […], "trust": {…}}`.

@@ -9,6 +9,7 @@ use super::escape::Plain;
 use super::trust_line;
 use super::units::{Count, Share};
 use crate::measure::{Folded, Weight};
+use crate::tree;
 use crate::{Error, Result};
 
 /// How the flame graph is drawn.
@@ -25,6 +26,12 @@ pub struct Options {
 /// Python stops at a depth of 1,000 by default. What goes deeper is drawn as part of the frame at this depth.
 const MAX_DEPTH: usize = 1_000;
 
+/// Nor are more paths drawn than take so many bytes, each with all its callers.
+const MAX_BYTES: usize = 1 << 28;
+
+/// More weight cannot be added up by who draws.
+const MOST_WEIGHT: u64 = 1 << 62;
+
 /// What is narrower than this part of the picture is a tenth of a pixel wide, so it is drawn as part of its caller.
 const NARROWEST: u64 = 10_000;
 
@@ -33,7 +40,7 @@ const FOUND: Color = Color { r: 230, g: 0, b: 230 };
 
 /// Writes an SVG picture that zooms and searches where scripts run and can be read where they do not.
 pub fn write(folded: Folded, options: &Options, out: &mut impl Write) -> Result<()> {
-    let total: u64 = folded.frames.iter().map(|frame| frame.own).sum();
+    let total = tree::sum(folded.frames.iter().map(|frame| frame.own));
     if total == 0 {
         return Err(Error::NothingToDraw);
     }
@@ -100,7 +107,7 @@ fn subtitle(folded: &Folded, stacks: &Stacks) -> String {
         parts.push(format!("{} found", Share(found, stacks.total)));
     }
     if stacks.is_cut {
-        parts.push(format!("cut at a depth of {}", Count(MAX_DEPTH as u64)));
+        parts.push(format!("cut at a depth of {}, or at {} MiB", Count(MAX_DEPTH as u64), MAX_BYTES >> 20));
     }
     parts.push(trust_line(&folded.trust));
     parts.join("; ")
@@ -119,32 +126,50 @@ impl Stacks {
     pub(super) fn of(folded: &Folded) -> Stacks {
         let totals = folded.totals();
         let is_base = |at: &usize| folded.frames[*at].parent.is_none();
-        let total = (0..totals.len()).filter(is_base).map(|at| totals[at]).sum();
+        let total = tree::sum((0..totals.len()).filter(is_base).map(|at| totals[at]));
         let found = found(folded, &totals);
         let mut paths: Vec<Path> = Vec::new();
         // Which path each frame's own weight goes to.
         let mut places: Vec<Option<usize>> = Vec::with_capacity(totals.len());
-        let mut is_cut = false;
-        for (frame, weight) in folded.frames.iter().zip(totals) {
+        let (mut is_cut, mut bytes) = (false, 0);
+        for (at, (frame, weight)) in folded.frames.iter().zip(totals).enumerate() {
             let caller = frame.parent.and_then(|parent| places[parent]);
             let depth = caller.map_or(0, |caller| paths[caller].depth + 1);
-            let is_drawn = weight.saturating_mul(NARROWEST) >= total && depth < MAX_DEPTH;
-            is_cut |= depth >= MAX_DEPTH;
+            let len = caller.map_or(0, |caller| paths[caller].len) + frame.label.len() + 1;
+            let is_wide = weight.saturating_mul(NARROWEST) >= total;
+            let is_drawn = is_wide && depth < MAX_DEPTH && bytes + len <= MAX_BYTES;
+            is_cut |= is_wide && !is_drawn;
             places.push(if is_drawn {
-                let caller = caller.map(|caller| paths[caller].labels.as_str());
-                paths.push(Path { labels: append(caller, &frame.label), depth, own: frame.own });
+                bytes += len;
+                paths.push(Path { at, caller, depth, len, own: frame.own });
                 Some(paths.len() - 1)
             } else {
                 if let Some(caller) = caller {
-                    paths[caller].own += frame.own;
+                    paths[caller].own = paths[caller].own.saturating_add(frame.own);
                 }
                 caller
             });
         }
-        let lines = paths.into_iter().filter(|path| path.own > 0);
-        let lines = lines.map(|path| format!("{} {}", path.labels, path.own)).collect();
-        Stacks { lines, total, found, is_cut }
+        Stacks { lines: lines(folded, &paths), total, found, is_cut }
     }
+}
+
+/// A line for every path that has weight of its own.
+fn lines(folded: &Folded, paths: &[Path]) -> Vec<String> {
+    let mut left = MOST_WEIGHT;
+    let mut lines = Vec::new();
+    for (at, path) in paths.iter().enumerate().filter(|(_, path)| path.own > 0) {
+        let own = path.own.min(left);
+        left -= own;
+        let mut labels: Vec<String> = std::iter::successors(Some(at), |&at| paths[at].caller)
+            .map(|at| text(&folded.frames[paths[at].at].label))
+            .collect();
+        labels.reverse();
+        // No path may look like a comment.
+        let escape = if labels[0].starts_with('#') { "\\" } else { "" };
+        lines.push(format!("{escape}{} {own}", labels.join(";")));
+    }
+    lines
 }
 
 /// The weight of the outermost frames that are looked for.
@@ -154,31 +179,26 @@ fn found(folded: &Folded, totals: &[u64]) -> Option<u64> {
     for (frame, total) in folded.frames.iter().zip(totals) {
         let is_inside = frame.parent.is_some_and(|parent| inside[parent]);
         if frame.is_found && !is_inside {
-            *found.get_or_insert(0) += total;
+            let found = found.get_or_insert(0u64);
+            *found = found.saturating_add(*total);
         }
         inside.push(is_inside || frame.is_found);
     }
     found
 }
 
+/// A call path that is drawn.
 struct Path {
-    labels: String,
+    /// Its last frame, and the path without it.
+    at: usize,
+    caller: Option<usize>,
     depth: usize,
+    /// Bytes of its labels.
+    len: usize,
     own: u64,
 }
 
-/// A label must hold no semicolon, which parts the frames, and no path may look like a comment.
-fn append(caller: Option<&str>, label: &str) -> String {
-    let label = text(label);
-    let mut path = caller.map_or_else(String::new, |caller| format!("{caller};"));
-    if path.is_empty() && label.starts_with('#') {
-        path.push('\\');
-    }
-    path.push_str(&label);
-    path
-}
-
-/// A label as it stands in the picture.
+/// A label as it stands in the picture: it must hold no semicolon, which parts the frames.
 pub(super) fn text(label: &str) -> String {
     Plain(&label.replace(';', ":")).to_string()
 }

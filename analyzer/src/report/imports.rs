@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::escape::Plain;
+use super::indent::Indent;
 use super::units::{Count, Share, Time, plural};
 use super::{json, table, trust_line};
 use crate::measure::{Import, Imports, Trust};
@@ -18,7 +19,7 @@ pub fn write(imports: &Imports, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "no import in what was asked for, of {} recorded", Count(imports.recorded))?;
     } else {
         let modules: Vec<String> = imports.imports.iter().map(module).collect();
-        let width = modules.iter().map(|module| module.chars().count()).max().unwrap_or(0);
+        let width = modules.iter().map(|module| module.chars().count()).max().unwrap_or(0).min(table::WIDEST);
         let row = |(import, module): (&Import, &String)| {
             let by = import.by.as_ref().map_or(String::new(), |by| Plain(&by.label).to_string());
             let cell = format!("{module:<width$}  {by}");
@@ -39,7 +40,7 @@ fn time(import: &Import, ns: u64) -> String {
 }
 
 fn module(import: &Import) -> String {
-    let mut module = format!("{:indent$}{}", "", Plain(&import.module), indent = 2 * import.depth);
+    let mut module = format!("{}{}", Indent { levels: import.depth, columns: 2 }, Plain(&import.module));
     if import.count > 1 {
         module += &format!(" × {}", Count(import.count));
     }

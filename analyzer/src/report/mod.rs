@@ -11,6 +11,7 @@ pub mod flame;
 pub mod gc;
 pub mod heat;
 pub mod imports;
+mod indent;
 pub mod info;
 mod json;
 mod page;

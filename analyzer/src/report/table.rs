@@ -9,6 +9,9 @@ pub fn write<const N: usize>(head: [&str; N], rows: &[[String; N]], out: &mut im
     rows.iter().try_for_each(|row| columns.write(row, out))
 }
 
+/// What is wider stands out of its column: it would move those beside it out of sight in every row.
+pub const WIDEST: usize = 120;
+
 /// Columns as wide as what they hold.
 pub struct Columns<const N: usize> {
     head: [String; N],
@@ -22,7 +25,7 @@ impl<const N: usize> Columns<N> {
         let mut widths = head.each_ref().map(|cell| cell.chars().count());
         for row in rows {
             for (width, cell) in widths.iter_mut().zip(row) {
-                *width = cell.chars().count().max(*width);
+                *width = cell.chars().count().min(WIDEST).max(*width);
             }
         }
         Columns { head, widths }

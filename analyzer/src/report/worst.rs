@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::escape::Plain;
+use super::indent::Indent;
 use super::table::Columns;
 use super::units::{Count, Instant, Time, WallClock, plural};
 use super::{json, trust_line};
-use crate::measure::{Branch, SlowCall, Trust, Worst};
+use crate::measure::{Branch, MAX_CALLERS, SlowCall, Trust, Worst};
 
 /// Writes each call with what it called, and the trust line.
 pub fn write(worst: &Worst, out: &mut impl Write) -> io::Result<()> {
@@ -45,6 +46,9 @@ fn write_call(number: usize, call: &SlowCall, out: &mut impl Write) -> io::Resul
     for place in &call.callers {
         writeln!(out, "   called by {}", Plain(&place.label))?;
     }
+    if call.callers.len() >= MAX_CALLERS {
+        writeln!(out, "   … and who called that")?;
+    }
     let rows: Vec<[String; 4]> = call.tree.iter().map(row).collect();
     let columns = Columns::of(["calls", "total", "self", "function"], &rows);
     columns.write_head(out)?;
@@ -58,7 +62,7 @@ fn row(branch: &Branch) -> [String; 4] {
         Count(*calls).to_string(),
         Time(*total_ns).to_string(),
         Time(*self_ns).to_string(),
-        format!("{:indent$}{}", "", Plain(&function.label), indent = 2 * depth),
+        format!("{}{}", Indent { levels: *depth, columns: 2 }, Plain(&function.label)),
     ]
 }
 

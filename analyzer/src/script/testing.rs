@@ -8,15 +8,13 @@ use pyrec_schema::{
 };
 
 use super::parse;
-use crate::tree::{Streams, Window};
 use crate::{CallTree, Filter};
 
 /// The calls of a script, recorded by `python3 run.py` with `/srv` and `/lib` on its path.
 pub fn calls(script: &str, filter: &Filter) -> CallTree {
     let names = Arc::new(Names::new());
-    let mut streams = Streams::first(Window::ALL);
-    streams.push(&rows(script, &names), &names);
-    CallTree::of(streams, filter, names, manifest(&["python3", "run.py"], &["/srv", "/lib"]), 0)
+    let rows = rows(script, &names);
+    CallTree::of_rows(&[rows], filter, names, manifest(&["python3", "run.py"], &["/srv", "/lib"]))
 }
 
 /// The trace file of a script, cut into row groups of that many rows. Lives as long as the directory beside it.

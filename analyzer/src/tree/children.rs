@@ -24,7 +24,7 @@ pub struct Children {
 }
 
 /// Slots in the beginning.
-const FEW: usize = 64;
+const FEW: usize = 8;
 
 /// The children of one parent begin in 2^6 slots.
 const SPREAD_POWER: u32 = 6;

@@ -20,7 +20,7 @@ pub(crate) mod tests;
 
 use std::sync::Arc;
 
-use pyrec_schema::{Manifest, Names, Trace};
+use pyrec_schema::{Batch, Manifest, Names, Trace};
 
 use crate::order;
 use crate::{Filter, Result};
@@ -28,6 +28,7 @@ use crate::{Filter, Result};
 pub use durations::Durations;
 pub use facts::{Facts, ProcessFacts};
 pub use frame::Frame;
+pub(crate) use nodes::sum;
 pub use nodes::{Node, NodeId, Nodes, ROOT, Tally, Walk};
 use piece::Finished;
 #[cfg(test)]
@@ -98,6 +99,20 @@ impl CallTree {
         Ok((calls, apart))
     }
 
+    /// The same from rows that are in no file, in as many stretches as they come in.
+    pub fn of_rows(stretches: &[Batch], filter: &Filter, names: Arc<Names>, manifest: Manifest) -> CallTree {
+        let events = stretches.iter().flat_map(Batch::iter).filter(|event| event.marker.is_event());
+        let origin_ns = events.map(|event| event.time_ns).min();
+        let window = window(filter, origin_ns.unwrap_or(0));
+        let mut streams = Streams::first(window);
+        for stretch in stretches {
+            let mut next = Streams::middle(window);
+            next.push(stretch, &names);
+            streams.join(next);
+        }
+        CallTree::of(streams, filter, names, manifest, 0)
+    }
+
     fn streams(trace: &Trace, filter: &Filter) -> Result<Streams> {
         let window = match filter.time {
             Some(_) => window(filter, order::origin_ns(trace)?.unwrap_or(0)),
@@ -139,7 +154,7 @@ impl CallTree {
                 apart.iter_mut().for_each(|apart| apart.push((threads.len(), std::mem::take(&mut own))));
             }
             let in_calls = all.iter().filter(|(_, node)| node.frame.is_call());
-            let in_calls_ns = in_calls.map(|(_, node)| node.tally.self_ns).sum();
+            let in_calls_ns = sum(in_calls.map(|(_, node)| node.tally.self_ns));
             threads.push(Thread { pid, tid, in_calls_ns, repairs, facts: stream.facts });
         }
         let min_time_ns = u64::try_from(filter.min_time.as_nanos()).unwrap_or(u64::MAX);

@@ -11,6 +11,11 @@ pub type NodeId = u32;
 /// Below every call: what runs in no recorded function.
 pub const ROOT: NodeId = 0;
 
+/// A sum that stops at the largest number: time that a stranger's file tells of may have been nowhere.
+pub(crate) fn sum(quantities: impl Iterator<Item = u64>) -> u64 {
+    quantities.fold(0, u64::saturating_add)
+}
+
 /// Distinct call paths in one flat vector, callers before what they call.
 #[derive(Clone, Debug)]
 pub struct Nodes {
@@ -81,19 +86,19 @@ impl Tally {
     #[inline]
     pub fn measure(&mut self, duration_ns: u64) {
         self.measured += 1;
-        self.measured_ns += duration_ns;
+        self.measured_ns = self.measured_ns.saturating_add(duration_ns);
         self.min_ns = self.min_ns.min(duration_ns);
         self.max_ns = self.max_ns.max(duration_ns);
     }
 
     /// Adds what was counted elsewhere.
     pub fn add(&mut self, other: &Tally) {
-        self.self_ns += other.self_ns;
+        self.self_ns = self.self_ns.saturating_add(other.self_ns);
         self.points += other.points;
         self.entries += other.entries;
         self.orphans += other.orphans;
         self.measured += other.measured;
-        self.measured_ns += other.measured_ns;
+        self.measured_ns = self.measured_ns.saturating_add(other.measured_ns);
         self.min_ns = self.min_ns.min(other.min_ns);
         self.max_ns = self.max_ns.max(other.max_ns);
     }
@@ -231,7 +236,9 @@ impl Nodes {
         let mut sums: Vec<u64> = self.nodes.iter().map(quantity).collect();
         for (id, node) in self.iter().rev() {
             if node.parent != id {
-                sums[node.parent as usize] += sums[id as usize];
+                let below = sums[id as usize];
+                let sum = &mut sums[node.parent as usize];
+                *sum = sum.saturating_add(below);
             }
         }
         sums

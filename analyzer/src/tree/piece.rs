@@ -49,7 +49,8 @@ pub struct Piece {
     stack: Stack<Call>,
     /// The time of the last row.
     now_ns: i64,
-    /// The time that was measured up to that row. It stands still across losses and where time runs backwards.
+    /// The time that was measured up to that row. It stands still across losses and where time runs backwards. It may
+    /// wrap, where time went to the ends of its 64 bits and back: what counts are its differences.
     clock_ns: u64,
     repairs: Repairs,
 }
@@ -178,7 +179,7 @@ impl Piece {
             let frame = Frame::Function(code);
             match marker {
                 Marker::FunctionEntry => {
-                    self.nodes[at].tally.self_ns += wait_ns;
+                    self.nodes[at].tally.self_ns = self.nodes[at].tally.self_ns.saturating_add(wait_ns);
                     let node = self.nodes.child(at, frame);
                     let tally = &mut self.nodes[node].tally;
                     tally.entries += 1;
@@ -188,7 +189,7 @@ impl Piece {
                         && return_ns >= time_ns
                     {
                         let duration_ns = return_ns.abs_diff(time_ns);
-                        tally.self_ns += duration_ns;
+                        tally.self_ns = tally.self_ns.saturating_add(duration_ns);
                         self.nodes.measure(node, duration_ns);
                         now_ns = return_ns;
                         rows.next();
@@ -201,16 +202,16 @@ impl Piece {
                 }
                 Marker::FunctionReturn => {
                     let Some(call) = self.stack.pop_if(frame) else { break };
-                    self.nodes[at].tally.self_ns += wait_ns;
+                    self.nodes[at].tally.self_ns = self.nodes[at].tally.self_ns.saturating_add(wait_ns);
                     if call.data.since_ns < BEFORE && !self.stack.is_cut(&call) {
                         let clock_ns = (time_ns as u64).wrapping_sub(lag_ns);
-                        self.nodes.measure(at, clock_ns - call.data.since_ns);
+                        self.nodes.measure(at, clock_ns.wrapping_sub(call.data.since_ns));
                     }
                     at = self.top_node();
                 }
                 Marker::Line => {
                     let tally = &mut self.nodes[at].tally;
-                    tally.self_ns += wait_ns;
+                    tally.self_ns = tally.self_ns.saturating_add(wait_ns);
                     tally.points += 1;
                 }
                 _ => break,
@@ -232,13 +233,13 @@ impl Piece {
         }
         let wait_ns = self.window.overlap_ns(self.now_ns, time_ns);
         self.now_ns = time_ns;
-        self.clock_ns += wait_ns;
+        self.clock_ns = self.clock_ns.wrapping_add(wait_ns);
         wait_ns
     }
 
     #[inline]
     fn enter(&mut self, frame: Frame, wait_ns: u64, since_ns: u64) {
-        self.nodes[self.at].tally.self_ns += wait_ns;
+        self.nodes[self.at].tally.self_ns = self.nodes[self.at].tally.self_ns.saturating_add(wait_ns);
         let node = self.nodes.child(self.at, frame);
         let counts = self.window.contains(self.now_ns);
         self.nodes[node].tally.entries += u64::from(counts);
@@ -257,9 +258,10 @@ impl Piece {
     #[inline]
     fn leave_top(&mut self, wait_ns: u64) {
         let Some(call) = self.stack.pop() else { return };
-        self.nodes[call.data.node].tally.self_ns += wait_ns;
+        self.nodes[call.data.node].tally.self_ns =
+            self.nodes[call.data.node].tally.self_ns.saturating_add(wait_ns);
         if call.data.since_ns < BEFORE && !self.stack.is_cut(&call) && self.window.contains(self.now_ns) {
-            self.nodes.measure(call.data.node, self.clock_ns - call.data.since_ns);
+            self.nodes.measure(call.data.node, self.clock_ns.wrapping_sub(call.data.since_ns));
         }
         self.at = self.top_node();
     }
@@ -268,7 +270,7 @@ impl Piece {
     fn pass(&mut self, wait_ns: u64) {
         let counts = self.window.contains(self.now_ns);
         let tally = &mut self.nodes[self.at].tally;
-        tally.self_ns += wait_ns;
+        tally.self_ns = tally.self_ns.saturating_add(wait_ns);
         tally.points += u64::from(counts);
     }
 
@@ -287,7 +289,7 @@ impl Piece {
                 self.leave_top(wait_ns);
             }
             None if self.is_first => {
-                self.nodes[self.at].tally.self_ns += wait_ns;
+                self.nodes[self.at].tally.self_ns = self.nodes[self.at].tally.self_ns.saturating_add(wait_ns);
                 self.repairs.unmatched_returns += 1;
             }
             None => self.leave_undecided(Leave::Frame(frame), wait_ns),
@@ -318,7 +320,7 @@ impl Piece {
     /// ```
     #[cold]
     fn lose(&mut self, to_ns: i64, wait_ns: u64) {
-        self.nodes[self.at].tally.self_ns += wait_ns;
+        self.nodes[self.at].tally.self_ns = self.nodes[self.at].tally.self_ns.saturating_add(wait_ns);
         self.now_ns = to_ns;
         self.stack.lose();
         let node = self.nodes.child(ROOT, Frame::Lost);
@@ -333,7 +335,7 @@ impl Piece {
         self.stack.take();
         self.at = ROOT;
         if self.is_first {
-            self.nodes[ROOT].tally.self_ns += wait_ns;
+            self.nodes[ROOT].tally.self_ns = self.nodes[ROOT].tally.self_ns.saturating_add(wait_ns);
         } else {
             self.leave_undecided(Leave::Everything, wait_ns);
         }
@@ -377,7 +379,7 @@ impl Piece {
         for (segment, end) in segments.into_iter().zip(ends) {
             if let Some(undecided) = segment.begin {
                 self.now_ns = undecided.time_ns;
-                self.clock_ns = clock_ns + undecided.clock_ns;
+                self.clock_ns = clock_ns.wrapping_add(undecided.clock_ns);
                 self.stack.set_losses(losses + undecided.losses);
                 self.decide(undecided);
             }
@@ -385,7 +387,7 @@ impl Piece {
             for open in segment.open {
                 let since_ns = match open.data.since_ns {
                     unknown @ (NEVER | BEFORE) => unknown,
-                    since_ns => clock_ns + since_ns,
+                    since_ns => clock_ns.wrapping_add(since_ns),
                 };
                 let call = Call { node: grafted[open.data.node as usize], since_ns };
                 self.stack.push_since(open.frame, losses + open.losses, call);
@@ -393,7 +395,7 @@ impl Piece {
             self.at = self.top_node();
         }
         self.now_ns = next.now_ns;
-        self.clock_ns = clock_ns + next.clock_ns;
+        self.clock_ns = clock_ns.wrapping_add(next.clock_ns);
         self.stack.set_losses(losses + next.stack.losses());
         self.nodes[ROOT].tally.add(&next.nodes[ROOT].tally);
     }

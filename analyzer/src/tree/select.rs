@@ -77,7 +77,7 @@ impl<'a> Lens<'a> {
 ///
 /// Durations of single calls are kept per function and not per path, so nobody knows them inside one function only.
 pub fn gather(from: &mut Nodes, lens: &mut Lens, to: &mut Nodes) {
-    let weights = from.sums(|node| node.tally.self_ns + node.tally.calls());
+    let weights = from.sums(|node| node.tally.self_ns.saturating_add(node.tally.calls()));
     let mut places: Vec<Option<NodeId>> = Vec::with_capacity(from.len());
     for id in 0..from.len() as NodeId {
         let node = from[id];
@@ -92,7 +92,7 @@ pub fn gather(from: &mut Nodes, lens: &mut Lens, to: &mut Nodes) {
         let place = match caller {
             Some(caller) if weights[id as usize] == 0 || !verdict.shown || is_orphan => {
                 let tally = &mut to[caller].tally;
-                tally.self_ns += node.tally.self_ns;
+                tally.self_ns = tally.self_ns.saturating_add(node.tally.self_ns);
                 tally.points += node.tally.rows();
                 Some(caller)
             }

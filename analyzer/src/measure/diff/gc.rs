@@ -28,7 +28,7 @@ pub fn align(runs: &[Gc], old_runs: usize) -> Vec<GcDiff> {
             let sum = sums.entry(generation.generation).or_insert_with(|| [none(), none(), none()]);
             let parts = [generation.pauses, generation.found, generation.lengths.total()];
             for (sum, part) in sum.iter_mut().zip(parts) {
-                *sum.of_run(run) += part;
+                sum.add(run, part);
             }
         }
     }

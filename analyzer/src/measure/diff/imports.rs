@@ -30,7 +30,7 @@ pub fn align(runs: &[Imports], old_runs: usize) -> Vec<ImportDiff> {
             modules.push(import.module.clone());
             let sum = sums.entry(modules.clone()).or_insert_with(|| [none(), none(), none()]);
             for (sum, part) in sum.iter_mut().zip([import.count, import.self_ns, import.total_ns]) {
-                *sum.of_run(run) += part;
+                sum.add(run, part);
             }
         }
     }

@@ -59,9 +59,9 @@ pub fn align(runs: &[Lines], old_runs: usize, alignment: &Alignment) -> Vec<Line
                     total_ns: none(),
                 });
                 sum.numbers[usize::from(run >= old_runs)].get_or_insert(line.line);
-                *sum.hits.of_run(run) += line.hits.unwrap_or(0);
-                *sum.self_ns.of_run(run) += line.self_ns;
-                *sum.total_ns.of_run(run) += line.total_ns;
+                sum.hits.add(run, line.hits.unwrap_or(0));
+                sum.self_ns.add(run, line.self_ns);
+                sum.total_ns.add(run, line.total_ns);
             }
         }
     }

@@ -167,7 +167,7 @@ impl Diff {
         let mut sum = Samples::none(self.old_runs, self.new_runs());
         for samples in samples {
             for run in 0..self.trust.len() {
-                *sum.of_run(run) += samples.get(run);
+                sum.add(run, samples.get(run));
             }
         }
         sum

@@ -81,8 +81,8 @@ impl CallsDiff {
     }
 
     fn add(&mut self, run: usize, (calls, self_ns): (u64, u64), total_ns: u64) {
-        *self.calls.of_run(run) += calls;
-        *self.self_ns.samples.of_run(run) += self_ns;
-        *self.total_ns.samples.of_run(run) += total_ns;
+        self.calls.add(run, calls);
+        self.self_ns.samples.add(run, self_ns);
+        self.total_ns.samples.add(run, total_ns);
     }
 }

@@ -29,6 +29,12 @@ impl Samples {
         Samples { old: vec![0; old_runs], new: vec![0; new_runs] }
     }
 
+    /// Adds to what a run has. A sum stops at the largest number.
+    pub fn add(&mut self, run: usize, more: u64) {
+        let sum = self.of_run(run);
+        *sum = sum.saturating_add(more);
+    }
+
     /// That of a run, by its number over both sides.
     pub fn of_run(&mut self, run: usize) -> &mut u64 {
         match run.checked_sub(self.old.len()) {

@@ -129,12 +129,12 @@ impl<'a> Collect<'a> {
         let Some(open) = stack.open.pop() else { return };
         let took_ns = stack.clock_ns - open.since_ns;
         if let Some(file) = stack.files.go(open.file) {
-            self.files[file].total_ns += took_ns;
+            self.files[file].total_ns = self.files[file].total_ns.saturating_add(took_ns);
         }
         if let Some((from, _)) = stack.open.last().and_then(|caller| caller.spot)
             && let Some(edge) = self.edges.get_mut(&(from, call.frame))
         {
-            edge.total_ns += took_ns;
+            edge.total_ns = edge.total_ns.saturating_add(took_ns);
         }
     }
 
@@ -161,9 +161,9 @@ impl<'a> Collect<'a> {
         let Some(open) = stack.open.last_mut() else { return };
         let passed_ns = call.self_ns - open.charged_ns;
         open.charged_ns = call.self_ns;
-        stack.clock_ns += passed_ns;
+        stack.clock_ns = stack.clock_ns.saturating_add(passed_ns);
         if let Some((spot, _)) = open.spot {
-            self.spots[spot].self_ns += passed_ns;
+            self.spots[spot].self_ns = self.spots[spot].self_ns.saturating_add(passed_ns);
         }
     }
 
@@ -233,7 +233,7 @@ impl<'a> Collect<'a> {
             .collect();
         for (number, spot) in self.spots.iter().enumerate() {
             let file = &mut files[spot.file];
-            file.self_ns += spot.self_ns;
+            file.self_ns = file.self_ns.saturating_add(spot.self_ns);
             file.lines.push(spot.totals(has_hits, calls.remove(&number).unwrap_or_default()));
         }
         files.retain(|file| !file.lines.is_empty());
@@ -321,7 +321,7 @@ impl Stack {
     fn go_from_line(&mut self, spots: &mut [Spot]) {
         let Some((spot, since_ns)) = self.open.last_mut().and_then(|open| open.spot.take()) else { return };
         if self.spots.go(Some(spot)).is_some() {
-            spots[spot].total_ns += self.clock_ns - since_ns;
+            spots[spot].total_ns = spots[spot].total_ns.saturating_add(self.clock_ns - since_ns);
         }
     }
 }

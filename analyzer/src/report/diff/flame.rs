@@ -12,7 +12,7 @@ use crate::measure::diff::{CallsDiff, CountVerdict, Diff, LEAST_CHANGE, Path, Sa
 use crate::measure::{Folded, FoldedFrame, Weight};
 use crate::report::flame::{self, Stacks};
 use crate::report::units::Time;
-use crate::tree::Frame;
+use crate::tree::{self, Frame};
 use crate::{Error, Result};
 
 /// What has other calls is at least this part of the whole wide.
@@ -35,7 +35,7 @@ pub fn write_flame(diff: &Diff, out: &mut impl Write) -> Result<()> {
     let Some(trust) = diff.trust.first().cloned() else { return Err(Error::NothingToDraw) };
     let mut colours = PaletteMap::default();
     let widths = widths(diff);
-    if widths.iter().sum::<u64>() == 0 {
+    if tree::sum(widths.iter().copied()) == 0 {
         return Err(Error::NothingToDraw);
     }
     let mut frames = Vec::with_capacity(diff.paths.len());
@@ -61,7 +61,7 @@ fn widths(diff: &Diff) -> Vec<u64> {
         own.old_median().max(own.new_median())
     };
     let mut widths: Vec<u64> = diff.paths.iter().map(longer).collect();
-    let least = widths.iter().sum::<u64>() / VISIBLE;
+    let least = tree::sum(widths.iter().copied()) / VISIBLE;
     let is_changed = |&path: &usize| diff.paths[path].calls.calls.verdict() == CountVerdict::Changed;
     let mut changed: Vec<usize> = (0..widths.len()).filter(is_changed).collect();
     changed.sort_by_key(|&path| Reverse(diff.paths[path].calls.total_ns.samples.distance()));

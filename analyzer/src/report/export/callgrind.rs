@@ -20,6 +20,7 @@ use crate::Result;
 use crate::escape::Plain;
 use crate::measure::{Graph, GraphFunction, Trust};
 use crate::report::trust_line;
+use crate::tree;
 
 /// Writes the functions and what they called.
 pub fn write(graph: &Graph, out: &mut impl Write) -> Result<Trust> {
@@ -27,7 +28,7 @@ pub fn write(graph: &Graph, out: &mut impl Write) -> Result<Trust> {
     writeln!(out, "cmd: {}", Plain(&graph.command.join(" ")))?;
     writeln!(out, "desc: {}", trust_line(&graph.trust))?;
     writeln!(out, "positions: line\nevents: ns")?;
-    let all_ns: u64 = graph.functions.iter().map(|function| function.sum.self_ns).sum();
+    let all_ns = tree::sum(graph.functions.iter().map(|function| function.sum.self_ns));
     writeln!(out, "summary: {all_ns}")?;
     let (mut files, mut functions) = (Numbers::default(), Numbers::default());
     let mut edges = graph.edges.as_slice();

@@ -110,7 +110,7 @@ impl<'a> Maker<'a> {
         let process =
             self.processes.entry(pid).or_insert_with(|| profile.add_process(&name, pid as u32, at(0)));
         let handle = profile.add_thread(*process, tid as u32, at(now_ns), pid == tid);
-        if let Some(known) = self.calls.threads.iter().find(|known| (known.pid, known.tid) == (pid, tid)) {
+        if let Some(known) = super::thread(self.calls, pid, tid) {
             profile.set_thread_name(handle, &thread_name(known, &self.calls.names));
         }
         profile.set_thread_samples_weight_type(handle, WeightType::Samples);

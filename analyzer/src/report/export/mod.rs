@@ -69,6 +69,12 @@ fn command(manifest: &Manifest) -> String {
     }
 }
 
+/// A thread by its number; they are in the order of their numbers.
+fn thread(calls: &CallTree, pid: i32, tid: i32) -> Option<&Thread> {
+    let at = calls.threads.binary_search_by_key(&(pid, tid), |thread| (thread.pid, thread.tid)).ok()?;
+    Some(&calls.threads[at])
+}
+
 /// `MainThread 8274`
 fn thread_name(thread: &Thread, names: &Names) -> String {
     match names.text_str(thread.facts.name) {

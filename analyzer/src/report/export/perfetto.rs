@@ -198,8 +198,7 @@ impl<W: Write> Writer<'_, W> {
         }
         if self.known.insert(thread_uuid) {
             let mut thread = numbered.number(TID, signed(tid));
-            if let Some(known) = self.calls.threads.iter().find(|known| (known.pid, known.tid) == (pid, tid))
-            {
+            if let Some(known) = super::thread(self.calls, pid, tid) {
                 thread = thread.text(THREAD_NAME, &thread_name(known, &self.calls.names));
             }
             self.describe(track(thread_uuid).message(THREAD, &thread))?;

@@ -1,10 +1,12 @@
 //! speedscope's own format: a list of frames, and for each thread when they were opened and closed.
 //!
-//! A thread's events must stand together, so the trace is read once for every thread: memory stays bounded.
+//! A thread's events must stand together, so the trace is read once for each thread of many events, and once for as many
+//! others as have few events together: memory stays bounded, and so does the reading.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use pyrec_schema::Trace;
+use rustc_hash::FxHashMap;
 use serde_json::{Value, json};
 
 use super::labels::{Label, Labels};
@@ -12,7 +14,11 @@ use super::timeline::{self, Mark};
 use super::{command, thread_name};
 use crate::measure::Trust;
 use crate::report::trust_line;
-use crate::{CallTree, Filter, Result};
+use crate::tree::Thread;
+use crate::{CallTree, Filter, Result, order};
+
+/// Events that are kept in memory until the trace has been read.
+const FEW: u64 = 1 << 20;
 
 /// Writes every call of every thread.
 pub fn write(trace: &Trace, calls: &CallTree, filter: &Filter, out: &mut impl Write) -> Result<Trust> {
@@ -24,13 +30,28 @@ pub fn write(trace: &Trace, calls: &CallTree, filter: &Filter, out: &mut impl Wr
     write!(out, "\"exporter\":{},\"name\":{},\"profiles\":[", json!(exporter), json!(name))?;
     let mut labels = Labels::new(trace.names(), trace.manifest());
     let mut separator = "";
-    for thread in calls.threads.iter().filter(|thread| filter.has_thread(thread.pid, thread.tid)) {
-        let of_it = Filter { pids: vec![thread.pid], tids: vec![thread.tid], ..filter.clone() };
-        let begin = format!(
-            "{separator}\n{{\"type\":\"evented\",\"name\":{},\"unit\":\"nanoseconds\",\"startValue\":0,\"events\":[",
-            json!(thread_name(thread, trace.names()))
-        );
-        if write_events(trace, &of_it, &begin, calls.counts.first_ns, &mut labels, out)? {
+    let wanted = calls.threads.iter().filter(|thread| filter.has_thread(thread.pid, thread.tid));
+    for group in groups(wanted) {
+        let mut profiles = Profiles::of(&group, calls);
+        if let [thread] = group[..] {
+            let of_it = Filter { pids: vec![thread.pid], tids: vec![thread.tid], ..filter.clone() };
+            let mut begin = Some(format!("{separator}\n{}", profiles.begin(0)));
+            profiles.read(trace, &of_it, &mut labels, &mut |_, event| {
+                begin.take().map_or(Ok(()), |begin| out.write_all(begin.as_bytes()))?;
+                out.write_all(event)
+            })?;
+            if begin.is_none() {
+                write!(out, "{}", profiles.end(0))?;
+                separator = ",";
+            }
+            continue;
+        }
+        let mut events = vec![Vec::new(); group.len()];
+        profiles.read(trace, filter, &mut labels, &mut |at, event| events[at].write_all(event))?;
+        for (at, events) in events.iter().enumerate().filter(|(_, events)| !events.is_empty()) {
+            write!(out, "{separator}\n{}", profiles.begin(at))?;
+            out.write_all(events)?;
+            write!(out, "{}", profiles.end(at))?;
             separator = ",";
         }
     }
@@ -39,31 +60,74 @@ pub fn write(trace: &Trace, calls: &CallTree, filter: &Filter, out: &mut impl Wr
     Ok(trust)
 }
 
-/// Writes the events of a thread, if it has any. Returns whether it has.
-fn write_events(
-    trace: &Trace,
-    filter: &Filter,
-    begin: &str,
-    origin_ns: i64,
-    labels: &mut Labels,
-    out: &mut impl Write,
-) -> Result<bool> {
-    let mut last_ns = None;
-    timeline::read(trace, filter, &mut |_, time_ns, mark| {
-        let (kind, call) = match mark {
-            Mark::Begin(call) => ("O", call),
-            Mark::End(call, _) => ("C", call),
-            Mark::Point(_) => return Ok(()),
-        };
-        let (frame, at_ns) = (labels.number(call.frame).0, time_ns.saturating_sub(origin_ns));
-        let before = if last_ns.is_none() { begin } else { "," };
-        last_ns = Some(at_ns);
-        Ok(write!(out, "{before}{{\"type\":\"{kind}\",\"frame\":{frame},\"at\":{at_ns}}}")?)
-    })?;
-    if let Some(last_ns) = last_ns {
-        write!(out, "],\"endValue\":{last_ns}}}")?;
+/// Threads that are read together: one of many events, or several that have few together.
+fn groups<'a>(threads: impl Iterator<Item = &'a Thread>) -> Vec<Vec<&'a Thread>> {
+    let mut groups: Vec<Vec<&Thread>> = Vec::new();
+    let mut room = 0;
+    for thread in threads.filter(|thread| thread.has_events()) {
+        match groups.last_mut() {
+            Some(group) if thread.facts.events <= room => group.push(thread),
+            _ => {
+                groups.push(vec![thread]);
+                room = FEW;
+            }
+        }
+        room = room.saturating_sub(thread.facts.events);
     }
-    Ok(last_ns.is_some())
+    groups
+}
+
+/// Threads that are read together.
+struct Profiles<'a> {
+    threads: &'a [&'a Thread],
+    calls: &'a CallTree,
+    places: FxHashMap<order::Thread, usize>,
+    /// The time of the last event of each; none where it has none yet.
+    last_ns: Vec<Option<i64>>,
+}
+
+impl<'a> Profiles<'a> {
+    fn of(threads: &'a [&'a Thread], calls: &'a CallTree) -> Self {
+        let place =
+            |(at, thread): (usize, &&Thread)| (order::Thread { pid: thread.pid, tid: thread.tid }, at);
+        let places = threads.iter().enumerate().map(place).collect();
+        Profiles { threads, calls, places, last_ns: vec![None; threads.len()] }
+    }
+
+    fn begin(&self, at: usize) -> String {
+        let name = json!(thread_name(self.threads[at], &self.calls.names));
+        format!(
+            "{{\"type\":\"evented\",\"name\":{name},\"unit\":\"nanoseconds\",\"startValue\":0,\"events\":["
+        )
+    }
+
+    fn end(&self, at: usize) -> String {
+        format!("],\"endValue\":{}}}", self.last_ns[at].unwrap_or(0))
+    }
+
+    /// Reads their events. `sink` gets the place of a thread, and what to write for it next.
+    fn read(
+        &mut self,
+        trace: &Trace,
+        filter: &Filter,
+        labels: &mut Labels,
+        sink: &mut impl FnMut(usize, &[u8]) -> io::Result<()>,
+    ) -> Result<()> {
+        timeline::read(trace, filter, &mut |thread, time_ns, mark| {
+            let (kind, call) = match mark {
+                Mark::Begin(call) => ("O", call),
+                Mark::End(call, _) => ("C", call),
+                Mark::Point(_) => return Ok(()),
+            };
+            let Some(&at) = self.places.get(&thread) else { return Ok(()) };
+            let frame = labels.number(call.frame).0;
+            let at_ns = time_ns.saturating_sub(self.calls.counts.first_ns);
+            let separator = if self.last_ns[at].is_none() { "" } else { "," };
+            self.last_ns[at] = Some(at_ns);
+            let event = format!("{separator}{{\"type\":\"{kind}\",\"frame\":{frame},\"at\":{at_ns}}}");
+            Ok(sink(at, event.as_bytes())?)
+        })
+    }
 }
 
 fn frame(label: &Label) -> Value {

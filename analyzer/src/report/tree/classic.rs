@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use super::item::{Item, What};
 use crate::order::Thread;
 use crate::report::escape::Plain;
+use crate::report::indent::Indent;
 
 /// DTrace with CPython's `call_stack.d`, `gc.d` and `line.d`: the time in nanoseconds, a tab, the probe's name (that
 /// of a function right-aligned in 15, a colon and one space per level), then what the probe tells.
@@ -32,11 +33,12 @@ impl<'a> Dtrace<'a> {
         if matches!(item.what, What::NeverReturned(_) | What::StillOpen(_)) {
             return Ok(());
         }
+        let indent = Indent { levels: item.level, columns: 1 };
         let probe = event.marker.name().replace("__", "-");
         let arguments = arguments(event, self.names);
         match event.marker {
             Marker::FunctionEntry | Marker::FunctionReturn => {
-                writeln!(out, "{}\t{probe:>15}:{:2$}{arguments}", event.time_ns, "", item.level)
+                writeln!(out, "{}\t{probe:>15}:{indent}{arguments}", event.time_ns)
             }
             _ => writeln!(out, "{}\t{probe}:{arguments}", event.time_ns),
         }
@@ -96,7 +98,8 @@ impl<'a> Stap<'a> {
         let since_ns = *self.since_ns.entry(thread).or_insert(event.time_ns);
         let us = event.time_ns.saturating_sub(since_ns) / 1_000;
         let program = Plain(self.processes.get(&event.pid).unwrap_or(&self.program));
-        write!(out, "{us} {program}({}):{:2$} ", event.pid, "", item.level)?;
+        let indent = Indent { levels: item.level, columns: 1 };
+        write!(out, "{us} {program}({}):{indent} ", event.pid)?;
         match event.marker {
             Marker::FunctionEntry | Marker::FunctionReturn => {
                 let code = self.names.code_str(event.code);

@@ -135,7 +135,7 @@ impl Open {
             Some(last) if last.shape == shape => {
                 last.first = if last.repeats == 0 { lines[0] } else { last.first };
                 last.repeats += 1;
-                last.total_ns += duration_ns;
+                last.total_ns = last.total_ns.saturating_add(duration_ns);
                 Ok(())
             }
             _ => {
@@ -171,7 +171,9 @@ impl Open {
 
     /// Tells what is held back of a call and of those that it lies in.
     fn tell(&mut self, at: usize, sink: Sink) -> io::Result<()> {
-        for outer in 0..=at {
+        // Where a call is told, those that it lies in have been.
+        let from = self.0[..=at].iter().rposition(|group| group.is_told).unwrap_or(0);
+        for outer in from..=at {
             if outer < at {
                 self.tell_repeats(outer, sink)?;
             }

@@ -14,6 +14,7 @@ use pyrec_schema::{Code, Event, Lost, Marker, Names};
 
 use super::item::{Item, Since, What};
 use crate::report::escape::Plain;
+use crate::report::indent::Indent;
 use crate::report::units::{Count, Time, plural};
 use crate::tree::Frame;
 
@@ -107,8 +108,9 @@ impl<'a> Own<'a> {
         let sign = if since_ns < 0 { "-" } else { "" };
         let (s, ns) = (since_ns.unsigned_abs() / 1_000_000_000, since_ns.unsigned_abs() % 1_000_000_000);
         let duration = duration_ns.map_or(String::new(), |ns| Time(ns).to_string());
-        let (time, tid, indent) = (format!("{sign}{s}.{ns:09}"), item.event.tid, 2 * item.level);
-        writeln!(out, "{time:>13} {tid:>8} {duration:>9} {:indent$}{arrow}{what}", "")
+        let (time, tid) = (format!("{sign}{s}.{ns:09}"), item.event.tid);
+        let indent = Indent { levels: item.level, columns: 2 };
+        writeln!(out, "{time:>13} {tid:>8} {duration:>9} {indent}{arrow}{what}")
     }
 
     fn call(&self, frame: Frame, event: &Event) -> String {
