@@ -31,6 +31,7 @@ mod ring;
 mod rows;
 mod session;
 mod shelter;
+mod shrunk;
 mod signals;
 mod sources;
 mod start;

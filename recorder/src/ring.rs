@@ -6,13 +6,15 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
 
 use memmap2::{MmapOptions, MmapRaw};
-use pyrec_wire::{PAGE, Record, RingHeader, VERSION, ring_file_len, slot_offset};
+use pyrec_wire::{PAGE, RING_RECORDS, Record, RingHeader, VERSION, ring_file_len, slot_offset};
+
+use crate::shrunk;
 
 /// Records read at once: 1 MiB.
 pub(crate) const CHUNK_RECORDS: usize = 1 << 16;
 
 /// A ring file. Only its header is mapped: records are read with `pread`, so that rings of many threads do not count
-/// as the recorder's memory, and a file that shrinks is an error and not a `SIGBUS`.
+/// as the recorder's memory, and a file that shrinks is an error.
 #[derive(Debug)]
 pub(crate) struct Ring {
     file: File,
@@ -31,6 +33,7 @@ impl Ring {
         if file.metadata()?.len() < PAGE as u64 {
             return Ok(None);
         }
+        shrunk::survive();
         let header = MmapOptions::new().len(PAGE).map_raw(&file)?;
         let mut ring = Ring { file, header, capacity: 0, tail: 0, head: 0, end_ticks: 0 };
         if ring.header().version.load(Ordering::Acquire) != VERSION {
@@ -38,6 +41,7 @@ impl Ring {
         }
         ring.capacity = ring.header().capacity;
         let whole = ring.capacity.is_power_of_two()
+            && ring.capacity <= RING_RECORDS
             && ring.file.metadata()?.len() >= ring_file_len(ring.capacity) as u64;
         if whole { Ok(Some(ring)) } else { Err(io::ErrorKind::InvalidData.into()) }
     }
@@ -138,6 +142,32 @@ mod tests {
         ring.header().produced.head.store(12, Ordering::Release);
         assert_eq!(drain(&mut ring), [0, 0, 0, 0, 1, 2, 3]);
         assert!(drain(&mut ring).is_empty());
+    }
+
+    #[test]
+    fn a_ring_that_shrinks_or_claims_too_much_is_no_reason_to_die() {
+        let file = ring_file(5);
+        let mut ring = Ring::open(file.try_clone().expect("one more descriptor"))
+            .expect("it opens")
+            .expect("it is ready");
+        file.set_len(0).expect("it shrinks");
+        ring.look();
+        assert!(ring.ended().is_none() && ring.read(&mut Vec::new()).expect("nothing to read").is_empty());
+        ring.release();
+
+        let file = ring_file(5);
+        let mut ring = Ring::open(file.try_clone().expect("one more descriptor"))
+            .expect("it opens")
+            .expect("it is ready");
+        ring.look();
+        file.set_len(PAGE as u64).expect("it shrinks");
+        assert!(ring.read(&mut Vec::new()).is_err());
+
+        let file = ring_file(5);
+        let capacity = (RING_RECORDS * 2).to_ne_bytes();
+        file.write_at(&capacity, std::mem::offset_of!(RingHeader, capacity) as u64).expect("it is written");
+        file.set_len(ring_file_len(RING_RECORDS * 2) as u64).expect("a hole");
+        assert!(Ring::open(file).is_err());
     }
 
     #[test]

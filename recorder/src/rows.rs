@@ -63,7 +63,7 @@ impl Rows {
 
     /// Appends a `lost` row.
     pub fn lost(&mut self, lost: Lost) -> Result<()> {
-        self.facts.lost += lost.count;
+        self.facts.lost = self.facts.lost.saturating_add(lost.count);
         let event = lost.to_event(&self.names);
         self.push(event)
     }

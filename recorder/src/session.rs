@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::acting::{Acting, act};
 use crate::attach::Root;
 use crate::user::User;
-use crate::{Error, OnFull, Options, Result, library, shelter};
+use crate::{Error, OnFull, Options, Result, library, shelter, shrunk};
 
 /// A session directory, gone when this is dropped.
 #[derive(Debug)]
@@ -168,6 +168,7 @@ fn write_page(
 ) -> io::Result<MmapRaw> {
     let file = create(&directory.join("session"), 0o600)?;
     file.set_len(PAGE as u64)?;
+    shrunk::survive();
     let page = MmapOptions::new().len(PAGE).map_raw(&file)?;
     let on_full = match options.on_full {
         OnFull::Wait => pyrec_wire::OnFull::Wait,

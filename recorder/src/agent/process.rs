@@ -1,6 +1,7 @@
 //! One process that the agent is in: its definitions and its threads.
 
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,8 +16,15 @@ use crate::line_table::Lines;
 use crate::rows::Rows;
 use crate::{Error, Result, subject};
 
-/// Ids that may be missing before one that is defined: threads write definitions in any order, but not by far.
+/// Ids that may be missing: threads write definitions in any order, but not by far.
+/// So a log takes no more memory than its entries can mean, whatever numbers they bear.
 const MAX_ID_GAP: usize = 1 << 16;
+
+/// Definitions that are read at once: a log's length is what its program says.
+const CHUNK_BYTES: u64 = 1 << 20;
+
+/// A file or a function with a longer name is known by the beginning of it.
+const MAX_NAME_BYTES: usize = 1 << 14;
 
 /// A code object, as rows need it.
 #[derive(Debug, Default)]
@@ -35,9 +43,46 @@ pub(super) struct Site {
 /// What a process has said its numbers stand for.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    pub codes: Vec<KnownCode>,
-    pub texts: Vec<TextId>,
-    pub sites: Vec<Site>,
+    pub codes: Table<KnownCode>,
+    pub texts: Table<TextId>,
+    pub sites: Table<Site>,
+}
+
+/// What was defined, by its number.
+#[derive(Debug)]
+pub(super) struct Table<T> {
+    places: Vec<T>,
+    /// How often something was defined.
+    count: usize,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Table { places: Vec::new(), count: 0 }
+    }
+}
+
+impl<T: Default> Table<T> {
+    /// What that number stands for; none where nobody can have said it.
+    #[inline]
+    pub fn get(&self, id: u32) -> Option<&T> {
+        self.places.get(id as usize)
+    }
+
+    /// Defines a number. Returns whether it can be one: not if it leaves too many before it unsaid.
+    #[must_use]
+    fn define(&mut self, id: u32, value: T) -> bool {
+        let id = id as usize;
+        if id > self.count + MAX_ID_GAP {
+            return false;
+        }
+        self.count += 1;
+        if id >= self.places.len() {
+            self.places.resize_with(id + 1, T::default);
+        }
+        self.places[id] = value;
+        true
+    }
 }
 
 /// A process.
@@ -114,48 +159,47 @@ impl Process {
 
     /// Reads the definitions that have been added.
     pub fn define(&mut self, rows: &mut Rows, clock: &Clock) -> Result<()> {
-        let failed = |source| Error::Ring { path: self.path.clone(), source };
-        let length = self.definitions.metadata().map_err(failed)?.len();
-        if length <= self.offset {
-            return Ok(());
+        let length = self.definitions.metadata().map_err(|source| self.unreadable(source))?.len();
+        let mut bytes = Vec::new();
+        while self.offset < length {
+            bytes.resize((length - self.offset).min(CHUNK_BYTES) as usize, 0);
+            let read = self.definitions.read_exact_at(&mut bytes, self.offset);
+            read.map_err(|source| self.unreadable(source))?;
+            self.offset += bytes.len() as u64;
+            let definitions = self.decoder.feed(&bytes).map_err(|_| self.malformed())?;
+            definitions.into_iter().try_for_each(|definition| self.learn(definition, rows, clock))?;
         }
-        let mut bytes = vec![0; (length - self.offset) as usize];
-        self.definitions.read_exact_at(&mut bytes, self.offset).map_err(failed)?;
-        self.offset = length;
-        let definitions = self.decoder.feed(&bytes).map_err(|_| self.malformed())?;
-        definitions.into_iter().try_for_each(|definition| self.learn(definition, rows, clock))
+        Ok(())
     }
 
     fn learn(&mut self, definition: Definition, rows: &mut Rows, clock: &Clock) -> Result<()> {
-        match definition {
+        let is_known = match definition {
             Definition::Process {
                 ppid, start_ticks, version, build, executable, arguments, path, ..
             } => {
                 rows.process_start(clock.to_ns(start_ticks), self.pid, ppid, &arguments.join(" "))?;
                 let executable = (!executable.is_empty()).then_some(executable);
                 rows.python(Python { version, build: Some(build), executable, path });
+                true
             }
             Definition::Code { id, first_line, file, qualname, line_table, lines } => {
-                let code =
-                    Code { file: &file, first_line: Some(first_line), qualname: &qualname }.to_string();
+                let (file, qualname) = (cut(&file), cut(&qualname));
+                let code = Code { file, first_line: Some(first_line), qualname }.to_string();
                 let known = KnownCode {
                     id: rows.names().code(&code),
                     lines: Lines::new(first_line, line_table, &lines),
                 };
-                rows.source(&file, self.pid);
-                let Some(place) = slot(&mut self.known.codes, id) else { return Err(self.malformed()) };
-                *place = known;
+                rows.source(file, self.pid);
+                self.known.codes.define(id, known)
             }
             Definition::Text { id, text } => {
                 let text = rows.names().text(&text);
-                let Some(place) = slot(&mut self.known.texts, id) else { return Err(self.malformed()) };
-                *place = text;
+                self.known.texts.define(id, text)
             }
             Definition::Site { id, code, event } => {
-                let code = self.known.codes.get(code as usize).map_or(CodeId::NONE, |known| known.id);
+                let code = self.known.codes.get(code).map_or(CodeId::NONE, |known| known.id);
                 let site = Site { event: rows.names().text(&event), code };
-                let Some(place) = slot(&mut self.known.sites, id) else { return Err(self.malformed()) };
-                *place = site;
+                self.known.sites.define(id, site)
             }
             Definition::Thread { tid, name } => {
                 if let Some(thread) = self.threads.iter().find(|thread| thread.tid() == tid) {
@@ -163,11 +207,18 @@ impl Process {
                     rows.thread_start(thread.last_ns(), self.pid, tid, Some(&name))?;
                 }
                 self.thread_names.insert(tid, name);
+                true
             }
-            Definition::Cost { event_ns } => rows.facts.costs_ns.push(event_ns),
-            Definition::Notice { text } => rows.notice(text),
-        }
-        Ok(())
+            Definition::Cost { event_ns } => {
+                rows.facts.costs_ns.push(event_ns);
+                true
+            }
+            Definition::Notice { text } => {
+                rows.notice(text);
+                true
+            }
+        };
+        if is_known { Ok(()) } else { Err(self.malformed()) }
     }
 
     /// Moves what its threads wrote up to the last look. Returns the number of events.
@@ -203,19 +254,17 @@ impl Process {
         Ok(())
     }
 
+    fn unreadable(&self, source: io::Error) -> Error {
+        Error::Ring { path: self.path.clone(), source }
+    }
+
     fn malformed(&self) -> Error {
         Error::Malformed { pid: self.pid, path: self.path.clone() }
     }
 }
 
-/// The place of number `id` in a table; none where that leaves too many before it unsaid.
-fn slot<T: Default>(table: &mut Vec<T>, id: u32) -> Option<&mut T> {
-    let id = id as usize;
-    if id >= table.len() {
-        if id - table.len() > MAX_ID_GAP {
-            return None;
-        }
-        table.resize_with(id + 1, T::default);
-    }
-    table.get_mut(id)
+/// The beginning of a name that is longer than any is.
+fn cut(name: &str) -> &str {
+    let end = (0..=MAX_NAME_BYTES.min(name.len())).rev().find(|&at| name.is_char_boundary(at));
+    &name[..end.unwrap_or(0)]
 }

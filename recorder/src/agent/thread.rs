@@ -150,11 +150,12 @@ impl Thread {
     fn close(&mut self, rows: &mut Rows, clock: &Clock, at_ns: i64) -> Result<()> {
         use std::sync::atomic::Ordering::Acquire;
         let produced = &self.ring.header().produced;
-        *rows.facts.waited_ns.get_or_insert(0) += produced.waited_ns.load(Acquire);
+        let waited_ns = rows.facts.waited_ns.get_or_insert(0);
+        *waited_ns = waited_ns.saturating_add(produced.waited_ns.load(Acquire));
         let untold = produced.lost.load(Acquire);
         let since_ns = clock.to_ns(produced.lost_since_ticks.load(Acquire));
         let told = self.lost.take().unwrap_or((0, since_ns));
-        let (count, from_ns) = (told.0 + untold, told.1);
+        let (count, from_ns) = (told.0.saturating_add(untold), told.1);
         if count > 0 {
             rows.lost(Lost { pid: self.pid, tid: self.tid, count, from_ns, to_ns: at_ns })?;
         }
@@ -181,7 +182,7 @@ struct Body {
 #[inline]
 fn body(kind: Kind, record: Record, known: &Known, texts: &Texts) -> Option<Body> {
     let function = |marker, text| {
-        let code = known.codes.get(record.id() as usize)?;
+        let code = known.codes.get(record.id())?;
         Some(Body { marker, code: code.id, line: code.lines.at(record.arg()), value: None, text })
     };
     let number = |marker| {
@@ -189,7 +190,7 @@ fn body(kind: Kind, record: Record, known: &Known, texts: &Texts) -> Option<Body
         Some(Body { marker, code: CodeId::NONE, line: 0, value, text: TextId::NONE })
     };
     let text = |marker, value| {
-        let text = *known.texts.get(record.id() as usize)?;
+        let text = *known.texts.get(record.id())?;
         Some(Body { marker, code: CodeId::NONE, line: 0, value, text })
     };
     match kind {
@@ -201,14 +202,14 @@ fn body(kind: Kind, record: Record, known: &Known, texts: &Texts) -> Option<Body
         Kind::Yield => function(Marker::FunctionReturn, texts.yielded),
         Kind::Unwind => function(Marker::FunctionReturn, texts.unwind),
         Kind::Line => {
-            let code = known.codes.get(record.id() as usize)?;
+            let code = known.codes.get(record.id())?;
             let line = record.arg() as i32;
             Some(Body { marker: Marker::Line, code: code.id, line, value: None, text: TextId::NONE })
         }
         Kind::CfunctionCall => text(Marker::CfunctionEntry, None),
         Kind::CfunctionReturn => text(Marker::CfunctionReturn, None),
         Kind::Audit => {
-            let Site { event, code } = *known.sites.get(record.id() as usize)?;
+            let Site { event, code } = *known.sites.get(record.id())?;
             Some(Body { marker: Marker::Audit, code, line: record.arg() as i32, value: None, text: event })
         }
         Kind::GcStart => number(Marker::GcStart),

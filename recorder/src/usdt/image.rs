@@ -17,6 +17,14 @@ use super::version::Version;
 /// The type of notes that `sys/sdt.h` writes.
 const NT_STAPSDT: u32 = 3;
 
+/// A longer file is no interpreter, whatever its owner makes it claim: nobody's has come near.
+const MAX_BYTES: u64 = 512 << 20;
+
+/// Nor has anybody's so many notes, needed libraries, or so long a path.
+const MAX_NOTES: usize = 1 << 14;
+const MAX_LIBRARIES: usize = 1 << 10;
+const MAX_PATH_BYTES: usize = 1 << 12;
+
 /// What attaching needs to know of an ELF file. Addresses are those of the file before it is loaded.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
@@ -70,11 +78,15 @@ impl Image {
     }
 
     /// Reads an open file. A file without an interpreter or without markers is no error here.
-    pub fn of(path: &Path, mut file: &File) -> Result<Image, Error> {
-        let mut bytes = Vec::new();
+    pub fn of(path: &Path, file: &File) -> Result<Image, Error> {
         let unreadable = |source| Error::Unreadable { path: path.into(), source };
-        file.read_to_end(&mut bytes).map_err(unreadable)?;
         let wrong = |reason: String| Error::NotAProgram { path: path.into(), reason };
+        let metadata = file.metadata().map_err(unreadable)?;
+        if !metadata.is_file() || metadata.len() > MAX_BYTES {
+            return Err(wrong("no file of a program's size".into()));
+        }
+        let mut bytes = Vec::new();
+        file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
         let elf = Elf::parse(bytes.as_slice()).map_err(|error| wrong(error.to_string()))?;
         if elf.architecture() != object::Architecture::X86_64 || !elf.is_little_endian() {
             return Err(wrong("made for another processor".into()));
@@ -103,7 +115,7 @@ impl Image {
     pub fn offset(&self, address: u64) -> Option<u64> {
         self.segments.iter().find_map(|segment| {
             let distance = address.checked_sub(segment.address)?;
-            (distance < segment.bytes).then_some(segment.offset + distance)
+            segment.offset.checked_add(distance).filter(|_| distance < segment.bytes)
         })
     }
 }
@@ -119,10 +131,14 @@ fn segments(elf: &Elf<'_>) -> Vec<Segment> {
 fn notes(elf: &Elf<'_>) -> object::read::Result<Vec<Note>> {
     let endian = elf.endian();
     let base = elf.section_by_name(".stapsdt.base").map(|section| section.address());
-    let mut found = Vec::new();
+    let (mut found, mut count) = (Vec::new(), 0);
     for section in elf.sections() {
         let Some(mut notes) = section.elf_section_header().notes(endian, elf.data())? else { continue };
         while let Some(note) = notes.next()? {
+            count += 1;
+            if count > MAX_NOTES {
+                return Ok(found);
+            }
             if note.name() == b"stapsdt" && note.n_type(endian).0 == NT_STAPSDT {
                 found.extend(Note::parse(note.desc(), base));
             }
@@ -146,7 +162,7 @@ fn interpreter(elf: &Elf<'_>) -> Option<Interpreter> {
         runtime,
         offsets: runtime.and_then(|at| bytes_at(elf, at, NUMBERS * 8)).and_then(Offsets::parse),
         code_type,
-        code_dealloc: pointer_at(elf, code_type + TYPE_DEALLOC)?,
+        code_dealloc: pointer_at(elf, code_type.checked_add(TYPE_DEALLOC)?)?,
         never_run: symbol("Py_FrozenMain"),
     })
 }
@@ -172,10 +188,15 @@ fn needs(elf: &Elf<'_>) -> object::read::Result<(Vec<String>, Vec<String>)> {
     let table = elf.elf_dynamic_table()?;
     let (mut needed, mut run_path) = (Vec::new(), Vec::new());
     for entry in &table {
-        let text = || table.string(entry).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let text = || -> object::read::Result<String> {
+            let bytes = table.string(entry)?;
+            Ok(String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_PATH_BYTES)]).into_owned())
+        };
         match entry.tag {
-            elf::DT_NEEDED => needed.push(text()?),
-            elf::DT_RUNPATH | elf::DT_RPATH => run_path.extend(text()?.split(':').map(str::to_owned)),
+            elf::DT_NEEDED if needed.len() < MAX_LIBRARIES => needed.push(text()?),
+            elf::DT_RUNPATH | elf::DT_RPATH if run_path.len() < MAX_LIBRARIES => {
+                run_path.extend(text()?.split(':').map(str::to_owned));
+            }
             _ => {}
         }
     }
@@ -184,10 +205,36 @@ fn needs(elf: &Elf<'_>) -> object::read::Result<(Vec<String>, Vec<String>)> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::io::{Seek as _, Write as _};
     use std::process::Command;
 
     use super::*;
+
+    /// A program of this machine with a byte changed here and there, most of them where the tables are.
+    #[test]
+    fn a_damaged_program_is_an_error_or_another_program() {
+        let path = Path::new("/bin/true");
+        let Ok(whole) = std::fs::read(path) else { return };
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        for at in (0..whole.len()).step_by(23).chain(0..1_024) {
+            for change in [0x01, 0x80, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[at] ^= change;
+                file.set_len(0).and_then(|()| file.rewind()).expect("it is empty again");
+                file.write_all(&damaged).and_then(|()| file.rewind()).expect("it is written");
+                drop(Image::of(path, &file).map_err(|error| error.to_string()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_of_a_program_is_not_read() {
+        let endless = File::open("/dev/zero").expect("it can be read");
+        assert!(matches!(Image::of(Path::new("zero"), &endless), Err(Error::NotAProgram { .. })));
+        let huge = tempfile::tempfile().expect("a temporary file");
+        huge.set_len(1 << 40).expect("a hole");
+        assert!(matches!(Image::of(Path::new("huge"), &huge), Err(Error::NotAProgram { .. })));
+    }
 
     #[test]
     fn finds_what_readelf_finds() {

@@ -153,6 +153,9 @@ impl Definition {
     }
 }
 
+/// A longer entry is none: what is waited for stays in memory.
+const MAX_BYTES: usize = 16 << 20;
+
 /// Reads a log piece by piece, as it grows.
 #[derive(Debug, Default)]
 pub struct Definitions {
@@ -169,7 +172,7 @@ impl Definitions {
             let mut header = Reader(rest);
             let (Some(length), Some(tag)) = (header.u32(), header.u32()) else { break };
             let length = length as usize;
-            if length < 8 {
+            if !(8..=MAX_BYTES).contains(&length) {
                 return Err(MalformedDefinition);
             }
             let Some(fields) = rest.get(8..length) else { break };
@@ -236,6 +239,8 @@ mod tests {
         };
         let malformed = [
             entry(7, 3, &[]),
+            // More than anybody waits for.
+            entry((16 << 20) + 1, 3, &[]),
             entry(8, 99, &[]),
             entry(12, 3, &[0; 4]),
             // A text that claims more bytes than its entry has.
