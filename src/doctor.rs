@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use pyrec_analyzer::Plain;
 use pyrec_recorder::doctor::{self, Check, Diagnosis, Patient, Verdict};
 use serde_json::{Value, json};
 
@@ -80,7 +81,8 @@ fn write_python(python: &Patient, paint: Paint, out: &mut impl Write) -> io::Res
     let (launched, attached) = (launched.unwrap_or(nobody), attached.unwrap_or(nobody));
     let groups: Vec<&str> = listing.groups.iter().map(|group| group.name()).collect();
     let markers = if groups.is_empty() { "none".into() } else { groups.join(",") };
-    let program = listing.program.display();
+    let program = listing.program.to_string_lossy();
+    let program = Plain(&program);
     writeln!(out, "{} {version:<13}  {program}", paint.mark(verdict))?;
     writeln!(out, "  {:<13}  started by pyrec: {launched}; running: {attached}; markers: {markers}", "")?;
     write_remedy(remedy.as_deref(), paint, out)

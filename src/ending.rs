@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
+use pyrec_analyzer::Plain;
 
 /// Something went wrong. (0 is fine, and 2 is kept for a gate that failed.)
 const ERROR: u8 = 1;
@@ -15,7 +16,7 @@ pub fn of(outcome: anyhow::Result<ExitCode>) -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Without its causes: the libraries' messages tell them already.
-            eprintln!("pyrec: {error}");
+            eprintln!("pyrec: {}", Plain(&error.to_string()));
             ExitCode::from(ERROR)
         }
     }
@@ -34,7 +35,7 @@ pub fn of_usage(answer: &clap::Error) -> ExitCode {
             ExitCode::from(ERROR)
         }
         _ => {
-            eprintln!("pyrec: {}", sentence(&answer.render().to_string()));
+            eprintln!("pyrec: {}", Plain(&sentence(&answer.render().to_string())));
             ExitCode::from(ERROR)
         }
     }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use pyrec_analyzer::measure::Trust;
-use pyrec_analyzer::{Error, Filter, report};
+use pyrec_analyzer::{Error, Filter, Plain, report};
 use pyrec_schema::Trace;
 
 use crate::input::{Filters, Input};
@@ -69,7 +69,8 @@ impl Export {
         let trust = self.format.write(&trace, &filter, &self.out, self.force)?;
         print(|out| -> Result<(), Error> {
             writeln!(out, "{}", report::trust_line(&trust))?;
-            Ok(writeln!(out, "{}", self.format.next_step(&self.out.display().to_string()))?)
+            let next_step = self.format.next_step(&self.out.display().to_string());
+            Ok(writeln!(out, "{}", Plain(&next_step))?)
         })
     }
 }

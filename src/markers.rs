@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use pyrec_analyzer::Plain;
 use pyrec_recorder::listing::{self, Fires, Listed, Listing};
 use serde_json::{Value, json};
 
@@ -55,7 +56,7 @@ fn write(listings: &[Listing], out: &mut impl Write) -> io::Result<()> {
 }
 
 fn write_listing(listing: &Listing, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "{}", title(listing))?;
+    writeln!(out, "{}", Plain(&title(listing)))?;
     let Some(first) = listing.absent.first().filter(|_| listing.markers.is_empty()) else {
         let rows: Vec<[String; 5]> = listing.markers.iter().map(row).collect();
         write_table(&rows, out)?;
@@ -84,6 +85,9 @@ fn title(listing: &Listing) -> String {
     format!("{}: {version}{library}{processes}", listing.program.display())
 }
 
+/// What is wider stands out of its column.
+const WIDEST: usize = 120;
+
 const HEADS: [&str; 5] = ["MARKER", "ADDRESS", "SEMAPHORE", "ARGUMENTS", "FIRES"];
 
 fn row(marker: &Listed) -> [String; 5] {
@@ -96,8 +100,8 @@ fn row(marker: &Listed) -> [String; 5] {
         (Fires::Unknown, _) => "unknown",
     };
     let semaphore = marker.semaphore.map_or_else(|| "-".into(), |address| format!("{address:#x}"));
-    let name = format!("python:{}", marker.name);
-    [name, format!("{:#x}", marker.address), semaphore, marker.arguments.clone(), fires.into()]
+    let name = format!("python:{}", Plain(&marker.name));
+    [name, format!("{:#x}", marker.address), semaphore, Plain(&marker.arguments).to_string(), fires.into()]
 }
 
 /// Columns as wide as what is in them; numbers stand to the right.
@@ -105,7 +109,7 @@ fn write_table(rows: &[[String; 5]], out: &mut impl Write) -> io::Result<()> {
     let heads = HEADS.map(String::from);
     let lines = || std::iter::once(&heads).chain(rows);
     let widths: [usize; 5] =
-        std::array::from_fn(|column| lines().map(|row| row[column].len()).max().unwrap_or(0));
+        std::array::from_fn(|column| lines().map(|row| row[column].len().min(WIDEST)).max().unwrap_or(0));
     for [name, address, semaphore, arguments, fires] in lines() {
         let [a, b, c, d, _] = widths;
         writeln!(out, "  {name:<a$}  {address:>b$}  {semaphore:>c$}  {arguments:<d$}  {fires}")?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
+use pyrec_analyzer::Plain;
 use pyrec_analyzer::filter::{Pattern, parse_duration};
 use pyrec_recorder::{Exit, OnFull, Options, Outcome, Progress, ProviderChoice, Target, as_invoking_user};
 use pyrec_schema::Group;
@@ -252,14 +253,14 @@ fn show(line: &ProgressBar, progress: &Progress) {
 /// What came of it, and what to type next.
 fn summary(outcome: &Outcome, output: &Path) -> String {
     let Outcome { events, lost, waited, bytes, notices, .. } = outcome;
-    let notices: String = notices.iter().map(|notice| format!("pyrec: {notice}\n")).collect();
+    let notices: String = notices.iter().map(|notice| format!("pyrec: {}\n", Plain(notice))).collect();
     let waited = match waited {
         Some(waited) => format!(", program waited {:.3} s", waited.as_secs_f64()),
         None => String::new(),
     };
     let input = match output == Path::new(DEFAULT) {
         true => String::new(),
-        false => format!("-i {} ", quoted(&output.to_string_lossy())),
+        false => format!("-i {} ", Plain(&quoted(&output.to_string_lossy()))),
     };
     // Nothing to draw: what there is to say is in the notices.
     let next = match events {
@@ -271,7 +272,7 @@ fn summary(outcome: &Outcome, output: &Path) -> String {
         events = HumanCount(*events),
         lost = HumanCount(*lost),
         bytes = DecimalBytes(*bytes),
-        output = output.display(),
+        output = Plain(&output.to_string_lossy()),
     )
 }
 
