@@ -4,7 +4,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build wheel test torture bench lint deny skeleton skeleton-check
+.PHONY: help demo build wheel test torture fuzz bench lint deny skeleton skeleton-check
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "make %-15s %s\n", $$1, $$2 }'
@@ -33,6 +33,10 @@ torture: ## Run the tests that take minutes: kill, attach, detach, again and aga
 	scripts/pythons
 	$(CARGO) test --workspace --locked --tests --no-fail-fast -- --ignored
 	PROPTEST_CASES=100000 $(CARGO) test --workspace --locked --lib -- any_stream:: any_events::
+
+fuzz: ## Feed what strangers could send to whatever reads it, for FUZZ_SECONDS a target
+	@scripts/need build
+	scripts/fuzz
 
 bench: build ## Print what recording and reading cost, as ratios
 	@scripts/need record test

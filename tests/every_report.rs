@@ -131,8 +131,9 @@ fn ways(command: &str, help: &str, trace: &str) -> Vec<Vec<String>> {
     for (flag, values) in values.iter().filter(|(name, _)| name.starts_with("--")) {
         ways.extend(values.iter().map(|value| with(&[flag, value])));
     }
-    let flags =
-        ["--json", "--markdown", "--fold", "--reverse"].into_iter().filter(|flag| help.contains(flag));
+    let flags = ["--json", "--markdown", "--text", "--fold", "--reverse"]
+        .into_iter()
+        .filter(|flag| help.contains(flag));
     ways.extend(flags.map(|flag| with(&[flag])));
     let usage = help.lines().find(|line| line.starts_with("Usage:")).unwrap_or_default();
     let files = [("OUT.html", "out.html"), ("OUT.svg", "out.svg")].into_iter();
@@ -161,7 +162,8 @@ fn written(command: &str, words: &[String]) -> Option<(String, bool)> {
     assert!(files.iter().all(|file| file.is_file()), "{command} made a directory: {files:?}");
     let files = files.iter().map(|file| fs::read(file).expect("it was written"));
     let all = [output.stdout, output.stderr].into_iter().chain(files).collect::<Vec<_>>().concat();
-    let is_text = command != "export" || words.iter().any(|word| word == "collapsed" || word == "callgrind");
+    let is_text = !["export", "profile"].contains(&command)
+        || words.iter().any(|word| word == "collapsed" || word == "callgrind");
     Some((String::from_utf8_lossy(&all).into_owned(), is_text))
 }
 
