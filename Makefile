@@ -29,7 +29,7 @@ test: ## Run every test
 	$(CARGO) test --workspace --locked --no-fail-fast
 
 torture: ## Run the tests that take minutes: kill, attach, detach, again and again
-	@scripts/need build record test
+	@scripts/need build record test torture
 	scripts/pythons
 	$(CARGO) test --workspace --locked --tests --no-fail-fast -- --ignored
 	PROPTEST_CASES=100000 $(CARGO) test --workspace --locked --lib -- any_stream:: any_events::
