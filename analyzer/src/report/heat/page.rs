@@ -213,9 +213,11 @@ struct File<'a> {
     returns: Vec<u64>,
     self_ns: Vec<u64>,
     total_ns: Vec<u64>,
-    /// First line, name, its number among the callees where it was called from a line, lines.
-    functions: Vec<(Option<u32>, &'a str, Option<usize>, &'a [u32])>,
+    functions: Vec<FunctionColumns<'a>>,
 }
+
+/// A function: its first line, its name, its number among the callees where it was called from a line, its lines.
+type FunctionColumns<'a> = (Option<u32>, &'a str, Option<usize>, &'a [u32]);
 
 impl<'a> File<'a> {
     fn of(file: &'a FileLines, sources: &Sources, callees: &FxHashMap<&Callee, usize>) -> Self {
