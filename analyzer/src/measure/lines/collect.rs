@@ -10,7 +10,7 @@ use crate::calls::{Call, Callers, End, Moment};
 use crate::measure::Trust;
 use crate::measure::naming::{self, Naming};
 use crate::order::Thread;
-use crate::tree::Frame;
+use crate::tree::{self, Frame};
 
 /// What is added up while single calls pass by.
 #[derive(Debug)]
@@ -239,7 +239,7 @@ impl<'a> Collect<'a> {
         files.retain(|file| !file.lines.is_empty());
         files.iter_mut().for_each(|file| file.lines.sort_unstable_by_key(|line| line.line));
         files.sort_unstable_by(|a, b| a.file.cmp(&b.file));
-        let total_ns = self.threads.values().map(|stack| stack.clock_ns).sum();
+        let total_ns = tree::sum(self.threads.values().map(|stack| stack.clock_ns));
         Lines { files, callees, total_ns, has_hits, trust }
     }
 
