@@ -219,7 +219,13 @@ fn named(trace: &Trace, run: &Run) -> Vec<Named> {
         let process = thread.life.thread.pid;
         let command =
             run.commands.get(&process).map_or(String::new(), |&command| plain_command(&text(command)));
-        Named { process, command, name: text(thread.name).to_string(), first_ns: thread.first_ns }
+        Named {
+            process,
+            command,
+            name: text(thread.name).to_string(),
+            shape: thread.shape,
+            first_ns: thread.first_ns,
+        }
     };
     run.threads.iter().map(name).collect()
 }

@@ -5,35 +5,44 @@ use std::hash::Hash;
 
 use rustc_hash::FxHashMap;
 
-/// Something of a run that has a name, in the order in which it was first heard of.
+use super::shapes::ShapeId;
+
+/// A thread of a run, as far as it can be known again in the other one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
-    /// Which process, and which thread of it.
+    /// Which process it is of.
     pub process: i32,
-    /// Its command, without the way to what it names.
+    /// The command of that, without the way to what it names.
     pub command: String,
     /// The thread's name.
     pub name: String,
+    /// What it did.
+    pub shape: ShapeId,
     /// When it was first heard of.
     pub first_ns: i64,
 }
 
-/// Pairs the threads of two runs: those of processes with the same command, and among these those of the same name, in
-/// the order in which they began; what is left then, in that order alone. Gives the places in both lists.
+/// Pairs the threads of two runs: those of processes with the same command, and among these those of the same name, first
+/// those that did the same, the others in the order in which they began; what is left then, in that order alone. Gives
+/// the places in both lists.
 pub fn pair(old: &[Named], new: &[Named]) -> Vec<(usize, usize)> {
     let (old_processes, new_processes) = (processes(old), processes(new));
-    let command = |threads: &[Named], process: &Vec<usize>| threads[process[0]].command.clone();
+    // A process did what its first thread did.
+    let process = |threads: &[Named], process: &Vec<usize>| {
+        let Named { command, shape, .. } = &threads[process[0]];
+        (command.clone(), *shape)
+    };
     let pairs = by_name(
-        &old_processes.iter().map(|process| command(old, process)).collect::<Vec<_>>(),
-        &new_processes.iter().map(|process| command(new, process)).collect::<Vec<_>>(),
+        &old_processes.iter().map(|at| process(old, at)).collect::<Vec<_>>(),
+        &new_processes.iter().map(|at| process(new, at)).collect::<Vec<_>>(),
     );
     let mut threads = Vec::new();
     for (old_process, new_process) in pairs {
         let (old_threads, new_threads) = (&old_processes[old_process], &new_processes[new_process]);
-        let name = |threads: &[Named], at: &usize| threads[*at].name.clone();
+        let thread = |threads: &[Named], at: usize| (threads[at].name.clone(), threads[at].shape);
         let pairs = by_name(
-            &old_threads.iter().map(|at| name(old, at)).collect::<Vec<_>>(),
-            &new_threads.iter().map(|at| name(new, at)).collect::<Vec<_>>(),
+            &old_threads.iter().map(|&at| thread(old, at)).collect::<Vec<_>>(),
+            &new_threads.iter().map(|&at| thread(new, at)).collect::<Vec<_>>(),
         );
         threads.extend(pairs.into_iter().map(|(old, new)| (old_threads[old], new_threads[new])));
     }
@@ -56,22 +65,33 @@ fn processes(threads: &[Named]) -> Vec<Vec<usize>> {
     processes
 }
 
-/// Pairs what has the same name, the first with the first; then what is left, in order.
-fn by_name<N: Eq + Hash>(old: &[N], new: &[N]) -> Vec<(usize, usize)> {
-    let mut waiting: FxHashMap<&N, VecDeque<usize>> = FxHashMap::default();
-    new.iter().enumerate().for_each(|(at, name)| waiting.entry(name).or_default().push_back(at));
-    let mut pairs = Vec::new();
-    let mut left = Vec::new();
-    for (at, name) in old.iter().enumerate() {
-        match waiting.get_mut(name).and_then(VecDeque::pop_front) {
-            Some(its) => pairs.push((at, its)),
-            None => left.push(at),
-        }
-    }
-    let mut others: Vec<usize> = waiting.into_values().flatten().collect();
-    others.sort_unstable();
-    pairs.extend(left.into_iter().zip(others));
+/// Pairs what has the same name and did the same; of the rest what has the same name, the first with the first; and then
+/// what is left, in order.
+fn by_name(old: &[(String, ShapeId)], new: &[(String, ShapeId)]) -> Vec<(usize, usize)> {
+    let mut left = [(0..old.len()).collect(), (0..new.len()).collect()];
+    let mut pairs = by(&mut left, |at| &old[at], |at| &new[at]);
+    pairs.extend(by(&mut left, |at| &old[at].0, |at| &new[at].0));
+    pairs.extend(by(&mut left, |_| (), |_| ()));
     pairs.sort_unstable();
+    pairs
+}
+
+/// Pairs what is left and the same in something, the first with the first.
+fn by<K: Eq + Hash>(
+    [old, new]: &mut [Vec<usize>; 2],
+    old_key: impl Fn(usize) -> K,
+    new_key: impl Fn(usize) -> K,
+) -> Vec<(usize, usize)> {
+    let mut waiting: FxHashMap<K, VecDeque<usize>> = FxHashMap::default();
+    new.iter().for_each(|&at| waiting.entry(new_key(at)).or_default().push_back(at));
+    let mut pairs = Vec::new();
+    old.retain(|&at| {
+        let its = waiting.get_mut(&old_key(at)).and_then(VecDeque::pop_front);
+        pairs.extend(its.map(|its| (at, its)));
+        its.is_none()
+    });
+    *new = waiting.into_values().flatten().collect();
+    new.sort_unstable();
     pairs
 }
 
@@ -92,6 +112,7 @@ mod tests {
             process,
             command: command.into(),
             name: name.into(),
+            shape: 0,
             first_ns: at as i64,
         };
         threads.iter().enumerate().map(thread).collect()
@@ -116,6 +137,17 @@ mod tests {
         assert_eq!(pair(&old, &new), [(0, 1), (1, 4), (2, 2), (4, 3), (3, 0)]);
         assert_eq!(pair(&old[..2], &new[..1]), [(0, 0)]);
         assert_eq!(pair(&[], &new), []);
+    }
+
+    /// Nobody names the threads of a pool, and the system starts them in any order.
+    #[test]
+    fn of_threads_with_one_name_those_that_did_the_same_are_pairs() {
+        let pool = |shapes: [ShapeId; 3]| {
+            let mut threads = threads(&[(7, "app", ""), (7, "app", ""), (7, "app", "")]);
+            threads.iter_mut().zip(shapes).for_each(|(thread, shape)| thread.shape = shape);
+            threads
+        };
+        assert_eq!(pair(&pool([1, 2, 3]), &pool([2, 9, 1])), [(0, 2), (1, 0), (2, 1)]);
     }
 
     #[test]
