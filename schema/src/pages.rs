@@ -2,6 +2,7 @@
 
 use std::io;
 
+use parquet::basic::Encoding;
 use parquet::file::metadata::ColumnChunkMetaData;
 
 use crate::bounds;
@@ -78,7 +79,7 @@ fn read(file: &TraceFile, at: u64, end: u64) -> Result<Header, Unfit> {
             Err(Flaw::Malformed) => break,
         }
     }
-    Err(Unfit::Damaged("a page of it has no header"))
+    Err(Unfit::Damaged("a page of it has no header that a trace has"))
 }
 
 fn parse(bytes: &[u8]) -> thrift::Result<Header> {
@@ -112,8 +113,8 @@ fn parse(bytes: &[u8]) -> thrift::Result<Header> {
 type Part = (Kind, u64);
 
 fn data(mut value: Walk) -> thrift::Result<Part> {
-    let [values] = numbers(&mut value, shapes::DATA_PAGE, [page::VALUES])?;
-    Ok((Kind::Data { values }, 0))
+    let [values, encoding] = numbers(&mut value, shapes::DATA_PAGE, [page::VALUES, page::ENCODING])?;
+    if is_bounded(encoding) { Ok((Kind::Data { values }, 0)) } else { Err(Flaw::Malformed) }
 }
 
 fn dictionary(mut value: Walk) -> thrift::Result<Part> {
@@ -123,14 +124,29 @@ fn dictionary(mut value: Walk) -> thrift::Result<Part> {
 
 fn data_v2(mut value: Walk) -> thrift::Result<Part> {
     let [first, second] = page::V2_LEVELS;
-    let fields = [page::VALUES, page::V2_NULLS, page::V2_ROWS, first, second];
-    let [values, nulls, rows, definitions, repetitions] = numbers(&mut value, shapes::DATA_PAGE_V2, fields)?;
+    let fields = [page::VALUES, page::V2_ENCODING, page::V2_NULLS, page::V2_ROWS, first, second];
+    let [values, encoding, nulls, rows, definitions, repetitions] =
+        numbers(&mut value, shapes::DATA_PAGE_V2, fields)?;
     // Our columns hold one value a row, or none.
-    if rows != values || nulls > values {
+    if rows != values || nulls > values || !is_bounded(encoding) {
         Err(Flaw::Malformed)
     } else {
         Ok((Kind::Data { values }, definitions + repetitions))
     }
+}
+
+/// Whether values that are encoded in that way take memory by their bytes. The lengths of strings that stand in a column
+/// of their own (DELTA_LENGTH_BYTE_ARRAY, DELTA_BYTE_ARRAY) do by a number before them, and no trace has them.
+fn is_bounded(encoding: u64) -> bool {
+    let bounded = [
+        Encoding::PLAIN,
+        Encoding::PLAIN_DICTIONARY,
+        Encoding::RLE,
+        Encoding::DELTA_BINARY_PACKED,
+        Encoding::RLE_DICTIONARY,
+        Encoding::BYTE_STREAM_SPLIT,
+    ];
+    bounded.iter().any(|&known| known as u64 == encoding)
 }
 
 /// Lengths and counts of a struct, by the numbers of their fields.

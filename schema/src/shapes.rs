@@ -116,7 +116,10 @@ pub(crate) mod page {
     pub(crate) const DATA_V2: i16 = 8;
     /// Of all three.
     pub(crate) const VALUES: i16 = 1;
+    /// Of the first two.
+    pub(crate) const ENCODING: i16 = 2;
     /// Of the last.
+    pub(crate) const V2_ENCODING: i16 = 4;
     pub(crate) const V2_NULLS: i16 = 2;
     pub(crate) const V2_ROWS: i16 = 3;
     pub(crate) const V2_LEVELS: [i16; 2] = [5, 6];
@@ -136,17 +139,17 @@ pub(crate) const PAGE: Shape = &[
 
 /// `DataPageHeader`.
 pub(crate) const DATA_PAGE: Shape =
-    &[(page::VALUES, I32), (2, I32), (3, I32), (4, I32), (5, Struct(STATISTICS))];
+    &[(page::VALUES, I32), (page::ENCODING, I32), (3, I32), (4, I32), (5, Struct(STATISTICS))];
 
 /// `DictionaryPageHeader`.
-pub(crate) const DICTIONARY_PAGE: Shape = &[(page::VALUES, I32), (2, I32), (3, Bool)];
+pub(crate) const DICTIONARY_PAGE: Shape = &[(page::VALUES, I32), (page::ENCODING, I32), (3, Bool)];
 
 /// `DataPageHeaderV2`.
 pub(crate) const DATA_PAGE_V2: Shape = &[
     (page::VALUES, I32),
     (page::V2_NULLS, I32),
     (page::V2_ROWS, I32),
-    (4, I32),
+    (page::V2_ENCODING, I32),
     (page::V2_LEVELS[0], I32),
     (page::V2_LEVELS[1], I32),
     (7, Bool),

@@ -77,6 +77,7 @@ struct Header {
     uncompressed: i32,
     compressed: i32,
     values: i32,
+    encoding: Encoding,
     /// Bytes that the header's statistics claim to have.
     statistics: Option<u64>,
 }
@@ -94,7 +95,7 @@ impl Header {
         out.push(0x15);
         zigzag(self.values, &mut out);
         out.push(0x15);
-        zigzag(if self.kind == 0 { Encoding::RLE_DICTIONARY as i32 } else { 0 }, &mut out);
+        zigzag(if self.kind == 0 { self.encoding as i32 } else { 0 }, &mut out);
         if self.kind == 0 {
             out.extend([0x15, 6, 0x15, 6]);
         }
@@ -159,8 +160,15 @@ fn headers_of_pages_cannot_claim_what_their_bytes_are_not() {
     let path = dir.path().join("t.parquet");
     write(&path, &plain_rows(100));
     let whole = fs::read(&path).unwrap();
-    let sound = Header { kind: 0, uncompressed: 9, compressed: 9, values: 100, statistics: None };
-    let claims: [(Header, &str); 9] = [
+    let sound = Header {
+        kind: 0,
+        uncompressed: 9,
+        compressed: 9,
+        values: 100,
+        encoding: Encoding::RLE_DICTIONARY,
+        statistics: None,
+    };
+    let claims: [(Header, &str); 11] = [
         (Header { uncompressed: i32::MAX, ..sound }, "longer than its bytes"),
         (Header { uncompressed: -1, ..sound }, "no header"),
         (Header { compressed: i32::MAX, ..sound }, "outside its column"),
@@ -169,6 +177,9 @@ fn headers_of_pages_cannot_claim_what_their_bytes_are_not() {
         (Header { values: 99, ..sound }, "the rows of their row group"),
         (Header { values: -1, ..sound }, "no header"),
         (Header { kind: 2, values: i32::MAX, ..sound }, "a dictionary of it"),
+        // Their strings take memory by a number that stands before them.
+        (Header { encoding: Encoding::DELTA_BYTE_ARRAY, ..sound }, "no header"),
+        (Header { encoding: Encoding::DELTA_LENGTH_BYTE_ARRAY, ..sound }, "no header"),
         // As a length of 2^60 it would be given memory before its bytes are looked for.
         (Header { statistics: Some(1 << 60), ..sound }, "outside its column"),
     ];
@@ -189,7 +200,14 @@ fn a_terabyte_of_rows_is_refused_when_the_file_is_opened() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     write(&path, &plain_rows(100));
-    let page = Header { kind: 0, uncompressed: 9, compressed: 9, values: i32::MAX, statistics: None };
+    let page = Header {
+        kind: 0,
+        uncompressed: 9,
+        compressed: 9,
+        values: i32::MAX,
+        encoding: Encoding::RLE_DICTIONARY,
+        statistics: None,
+    };
     with_pages(&path, LINE, 1 << 40, &[page.bytes(), vec![0; 9]].concat());
     let reason = match TraceReader::open(&path, Names::new().into()) {
         Err(Error::Damaged { reason, .. }) => reason,

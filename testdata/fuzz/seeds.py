@@ -41,13 +41,14 @@ def traces():
     arrays = [pyarrow.array(values, kind) for kind, values in columns.values()]
     table = pyarrow.Table.from_arrays(arrays, schema=schema)
     numbers = ["time_ns", "pid", "tid", "line", "value"]
-    delta = {name: "DELTA_BINARY_PACKED" for name in numbers} | {"text": "DELTA_BYTE_ARRAY"}
+    delta = {name: "DELTA_BINARY_PACKED" for name in numbers}
     for name, options in {
         "zstd": {"compression": "zstd"},
         "dictionary": {},
         "plain": {"use_dictionary": False},
         "v2": {"data_page_version": "2.0", "write_statistics": True},
         "delta": {"use_dictionary": False, "column_encoding": delta},
+        "refused": {"use_dictionary": False, "column_encoding": {"text": "DELTA_BYTE_ARRAY"}},
         "split": {"use_dictionary": False, "column_encoding": dict.fromkeys(numbers, "BYTE_STREAM_SPLIT")},
     }.items():
         options = {"compression": "none", "write_statistics": False, "store_schema": False} | options
