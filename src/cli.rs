@@ -48,6 +48,8 @@ Record:
   record   Run a program and record it
   markers  List the static markers of Pythons
   doctor   Say what can be recorded here, and what to do where it cannot
+  snapshot  Copy a recording while it goes on
+  repair   Make a recording whole whose recorder was killed
 
 ",
     reports!(),
@@ -109,6 +111,10 @@ pub enum Command {
     Markers(crate::markers::Markers),
     #[cfg(feature = "record")]
     Doctor(crate::doctor::Doctor),
+    #[cfg(feature = "record")]
+    Snapshot(crate::snapshot::Snapshot),
+    #[cfg(feature = "record")]
+    Repair(crate::repair::Repair),
     Flame(crate::flame::Flame),
     Stats(crate::stats::Stats),
     Heat(crate::heat::Heat),
@@ -151,6 +157,10 @@ impl Command {
             Command::Markers(markers) => markers.run(),
             #[cfg(feature = "record")]
             Command::Doctor(doctor) => doctor.run(),
+            #[cfg(feature = "record")]
+            Command::Snapshot(snapshot) => snapshot.run(),
+            #[cfg(feature = "record")]
+            Command::Repair(repair) => repair.run(),
             Command::Flame(flame) => flame.run(),
             Command::Stats(stats) => stats.run(),
             Command::Heat(heat) => heat.run(),

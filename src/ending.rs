@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use pyrec_analyzer::Plain;
 
+use crate::output::say;
+
 /// Something went wrong. (0 is fine, and 2 is kept for a gate that failed.)
 const ERROR: u8 = 1;
 
@@ -16,7 +18,7 @@ pub fn of(outcome: anyhow::Result<ExitCode>) -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Without its causes: the libraries' messages tell them already.
-            eprintln!("pyrec: {}", Plain(&error.to_string()));
+            say(&format!("pyrec: {}\n", Plain(&error.to_string())));
             ExitCode::from(ERROR)
         }
     }
@@ -35,7 +37,7 @@ pub fn of_usage(answer: &clap::Error) -> ExitCode {
             ExitCode::from(ERROR)
         }
         _ => {
-            eprintln!("pyrec: {}", Plain(&sentence(&answer.render().to_string())));
+            say(&format!("pyrec: {}\n", Plain(&sentence(&answer.render().to_string()))));
             ExitCode::from(ERROR)
         }
     }

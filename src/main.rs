@@ -11,6 +11,8 @@ mod doctor;
 mod dump;
 mod ending;
 mod export;
+#[cfg(feature = "record")]
+mod extent;
 mod flame;
 mod gc;
 mod heat;
@@ -26,9 +28,13 @@ mod place;
 mod profile;
 #[cfg_attr(not(feature = "record"), path = "no_record.rs")]
 mod record;
+#[cfg(feature = "record")]
+mod repair;
 mod script;
 mod share;
 mod size;
+#[cfg(feature = "record")]
+mod snapshot;
 mod stats;
 mod threads;
 mod tree;

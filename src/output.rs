@@ -69,3 +69,8 @@ pub fn write_picture(
         Ok(writeln!(out, "open {name} in a browser")?)
     })
 }
+
+/// Writes to standard error. A terminal that was closed meanwhile is no error.
+pub fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}

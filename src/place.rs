@@ -61,9 +61,11 @@ impl Place {
 
     /// Renames what will be replaced, so that it is still there when there is nothing to replace it with.
     fn put_away(&mut self, path: &Path) -> Result<()> {
-        if !path.symlink_metadata().is_ok_and(|metadata| metadata.is_file() || metadata.is_symlink()) {
+        let is_file =
+            path.symlink_metadata().is_ok_and(|metadata| metadata.is_file() || metadata.is_symlink());
+        if !is_file && recorded_files(path).is_none() {
             bail!(
-                "{} is not a file, so it is not replaced; move it away, or give another name after -o",
+                "{} is no recording, so it is not replaced; move it away, or give another name after -o",
                 path.display()
             );
         }
@@ -90,7 +92,7 @@ impl Place {
         if !exists(&self.path) {
             return self.restore();
         }
-        match self.replaced.take().map(|path| (fs::remove_file(&path), path)) {
+        match self.replaced.take().map(|path| (remove(&path), path)) {
             Some((Err(error), path)) => {
                 bail!("cannot remove {}, which was replaced: {error}", path.display())
             }
@@ -107,6 +109,28 @@ impl Place {
         }
         Ok(())
     }
+}
+
+/// The files of a directory in which there is nothing but what a rotated recording puts there.
+fn recorded_files(directory: &Path) -> Option<Vec<PathBuf>> {
+    let entries = fs::read_dir(directory).ok()?;
+    let file = |entry: io::Result<fs::DirEntry>| {
+        let entry = entry.ok()?;
+        let name = entry.file_name().into_string().ok()?;
+        let is_ours =
+            name.strip_suffix(".parquet").is_some_and(|stem| stem.bytes().all(|b| b.is_ascii_digit()));
+        is_ours.then(|| entry.path())
+    };
+    entries.map(file).collect()
+}
+
+/// Removes a recording.
+fn remove(path: &Path) -> io::Result<()> {
+    if path.is_symlink() || !path.is_dir() {
+        return fs::remove_file(path);
+    }
+    recorded_files(path).unwrap_or_default().iter().try_for_each(fs::remove_file)?;
+    fs::remove_dir(path)
 }
 
 /// Whether anything is there, be it a link to nowhere.
@@ -190,13 +214,29 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_never_replaced() {
+    fn a_directory_of_recordings_is_replaced_as_a_file_is() {
+        let directory = directory(&[]);
+        let path = directory.path().join("rotated");
+        fs::create_dir(&path).expect("it is made");
+        for name in ["000001.parquet", "000002.parquet"] {
+            fs::write(path.join(name), "old").expect("it is written");
+        }
+        let place = Place::clear(Some(&path), true, directory.path()).expect("it is cleared");
+        fs::write(place.path(), "new").expect("it is recorded");
+        place.settle().expect("it is settled");
+        assert_eq!(contents(directory.path()), owned(&[("rotated", "new")]));
+    }
+
+    #[test]
+    fn another_directory_is_never_replaced() {
         let directory = directory(&[]);
         let path = directory.path().join("traces");
         fs::create_dir(&path).expect("it is made");
+        fs::write(path.join("000001.parquet"), "a recording").expect("it is written");
+        fs::write(path.join("letters"), "precious").expect("it is written");
         let refused =
             Place::clear(Some(&path), true, directory.path()).expect_err("it is a directory").to_string();
-        assert!(refused.contains("traces is not a file"), "{refused}");
+        assert!(refused.contains("traces is no recording"), "{refused}");
         assert!(path.is_dir());
     }
 }

@@ -11,11 +11,16 @@ use clap::{Args, ValueEnum};
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
 use pyrec_analyzer::Plain;
 use pyrec_analyzer::filter::{Pattern, parse_duration};
-use pyrec_recorder::{Exit, OnFull, Options, Outcome, Progress, ProviderChoice, Target, as_invoking_user};
+use pyrec_recorder::{
+    Exit, Extent, OnFull, Options, Outcome, Progress, ProviderChoice, Rotation, Target, as_invoking_user,
+};
 use pyrec_schema::Group;
 
+use crate::extent::parse_extent;
 use crate::input::{DEFAULT, group};
+use crate::output::say;
 use crate::place::Place;
+use crate::size::parse_size;
 
 /// Run a program and record it
 ///
@@ -82,6 +87,18 @@ pub struct Record {
     #[arg(long, value_name = "TIME", conflicts_with = "command", value_parser = parse_duration)]
     duration: Option<Duration>,
 
+    /// Write a directory of files, and begin a new one after SIZE or TIME: `100MB`, `10m`
+    #[arg(long, value_name = "SIZE|TIME", value_parser = parse_extent, help_heading = "Long recordings")]
+    rotate: Option<Extent>,
+
+    /// Keep the last SIZE or TIME only, for as long as it takes: `1GB`, `10m`
+    #[arg(long, value_name = "SIZE|TIME", value_parser = parse_extent, help_heading = "Long recordings")]
+    keep: Option<Extent>,
+
+    /// End the recording, and not the program, when it has SIZE: `500MB`
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Long recordings")]
+    max_size: Option<u64>,
+
     /// What the program does when events come faster than they can be written
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
     on_full: WhenFull,
@@ -113,6 +130,7 @@ Examples:
   pyrec record venv/bin/gunicorn app:app
   sudo pyrec record -p 4242
   pyrec record -p 4242 --duration 10s
+  pyrec record --keep 10m server.py
   sudo pyrec record --all --markers gc";
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -153,6 +171,8 @@ impl Record {
                 Provider::Usdt => ProviderChoice::Usdt,
             },
             duration: self.duration,
+            rotation: Rotation { rotate: self.rotate, keep: self.keep },
+            max_bytes: self.max_size,
             on_full: match self.on_full {
                 WhenFull::Wait => OnFull::Wait,
                 WhenFull::Drop => OnFull::Drop,
@@ -160,7 +180,8 @@ impl Record {
             expose_markers: self.expose_markers,
         };
         if self.expose_markers && !self.quiet {
-            eprintln!("pyrec: markers: usdt:{}:python:*", pyrec_recorder::exposed_library().display());
+            let library = pyrec_recorder::exposed_library();
+            say(&format!("pyrec: markers: usdt:{}:python:*\n", library.display()));
         }
         let line = self.progress_line();
         let recorded = pyrec_recorder::record(&options, |progress| show(&line, progress));
@@ -169,7 +190,7 @@ impl Record {
         let outcome = recorded?;
         settled??;
         if !self.quiet {
-            eprint!("{}", summary(&outcome, &options.output));
+            say(&summary(&outcome, &options.output));
         }
         Ok(match outcome.exit {
             // What wait(2) tells of a status is a byte.

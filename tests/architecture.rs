@@ -80,8 +80,18 @@ fn only_reports_know_inferno() {
 
 #[test]
 fn nothing_after_a_provider_knows_which_one_it_was() {
-    // What chooses one, what tells that it failed, and what tells which ones there are.
-    let before = ["agent", "usdt", "lib.rs", "start.rs", "error.rs", "doctor.rs", "listing.rs", "pythons.rs"];
+    // What chooses one, what tells that it failed or which ones there are, and what reads what a killed one left.
+    let before = [
+        "agent",
+        "usdt",
+        "lib.rs",
+        "start.rs",
+        "error.rs",
+        "doctor.rs",
+        "listing.rs",
+        "pythons.rs",
+        "repair.rs",
+    ];
     let before = before.map(|name| Path::new(ROOT).join("recorder/src").join(name));
     for file in sources("recorder/src") {
         if !before.iter().any(|place| file.starts_with(place)) {

@@ -352,7 +352,7 @@ fn a_file_that_has_changed_is_shown_as_it_ran() {
 
 #[test]
 fn what_the_recording_does_not_hold_is_not_made_up() {
-    let program = "import os\nexec(compile('def f():\\n  return 1\\nf()', '<made up>', 'exec'))\nopen(__file__, 'a').write('#')\n";
+    let program = "import os, time\ntime.sleep(0.3)\nexec(compile('def f():\\n  return 1\\nf()', '<made up>', 'exec'))\nopen(__file__, 'a').write('#')\n";
     let Some(subject) = Subject::any() else { return };
     let page = Page::record(&subject, &["--lines"], "grows.py", program);
     page.draw();

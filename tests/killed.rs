@@ -7,18 +7,14 @@
 
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fs;
-use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use pyrec_schema::{Code, CodeId, Columns, Marker, Trace};
+use support::numbered::{numbered, random, recorded};
 use support::{Background, Python, Subject, json, number, on_every_agent, program, pyrec, wait_for};
-
-/// A thread: its process and its number.
-type Thread = (i64, i64);
 
 on_every_agent!(by_os_exit, amid_daemon_threads);
 
@@ -55,7 +51,7 @@ fn is_killed(python: &Python, (threads, children): (usize, usize)) {
     let everybody = threads * (children + 1);
     wait_for("a call of each thread", || (numbered(folder.path()).len() == everybody).then_some(()));
     // Up to a few switches between threads, and so to any instruction of any of them.
-    let moment = Duration::from_micros(RandomState::new().hash_one(0) % 30_000);
+    let moment = Duration::from_micros(random(30_000));
     std::thread::sleep(moment);
     let processes: BTreeSet<String> =
         numbered(folder.path()).keys().map(|(pid, _)| pid.to_string()).collect();
@@ -88,19 +84,6 @@ fn start(python: &Python, folder: &Path, threads: usize, children: usize, end: &
     Background::start(command.stdout(Stdio::null()).stderr(Stdio::null()))
 }
 
-/// How many calls each thread says it has made.
-fn numbered(folder: &Path) -> BTreeMap<Thread, u64> {
-    let files = fs::read_dir(folder).expect("the folder is ours").flatten();
-    let pages = files.filter(|file| file.path().extension().is_none());
-    let threads = pages.filter_map(|file| {
-        let bytes = fs::read(file.path()).expect("the file is ours");
-        let words = bytes.as_chunks().0.iter().map(|word| i64::from_ne_bytes(*word));
-        let [pid, tid, calls] = words.take(3).collect::<Vec<_>>().try_into().ok()?;
-        (calls > 0).then_some(((pid, tid), calls as u64))
-    });
-    threads.collect()
-}
-
 /// Every call that was numbered is recorded, entry and return, and at most one more in each thread.
 fn assert_whole(folder: &Path, how: &str) {
     let trace = folder.join("x.parquet");
@@ -113,31 +96,4 @@ fn assert_whole(folder: &Path, how: &str) {
         );
     }
     assert_eq!(number(&json(&trace, "info"), "lost"), 0, "{how}");
-}
-
-/// Entries and returns of `tick`.
-fn recorded(trace: &Path) -> BTreeMap<Thread, [u64; 2]> {
-    let trace = Trace::open(&[trace]).expect("the trace is whole");
-    let mut threads = BTreeMap::<Thread, [u64; 2]>::new();
-    let mut is_tick = HashMap::<CodeId, bool>::new();
-    for file in trace.files() {
-        for group in 0..file.row_groups() {
-            for batch in file.read(group, Columns::ALL).expect("it is there") {
-                for event in batch.expect("it is whole").iter() {
-                    let column = match event.marker {
-                        Marker::FunctionEntry => 0,
-                        Marker::FunctionReturn => 1,
-                        _ => continue,
-                    };
-                    let is_tick = *is_tick.entry(event.code).or_insert_with(|| {
-                        Code::parse(&trace.names().code_str(event.code)).qualname == "tick"
-                    });
-                    if is_tick {
-                        threads.entry((event.pid.into(), event.tid.into())).or_default()[column] += 1;
-                    }
-                }
-            }
-        }
-    }
-    threads
 }

@@ -6,13 +6,16 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use serde_json::Value;
+use support::disk::SmallDisk;
+use support::numbered::random;
+use support::readers::Readers;
 use support::{
     Background, Python, Subject, calls_in, is_root, json, number, program, pyrec, report, run, signal,
-    skipped, wait_for,
+    wait_for,
 };
 
 /// Calls of `tick` in `forever.py`. Their events are three times what a ring holds.
@@ -134,63 +137,92 @@ fn peak_of(process: &Child) -> u64 {
 #[test]
 fn a_full_disk_ends_the_recording_and_not_the_program() {
     let (Some(python), true) = (Python::any(), is_root()) else { return };
-    let Some(disk) = SmallDisk::mount("1m") else { return };
-    let trace = disk.0.path().join("x.parquet");
-    let mut command = pyrec("record");
-    command.arg("-o").arg(&trace).arg(&python.program);
+    let mut readers = Readers::default();
+    let place = tempfile::tempdir().expect("a temporary directory");
+    fills(&python, 1 << 20, Full::Disk, &mut readers, place.path());
+    fills(&python, 1 << 20, Full::Limit, &mut readers, place.path());
+    readers.read();
+}
+
+#[test]
+#[ignore = "it takes minutes; `make torture` runs it"]
+fn fifty_disks_are_full_and_twenty_limits_are_met() {
+    let pythons: Vec<Python> = Python::all().collect();
+    let mut readers = Readers::default();
+    let place = tempfile::tempdir().expect("a temporary directory");
+    for round in 0..70 {
+        let full = if round < 50 { Full::Disk } else { Full::Limit };
+        if full == Full::Disk && !is_root() {
+            continue;
+        }
+        let bytes = (64 << 10) + random(1 << 20);
+        fills(&pythons[round % pythons.len()], bytes, full, &mut readers, place.path());
+    }
+    readers.read();
+}
+
+/// What does not take everything.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Full {
+    /// A file system of that size.
+    Disk,
+    /// The recorder's files may not be longer.
+    Limit,
+}
+
+/// The program does not notice; there is one sentence, and a whole file.
+fn fills(python: &Python, bytes: u64, full: Full, readers: &mut Readers, place: &Path) {
+    let disk = SmallDisk::mount(&if full == Full::Disk { bytes.to_string() } else { "100m".into() });
+    let Some(disk) = disk else { return };
+    let trace = disk.path().join("x.parquet");
+    let recorder = env!("CARGO_BIN_EXE_pyrec");
+    // The program is there before the file is, so that the limit is the recorder's alone.
+    let limited = format!(
+        "\"$0\" \"$@\" & while [ ! -e \"$3\" ]; do sleep 0.01; done; prlimit --pid $! --fsize={bytes}; wait $!"
+    );
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", if full == Full::Limit { &limited } else { "exec \"$0\" \"$@\"" }]);
+    command.args([recorder, "record", "-o"]).arg(&trace).arg(&python.program);
     command.args(["-c", "def f(): pass\nfor _ in range(6_000_000): f()\nprint('done')"]);
     let output = run(&mut command);
     let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "done\n", "{said}");
-    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
-    assert!(said.contains("x.parquet") && said.to_lowercase().contains("no space"), "{said}");
+    let how = format!("{python:?}, {full:?} of {bytes} bytes: {said}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "done\n", "{how}");
+    let why = if full == Full::Disk { "no space" } else { "file too large" };
+    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{how}");
+    assert!(said.contains("x.parquet") && said.to_lowercase().contains(why), "{how}");
 
     let info = json(&trace, "info");
-    assert!(number(&info, "events") > 0, "{info}");
+    // What is smaller than the first row group holds a file without rows, and that is said.
+    assert_eq!(number(&info, "events") == 0, said.contains("the 0 rows"), "{info}: {how}");
     assert_ne!(info["ended"]["how"], "exited", "{info}");
-    assert!(report(&trace, "stats", &[]).contains('f'));
+    report(&trace, "stats", &[]);
+    readers.keep(&trace, place);
+}
+
+#[test]
+fn a_directory_that_takes_no_file_is_refused_before_anything_runs() {
+    let (Some(python), true) = (Python::any(), is_root()) else { return };
+    let Some(disk) = SmallDisk::mount("1m,ro") else { return };
+    let mut command = pyrec("record");
+    command.arg("-o").arg(disk.path().join("x.parquet")).arg(&python.program).args(["-c", "print('done')"]);
+    let output = run(&mut command);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), said.lines().count(), output.stdout.len()), (Some(1), 1, 0), "{said}");
+    assert!(said.contains("x.parquet") && said.to_lowercase().contains("read-only"), "{said}");
 }
 
 #[test]
 fn a_disk_that_is_full_from_the_start() {
     let (Some(python), true) = (Python::any(), is_root()) else { return };
     let Some(disk) = SmallDisk::mount("64k") else { return };
-    let filler = disk.0.path().join("filler");
+    let filler = disk.path().join("filler");
     let filled = fs::write(&filler, vec![0; 1 << 20]).expect_err("it does not fit");
     assert_eq!(filled.kind(), std::io::ErrorKind::StorageFull);
     let mut command = pyrec("record");
-    command.arg("-o").arg(disk.0.path().join("x.parquet")).arg(&python.program).args(["-c", "print('done')"]);
+    command.arg("-o").arg(disk.path().join("x.parquet")).arg(&python.program).args(["-c", "print('done')"]);
     let output = run(&mut command);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
     assert!(said.contains("x.parquet") && said.to_lowercase().contains("no space"), "{said}");
-}
-
-/// A file system that is soon full.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount(size: &str) -> Option<SmallDisk> {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let mounted = mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"], directory.path());
-        if !mounted {
-            skipped("nothing can be mounted here");
-        }
-        mounted.then_some(SmallDisk(directory))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
-    }
-}
-
-fn mount(options: &[&str], at: &Path) -> bool {
-    Command::new("mount")
-        .args(options)
-        .arg(at)
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
 }

@@ -66,6 +66,19 @@ impl Clock {
         clock
     }
 
+    /// A clock that can convert ticks since a reading that somebody else has taken.
+    pub fn since(source: ClockSource, (ticks, ns): (u64, i64)) -> Self {
+        let mut clock = Clock { source, anchors: VecDeque::from([Anchor { ticks, ns }]) };
+        clock.anchor();
+        clock
+    }
+
+    /// The last reading of both clocks: ticks and nanoseconds.
+    pub fn reading(&self) -> (u64, i64) {
+        let Anchor { ticks, ns } = self.last();
+        (ticks, ns)
+    }
+
     /// Its name in the manifest.
     pub fn name(&self) -> &'static str {
         match self.source {

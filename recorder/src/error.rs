@@ -86,6 +86,26 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// What is to be repaired is still being recorded.
+    #[error("it is still being recorded (its recorder holds {directory}); repair it when that has ended")]
+    StillRecording {
+        /// The recorder's session.
+        directory: PathBuf,
+    },
+    /// Nobody who records a trace can be asked for anything.
+    #[error(
+        "{path} is not being recorded, or by the static markers; for those, send SIGUSR2 to the recorder"
+    )]
+    NotRecording {
+        /// The trace.
+        path: PathBuf,
+    },
+    /// A session that another version of pyrec left.
+    #[error("{directory} was left by another version of pyrec; repair with that one")]
+    OtherVersion {
+        /// The session.
+        directory: PathBuf,
+    },
     /// A filter cannot be read.
     #[error("`{}` is not a pattern; write a name or a glob such as `json/*` or `Scheduler.*`", .0.0)]
     Filter(NotAGlob),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            agent: rings and definitions ─┐
-//! provider ─┤                              ├▶ drain ─▶ decode ─▶ Rows ─▶ pipeline ─▶ TraceWriter
+//! provider ─┤                              ├▶ drain ─▶ decode ─▶ Rows ─▶ pipeline ─▶ Reel ─▶ TraceWriter
 //!            usdt: BPF ring buffer ────────┘
 //! └──────────────── this thread ──────────────────────────────────┘      └── a second one ──┘
 //! ```
@@ -12,6 +12,7 @@
 mod acting;
 mod agent;
 mod attach;
+mod carry;
 mod clock;
 pub mod doctor;
 mod error;
@@ -26,6 +27,8 @@ mod program;
 mod provider;
 mod pythons;
 mod recording;
+mod reel;
+mod repair;
 mod rights;
 mod ring;
 mod rows;
@@ -33,6 +36,7 @@ mod session;
 mod shelter;
 mod shrunk;
 mod signals;
+mod snapshot;
 mod sources;
 mod start;
 mod subject;
@@ -43,6 +47,9 @@ pub use attach::Error as AttachError;
 pub use error::{Error, Result};
 pub use options::{OnFull, Options, ProviderChoice, Target};
 pub use recording::{Exit, Outcome, Progress, record};
+pub use reel::{Extent, Rotation};
+pub use repair::{Found, Repair, repair};
+pub use snapshot::ask_for_snapshot;
 
 /// Where other tools find the agent's static markers, for whom the recording is of: `--expose-markers` puts them there.
 pub fn exposed_library() -> std::path::PathBuf {

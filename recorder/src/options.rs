@@ -7,7 +7,7 @@ use std::time::Duration;
 use pyrec_schema::Group;
 use pyrec_wire::Filter;
 
-use crate::{Error, Result};
+use crate::{Error, Result, Rotation};
 
 /// Everything that [`crate::record`] needs to know.
 #[derive(Clone, Debug)]
@@ -16,6 +16,10 @@ pub struct Options {
     pub target: Target,
     /// The trace to write; there must be no such file.
     pub output: PathBuf,
+    /// How the trace is cut into files, if it is.
+    pub rotation: Rotation,
+    /// When to end the recording: when the trace is that long, in bytes.
+    pub max_bytes: Option<u64>,
     /// The markers to record.
     pub groups: Vec<Group>,
     /// Record only functions that match one of these globs: by their name, their qualified name, or the end of their

@@ -5,17 +5,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use pyrec_schema::{Batch, Manifest, TraceWriter};
+use pyrec_schema::{Batch, Manifest};
 
+use crate::reel::Reel;
 use crate::{Error, Result};
 
 /// Batches that may wait for the writer. When they do, the drain waits too, then the rings fill, then the program
 /// waits: memory is bounded all the way.
 const DEPTH: usize = 4;
 
+/// Where a provider is in its own records, by their names; none for one that is gone.
+pub(crate) type Marks = Vec<(Arc<str>, Option<u64>)>;
+
 enum Message {
-    Rows(Batch),
-    Checkpoint,
+    /// Rows, where the provider is at their end, and whether it is in a hurry to forget what they were made from.
+    Rows(Box<Batch>, Marks, bool),
+    Checkpoint(Box<Manifest>),
+    Snapshot,
     Finish(Box<Manifest>),
 }
 
@@ -26,24 +32,27 @@ pub(crate) struct Pipeline {
     /// Batches that the writer has emptied, to be filled again.
     emptied: Receiver<Batch>,
     bytes: Arc<AtomicU64>,
+    /// How many batches are where a killed recorder does not take them along.
+    safe: Arc<AtomicU64>,
     /// Gone when its result has been taken.
     thread: Option<JoinHandle<Result<u64, pyrec_schema::Error>>>,
 }
 
 impl Pipeline {
     /// Starts the thread, which owns the writer from now on.
-    pub fn start(writer: TraceWriter) -> Result<Pipeline> {
+    pub fn start(reel: Reel) -> Result<Pipeline> {
         let (messages, inbox) = sync_channel(DEPTH);
         let (give_back, emptied) = sync_channel(DEPTH + 1);
-        let bytes = Arc::new(AtomicU64::new(writer.bytes()));
+        let bytes = Arc::new(AtomicU64::new(reel.bytes()));
+        let safe = Arc::new(AtomicU64::new(0));
         let thread = std::thread::Builder::new()
             .name("pyrec-writer".into())
             .spawn({
-                let bytes = bytes.clone();
-                move || run(writer, &inbox, &give_back, &bytes)
+                let (bytes, safe) = (bytes.clone(), safe.clone());
+                move || run(reel, &inbox, &give_back, &bytes, &safe)
             })
             .map_err(Error::system("start the writing thread"))?;
-        Ok(Pipeline { messages: Some(messages), emptied, bytes, thread: Some(thread) })
+        Ok(Pipeline { messages: Some(messages), emptied, bytes, safe, thread: Some(thread) })
     }
 
     /// A batch to fill, where one has come back.
@@ -51,14 +60,25 @@ impl Pipeline {
         self.emptied.try_recv().ok()
     }
 
-    /// Passes rows on; waits while the writer is behind.
-    pub fn write(&mut self, batch: Batch) -> Result<()> {
-        self.send(Message::Rows(batch))
+    /// Passes rows on, with where the provider is at their end; waits while the writer is behind. In a hurry they are made
+    /// safe at once.
+    pub fn write(&mut self, batch: Batch, marks: Marks, hurry: bool) -> Result<()> {
+        self.send(Message::Rows(Box::new(batch), marks, hurry))
     }
 
-    /// Asks for a checkpoint after what was passed on so far.
-    pub fn checkpoint(&mut self) -> Result<()> {
-        self.send(Message::Checkpoint)
+    /// How many batches, from the first on, are safe: a killed recorder does not take them along.
+    pub fn safe(&self) -> u64 {
+        self.safe.load(Ordering::Acquire)
+    }
+
+    /// Asks for a checkpoint after what was passed on so far, with the facts as they are now.
+    pub fn checkpoint(&mut self, manifest: Manifest) -> Result<()> {
+        self.send(Message::Checkpoint(Box::new(manifest)))
+    }
+
+    /// Asks for a copy of what there is.
+    pub fn snapshot(&mut self) -> Result<()> {
+        self.send(Message::Snapshot)
     }
 
     /// Length of the trace so far, in bytes.
@@ -92,29 +112,34 @@ fn hung_up() -> Error {
 }
 
 fn run(
-    mut writer: TraceWriter,
+    mut reel: Reel,
     inbox: &Receiver<Message>,
     give_back: &SyncSender<Batch>,
     bytes: &AtomicU64,
+    safe: &AtomicU64,
 ) -> Result<u64, pyrec_schema::Error> {
+    let mut batches = 0;
     for message in inbox {
         match message {
-            Message::Rows(mut batch) => {
-                writer.write(&batch)?;
+            Message::Rows(mut batch, marks, hurry) => {
+                let is_safe = reel.write(&batch, marks, hurry)?;
+                batches += 1;
+                if is_safe {
+                    safe.store(batches, Ordering::Release);
+                }
                 batch.clear();
                 // Full only if nobody takes them back: then this one is simply dropped.
-                let _ = give_back.try_send(batch);
+                let _ = give_back.try_send(*batch);
             }
-            Message::Checkpoint => {
-                writer.checkpoint()?;
+            Message::Checkpoint(manifest) => {
+                reel.checkpoint(*manifest)?;
+                safe.store(batches, Ordering::Release);
             }
-            Message::Finish(manifest) => {
-                *writer.manifest_mut() = *manifest;
-                return writer.finish();
-            }
+            Message::Snapshot => reel.snapshot()?,
+            Message::Finish(manifest) => return reel.finish(*manifest),
         }
-        bytes.store(writer.bytes(), Ordering::Relaxed);
+        bytes.store(reel.bytes(), Ordering::Relaxed);
     }
     // The recorder is gone without a word: leave the trace as it is, cut short but whole.
-    Ok(writer.bytes())
+    Ok(reel.bytes())
 }

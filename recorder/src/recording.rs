@@ -1,23 +1,28 @@
 //! A recording from its start to its end.
 
-use std::sync::Arc;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use pyrec_schema::{Ended, Manifest, Names, TraceWriter, WriterOptions};
+use pyrec_schema::{Ended, Manifest, Names};
 
 use crate::acting::as_user;
 use crate::clock::monotonic_ns;
 use crate::pipeline::Pipeline;
 use crate::provider::Provider;
+use crate::reel::{Reel, Supplies};
 use crate::rows::{Facts, Rows};
-use crate::signals::{Signal, Signals};
+use crate::signals::{SNAPSHOT, Signal, Signals};
+use crate::sources::Sources;
 use crate::start::Start;
 use crate::subject::Subject;
 use crate::user::User;
 use crate::{Options, Result};
 
-/// Time between checkpoints: what a killed recorder loses at most, as long as footers stay small.
-const CHECKPOINT: Duration = Duration::from_secs(1);
+/// Time between checkpoints. No event is to be missing from the file for more than a second, and a checkpoint takes its
+/// time, too.
+const CHECKPOINT: Duration = Duration::from_millis(500);
 
 /// Pause between drains while events come, and while none do. A drain that moved many is followed at once.
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
@@ -91,36 +96,69 @@ pub fn record(options: &Options, mut watch: impl FnMut(&Progress)) -> Result<Out
     let Start { mut provider, target, manifest } = Start::prepare(options, user.as_ref(), &mut is_given_up)?;
 
     let names = Arc::new(Names::new());
+    let sources = Arc::new(Mutex::new(Sources::default()));
+    let supplies = Supplies {
+        output: options.output.clone(),
+        rotation: options.rotation,
+        names: names.clone(),
+        sources: sources.clone(),
+    };
     // The writing thread starts as its user, and stays so.
-    let pipeline = as_user(user.as_ref(), || {
-        let options_of_writer = WriterOptions::default();
-        let writer =
-            TraceWriter::create(&options.output, names.clone(), manifest.clone(), options_of_writer)?;
-        Pipeline::start(writer)
-    })??;
-    let mut rows = Rows::new(names.clone(), pipeline);
+    let pipeline = as_user(user.as_ref(), || Pipeline::start(Reel::begin(supplies, manifest.clone())?))??;
+    let mut rows = Rows::new(names, sources, pipeline);
 
     // Where nothing ran, there is nothing to keep.
-    let remove = || as_user(user.as_ref(), || std::fs::remove_file(&options.output));
+    let remove = || as_user(user.as_ref(), || discard(&options.output));
     let subject = target.release().inspect_err(|_| drop(remove()))?;
-    let duration = options.duration;
-    let mut recording = Recording { subject, signals, started: Instant::now(), duration, stopped: false };
+    let limits = Limits { duration: options.duration, max_bytes: options.max_bytes };
+    let mut recording = Recording {
+        subject,
+        signals,
+        started: Instant::now(),
+        limits,
+        manifest,
+        stopped: false,
+        is_full: false,
+    };
     if let Err(error) = recording.drain_to_end(&mut *provider, &mut rows, &mut watch) {
         // The program must not pay for our trouble: it goes on untraced, and we wait for it as we would have.
         drop(provider);
         recording.subject.wait();
         return Err(error);
     }
-    recording.finish(rows, &names, manifest)
+    let outcome = recording.finish(rows)?;
+    if !recording.is_full {
+        return Ok(outcome);
+    }
+    // The program goes on without us in it.
+    drop(provider);
+    Ok(Outcome { exit: recording.wait_out(), ..outcome })
+}
+
+/// Removes a trace that nothing was recorded into.
+fn discard(output: &Path) {
+    let removed = if output.is_dir() { fs::remove_dir_all(output) } else { fs::remove_file(output) };
+    // What stays is a whole trace without rows.
+    let _ = removed;
+}
+
+/// When to end the recording, though the program goes on.
+struct Limits {
+    duration: Option<Duration>,
+    max_bytes: Option<u64>,
 }
 
 struct Recording {
     subject: Subject,
     signals: Signals,
     started: Instant,
-    duration: Option<Duration>,
+    limits: Limits,
+    /// What was known at the start.
+    manifest: Manifest,
     /// Whether somebody asked for the end of the recording rather than of the program.
     stopped: bool,
+    /// Whether the trace is as long as it may become.
+    is_full: bool,
 }
 
 impl Recording {
@@ -131,16 +169,20 @@ impl Recording {
         watch: &mut impl FnMut(&Progress),
     ) -> Result<()> {
         let mut checkpoint = Instant::now();
-        while !self.stopped && !self.subject.has_ended() {
+        while !self.stopped && !self.is_full && !self.subject.has_ended() {
             let events = provider.drain(rows)?;
             if checkpoint.elapsed() >= CHECKPOINT {
-                rows.checkpoint()?;
+                rows.checkpoint(&self.manifest)?;
                 checkpoint = Instant::now();
             }
             let Facts { events: all, lost, .. } = rows.facts;
             watch(&Progress { elapsed: self.started.elapsed(), events: all, lost, bytes: rows.bytes() });
-            self.heed_signals();
-            self.stopped |= self.duration.is_some_and(|duration| self.started.elapsed() >= duration);
+            if self.heed_signals() {
+                rows.snapshot(&self.manifest)?;
+            }
+            let Limits { duration, max_bytes } = self.limits;
+            self.stopped |= duration.is_some_and(|duration| self.started.elapsed() >= duration);
+            self.is_full = max_bytes.is_some_and(|max_bytes| rows.bytes() >= max_bytes);
             match events {
                 0 => self.subject.wait_for(IDLE_PAUSE, provider.call()),
                 1..MANY_EVENTS => self.subject.wait_for(BUSY_PAUSE, provider.call()),
@@ -150,42 +192,52 @@ impl Recording {
         provider.stop(rows)
     }
 
-    /// The first signal is the program's: it decides how it ends, and we record that. The second one is ours.
-    fn heed_signals(&mut self) {
+    /// The first signal is the program's: it decides how it ends, and we record that. The second one is ours. Says
+    /// whether one asked for a snapshot.
+    fn heed_signals(&mut self) -> bool {
+        let mut asked = false;
         for Signal { number, from_terminal } in self.signals.pending() {
-            self.stopped |= !self.subject.tell(number, from_terminal);
+            match number {
+                SNAPSHOT => asked = true,
+                _ => self.stopped |= !self.subject.tell(number, from_terminal),
+            }
         }
+        asked
     }
 
-    fn finish(mut self, mut rows: Rows, names: &Names, mut manifest: Manifest) -> Result<Outcome> {
+    fn finish(&mut self, mut rows: Rows) -> Result<Outcome> {
         let exit = self.subject.exit();
         if let (Exit::Status(status), Subject::Child(child)) = (exit, &self.subject) {
             rows.process_exit(monotonic_ns(), child.pid(), Some(status))?;
         }
-        let sources = std::mem::take(&mut rows.sources);
-        let (mut pipeline, facts) = rows.into_parts()?;
-        sources.rows(names).try_for_each(|batch| pipeline.write(batch))?;
-        let Facts { events, lost, python, costs_ns, waited_ns, notices } = facts;
-        let nothing_entered = events == 0 && python.is_empty();
-        manifest.ended = exit.into();
-        manifest.python = python;
-        manifest.cost_per_event_ns = median(costs_ns);
-        manifest.waited_ns = waited_ns;
+        let (pipeline, facts) = rows.into_parts()?;
+        // The program may have come to its end since, but that is not how the recording ended.
+        let ended = if self.is_full { Ended::Stopped } else { exit.into() };
+        let manifest = Manifest { ended, ..facts.manifest(&self.manifest) };
+        let Facts { events, lost, python, waited_ns, notices, .. } = facts;
         let bytes = pipeline.finish(manifest)?;
         let mut notices: Vec<String> = notices.into_keys().collect();
-        if nothing_entered {
+        if events == 0 && python.is_empty() {
             notices.push(NO_PYTHON.into());
+        }
+        if self.is_full {
+            notices.push(FULL.into());
         }
         notices.sort();
         Ok(Outcome { exit, events, lost, waited: waited_ns.map(Duration::from_nanos), bytes, notices })
     }
+
+    /// Stays with a launched program whose recording is over.
+    fn wait_out(mut self) -> Exit {
+        while matches!(self.subject, Subject::Child(_)) && !self.stopped && !self.subject.has_ended() {
+            self.heed_signals();
+            self.subject.wait_for(IDLE_PAUSE, None);
+        }
+        self.subject.exit()
+    }
 }
+
+const FULL: &str = "the recording ended when it had the size of --max-size; the program went on";
 
 const NO_PYTHON: &str = "no Python was recorded: the program started none, or none that pyrec can enter; \
                          `pyrec record --help` says which it can";
-
-fn median(mut numbers: Vec<f64>) -> Option<f64> {
-    numbers.retain(|number| number.is_finite());
-    numbers.sort_by(f64::total_cmp);
-    numbers.get(numbers.len() / 2).copied()
-}

@@ -10,9 +10,6 @@ use pyrec_wire::{PAGE, RING_RECORDS, Record, RingHeader, VERSION, ring_file_len,
 
 use crate::shrunk;
 
-/// Records read at once: 1 MiB.
-pub(crate) const CHUNK_RECORDS: usize = 1 << 16;
-
 /// A ring file. Only its header is mapped: records are read with `pread`, so that rings of many threads do not count
 /// as the recorder's memory, and a file that shrinks is an error.
 #[derive(Debug)]
@@ -20,7 +17,7 @@ pub(crate) struct Ring {
     file: File,
     header: MmapRaw,
     capacity: u32,
-    /// Records read.
+    /// Records read. The thread gets their slots back later, when they are safe.
     tail: u64,
     /// Records to read, as of the last [`Ring::look`].
     head: u64,
@@ -40,6 +37,7 @@ impl Ring {
             return Ok(None);
         }
         ring.capacity = ring.header().capacity;
+        ring.tail = ring.header().consumed.tail.load(Ordering::Acquire);
         let whole = ring.capacity.is_power_of_two()
             && ring.capacity <= RING_RECORDS
             && ring.file.metadata()?.len() >= ring_file_len(ring.capacity) as u64;
@@ -70,11 +68,11 @@ impl Ring {
         (self.end_ticks != 0).then_some(self.end_ticks)
     }
 
-    /// The next records up to where the last look saw, as bytes: empty when there is none left. Their slots are
-    /// free again after [`Ring::release`].
-    pub fn read<'a>(&mut self, buffer: &'a mut Vec<u8>) -> io::Result<&'a [u8]> {
+    /// The next records up to where the last look saw, as bytes, and at most so many: empty when there is none left.
+    /// Their slots are free again after [`Ring::release`].
+    pub fn read<'a>(&mut self, limit: usize, buffer: &'a mut Vec<u8>) -> io::Result<&'a [u8]> {
         let to_end_of_file = u64::from(self.capacity) - (self.tail & (u64::from(self.capacity) - 1));
-        let count = (self.head - self.tail).min(to_end_of_file).min(CHUNK_RECORDS as u64);
+        let count = (self.head - self.tail).min(to_end_of_file).min(limit as u64);
         let length = count as usize * Record::SIZE;
         buffer.resize(buffer.len().max(length), 0);
         let bytes = &mut buffer[..length];
@@ -83,9 +81,24 @@ impl Ring {
         Ok(bytes)
     }
 
-    /// Gives the slots of what was read back to the thread.
-    pub fn release(&self) {
-        self.header().consumed.tail.store(self.tail, Ordering::Release);
+    /// How many records were read, since the ring was made.
+    pub fn position(&self) -> u64 {
+        self.tail
+    }
+
+    /// Reads on from there: what came before has been read by somebody else.
+    pub fn skip_to(&mut self, position: u64) {
+        self.tail = self.tail.max(position);
+    }
+
+    /// Gives the slots of the records before that one back to the thread.
+    pub fn release(&self, position: u64) {
+        self.header().consumed.tail.store(position, Ordering::Release);
+    }
+
+    /// Whether that many records take more than half of the ring.
+    pub fn is_crowded_by(&self, records: u64) -> bool {
+        records > u64::from(self.capacity) / 2
     }
 }
 
@@ -122,13 +135,13 @@ mod tests {
         let mut ticks = Vec::new();
         ring.look();
         loop {
-            let bytes = ring.read(&mut buffer).expect("the file is whole");
+            let bytes = ring.read(3, &mut buffer).expect("the file is whole");
             if bytes.is_empty() {
                 return ticks;
             }
             let records = bytes.as_chunks().0.iter().map(Record::from_bytes);
             ticks.extend(records.map(|record| record.ticks));
-            ring.release();
+            ring.release(ring.position());
         }
     }
 
@@ -152,8 +165,8 @@ mod tests {
             .expect("it is ready");
         file.set_len(0).expect("it shrinks");
         ring.look();
-        assert!(ring.ended().is_none() && ring.read(&mut Vec::new()).expect("nothing to read").is_empty());
-        ring.release();
+        assert!(ring.ended().is_none() && ring.read(8, &mut Vec::new()).expect("nothing to read").is_empty());
+        ring.release(ring.position());
 
         let file = ring_file(5);
         let mut ring = Ring::open(file.try_clone().expect("one more descriptor"))
@@ -161,7 +174,7 @@ mod tests {
             .expect("it is ready");
         ring.look();
         file.set_len(PAGE as u64).expect("it shrinks");
-        assert!(ring.read(&mut Vec::new()).is_err());
+        assert!(ring.read(8, &mut Vec::new()).is_err());
 
         let file = ring_file(5);
         let capacity = (RING_RECORDS * 2).to_ne_bytes();

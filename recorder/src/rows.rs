@@ -1,23 +1,32 @@
 //! Events as rows, on their way to the writer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pyrec_schema::{Batch, CodeId, Event, Lost, Marker, Names, Python, TextId};
+use pyrec_schema::{Batch, CodeId, Event, Lost, Manifest, Marker, Names, Python, TextId};
 use rustc_hash::FxHashMap;
 
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Marks, Pipeline};
 use crate::sources::Sources;
 use crate::{Error, Result};
 
 /// Rows in a batch: enough to make a call per batch free, few enough to stay in the cache of a core.
-const BATCH_ROWS: usize = 1 << 16;
+const BATCH_ROWS: usize = 1 << 15;
+
+/// Fewer free rows than this are not worth reading records for.
+const FEW_ROWS: usize = 1 << 10;
 
 /// Takes rows from a provider and passes them on in batches. Also gathers what the manifest will say.
 pub struct Rows {
     names: Arc<Names>,
     batch: Batch,
+    /// Where the provider is in its own records, as far as that has changed in this batch.
+    marks: Marks,
+    /// The number of the present batch, from 1 on.
+    number: u64,
+    /// The last one that was passed on in a hurry.
+    hurried: u64,
     pipeline: Pipeline,
-    pub(crate) sources: Sources,
+    sources: Arc<Mutex<Sources>>,
     pub(crate) facts: Facts,
 }
 
@@ -38,13 +47,34 @@ pub(crate) struct Facts {
     pub notices: FxHashMap<String, usize>,
 }
 
+impl Facts {
+    /// What is known by now.
+    pub fn manifest(&self, manifest: &Manifest) -> Manifest {
+        Manifest {
+            python: self.python.clone(),
+            cost_per_event_ns: median(&self.costs_ns),
+            waited_ns: self.waited_ns,
+            ..manifest.clone()
+        }
+    }
+}
+
+fn median(numbers: &[f64]) -> Option<f64> {
+    let mut numbers: Vec<f64> = numbers.iter().copied().filter(|number| number.is_finite()).collect();
+    numbers.sort_by(f64::total_cmp);
+    numbers.get(numbers.len() / 2).copied()
+}
+
 impl Rows {
-    pub(crate) fn new(names: Arc<Names>, pipeline: Pipeline) -> Self {
+    pub(crate) fn new(names: Arc<Names>, sources: Arc<Mutex<Sources>>, pipeline: Pipeline) -> Self {
         Rows {
             names,
             batch: Batch::with_capacity(BATCH_ROWS),
+            marks: Marks::new(),
+            number: 1,
+            hurried: 0,
             pipeline,
-            sources: Sources::default(),
+            sources,
             facts: Facts::default(),
         }
     }
@@ -59,6 +89,44 @@ impl Rows {
     pub fn push(&mut self, event: Event) -> Result<()> {
         self.batch.push(event);
         if self.batch.len() >= BATCH_ROWS { self.pass_on() } else { Ok(()) }
+    }
+
+    /// How many records may be turned into rows so that they all come into the present batch, though some may make two.
+    pub(crate) fn room(&mut self) -> Result<usize> {
+        if self.batch.len() + FEW_ROWS > BATCH_ROWS {
+            self.pass_on()?;
+        }
+        Ok((BATCH_ROWS - self.batch.len()) / 2)
+    }
+
+    /// Says how far into a record of the provider's own its rows are now.
+    pub(crate) fn mark(&mut self, name: &Arc<str>, position: u64) {
+        self.marks.push((name.clone(), Some(position)));
+    }
+
+    /// Says that such a record is gone.
+    pub(crate) fn forget(&mut self, name: &Arc<str>) {
+        self.marks.push((name.clone(), None));
+    }
+
+    /// The number of the present batch.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Batches up to this one outlive the recorder: what they were made from may be forgotten.
+    pub(crate) fn safe(&self) -> u64 {
+        self.pipeline.safe()
+    }
+
+    /// Makes everything so far safe as soon as possible.
+    pub(crate) fn hurry(&mut self) -> Result<()> {
+        // One at a time: pages would become ever smaller.
+        if self.safe() < self.hurried {
+            return Ok(());
+        }
+        self.hurried = self.number;
+        self.send(true)
     }
 
     /// Appends a `lost` row.
@@ -77,7 +145,7 @@ impl Rows {
 
     /// Looks which files a process sees, while it is there.
     pub fn enter(&mut self, pid: i32, parent: i32) {
-        self.sources.enter(pid, parent);
+        self.sources().enter(pid, parent);
     }
 
     /// Says that a process is gone.
@@ -114,7 +182,11 @@ impl Rows {
 
     /// Remembers that code of this file ran, so that its text comes into the trace.
     pub fn source(&mut self, file: &str, pid: i32) {
-        self.sources.see(file, pid);
+        self.sources().see(file, pid);
+    }
+
+    fn sources(&self) -> MutexGuard<'_, Sources> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers an interpreter.
@@ -132,17 +204,26 @@ impl Rows {
 
     /// Passes what is here on to the writer, full batch or not.
     pub(crate) fn pass_on(&mut self) -> Result<()> {
-        if self.batch.is_empty() {
-            return Ok(());
-        }
+        if self.batch.is_empty() && self.marks.is_empty() { Ok(()) } else { self.send(false) }
+    }
+
+    fn send(&mut self, hurry: bool) -> Result<()> {
         let empty = self.pipeline.empty_batch().unwrap_or_else(|| Batch::with_capacity(BATCH_ROWS));
-        self.pipeline.write(std::mem::replace(&mut self.batch, empty))
+        self.number += 1;
+        let batch = std::mem::replace(&mut self.batch, empty);
+        self.pipeline.write(batch, std::mem::take(&mut self.marks), hurry)
     }
 
     /// Writes what every reader must be able to see from now on, whatever happens to us.
-    pub(crate) fn checkpoint(&mut self) -> Result<()> {
+    pub(crate) fn checkpoint(&mut self, manifest: &Manifest) -> Result<()> {
         self.pass_on()?;
-        self.pipeline.checkpoint()
+        self.pipeline.checkpoint(self.facts.manifest(manifest))
+    }
+
+    /// Copies what there is.
+    pub(crate) fn snapshot(&mut self, manifest: &Manifest) -> Result<()> {
+        self.checkpoint(manifest)?;
+        self.pipeline.snapshot()
     }
 
     /// The writer's end of it, once everything is passed on.

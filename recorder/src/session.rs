@@ -1,7 +1,7 @@
 //! The private directory in which the recorder and the agents meet.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -9,11 +9,15 @@ use std::sync::atomic::Ordering;
 use memmap2::{MmapOptions, MmapRaw};
 use pyrec_wire::{ClockSource, Filter, PAGE, VERSION};
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::Pid;
 
 use crate::acting::{Acting, act};
 use crate::attach::Root;
 use crate::user::User;
 use crate::{Error, OnFull, Options, Result, library, shelter, shrunk};
+
+/// What the names of session directories begin with.
+pub(crate) const PREFIX: &str = "pyrec-";
 
 /// A session directory, gone when this is dropped.
 #[derive(Debug)]
@@ -43,8 +47,9 @@ impl Session {
         let failed = |source| Error::Session { path: directory.path().to_owned(), source };
         let filter_bytes = write_filter(directory.path(), options).map_err(failed)?;
         let page = write_page(directory.path(), options, clock, filter_bytes).map_err(failed)?;
-        let lock = create(&directory.path().join("lock"), 0o600).map_err(failed)?;
+        let mut lock = create(&directory.path().join("lock"), 0o600).map_err(failed)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| failed(error.into()))?;
+        lock.write_all(std::process::id().to_string().as_bytes()).map_err(failed)?;
         let (library, library_directory) = match options.expose_markers {
             true => (expose(user)?, None),
             false => place_library(directory.path(), user, &root)?,
@@ -103,6 +108,16 @@ impl Session {
         self.header().generation.load(Ordering::Acquire)
     }
 
+    /// Leaves a reading of both clocks to whoever will read the rings if we are killed.
+    pub fn note_clocks(&self, (ticks, ns): (u64, i64)) {
+        let header = self.header();
+        let next = header.anchor.load(Ordering::Relaxed) ^ 1;
+        let anchor = &header.anchors[(next & 1) as usize];
+        anchor.ticks.store(ticks, Ordering::Relaxed);
+        anchor.ns.store(ns, Ordering::Relaxed);
+        header.anchor.store(next, Ordering::Release);
+    }
+
     /// Tells every agent that the recording is over.
     pub fn close(&self) {
         self.header().closed.store(1, Ordering::Release);
@@ -119,6 +134,15 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// The recorder that holds a session, if it lives.
+pub(crate) fn recorder_of(directory: &Path) -> Option<Pid> {
+    let lock = File::open(directory.join("lock")).ok()?;
+    let is_held = flock(&lock, FlockOperation::NonBlockingLockShared).is_err();
+    let mut text = String::new();
+    (&lock).take(20).read_to_string(&mut text).ok()?;
+    text.parse().ok().and_then(Pid::from_raw).filter(|_| is_held)
 }
 
 /// Where rings may lie, the best place first: a ring on a disk would be written to it every half a minute.
@@ -138,7 +162,7 @@ fn make_directory(places: &[PathBuf], user: Option<&User>, root: &Root) -> Resul
         let is_safe = if root.is_ours() { shelter::check(place, uid) } else { Ok(()) };
         let made = is_safe.and_then(|()| {
             let mut directory = tempfile::Builder::new();
-            directory.prefix("pyrec-").permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+            directory.prefix(PREFIX).permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
             directory.tempdir_in(place)
         });
         match made {

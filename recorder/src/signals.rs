@@ -1,6 +1,7 @@
-//! Signals that mean to end the recording.
+//! Signals that mean to end the recording, or ask for a snapshot.
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+pub(crate) use signal_hook::consts::SIGUSR2 as SNAPSHOT;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
@@ -22,15 +23,19 @@ pub(crate) struct Signal {
 impl Signals {
     /// Starts to watch. A signal that whoever started us had ignored (as nohup does) stays ignored.
     pub fn watch() -> Result<Signals> {
-        let wanted = [SIGHUP, SIGINT, SIGQUIT, SIGTERM].into_iter().filter(|&signal| !is_ignored(signal));
+        let ends = [SIGHUP, SIGINT, SIGQUIT, SIGTERM].into_iter().filter(|&signal| !is_ignored(signal));
+        // A file that may not grow is to be an error and not our end.
+        let wanted = ends.chain([SNAPSHOT, SIGXFSZ]);
         SignalsInfo::new(wanted).map(Signals).map_err(Error::system("watch for signals"))
     }
 
     /// Those that came since the last call.
     pub fn pending(&mut self) -> impl Iterator<Item = Signal> {
-        self.0.pending().map(|Origin { signal, cause, .. }| Signal {
+        let meant = self.0.pending().filter(|origin| origin.signal != SIGXFSZ);
+        meant.map(|Origin { signal, cause, .. }| Signal {
             number: signal,
-            from_terminal: matches!(cause, Cause::Kernel),
+            // A terminal that is closed tells the one who leads its session, which may be us alone.
+            from_terminal: matches!(cause, Cause::Kernel) && signal != SIGHUP,
         })
     }
 }

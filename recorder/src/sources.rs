@@ -25,6 +25,8 @@ pub(crate) struct Sources {
     seen: FxHashSet<String>,
     files: Vec<Source>,
     roots: Roots,
+    /// A file that has changed after this is not what ran.
+    since: Option<SystemTime>,
 }
 
 /// The root directories that processes were seen to have.
@@ -82,6 +84,11 @@ impl Stamp {
 }
 
 impl Sources {
+    /// For files whose code ran before anybody could look at them, but not before this.
+    pub fn unchanged_since(time: SystemTime) -> Sources {
+        Sources { since: Some(time), ..Sources::default() }
+    }
+
     /// Remembers which root a process has: its parent's, unless the process itself says otherwise.
     pub fn enter(&mut self, pid: i32, parent: i32) {
         if let Some(root) = self.roots.last.get(&parent) {
@@ -101,14 +108,21 @@ impl Sources {
         let Ok(_acting) = act(user.as_ref()) else { return };
         let is_known = root.is_ours() || file.starts_with('/');
         let opened = is_known.then(|| root.open(Path::new(file)).ok()).flatten();
-        if let Some(stamp) = opened.and_then(|file| Stamp::of(&file)) {
+        let is_what_ran =
+            |stamp: &Stamp| self.since.is_none_or(|since| stamp.modified.is_some_and(|at| at <= since));
+        if let Some(stamp) = opened.and_then(|file| Stamp::of(&file)).filter(is_what_ran) {
             self.files.push(Source { file: file.to_owned(), pid, root, user, stamp });
         }
     }
 
-    /// A `source` row for each file, batch by batch so that not all texts are in memory at once.
-    pub fn rows<'a>(&'a self, names: &'a Names) -> impl Iterator<Item = Batch> + 'a {
-        self.files.iter().filter_map(|source| source.row(names)).map(|event| Batch::from_iter([event]))
+    /// A `source` row for each file that is wanted, batch by batch so that not all texts are in memory at once.
+    pub fn rows<'a>(
+        &'a self,
+        names: &'a Names,
+        is_wanted: impl Fn(&str) -> bool + 'a,
+    ) -> impl Iterator<Item = Batch> + 'a {
+        let wanted = self.files.iter().filter(move |source| is_wanted(&source.file));
+        wanted.filter_map(|source| source.row(names)).map(|event| Batch::from_iter([event]))
     }
 }
 
@@ -163,7 +177,7 @@ mod tests {
         fs::write(&changed, "other\n").expect("it is written again");
         let names = Names::new();
         let events: Vec<Event> =
-            sources.rows(&names).flat_map(|batch| batch.iter().collect::<Vec<_>>()).collect();
+            sources.rows(&names, |_| true).flat_map(|batch| batch.iter().collect::<Vec<_>>()).collect();
         let told: Vec<_> = events.iter().map(|e| (names.code_str(e.code), names.text_str(e.text))).collect();
         assert_eq!(
             told,

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
-use pyrec_schema::{Clock, Ended, FORMAT_VERSION, Manifest};
+use pyrec_schema::{Clock, Ended, FORMAT_VERSION, Manifest, Session};
 use pyrec_wire::Filter;
 
 use crate::acting::as_user;
@@ -106,7 +106,8 @@ fn attach(
     let mut by_agent = || -> Result<(Box<dyn Provider>, Manifest)> {
         let &[pid] = pids else { return Err(AttachError::Several.into()) };
         let agent = Agent::attach(pid, options, is_given_up)?;
-        let manifest = manifest("agent", agent.clock_name(), options);
+        let session = Some(session(&agent));
+        let manifest = Manifest { session, ..manifest("agent", agent.clock_name(), options) };
         Ok((Box::new(agent), manifest))
     };
     match options.provider {
@@ -126,7 +127,8 @@ fn launch_agent(words: &[OsString], options: &Options, user: Option<&User>) -> R
     let mut agent = Agent::new(options, user)?;
     let held = Held::fork(words, &agent.environment(), user)?;
     agent.launched(held.pid());
-    let manifest = launched(words, manifest("agent", agent.clock_name(), options));
+    let session = Some(session(&agent));
+    let manifest = Manifest { session, ..launched(words, manifest("agent", agent.clock_name(), options)) };
     Ok(Start { provider: Box::new(agent), target: Waiting::Program(held), manifest })
 }
 
@@ -150,6 +152,11 @@ fn path_text(path: Option<PathBuf>) -> Option<String> {
     path.map(|path| path.to_string_lossy().into_owned())
 }
 
+/// Where the recording goes on if we are killed.
+fn session(agent: &Agent) -> Session {
+    Session { directory: agent.session().to_owned(), checkpoint: 0 }
+}
+
 fn manifest(provider: &str, clock: &str, options: &Options) -> Manifest {
     let (anchor_monotonic_ns, anchor_unix_ns) = wall_anchor();
     Manifest {
@@ -169,5 +176,7 @@ fn manifest(provider: &str, clock: &str, options: &Options) -> Manifest {
         waited_ns: None,
         ended: Ended::Recording,
         slice: None,
+        session: None,
+        part: None,
     }
 }

@@ -7,6 +7,7 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::statistics::Statistics;
 
 use crate::dictionary::Dictionary;
+use crate::fields::{Fields, put_u32, put_u64};
 use crate::format::PARQUET;
 use crate::page::{PageMaker, Pages};
 use crate::{delta, hybrid};
@@ -43,6 +44,16 @@ impl Levels {
         self.page.clear();
     }
 
+    /// Appends how many nulls there were, and takes them back.
+    pub(crate) fn save(&self, out: &mut Vec<u8>) {
+        put_u64(self.nulls, out);
+    }
+
+    pub(crate) fn restore(&mut self, fields: &mut Fields<'_>) -> Option<()> {
+        self.nulls = fields.u64()?;
+        Some(())
+    }
+
     /// The nulls in all pages; the next row group counts anew.
     pub(crate) fn take_null_count(&mut self) -> u64 {
         std::mem::take(&mut self.nulls)
@@ -70,6 +81,21 @@ impl TimeColumn {
         Ok(())
     }
 
+    /// Appends what came since the last time.
+    pub(crate) fn save(&mut self, out: &mut Vec<u8>) {
+        let (min, max) = self.range.unwrap_or((i64::MAX, i64::MIN));
+        put_u64(min as u64, out);
+        put_u64(max as u64, out);
+        self.pages.save(out);
+    }
+
+    /// Puts it back.
+    pub(crate) fn restore(&mut self, fields: &mut Fields<'_>) -> Option<()> {
+        let (min, max) = (fields.u64()? as i64, fields.u64()? as i64);
+        self.range = (min <= max).then_some((min, max));
+        self.pages.restore(fields)
+    }
+
     pub(crate) fn close(&mut self) -> Chunk {
         let (min, max) = self.range.take().unzip();
         Chunk {
@@ -83,6 +109,11 @@ impl TimeColumn {
     /// Bytes that the pages take.
     pub(crate) fn bytes(&self) -> usize {
         self.pages.bytes.len()
+    }
+
+    /// Saves everything the next time.
+    pub(crate) fn forget_saved(&mut self) {
+        self.pages.saved = 0;
     }
 }
 
@@ -105,6 +136,18 @@ impl ValueColumn {
         Ok(())
     }
 
+    /// Appends what came since the last time.
+    pub(crate) fn save(&mut self, out: &mut Vec<u8>) {
+        self.levels.save(out);
+        self.pages.save(out);
+    }
+
+    /// Puts it back.
+    pub(crate) fn restore(&mut self, fields: &mut Fields<'_>) -> Option<()> {
+        self.levels.restore(fields)?;
+        self.pages.restore(fields)
+    }
+
     pub(crate) fn close(&mut self) -> Chunk {
         let nulls = self.levels.take_null_count();
         Chunk {
@@ -118,6 +161,11 @@ impl ValueColumn {
     /// Bytes that the pages take.
     pub(crate) fn bytes(&self) -> usize {
         self.pages.bytes.len()
+    }
+
+    /// Saves everything the next time.
+    pub(crate) fn forget_saved(&mut self) {
+        self.pages.saved = 0;
     }
 }
 
@@ -157,6 +205,28 @@ impl DictionaryColumn {
         Ok(())
     }
 
+    /// Appends what came since the last time, values as `plain` writes them.
+    pub(crate) fn save(&mut self, plain: impl Fn(u32, &mut Vec<u8>), out: &mut Vec<u8>) {
+        self.pages.save(out);
+        let keys = self.dictionary.unsaved();
+        put_u32(keys.len() as u32, out);
+        keys.iter().for_each(|&key| plain(key, out));
+    }
+
+    /// Puts it back. `key` reads a value and says what stands for it now.
+    pub(crate) fn restore(
+        &mut self,
+        key: impl Fn(&mut Fields<'_>) -> Option<u32>,
+        fields: &mut Fields<'_>,
+    ) -> Option<()> {
+        self.pages.restore(fields)?;
+        for _ in 0..fields.u32()? {
+            self.dictionary.number(key(fields)?);
+        }
+        self.dictionary.unsaved();
+        Some(())
+    }
+
     /// Ends the chunk. `plain` writes the value of a key as a dictionary page holds it.
     pub(crate) fn close(
         &mut self,
@@ -184,6 +254,12 @@ impl DictionaryColumn {
     /// Bytes that the pages take.
     pub(crate) fn bytes(&self) -> usize {
         self.pages.bytes.len()
+    }
+
+    /// Saves everything the next time.
+    pub(crate) fn forget_saved(&mut self) {
+        self.pages.saved = 0;
+        self.dictionary.forget_saved();
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) struct Dictionary {
     /// By key, its number plus one; 0 for a key that is not there.
     table: Vec<u32>,
     map: FxHashMap<u32, u32>,
+    /// How many of the keys are in the journal.
+    saved: usize,
 }
 
 impl Dictionary {
@@ -48,6 +50,17 @@ impl Dictionary {
         &self.keys
     }
 
+    /// The keys that came since this was last called.
+    pub(crate) fn unsaved(&mut self) -> &[u32] {
+        let from = std::mem::replace(&mut self.saved, self.keys.len());
+        &self.keys[from..]
+    }
+
+    /// Makes all keys unsaved.
+    pub(crate) fn forget_saved(&mut self) {
+        self.saved = 0;
+    }
+
     /// Forgets every key and keeps the room.
     pub(crate) fn clear(&mut self) {
         for &key in &self.keys {
@@ -57,5 +70,6 @@ impl Dictionary {
         }
         self.keys.clear();
         self.map.clear();
+        self.saved = 0;
     }
 }

@@ -28,6 +28,14 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The file that was being written has its name no more.
+    #[error(
+        "{path} was removed or replaced while it was being written, so the recording is lost; record again"
+    )]
+    Vanished {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file has no bytes.
     #[error("{path} is empty: nothing was recorded into it; record again with `pyrec record`")]
     Empty {

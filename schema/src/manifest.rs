@@ -1,6 +1,7 @@
 //! What is true of a whole recording: the JSON under the key `pyrec` in a trace's footer.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,12 @@ pub struct Manifest {
     /// What of the recording this is; all of it if nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slice: Option<Slice>,
+    /// Where a killed recorder has left what is not in the file; none once the file is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Session>,
+    /// Which file of a rotated recording this is; none where there is but one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
 }
 
 /// The part of a recording that somebody cut out of it.
@@ -61,6 +68,26 @@ pub struct Slice {
     pub is_inside: bool,
     /// Whether only some threads were kept.
     pub is_some_threads: bool,
+}
+
+/// Where a killed recorder has left what is not in the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// The directory, on the machine that recorded.
+    pub directory: PathBuf,
+    /// The number of the checkpoint that the footer is.
+    pub checkpoint: u64,
+}
+
+/// One file of a rotated recording.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The same in all files of a recording, and in no others.
+    pub recording: String,
+    /// Counted from 1. Files that were thrown away leave gaps.
+    pub number: u64,
+    /// Its first row group says again what was open when it began, for whoever does not have the file before.
+    pub carries: bool,
 }
 
 impl Manifest {
@@ -83,6 +110,8 @@ impl Manifest {
             waited_ns: None,
             ended: Ended::Recording,
             slice: None,
+            session: None,
+            part: None,
         }
     }
 }
@@ -154,6 +183,8 @@ pub enum Ended {
     Stopped,
     /// Nobody knows: it is another tool's.
     Unknown,
+    /// The recorder was killed. What it left was put back into the file.
+    Repaired,
     /// The recorder could not go on, for this reason.
     Failed {
         /// The reason, a sentence.
@@ -174,9 +205,12 @@ impl Ended {
         match self {
             Ended::Recording | Ended::Failed { .. } => true,
             Ended::Several { cut, .. } => *cut > 0,
-            Ended::Exited { .. } | Ended::Killed { .. } | Ended::Gone | Ended::Stopped | Ended::Unknown => {
-                false
-            }
+            Ended::Exited { .. }
+            | Ended::Killed { .. }
+            | Ended::Gone
+            | Ended::Stopped
+            | Ended::Repaired
+            | Ended::Unknown => false,
         }
     }
 }
@@ -184,7 +218,8 @@ impl Ended {
 impl std::fmt::Display for Ended {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Ended::Recording => f.write_str("cut short: the recorder did not finish"),
+            Ended::Recording => f.write_str("not finished: recorded still, or cut short"),
+            Ended::Repaired => f.write_str("cut short: the recorder was killed, and the file repaired"),
             Ended::Exited { status } => write!(f, "exited with {status}"),
             Ended::Killed { signal } => write!(f, "killed by signal {signal}"),
             Ended::Gone => f.write_str("ended by itself"),

@@ -10,6 +10,8 @@ use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
+use crate::fields::{Fields, put_bytes, put_u64};
+
 /// The level at which zstd keeps up with a Python thread.
 const ZSTD_LEVEL: i32 = 1;
 
@@ -27,6 +29,25 @@ pub(crate) struct Pages {
     pub(crate) bytes: Vec<u8>,
     /// What `bytes` would be without compression.
     pub(crate) uncompressed_len: usize,
+    /// How many of `bytes` are in the journal.
+    pub(crate) saved: usize,
+}
+
+impl Pages {
+    /// Appends the pages that came since the last time.
+    pub(crate) fn save(&mut self, out: &mut Vec<u8>) {
+        put_u64(self.uncompressed_len as u64, out);
+        put_bytes(&self.bytes[self.saved..], out);
+        self.saved = self.bytes.len();
+    }
+
+    /// Puts them back.
+    pub(crate) fn restore(&mut self, fields: &mut Fields<'_>) -> Option<()> {
+        self.uncompressed_len = fields.u64()? as usize;
+        self.bytes.extend_from_slice(fields.bytes()?);
+        self.saved = self.bytes.len();
+        Some(())
+    }
 }
 
 impl PageMaker {

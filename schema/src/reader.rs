@@ -18,7 +18,7 @@ use crate::decode::Decoder;
 use crate::file::TraceFile;
 use crate::format::{ARROW_READ, BATCH_ROWS, column};
 use crate::pages::{self, Unfit};
-use crate::{Batch, Error, Event, Manifest, Marker, Names, Result, bounds, footer};
+use crate::{Batch, Error, Event, Manifest, Marker, Names, Part, Result, bounds, footer};
 
 /// Which columns to read; the others of a [`Batch`] hold nothing but their default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub struct TraceReader {
     manifest: Manifest,
     metadata: ArrowReaderMetadata,
     torn_bytes: u64,
+    /// Row groups at the beginning that are passed over: what they say is known from the file before.
+    passed: usize,
 }
 
 impl TraceReader {
@@ -74,7 +76,15 @@ impl TraceReader {
         let options = ArrowReaderOptions::new().with_schema(ARROW_READ.clone());
         let metadata = ArrowReaderMetadata::try_new(Arc::new(footer.metadata), options)
             .map_err(|err| Error::Damaged { path: path.into(), reason: err.to_string() })?;
-        Ok(TraceReader { path: path.into(), file, names, manifest: footer.manifest, metadata, torn_bytes })
+        Ok(TraceReader {
+            path: path.into(),
+            file,
+            names,
+            manifest: footer.manifest,
+            metadata,
+            torn_bytes,
+            passed: 0,
+        })
     }
 
     /// Where it is.
@@ -92,14 +102,28 @@ impl TraceReader {
         self.torn_bytes
     }
 
+    /// Passes over what it carries from the file before, if that is this one.
+    pub(crate) fn follow(&mut self, before: &TraceReader) {
+        let parts = before.manifest.part.as_ref().zip(self.manifest.part.as_ref());
+        let follows = |(before, part): (&Part, &Part)| {
+            before.recording == part.recording && before.number.checked_add(1) == Some(part.number)
+        };
+        let carries = self.manifest.part.as_ref().is_some_and(|part| part.carries);
+        self.passed = usize::from(carries && parts.is_some_and(follows) && !self.groups().is_empty());
+    }
+
+    fn groups(&self) -> &[RowGroupMetaData] {
+        self.metadata.metadata().row_groups()
+    }
+
     /// The number of its row groups.
     pub fn row_groups(&self) -> usize {
-        self.metadata.metadata().num_row_groups()
+        self.groups().len() - self.passed
     }
 
     /// Its rows.
     pub fn rows(&self) -> u64 {
-        self.metadata.metadata().file_metadata().num_rows() as u64
+        self.groups()[self.passed..].iter().map(|group| group.num_rows() as u64).sum()
     }
 
     /// Shows everything that pages and statistics hold, decompressed: for whoever must know that something is not there.
@@ -132,15 +156,15 @@ impl TraceReader {
         columns: Columns,
     ) -> Result<impl Iterator<Item = Result<Batch>> + use<>> {
         let damaged = |reason| Error::Damaged { path: self.path.clone(), reason };
-        let groups = self.metadata.metadata().row_groups();
+        let place = row_group.saturating_add(self.passed);
         let group =
-            groups.get(row_group).ok_or_else(|| damaged(format!("it has no row group {row_group}")))?;
+            self.groups().get(place).ok_or_else(|| damaged(format!("it has no row group {row_group}")))?;
         let left = group.num_rows() as u64;
         columns.places(group).try_for_each(|place| self.check(group, place))?;
         let mask = ProjectionMask::leaves(self.metadata.parquet_schema(), columns.places(group));
         let builder =
             ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
-                .with_row_groups(vec![row_group])
+                .with_row_groups(vec![place])
                 .with_projection(mask)
                 .with_batch_size(BATCH_ROWS);
         let reader = attempt(|| builder.build())
@@ -176,7 +200,7 @@ impl TraceReader {
     /// Whether rows of that marker can be in a row group. Its dictionary of markers tells, a page of some dozen bytes;
     /// where there is none that can be read, only its rows do.
     fn may_hold(&self, marker: Marker, row_group: usize) -> bool {
-        let group = self.metadata.metadata().row_group(row_group);
+        let group = &self.groups()[row_group + self.passed];
         let first_page = || {
             let (file, rows) = (Arc::new(self.file.clone()), group.num_rows() as usize);
             SerializedPageReader::new(file, group.column(column::MARKER), rows, None)?.get_next_page()

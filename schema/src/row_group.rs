@@ -3,11 +3,13 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 
 use crate::column::{Chunk, DictionaryColumn, Levels, TimeColumn, ValueColumn};
+use crate::fields::{Fields, put_u64};
 use crate::format::{PAGE_ROWS, PARQUET, column};
 use crate::page::PageMaker;
 use crate::{Batch, CodeId, Marker, Names, TextId};
@@ -43,6 +45,11 @@ pub(crate) struct RowGroup {
 impl RowGroup {
     pub(crate) fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// The rows of the page that is being filled.
+    pub(crate) fn page_rows(&self) -> usize {
+        self.time_ns.page.len()
     }
 
     /// Takes rows of `batch` from row `from` on, at least one and at most `limit`. Returns how many.
@@ -137,6 +144,51 @@ impl RowGroup {
         dictionaries + self.time_ns.bytes() + self.value.bytes()
     }
 
+    /// Ends the page that is being filled, if it has rows.
+    pub(crate) fn end_open_page(&mut self, maker: &mut PageMaker) -> io::Result<()> {
+        if self.time_ns.page.is_empty() { Ok(()) } else { self.end_page(maker) }
+    }
+
+    /// Appends what came since the last time, between two pages.
+    pub(crate) fn save(&mut self, names: &Names, out: &mut Vec<u8>) {
+        put_u64(self.rows as u64, out);
+        self.time_ns.save(out);
+        for column in [&mut self.pid, &mut self.tid, &mut self.line] {
+            column.save(integer, out);
+        }
+        self.marker.save(marker, out);
+        self.code.save(|key, out| string(&names.code_str(CodeId(key)), out), out);
+        self.value.save(out);
+        self.text_levels.save(out);
+        self.text.save(|key, out| string(&text(key, names), out), out);
+    }
+
+    /// Saves everything the next time: in another journal.
+    pub(crate) fn forget_saved(&mut self) {
+        let dictionaries =
+            [&mut self.pid, &mut self.tid, &mut self.marker, &mut self.code, &mut self.line, &mut self.text];
+        dictionaries.into_iter().for_each(DictionaryColumn::forget_saved);
+        self.time_ns.forget_saved();
+        self.value.forget_saved();
+    }
+
+    /// Puts back what was saved; none where nobody can have saved it.
+    pub(crate) fn restore(&mut self, page: &[u8], names: &Names) -> Option<()> {
+        let mut fields = Fields(page);
+        let fields = &mut fields;
+        self.rows = fields.u64()? as usize;
+        self.time_ns.restore(fields)?;
+        for column in [&mut self.pid, &mut self.tid, &mut self.line] {
+            column.restore(|fields| fields.u32(), fields)?;
+        }
+        self.marker
+            .restore(|fields| Marker::from_name(fields.string()?).map(|marker| marker as u32), fields)?;
+        self.code.restore(|fields| Some(names.code(fields.string()?).0), fields)?;
+        self.value.restore(fields)?;
+        self.text_levels.restore(fields)?;
+        self.text.restore(|fields| Some(names.text(fields.string()?).0), fields)
+    }
+
     fn end_page(&mut self, maker: &mut PageMaker) -> io::Result<()> {
         let rows = self.time_ns.page.len();
         self.time_ns.end_page(maker)?;
@@ -155,9 +207,7 @@ impl RowGroup {
         maker: &mut PageMaker,
         out: &mut Vec<u8>,
     ) -> io::Result<RowGroupMetaData> {
-        if !self.time_ns.page.is_empty() {
-            self.end_page(maker)?;
-        }
+        self.end_open_page(maker)?;
         let rows = std::mem::take(&mut self.rows);
         let mut columns = Vec::with_capacity(column::COUNT);
         for (at, chunk) in self.chunks(names, maker)?.into_iter().enumerate() {
@@ -174,9 +224,8 @@ impl RowGroup {
     }
 
     fn chunks(&mut self, names: &Names, maker: &mut PageMaker) -> io::Result<[Chunk; column::COUNT]> {
-        let marker = |key: u32, out: &mut Vec<u8>| string(Marker::ALL[key as usize].name(), out);
         let code = |key, out: &mut Vec<u8>| string(&names.code_str(CodeId(key)), out);
-        let text = |key, out: &mut Vec<u8>| string(names.text_str(TextId(key)).as_deref().unwrap_or(""), out);
+        let text = |key, out: &mut Vec<u8>| string(&text(key, names), out);
         let (pid_min, pid_max) = self.pid.range();
         let (tid_min, tid_max) = self.tid.range();
         let nulls = self.text_levels.take_null_count();
@@ -196,6 +245,14 @@ impl RowGroup {
 /// Statistics of strings that say only how many are null.
 fn null_count(nulls: u64) -> Statistics {
     Statistics::byte_array(None, None, None, Some(nulls), false)
+}
+
+fn marker(key: u32, out: &mut Vec<u8>) {
+    string(Marker::ALL[key as usize].name(), out);
+}
+
+fn text(key: u32, names: &Names) -> Arc<str> {
+    names.text_str(TextId(key)).unwrap_or_default()
 }
 
 /// Appends an integer as a dictionary page holds it.

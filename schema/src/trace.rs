@@ -19,10 +19,21 @@ impl Trace {
     /// Opens what is named there. Files of a directory are taken in the order of their names.
     pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Trace> {
         let names = Arc::new(Names::new());
-        let mut files = Vec::new();
+        let mut files: Vec<TraceReader> = Vec::new();
         for path in paths {
+            let is_directory = path.as_ref().is_dir();
             for path in files_at(path.as_ref())? {
-                files.push(TraceReader::open(&path, names.clone())?);
+                let mut file = match TraceReader::open(&path, names.clone()) {
+                    // While a recording goes on, the oldest files of a directory go.
+                    Err(Error::Io { source, .. })
+                        if is_directory && source.kind() == io::ErrorKind::NotFound =>
+                    {
+                        continue;
+                    }
+                    file => file?,
+                };
+                files.last().into_iter().for_each(|before| file.follow(before));
+                files.push(file);
             }
         }
         let manifest = files.last().map(|file| file.manifest().clone()).ok_or_else(|| Error::Io {

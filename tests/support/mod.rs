@@ -6,8 +6,11 @@
 
 pub mod browser;
 pub mod calls;
+pub mod disk;
 pub mod markers;
 pub mod npm;
+pub mod numbered;
+pub mod readers;
 pub mod rows;
 pub mod service;
 pub mod venv;

@@ -165,7 +165,7 @@ mod tests {
         let cut = Trust { ended: Ended::Recording, cost_per_event_ns: None, torn_bytes: 4_096, ..trust() };
         assert_eq!(
             trust_line(&cut),
-            "trust: 1,234,567 events, lost unknown, 0 repaired, cut short: the recorder did not finish, 4,096 bytes \
+            "trust: 1,234,567 events, lost unknown, 0 repaired, not finished: recorded still, or cut short, 4,096 bytes \
              at the end unreadable, tracing cost unknown"
         );
         let json = serde_json::to_value(&cut).expect("JSON");

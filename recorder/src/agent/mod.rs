@@ -2,20 +2,25 @@
 //!
 //! ```text
 //! PID-N.defs ──▶ Process: codes, texts ─┐
-//! PID-N.K.ring ─▶ Thread ── records ────┴─▶ rows
+//! PID-N.K.ring ─▶ Thread ── records ────┴─▶ rows ─▶ … ─▶ journal or trace
+//!            ◀────────── slots, when a killed recorder would not take their rows along ──────────┘
 //! ```
 
+mod attic;
+mod leftover;
 mod process;
 mod thread;
 mod visit;
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 
 use rustc_hash::FxHashSet;
 
+use self::attic::Attic;
+pub(crate) use self::leftover::Leftover;
 use self::process::Process;
 use self::thread::{Texts, Thread};
 use self::visit::{PAUSE, Visit};
@@ -35,6 +40,8 @@ pub(crate) struct Agent {
     processes: Vec<Process>,
     /// Files of the session directory that are open, or were.
     known: FxHashSet<OsString>,
+    /// Files of those that are gone.
+    attic: Attic,
     /// The process whose end is somebody else's to report.
     launched: i32,
     texts: Option<Texts>,
@@ -70,6 +77,7 @@ impl Agent {
             clock: Clock::new(source),
             processes: Vec::new(),
             known: FxHashSet::default(),
+            attic: Attic::default(),
             launched: 0,
             texts: None,
             buffer: Vec::new(),
@@ -92,6 +100,17 @@ impl Agent {
         self.launched = pid;
     }
 
+    /// The directory in which the programs and we meet.
+    pub fn session(&self) -> &Path {
+        self.session.path()
+    }
+
+    /// Reads both clocks.
+    fn read_clocks(&mut self) {
+        self.clock.anchor();
+        self.session.note_clocks(self.clock.reading());
+    }
+
     /// The name of the clock in the manifest.
     pub fn clock_name(&self) -> &'static str {
         self.clock.name()
@@ -105,7 +124,7 @@ impl Agent {
         }
         let mut names = self.new_files()?;
         // What they say of their beginning then lies before an anchor, as all that follows will.
-        self.clock.anchor();
+        self.read_clocks();
         // Definitions before the rings that need them, and processes in the order of their making.
         names.sort_by_key(|name| (!is_definitions(name), name.clone()));
         let mut all_ready = true;
@@ -132,12 +151,23 @@ impl Agent {
         Ok(())
     }
 
+    /// Gives back what nobody needs any more should we be killed.
+    fn give_back(&mut self, rows: &mut Rows) -> Result<()> {
+        let safe = rows.safe();
+        self.processes.iter_mut().for_each(|process| process.release(safe));
+        for name in self.attic.clear(rows) {
+            self.known.remove(std::ffi::OsStr::new(&*name));
+        }
+        let is_crowded = self.attic.is_crowded() || self.processes.iter().any(Process::is_crowded);
+        if is_crowded { rows.hurry() } else { Ok(()) }
+    }
+
     fn new_files(&self) -> Result<Vec<OsString>> {
         let failed = |source| Error::Ring { path: self.session.path().to_owned(), source };
         let mut names = Vec::new();
         for entry in fs::read_dir(self.session.path()).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
-            let ours = is_definitions(&name) || name.as_encoded_bytes().ends_with(b".ring");
+            let ours = is_definitions(&name) || is_ring(&name);
             if ours && !self.known.contains(&name) {
                 names.push(name);
             }
@@ -179,6 +209,10 @@ fn is_definitions(name: &std::ffi::OsStr) -> bool {
     name.as_encoded_bytes().ends_with(b".defs")
 }
 
+fn is_ring(name: &std::ffi::OsStr) -> bool {
+    name.as_encoded_bytes().ends_with(b".ring")
+}
+
 impl Provider for Agent {
     fn drain(&mut self, rows: &mut Rows) -> Result<u64> {
         let _acting = self.session.act()?;
@@ -187,22 +221,24 @@ impl Provider for Agent {
         let ended: Vec<bool> = self.processes.iter().map(Process::has_ended).collect();
         // The heads first, the definitions after them: then every number up to the heads is known.
         self.processes.iter_mut().for_each(Process::look);
-        self.clock.anchor();
+        self.read_clocks();
         let texts = *self.texts.get_or_insert_with(|| Texts::new(rows.names()));
         let mut events = 0;
         for process in &mut self.processes {
             process.define(rows, &self.clock)?;
-            events += process.drain(rows, &self.clock, &texts, &mut self.buffer)?;
+            events += process.drain(rows, &self.clock, &texts, &mut self.buffer, &mut self.attic)?;
         }
         rows.count(events);
         let mut index = 0;
         for process_ended in ended {
             if process_ended {
-                self.processes.remove(index).end(rows, &self.clock, self.launched)?;
+                let process = self.processes.remove(index);
+                process.end(rows, &self.clock, self.launched, &mut self.attic)?;
             } else {
                 index += 1;
             }
         }
+        self.give_back(rows)?;
         Ok(events)
     }
 

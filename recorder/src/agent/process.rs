@@ -1,15 +1,17 @@
 //! One process that the agent is in: its definitions and its threads.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pyrec_schema::{Code, CodeId, Python, TextId};
 use pyrec_wire::{Definition, Definitions};
 use rustc_hash::FxHashMap;
 
+use super::attic::Attic;
 use super::thread::{Texts, Thread};
 use crate::clock::{Clock, monotonic_ns};
 use crate::line_table::Lines;
@@ -88,11 +90,15 @@ impl<T: Default> Table<T> {
 /// A process.
 pub(super) struct Process {
     path: PathBuf,
+    /// The name of its definitions' file.
+    name: Arc<str>,
     /// `PID-N`, what the names of its files start with.
     stem: String,
     pid: i32,
     definitions: File,
     offset: u64,
+    /// Definitions up to there are told of in the trace.
+    told: u64,
     decoder: Definitions,
     known: Known,
     threads: Vec<Thread>,
@@ -110,11 +116,13 @@ impl Process {
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let pid = stem.split('-').next().and_then(|pid| pid.parse().ok()).unwrap_or(0);
         Ok(Process {
+            name: path.file_name().unwrap_or_default().to_string_lossy().into(),
             path,
             stem,
             pid,
             definitions,
             offset: 0,
+            told: 0,
             decoder: Definitions::default(),
             known: Known::default(),
             threads: Vec::new(),
@@ -134,10 +142,31 @@ impl Process {
         self.pid
     }
 
+    /// What its definitions say up to there is in the trace.
+    pub fn skip_to(&mut self, told: u64) {
+        self.told = told;
+    }
+
+    /// Takes a thread in whose beginning is in the trace.
+    pub fn add_known(&mut self, thread: Thread) {
+        self.threads.push(thread);
+    }
+
+    /// Gives the threads the slots of what is in these batches.
+    pub fn release(&mut self, safe: u64) {
+        self.threads.iter_mut().for_each(|thread| thread.release(safe));
+    }
+
+    /// Whether one of its threads may have to wait for slots.
+    pub fn is_crowded(&self) -> bool {
+        self.threads.iter().any(Thread::is_crowded)
+    }
+
     /// Takes a thread in.
     pub fn add(&mut self, mut thread: Thread, rows: &mut Rows, clock: &Clock) -> Result<()> {
         let name = self.thread_names.get(&thread.tid()).map(String::as_str);
         rows.thread_start(thread.start(clock), self.pid, thread.tid(), name)?;
+        rows.mark(thread.name(), 0);
         self.threads.push(thread);
         Ok(())
     }
@@ -160,24 +189,37 @@ impl Process {
     /// Reads the definitions that have been added.
     pub fn define(&mut self, rows: &mut Rows, clock: &Clock) -> Result<()> {
         let length = self.definitions.metadata().map_err(|source| self.unreadable(source))?.len();
+        if length <= self.offset {
+            return Ok(());
+        }
         let mut bytes = Vec::new();
         while self.offset < length {
-            bytes.resize((length - self.offset).min(CHUNK_BYTES) as usize, 0);
+            // What is told of already is read by itself first.
+            let end = if self.offset < self.told { length.min(self.told) } else { length };
+            let is_told = end <= self.told;
+            bytes.resize((end - self.offset).min(CHUNK_BYTES) as usize, 0);
             let read = self.definitions.read_exact_at(&mut bytes, self.offset);
             read.map_err(|source| self.unreadable(source))?;
             self.offset += bytes.len() as u64;
             let definitions = self.decoder.feed(&bytes).map_err(|_| self.malformed())?;
-            definitions.into_iter().try_for_each(|definition| self.learn(definition, rows, clock))?;
+            definitions
+                .into_iter()
+                .try_for_each(|definition| self.learn(definition, is_told, rows, clock))?;
         }
+        // Half of one at the end is read again.
+        rows.mark(&self.name, self.offset - self.decoder.unread() as u64);
         Ok(())
     }
 
-    fn learn(&mut self, definition: Definition, rows: &mut Rows, clock: &Clock) -> Result<()> {
+    fn learn(&mut self, definition: Definition, is_told: bool, rows: &mut Rows, clock: &Clock) -> Result<()> {
         let is_known = match definition {
             Definition::Process {
                 ppid, start_ticks, version, build, executable, arguments, path, ..
             } => {
-                rows.process_start(clock.to_ns(start_ticks), self.pid, ppid, &arguments.join(" "))?;
+                if !is_told {
+                    let start_ns = clock.to_ns(start_ticks);
+                    rows.process_start(start_ns, self.pid, ppid, &arguments.join(" "))?;
+                }
                 let executable = (!executable.is_empty()).then_some(executable);
                 rows.python(Python { version, build: Some(build), executable, path });
                 true
@@ -202,7 +244,8 @@ impl Process {
                 self.known.sites.define(id, site)
             }
             Definition::Thread { tid, name } => {
-                if let Some(thread) = self.threads.iter().find(|thread| thread.tid() == tid) {
+                let thread = self.threads.iter().find(|thread| thread.tid() == tid);
+                if let Some(thread) = thread.filter(|_| !is_told) {
                     // Said again, now with its name.
                     rows.thread_start(thread.last_ns(), self.pid, tid, Some(&name))?;
                 }
@@ -228,30 +271,36 @@ impl Process {
         clock: &Clock,
         texts: &Texts,
         buffer: &mut Vec<u8>,
+        attic: &mut Attic,
     ) -> Result<u64> {
         let mut events = 0;
         for thread in &mut self.threads {
             events += thread.drain(&self.known, rows, clock, texts, buffer)?;
         }
         let mut ended = self.threads.extract_if(.., |thread| thread.has_ended()).collect::<Vec<_>>();
-        ended.iter_mut().try_for_each(|thread| thread.end(rows, clock))?;
+        for thread in &mut ended {
+            thread.end(rows, clock)?;
+            attic.put(thread.name().clone(), thread.path().clone(), rows);
+        }
         Ok(events)
     }
 
     /// It is gone, and everything it wrote is drained: closes its books.
-    pub fn end(self, rows: &mut Rows, clock: &Clock, launched: i32) -> Result<()> {
+    pub fn end(self, rows: &mut Rows, clock: &Clock, launched: i32, attic: &mut Attic) -> Result<()> {
         let (pid, replaced) = (self.pid, self.replaced);
+        let threads = self.threads.iter().map(|thread| (thread.name().clone(), thread.path().clone()));
+        let files: Vec<_> = threads.chain([(self.name.clone(), self.path.clone())]).collect();
         self.leave(rows, clock)?;
-        let said_elsewhere = replaced || pid == launched;
-        if said_elsewhere { Ok(()) } else { rows.process_exit(monotonic_ns(), pid, None) }
+        if !replaced && pid != launched {
+            rows.process_exit(monotonic_ns(), pid, None)?;
+        }
+        files.into_iter().for_each(|(name, path)| attic.put(name, path, rows));
+        Ok(())
     }
 
     /// The recording of it is over, whether it lives or not.
     pub fn leave(mut self, rows: &mut Rows, clock: &Clock) -> Result<()> {
-        self.threads.iter_mut().try_for_each(|thread| thread.abandon(rows, clock))?;
-        // Gone with the directory at the latest.
-        let _ = fs::remove_file(&self.path);
-        Ok(())
+        self.threads.iter_mut().try_for_each(|thread| thread.abandon(rows, clock))
     }
 
     fn unreadable(&self, source: io::Error) -> Error {

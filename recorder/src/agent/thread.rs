@@ -1,7 +1,9 @@
 //! One thread that the agent records: its ring, turned into rows.
 
-use std::fs::{self, File};
+use std::collections::VecDeque;
+use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use pyrec_schema::{CodeId, Event, Lost, Marker, Names, TextId};
 use pyrec_wire::{Kind, Record};
@@ -35,7 +37,13 @@ impl Texts {
 /// A thread.
 pub(super) struct Thread {
     path: PathBuf,
+    /// The name of its ring's file.
+    name: Arc<str>,
     ring: Ring,
+    /// By batches of rows: how far into the ring they go, for as long as a killed recorder would take them along. Their
+    /// slots are not free yet.
+    held: VecDeque<(u64, u64)>,
+    released: u64,
     pid: i32,
     tid: i32,
     /// The time of its last row.
@@ -52,13 +60,54 @@ impl Thread {
         let ring = file.and_then(Ring::open).map_err(failed)?;
         Ok(ring.map(|ring| {
             let (pid, tid) = (ring.header().pid, ring.header().tid);
-            Thread { path, ring, pid, tid, last_ns: 0, lost: None }
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into();
+            let released = ring.position();
+            Thread { path, name, ring, held: VecDeque::new(), released, pid, tid, last_ns: 0, lost: None }
         }))
     }
 
     /// Its number.
     pub fn tid(&self) -> i32 {
         self.tid
+    }
+
+    /// The name of its ring's file.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The file of its ring.
+    pub fn path(&self) -> &PathBuf {
+        &self.path
+    }
+
+    /// What came before that record is in the trace.
+    pub fn skip_to(&mut self, position: u64) {
+        self.ring.skip_to(position);
+    }
+
+    /// Gives the thread the slots of what is in these batches, or in earlier ones.
+    pub fn release(&mut self, safe: u64) {
+        let done = self.held.partition_point(|(batch, _)| *batch <= safe);
+        if let Some((_, position)) = self.held.drain(..done).next_back() {
+            self.released = position;
+            self.ring.release(position);
+        }
+    }
+
+    /// Whether what is held takes so much of the ring that the thread may have to wait.
+    pub fn is_crowded(&self) -> bool {
+        self.ring.is_crowded_by(self.ring.position() - self.released)
+    }
+
+    fn hold(&mut self, rows: &mut Rows) {
+        // A loss is told by the record after it.
+        let position = self.ring.position() - u64::from(self.lost.is_some());
+        rows.mark(&self.name, position);
+        match self.held.back_mut() {
+            Some((batch, last)) if *batch == rows.number() => *last = position,
+            _ => self.held.push_back((rows.number(), position)),
+        }
     }
 
     /// Opens its books. Returns when it was first seen.
@@ -94,8 +143,8 @@ impl Thread {
         let mut events = 0;
         let mut converter = clock.converter();
         loop {
-            let bytes =
-                self.ring.read(buffer).map_err(|source| Error::Ring { path: self.path.clone(), source })?;
+            let bytes = self.ring.read(rows.room()?, buffer);
+            let bytes = bytes.map_err(|source| Error::Ring { path: self.path.clone(), source })?;
             if bytes.is_empty() {
                 return Ok(events);
             }
@@ -103,7 +152,7 @@ impl Thread {
             if let Some(last) = bytes.as_chunks().0.last() {
                 self.last_ns = converter.convert(Record::from_bytes(last).ticks);
             }
-            self.ring.release();
+            self.hold(rows);
         }
     }
 
@@ -135,7 +184,7 @@ impl Thread {
         Ok(events)
     }
 
-    /// Closes its books: it has ended by itself.
+    /// Closes its books: it has ended by itself. Its file is of use until these rows are safe.
     pub fn end(&mut self, rows: &mut Rows, clock: &Clock) -> Result<()> {
         let ended_ns = self.ring.ended().map_or_else(monotonic_ns, |ticks| clock.to_ns(ticks));
         self.close(rows, clock, ended_ns)?;
@@ -159,8 +208,6 @@ impl Thread {
         if count > 0 {
             rows.lost(Lost { pid: self.pid, tid: self.tid, count, from_ns, to_ns: at_ns })?;
         }
-        // Gone with the directory at the latest.
-        let _ = fs::remove_file(&self.path);
         Ok(())
     }
 

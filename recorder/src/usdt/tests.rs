@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pyrec_schema::{Columns, Manifest, Names, Trace, TraceWriter, WriterOptions};
+use pyrec_schema::{Columns, Manifest, Names, Trace};
 
 use super::*;
 use crate::pipeline::Pipeline;
+use crate::reel::{Reel, Rotation, Supplies};
+use crate::sources::Sources;
 
 mod attached;
 
@@ -115,10 +117,12 @@ impl Recording {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let names = Arc::new(Names::new());
         let path = folder.path().join("x.parquet");
-        let writer =
-            TraceWriter::create(&path, names.clone(), Manifest::unknown("a test"), WriterOptions::default());
-        let pipeline = Pipeline::start(writer.expect("a new file")).expect("a thread");
-        Recording { rows: Rows::new(names, pipeline), folder }
+        let sources = Arc::<Mutex<Sources>>::default();
+        let rotation = Rotation::default();
+        let supplies = Supplies { output: path, rotation, names: names.clone(), sources: sources.clone() };
+        let reel = Reel::begin(supplies, Manifest::unknown("a test")).expect("a new file");
+        let pipeline = Pipeline::start(reel).expect("a thread");
+        Recording { rows: Rows::new(names, sources, pipeline), folder }
     }
 
     fn read(self, output: String) -> Recorded {

@@ -163,6 +163,11 @@ pub struct Definitions {
 }
 
 impl Definitions {
+    /// How many of the bytes so far are the beginning of an entry that is not complete.
+    pub fn unread(&self) -> usize {
+        self.unread.len()
+    }
+
     /// Takes the next bytes of the log and gives the entries that are complete now.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Definition>, MalformedDefinition> {
         self.unread.extend_from_slice(bytes);

@@ -7,6 +7,7 @@
 //! filter           a Filter, if there is one: which functions to record
 //! lock             locked by the recorder (flock) for as long as it lives
 //! PID-N.defs       a process's definitions, a log that only grows: every number in a record is defined here first
+//! journal-N        the recorder's own: what it has read from the rings, and not written yet
 //! PID-N.K.ring     a thread's ring: one RingHeader, then `capacity` records of 16 bytes
 //! ```
 //!
@@ -31,14 +32,14 @@ pub use definition::{Definition, Definitions, LineTable, MalformedDefinition};
 pub use filter::{Filter, NotAGlob};
 pub use record::{Kind, Record};
 pub use ring::{RING_RECORDS, RingHeader, ring_file_len, slot_offset};
-pub use session::{ClockSource, OnFull, Session};
+pub use session::{Anchor, ClockSource, OnFull, Session};
 
 /// The environment variable that names the session directory to the agent.
 pub const SESSION_VARIABLE: &str = "PYREC_SESSION";
 
 /// Changes whenever the layouts do. The agent is embedded in the recorder, so the two always agree; a program that
 /// outlived an older recorder is told apart by this.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Size of a page, and so of each header.
 pub const PAGE: usize = 4096;

@@ -1,6 +1,6 @@
 //! What the recorder says to every agent.
 
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
 
 /// The file `session`: one page, written by the recorder before the first program starts.
 #[derive(Debug)]
@@ -29,6 +29,20 @@ pub struct Session {
     pub entered: AtomicU32,
     /// How many processes it has left since, all hooks being gone.
     pub left: AtomicU32,
+    /// Which of `anchors` is whole.
+    pub anchor: AtomicU32,
+    /// The recorder's last reading of both clocks, for whoever reads the rings when the recorder is dead.
+    pub anchors: [Anchor; 2],
+}
+
+/// The same instant on both clocks.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Anchor {
+    /// On the clock of [`Session::clock`].
+    pub ticks: AtomicU64,
+    /// On `CLOCK_MONOTONIC`, in nanoseconds.
+    pub ns: AtomicI64,
 }
 
 /// Where `ticks` come from.

@@ -42,6 +42,8 @@ pub fn manifest() -> Manifest {
         waited_ns: None,
         ended: Ended::Exited { status: 0 },
         slice: None,
+        session: None,
+        part: None,
     }
 }
 

@@ -113,7 +113,7 @@ fn way(manifest: &Manifest) -> String {
         Ended::Killed { .. } => "until it was killed",
         Ended::Stopped => "until recording was stopped",
         Ended::Unknown => "until nobody knows when",
-        Ended::Recording | Ended::Failed { .. } => "until recording failed",
+        Ended::Recording | Ended::Repaired | Ended::Failed { .. } => "until recording failed",
         Ended::Several { .. } => "in several runs",
     };
     format!("{} {end}", begin(manifest))

@@ -1,0 +1,265 @@
+//! The file, or one after the other the files, that a recording goes to.
+//!
+//! ```text
+//! pyrec.parquet                              one file, or with --rotate and --keep a directory:
+//! pyrec.parquet/000003.parquet  ✗ too old    each is a trace by itself, and begins with what was open
+//! pyrec.parquet/000004.parquet               when the one before it ended
+//! pyrec.parquet/000005.parquet  ◀── rows
+//! ```
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use pyrec_schema::{
+    Batch, Code, CodeId, Ended, Error, Manifest, Names, Part, Result, TraceWriter, WriterOptions,
+};
+use rustc_hash::FxHashSet;
+
+use crate::carry::Carry;
+use crate::pipeline::Marks;
+use crate::snapshot::Snapshot;
+use crate::sources::Sources;
+
+/// The name of a file that nobody is to see yet.
+pub(crate) const HIDDEN: &str = ".next";
+
+/// So many rows wait before they are put into the journal: about a page.
+const COMMIT_ROWS: usize = 3 << 14;
+
+/// Where only what is kept is said, files hold this part of it.
+const FILES_KEPT: u32 = 8;
+
+/// How much of a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Bytes of files.
+    Bytes(u64),
+    /// Time of recording.
+    Time(Duration),
+}
+
+/// How a recording is cut into files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rotation {
+    /// A new file begins after so much; none: as `keep` needs it.
+    pub rotate: Option<Extent>,
+    /// Files that are not among the last so much are removed.
+    pub keep: Option<Extent>,
+}
+
+impl Rotation {
+    /// Whether there is more than one file.
+    pub fn is_wanted(&self) -> bool {
+        self.rotate.is_some() || self.keep.is_some()
+    }
+
+    fn file(&self) -> Extent {
+        let part = |keep| match keep {
+            Extent::Bytes(bytes) => Extent::Bytes(bytes / u64::from(FILES_KEPT)),
+            Extent::Time(time) => Extent::Time(time / FILES_KEPT),
+        };
+        self.rotate.or(self.keep.map(part)).unwrap_or(Extent::Bytes(u64::MAX))
+    }
+}
+
+/// Everything that a new file needs.
+pub(crate) struct Supplies {
+    /// The file, or the directory of files.
+    pub output: PathBuf,
+    pub rotation: Rotation,
+    pub names: Arc<Names>,
+    pub sources: Arc<Mutex<Sources>>,
+}
+
+/// The present file, and what becomes of the ones before.
+pub(crate) struct Reel {
+    supplies: Supplies,
+    writer: TraceWriter,
+    uncommitted_rows: usize,
+    files: Option<Files>,
+    snapshots: u32,
+}
+
+/// The files of a directory.
+struct Files {
+    recording: String,
+    number: u64,
+    begun: Instant,
+    carry: Carry,
+    past: VecDeque<Past>,
+}
+
+/// A file that is done.
+struct Past {
+    path: PathBuf,
+    bytes: u64,
+    /// The time of its latest event.
+    latest_ns: i64,
+}
+
+impl Reel {
+    /// Makes the first file.
+    pub fn begin(supplies: Supplies, manifest: Manifest) -> Result<Reel> {
+        let output = supplies.output.clone();
+        if !supplies.rotation.is_wanted() {
+            let writer = create(&supplies, &output, manifest)?;
+            return Ok(Reel { supplies, writer, uncommitted_rows: 0, files: None, snapshots: 0 });
+        }
+        let io = |source| Error::Io { path: output.clone(), source };
+        fs::create_dir(&output).map_err(io)?;
+        let clock = &manifest.clock;
+        let recording = format!("{:x}-{}", clock.anchor_unix_ns.unwrap_or(0), std::process::id());
+        let part = Some(Part { recording: recording.clone(), number: 1, carries: false });
+        let path = file_path(&output, 1);
+        let made = create(&supplies, &path, Manifest { part, ..manifest });
+        let writer = made.inspect_err(|_| drop(fs::remove_dir(&output)))?;
+        let (carry, past) = (Carry::default(), VecDeque::new());
+        let files = Some(Files { recording, number: 1, begun: Instant::now(), carry, past });
+        Ok(Reel { supplies, writer, uncommitted_rows: 0, files, snapshots: 0 })
+    }
+
+    /// Goes on writing a file that was there already.
+    pub fn resume(supplies: Supplies, writer: TraceWriter) -> Reel {
+        Reel { supplies, writer, uncommitted_rows: 0, files: None, snapshots: 0 }
+    }
+
+    /// Appends rows. Says whether everything so far outlives the recorder.
+    pub fn write(&mut self, batch: &Batch, marks: Marks, hurry: bool) -> Result<bool> {
+        self.writer.reach(marks);
+        self.writer.write(batch)?;
+        self.files.iter_mut().for_each(|files| files.carry.follow(batch));
+        self.uncommitted_rows += batch.len();
+        let is_due = hurry || self.uncommitted_rows >= COMMIT_ROWS;
+        if is_due {
+            self.writer.commit()?;
+            self.uncommitted_rows = 0;
+        }
+        self.rotate_if_due()?;
+        Ok(is_due)
+    }
+
+    /// Makes a whole file of what there is, if that is due, and in any case makes it safe.
+    pub fn checkpoint(&mut self, manifest: Manifest) -> Result<()> {
+        self.writer.renew(manifest);
+        if !self.writer.checkpoint()? {
+            self.writer.commit()?;
+        }
+        self.uncommitted_rows = 0;
+        self.rotate_if_due()
+    }
+
+    /// Copies everything there is, while recording goes on.
+    pub fn snapshot(&mut self) -> Result<()> {
+        self.writer.checkpoint_now()?;
+        self.snapshots += 1;
+        let past = self.files.iter().flat_map(|files| &files.past).map(|past| past.path.clone());
+        let files = past.map(|path| (path, u64::MAX)).chain([self.writer.whole()]).collect();
+        Snapshot { output: self.supplies.output.clone(), number: self.snapshots, files }.take();
+        Ok(())
+    }
+
+    /// Length of all files, in bytes.
+    pub fn bytes(&self) -> u64 {
+        let past: u64 = self.files.iter().flat_map(|files| &files.past).map(|past| past.bytes).sum();
+        past + self.writer.bytes()
+    }
+
+    /// Writes the end of it. Returns the length of all files.
+    pub fn finish(mut self, manifest: Manifest) -> Result<u64> {
+        let past = self.bytes() - self.writer.bytes();
+        self.writer.renew(manifest);
+        let codes = self.files.as_mut().map(|files| files.carry.take_codes());
+        write_sources(&self.supplies, codes.as_ref(), &mut self.writer)?;
+        Ok(past + self.writer.finish()?)
+    }
+
+    fn rotate_if_due(&mut self) -> Result<()> {
+        let Some(files) = &self.files else { return Ok(()) };
+        let is_due = match self.supplies.rotation.file() {
+            Extent::Bytes(bytes) => self.writer.bytes() >= bytes,
+            Extent::Time(time) => files.begun.elapsed() >= time,
+        };
+        if is_due && self.writer.rows() > 0 {
+            self.rotate()?;
+        }
+        self.throw_away()
+    }
+
+    /// The next file is there, with what is open, before the present one is closed: whenever the recorder is killed, one
+    /// of the two goes on where the other one ends.
+    fn rotate(&mut self) -> Result<()> {
+        let Some(files) = &mut self.files else { return Ok(()) };
+        self.writer.commit()?;
+        self.uncommitted_rows = 0;
+        let (codes, latest_ns) = (files.carry.take_codes(), files.carry.latest_ns());
+        let carried = files.carry.rows();
+        files.number += 1;
+        let part =
+            Part { recording: files.recording.clone(), number: files.number, carries: !carried.is_empty() };
+        let (path, hidden) =
+            (file_path(&self.supplies.output, files.number), self.supplies.output.join(HIDDEN));
+        let mut next = self.writer.successor(&hidden, part)?;
+        next.write(&carried)?;
+        next.checkpoint_now()?;
+        next.rename(&path)?;
+        let mut done = std::mem::replace(&mut self.writer, next);
+        write_sources(&self.supplies, Some(&codes), &mut done)?;
+        done.manifest_mut().ended = Ended::Stopped;
+        let (path, _) = done.whole();
+        let bytes = done.finish()?;
+        files.begun = Instant::now();
+        files.past.push_back(Past { path, bytes, latest_ns });
+        Ok(())
+    }
+
+    /// Removes files that need not be kept.
+    fn throw_away(&mut self) -> Result<()> {
+        let Some(keep) = self.supplies.rotation.keep else { return Ok(()) };
+        loop {
+            let bytes = self.bytes();
+            let Some(files) = &mut self.files else { return Ok(()) };
+            let now_ns = files.carry.latest_ns();
+            let is_old = files.past.front().is_some_and(|oldest| match keep {
+                Extent::Bytes(kept) => bytes > kept,
+                Extent::Time(kept) => now_ns.saturating_sub(oldest.latest_ns) as u128 > kept.as_nanos(),
+            });
+            let Some(oldest) = is_old.then(|| files.past.pop_front()).flatten() else { return Ok(()) };
+            match fs::remove_file(&oldest.path) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::Io { path: oldest.path, source });
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn create(supplies: &Supplies, path: &Path, manifest: Manifest) -> Result<TraceWriter> {
+    TraceWriter::create(path, supplies.names.clone(), manifest, WriterOptions::default())
+}
+
+/// The text of the files whose code is in the trace: of all, or of this code.
+fn write_sources(
+    supplies: &Supplies,
+    codes: Option<&FxHashSet<CodeId>>,
+    writer: &mut TraceWriter,
+) -> Result<()> {
+    let files = codes.map(|codes| {
+        let file = |&code: &CodeId| {
+            let code = supplies.names.code_str(code);
+            Code::parse(&code).file.to_owned()
+        };
+        codes.iter().map(file).collect::<FxHashSet<String>>()
+    });
+    let is_wanted = |file: &str| files.as_ref().is_none_or(|files| files.contains(file));
+    let sources = supplies.sources.lock().unwrap_or_else(PoisonError::into_inner);
+    sources.rows(&supplies.names, is_wanted).try_for_each(|batch| writer.write(&batch))
+}
+
+/// The file of that number. Their names sort as they follow each other.
+fn file_path(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("{number:06}.parquet"))
+}

@@ -1,0 +1,179 @@
+//! A recording whose recorder was killed, made as whole as it can be.
+//!
+//! ```text
+//! trace    … │ row group │ footer │ row gr        torn: cut off
+//! journal                         │ page │ page   what was read from the rings after that footer
+//! rings                                  │ ·····  what nobody had read yet
+//!                                 └── put back ──┘
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use pyrec_schema::{Code, CodeId, Columns, Ended, Manifest, Names, Resumed, TraceReader, TraceWriter};
+
+use crate::agent::Leftover;
+use crate::pipeline::Pipeline;
+use crate::reel::{HIDDEN, Reel, Rotation, Supplies};
+use crate::rows::Rows;
+use crate::sources::Sources;
+use crate::{Error, Result};
+
+/// What was done to a recording.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repair {
+    /// Bytes of half-written row groups that were cut off.
+    pub torn_bytes: u64,
+    /// Rows that were not in the file, but in the recorder's journal.
+    pub journal_rows: u64,
+    /// Events that the recorder had not read from the rings.
+    pub ring_events: u64,
+    /// Events that the rings say were dropped.
+    pub lost: u64,
+    /// What the recorder left.
+    pub found: Found,
+    /// What processes had to say.
+    pub notices: Vec<String>,
+}
+
+/// What a recorder left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing, since it ended as it should.
+    #[default]
+    Nothing,
+    /// Everything. It is in the trace now.
+    Everything,
+    /// Less than that: the directory that it used is gone, or has no journal.
+    Gone(PathBuf),
+    /// It kept nothing outside the kernel.
+    InKernel,
+}
+
+/// Repairs a recording: a file, or a directory of them. Once more changes nothing.
+pub fn repair(trace: &Path) -> Result<Repair> {
+    let mut repair = Repair::default();
+    let mut files = files_at(trace)?;
+    let last = files.pop();
+    for file in files {
+        let manifest = manifest_of(&file)?;
+        if manifest.ended == Ended::Recording {
+            // Killed between two files: the next one goes on where this one's journal ends.
+            let Resumed { mut writer, rows, torn_bytes, .. } = TraceWriter::resume(&file, Arc::default())?;
+            writer.manifest_mut().ended = Ended::Stopped;
+            writer.finish()?;
+            repair.journal_rows += rows;
+            repair.torn_bytes += torn_bytes;
+        }
+    }
+    let Some(last) = last else { return Ok(repair) };
+    let manifest = manifest_of(&last)?;
+    let left = match &manifest.session {
+        Some(session) => Leftover::take(&session.directory)?,
+        None => None,
+    };
+    let names = Arc::new(Names::new());
+    if manifest.ended != Ended::Recording {
+        return Ok(repair);
+    }
+    let resumed = TraceWriter::resume(&last, names.clone())?;
+    repair.torn_bytes += resumed.torn_bytes;
+    match (left, manifest.session.clone()) {
+        (Some(left), Some(session)) => {
+            if resumed.positions.is_some() {
+                put_back(&last, resumed, &left, names, &manifest, &mut repair)?;
+                repair.found = Found::Everything;
+            } else {
+                repair.found = Found::Gone(session.directory);
+            }
+            left.remove()?;
+        }
+        (_, Some(session)) => repair.found = Found::Gone(session.directory),
+        (_, None) => repair.found = Found::InKernel,
+    }
+    if trace.is_dir() {
+        // A file that was made and never used.
+        let _ = fs::remove_file(trace.join(HIDDEN));
+    }
+    Ok(repair)
+}
+
+fn put_back(
+    path: &Path,
+    resumed: Resumed,
+    left: &Leftover,
+    names: Arc<Names>,
+    manifest: &Manifest,
+    repair: &mut Repair,
+) -> Result<()> {
+    let positions = resumed.positions.unwrap_or_default();
+    let sources = Arc::new(Mutex::new(Sources::unchanged_since(start_of(manifest))));
+    let supplies = Supplies {
+        output: path.to_owned(),
+        rotation: Rotation::default(),
+        names: names.clone(),
+        sources: sources.clone(),
+    };
+    let pipeline = Pipeline::start(Reel::resume(supplies, resumed.writer))?;
+    let mut rows = Rows::new(names.clone(), sources.clone(), pipeline);
+    manifest.python.iter().for_each(|python| rows.python(python.clone()));
+    rows.facts.waited_ns = manifest.waited_ns;
+    repair.ring_events += left.drain(&positions, &mut rows)?;
+    repair.journal_rows += resumed.rows;
+    see_sources(path, &names, &sources)?;
+    let (pipeline, facts) = rows.into_parts()?;
+    repair.lost += facts.lost;
+    let known = facts.manifest(manifest);
+    let cost_per_event_ns = known.cost_per_event_ns.or(manifest.cost_per_event_ns);
+    pipeline.finish(Manifest { cost_per_event_ns, ended: Ended::Repaired, ..known })?;
+    repair.notices = facts.notices.into_keys().collect();
+    repair.notices.sort();
+    Ok(())
+}
+
+/// Looks for the files whose code is in the trace: a recorder writes them at its end.
+fn see_sources(path: &Path, names: &Arc<Names>, sources: &Mutex<Sources>) -> Result<()> {
+    let file = TraceReader::open(path, names.clone())?;
+    let columns = Columns { line: false, value: false, text: false };
+    let mut first = None;
+    for group in 0..file.row_groups() {
+        for batch in file.read(group, columns)? {
+            first = first.or(batch?.pid.first().copied());
+        }
+    }
+    let mut sources = sources.lock().unwrap_or_else(PoisonError::into_inner);
+    for code in 1..names.code_count() {
+        let code = names.code_str(CodeId(code as u32));
+        sources.see(Code::parse(&code).file, first.unwrap_or(0));
+    }
+    Ok(())
+}
+
+fn start_of(manifest: &Manifest) -> SystemTime {
+    let ns = manifest.clock.anchor_unix_ns.and_then(|ns| u64::try_from(ns).ok()).unwrap_or(0);
+    SystemTime::UNIX_EPOCH + Duration::from_nanos(ns)
+}
+
+fn manifest_of(path: &Path) -> Result<Manifest> {
+    Ok(TraceReader::open(path, Arc::default())?.manifest().clone())
+}
+
+/// The files of a recording, in their order.
+fn files_at(trace: &Path) -> Result<Vec<PathBuf>> {
+    if !trace.is_dir() {
+        return Ok(vec![trace.to_owned()]);
+    }
+    let failed = |source| pyrec_schema::Error::Io { path: trace.to_owned(), source };
+    let entries =
+        fs::read_dir(trace).and_then(Iterator::collect::<std::io::Result<Vec<_>>>).map_err(failed)?;
+    let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "parquet"));
+    files.sort();
+    if files.is_empty() {
+        Err(Error::Trace(pyrec_schema::Error::NoTraces { path: trace.to_owned() }))
+    } else {
+        Ok(files)
+    }
+}

@@ -1,0 +1,89 @@
+//! A copy of a recording that goes on.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use pyrec_schema::{Ended, Result, TraceWriter};
+
+/// What is to be copied, and from where.
+pub(crate) struct Snapshot {
+    /// The recording.
+    pub output: PathBuf,
+    /// Counted from 1.
+    pub number: u32,
+    /// Its files, each with as many bytes as are whole.
+    pub files: Vec<(PathBuf, u64)>,
+}
+
+impl Snapshot {
+    /// Copies, on a thread of its own: rows need not wait for a disk.
+    pub fn take(self) {
+        let copy = move || match self.copy() {
+            Ok(path) => say(format_args!("snapshot in {}", path.display())),
+            Err(error) => say(format_args!("there is no snapshot: {error}")),
+        };
+        if let Err(error) = std::thread::Builder::new().name("pyrec-snapshot".into()).spawn(copy) {
+            say(format_args!("there is no snapshot: {error}"));
+        }
+    }
+
+    /// It gets its name when it is whole.
+    fn copy(&self) -> Result<PathBuf> {
+        let path = self.path();
+        let io = |source| pyrec_schema::Error::Io { path: path.clone(), source };
+        let hidden = path.with_extension("part");
+        let is_directory = self.output.is_dir();
+        if is_directory {
+            fs::create_dir(&hidden).map_err(io)?;
+        }
+        for (file, len) in &self.files {
+            let name = file.file_name().unwrap_or_default();
+            let to = if is_directory { hidden.join(name) } else { hidden.clone() };
+            // What was thrown away meanwhile was too old to be asked for.
+            match copy(file, *len, &to) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                copied => copied.map_err(io)?,
+            }
+            if *len != u64::MAX {
+                TraceWriter::seal(&to, Ended::Stopped)?;
+            }
+        }
+        fs::rename(&hidden, &path).map_err(io)?;
+        Ok(path)
+    }
+
+    /// `pyrec.parquet` is copied to `pyrec.snapshot-1.parquet`.
+    fn path(&self) -> PathBuf {
+        let stem = self.output.file_stem().unwrap_or_default().to_string_lossy();
+        let extension = self.output.extension().map(|extension| format!(".{}", extension.to_string_lossy()));
+        let name = |number| format!("{stem}.snapshot-{number}{}", extension.as_deref().unwrap_or_default());
+        let paths = (self.number..).map(|number| self.output.with_file_name(name(number)));
+        paths.into_iter().find(|path| path.symlink_metadata().is_err()).unwrap_or_default()
+    }
+}
+
+/// Tells the user, if there is still a terminal to tell it.
+fn say(sentence: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "pyrec: {sentence}");
+}
+
+/// Copies the beginning of a file; all of one that is done, which need not be copied where it can have two names.
+fn copy(from: &Path, len: u64, to: &Path) -> io::Result<()> {
+    if len == u64::MAX && fs::hard_link(from, to).is_ok() {
+        return Ok(());
+    }
+    let mut source = File::open(from)?.take(len);
+    let mut copy = File::options().write(true).create_new(true).open(to)?;
+    io::copy(&mut source, &mut copy).map(drop)
+}
+
+/// Asks the recorder of a trace for a snapshot.
+pub fn ask_for_snapshot(trace: &Path) -> crate::Result<()> {
+    let trace_of = pyrec_schema::Trace::open(&[trace])?;
+    let silent = || crate::Error::NotRecording { path: trace.to_owned() };
+    let session = trace_of.manifest().session.clone().ok_or_else(silent)?;
+    let pid = crate::session::recorder_of(&session.directory).ok_or_else(silent)?;
+    let sent = rustix::process::kill_process(pid, rustix::process::Signal::USR2);
+    sent.map_err(crate::Error::system("ask the recorder"))
+}

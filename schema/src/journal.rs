@@ -1,0 +1,199 @@
+//! What is not in the file yet, in a place that outlives its writer: finished pages, and how far into its own records
+//! the provider was when they were finished.
+//!
+//! ```text
+//! journal-7  begin │ page │ page │ commit │ page │ close │ page │ commit │ page
+//!            └──────── put back after checkpoint 7 ─────────────────────┘
+//! ```
+//!
+//! Each checkpoint has a journal of its own, begun before its footer is written, so nothing is ever overwritten. One that
+//! was torn anywhere holds what it held at its last commit.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::fields::{Fields, put_bytes, put_u32, put_u64};
+
+/// How far into each of its own records, by their names, a provider is with the rows that it has given.
+pub type Positions = BTreeMap<Arc<str>, u64>;
+
+/// A journal that is being written.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    directory: PathBuf,
+    number: u64,
+    file: File,
+}
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// A page of each column, as `RowGroup::save` wrote it.
+    Page(Vec<u8>),
+    /// The row group is done.
+    Close,
+    /// What was written up to here, rows and positions, belongs together.
+    Commit(Positions),
+}
+
+const BEGIN: u32 = 1;
+const PAGE: u32 = 2;
+const CLOSE: u32 = 3;
+const COMMIT: u32 = 4;
+
+impl Journal {
+    /// Begins the journal of a checkpoint, after which the provider is at these positions.
+    pub(crate) fn begin(directory: &Path, number: u64, positions: &Positions) -> io::Result<Journal> {
+        let path = path(directory, number);
+        let mut file = private().create_new(true).open(path)?;
+        file.write_all(&framed(BEGIN, |out| put_positions(positions, out)))?;
+        Ok(Journal { directory: directory.to_owned(), number, file })
+    }
+
+    /// Appends an entry.
+    pub(crate) fn append(&mut self, entry: &Entry) -> io::Result<()> {
+        let bytes = match entry {
+            Entry::Page(page) => framed(PAGE, |out| out.extend_from_slice(page)),
+            Entry::Close => framed(CLOSE, |_| ()),
+            Entry::Commit(positions) => framed(COMMIT, |out| put_positions(positions, out)),
+        };
+        self.file.write_all(&bytes)
+    }
+
+    /// Removes it.
+    pub(crate) fn remove(&self) {
+        // Gone with its directory at the latest.
+        let _ = fs::remove_file(path(&self.directory, self.number));
+    }
+}
+
+/// What a journal that was left behind holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// What was written after the checkpoint, up to the last commit.
+    pub(crate) entries: Vec<Entry>,
+    /// Where the provider was then.
+    pub(crate) positions: Positions,
+}
+
+/// Reads what is to be put back after a checkpoint; none where its journal is gone.
+pub(crate) fn read(directory: &Path, number: u64) -> io::Result<Option<Found>> {
+    let Some((begin, mut entries)) = read_file(&path(directory, number))? else { return Ok(None) };
+    let last = entries.iter().rposition(|entry| matches!(entry, Entry::Commit(_)));
+    entries.truncate(last.map_or(0, |last| last + 1));
+    let positions = match entries.last() {
+        Some(Entry::Commit(positions)) => positions.clone(),
+        _ => begin,
+    };
+    Ok(Some(Found { entries, positions }))
+}
+
+/// The positions that a journal begins with, and its whole entries.
+fn read_file(path: &Path) -> io::Result<Option<(Positions, Vec<Entry>)>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut fields = Fields(&bytes);
+    let begin = match (fields.u32(), fields.bytes()) {
+        (Some(BEGIN), Some(payload)) => positions(payload),
+        _ => None,
+    };
+    let Some(begin) = begin else { return Ok(None) };
+    let mut entries = Vec::new();
+    while let (Some(tag), Some(payload)) = (fields.u32(), fields.bytes()) {
+        let entry = match tag {
+            PAGE => Some(Entry::Page(payload.to_vec())),
+            CLOSE => Some(Entry::Close),
+            COMMIT => positions(payload).map(Entry::Commit),
+            _ => None,
+        };
+        let Some(entry) = entry else { break };
+        entries.push(entry);
+    }
+    Ok(Some((begin, entries)))
+}
+
+fn path(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("journal-{number}"))
+}
+
+/// A file that nobody else may read, and that no link leads away from.
+fn private() -> fs::OpenOptions {
+    let mut options = fs::OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+fn framed(tag: u32, payload: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_u32(tag, &mut out);
+    put_u32(0, &mut out);
+    payload(&mut out);
+    let len = (out.len() - 8) as u32;
+    out[4..8].copy_from_slice(&len.to_le_bytes());
+    out
+}
+
+fn put_positions(positions: &Positions, out: &mut Vec<u8>) {
+    put_u32(positions.len() as u32, out);
+    for (name, &position) in positions {
+        put_bytes(name.as_bytes(), out);
+        put_u64(position, out);
+    }
+}
+
+fn positions(bytes: &[u8]) -> Option<Positions> {
+    let mut fields = Fields(bytes);
+    let count = fields.u32()?;
+    (0..count).map(|_| Some((Arc::from(fields.string()?), fields.u64()?))).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn at(ring: u64) -> Positions {
+        Positions::from([(Arc::from("7-0.1.ring"), ring)])
+    }
+
+    #[test]
+    fn a_journal_that_is_cut_anywhere_holds_its_last_commit() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut journal = Journal::begin(directory.path(), 7, &at(1)).unwrap();
+        let mut commits = vec![(0, Found { entries: vec![], positions: at(1) })];
+        let mut entries = Vec::new();
+        let path = path(directory.path(), 7);
+        let begin = fs::metadata(&path).unwrap().len();
+        for entry in [
+            Entry::Page(vec![1, 2, 3]),
+            Entry::Commit(at(5)),
+            Entry::Page(vec![4]),
+            Entry::Close,
+            Entry::Page(vec![]),
+            Entry::Commit(at(9)),
+            Entry::Page(vec![5]),
+        ] {
+            journal.append(&entry).unwrap();
+            entries.push(entry.clone());
+            if let Entry::Commit(positions) = entry {
+                let found = Found { entries: entries.clone(), positions };
+                commits.push((fs::metadata(&path).unwrap().len(), found));
+            }
+        }
+        let bytes = fs::read(&path).unwrap();
+        for len in 0..=bytes.len() {
+            fs::write(&path, &bytes[..len]).unwrap();
+            let found = read(directory.path(), 7).unwrap();
+            let expected = commits.iter().rfind(|(at, _)| *at <= len as u64).map(|(_, found)| found);
+            assert_eq!(found.as_ref(), expected.filter(|_| len as u64 >= begin), "cut at {len}");
+        }
+    }
+}

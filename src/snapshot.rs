@@ -1,0 +1,58 @@
+//! `pyrec snapshot`: a copy of a recording that goes on.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::input::DEFAULT;
+use crate::output::say;
+
+/// How long the recorder is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Copy a recording while it goes on
+///
+/// The copy is a whole recording of everything up to now, beside the other one: `pyrec.snapshot-1.parquet`. The same
+/// comes of `kill -USR2` to the recorder.
+#[derive(Debug, Args)]
+pub struct Snapshot {
+    /// The recording: a file, or a directory of them
+    #[arg(value_name = "TRACE", default_value = DEFAULT)]
+    trace: PathBuf,
+}
+
+impl Snapshot {
+    /// Asks for it and waits until it is there.
+    pub fn run(self) -> Result<ExitCode> {
+        let before = snapshots(&self.trace);
+        pyrec_recorder::ask_for_snapshot(&self.trace)?;
+        let asked = Instant::now();
+        while asked.elapsed() < PATIENCE {
+            let new = snapshots(&self.trace).into_iter().find(|path| !before.contains(path));
+            if let Some(new) = new {
+                say(&format!("pyrec: snapshot in {}\n", new.display()));
+                return Ok(ExitCode::SUCCESS);
+            }
+            sleep(Duration::from_millis(20));
+        }
+        bail!("the recorder of {} has made no snapshot; what it says tells why", self.trace.display())
+    }
+}
+
+/// The snapshots of a recording that are there.
+fn snapshots(trace: &Path) -> Vec<PathBuf> {
+    let stem = trace.file_stem().unwrap_or_default().to_string_lossy();
+    let prefix = format!("{stem}.snapshot-");
+    let parent = trace.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name());
+    let ours = names.filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with(&prefix) && !name.ends_with(".part")
+    });
+    ours.map(|name| trace.with_file_name(name)).collect()
+}
