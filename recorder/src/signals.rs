@@ -21,9 +21,11 @@ pub(crate) struct Signal {
 }
 
 impl Signals {
-    /// Starts to watch. A signal that whoever started us had ignored (as nohup does) stays ignored.
+    /// Starts to watch. SIGHUP stays ignored for whom nohup(1) started. SIGINT does not: a shell has every background
+    /// command of a script ignore it, and `pyrec record -p 42 & sleep 5; kill -INT $!` is meant.
     pub fn watch() -> Result<Signals> {
-        let ends = [SIGHUP, SIGINT, SIGQUIT, SIGTERM].into_iter().filter(|&signal| !is_ignored(signal));
+        let hangup = Some(SIGHUP).filter(|&signal| !is_ignored(signal));
+        let ends = [SIGINT, SIGQUIT, SIGTERM].into_iter().chain(hangup);
         // A file that may not grow is to be an error and not our end.
         let wanted = ends.chain([SNAPSHOT, SIGXFSZ]);
         SignalsInfo::new(wanted).map(Signals).map_err(Error::system("watch for signals"))
