@@ -6,7 +6,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use support::service::leaves;
@@ -82,9 +82,15 @@ impl Neighbours {
 fn session_of(user: u32) -> PathBuf {
     support::wait_for("the session", || {
         let folders = fs::read_dir("/dev/shm").expect("every system has it");
+        // Not one that was left by a recorder that is no more.
+        let lives = |folder: &Path| {
+            let recorder = fs::read_to_string(folder.join("lock")).unwrap_or_default();
+            !recorder.is_empty() && Path::new("/proc").join(recorder).exists()
+        };
         let mut theirs = folders.flatten().filter(|folder| {
             folder.file_name().as_encoded_bytes().starts_with(b"pyrec-")
                 && folder.metadata().is_ok_and(|it| it.uid() == user)
+                && lives(&folder.path())
         });
         theirs.next().map(|folder| folder.path())
     })
