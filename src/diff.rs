@@ -1,11 +1,10 @@
 //! `pyrec diff`: what changed between two versions of a program, or two runs.
 
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use pyrec_analyzer::Error;
 use pyrec_analyzer::measure::diff::{self, Breach, Comparability, Diff as Differences, Rename, Rule};
@@ -13,11 +12,8 @@ use pyrec_analyzer::measure::{Divergences, Sources};
 use pyrec_analyzer::report::{diff as report, divergence};
 use pyrec_schema::Trace;
 
-use crate::input::{DEFAULT, Filters, rows};
-use crate::output::{colours, print};
-
-/// What `pyrec record` keeps the recording before the last one as.
-const DEFAULT_OLD: &str = "pyrec.old.parquet";
+use crate::input::{DEFAULT, Filters, PREVIOUS, rows};
+use crate::output::{colours, print, save};
 
 /// Rows that fit a screen.
 const SCREEN: usize = 30;
@@ -191,7 +187,7 @@ impl Diff {
     fn traces(&self) -> Result<[Vec<Trace>; 2]> {
         let [old, new] = match (&self.pair[..], &self.old[..], &self.new[..]) {
             ([old, new], _, _) => [vec![old.as_path()], vec![new.as_path()]],
-            (_, [], []) => [vec![default(DEFAULT_OLD)?], vec![default(DEFAULT)?]],
+            (_, [], []) => [vec![default(PREVIOUS)?], vec![default(DEFAULT)?]],
             (_, old, new) => [old, new].map(|side| side.iter().map(PathBuf::as_path).collect()),
         };
         let open = |side: Vec<&Path>| -> Result<Vec<Trace>> {
@@ -220,5 +216,5 @@ fn draw(diff: &Differences, path: &Path) -> Result<()> {
     }
     let mut picture = Vec::new();
     report::write_flame(diff, &mut picture)?;
-    fs::write(path, picture).map_err(|error| anyhow!("cannot write {name}: {error}"))
+    save(path, &picture)
 }

@@ -1,18 +1,16 @@
 //! `pyrec export`: a recording for other tools.
 
 use std::fs;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use pyrec_analyzer::measure::Trust;
 use pyrec_analyzer::{Error, Filter, Plain, report};
-use pyrec_schema::Trace;
 
 use crate::input::{Filters, Input};
-use crate::output::{create, print};
+use crate::output::{print, write_file};
 
 /// Write a recording in the format of another tool
 #[derive(Debug, Args)]
@@ -59,14 +57,16 @@ impl Export {
     pub fn run(self) -> Result<ExitCode> {
         let trace = self.input.open()?;
         let filter: Filter = self.filters.into();
+        if trace.files().iter().any(|file| is_same(file.path(), &self.out)) {
+            bail!("{} is the recording itself; name another file", self.out.display());
+        }
+        let trust = write_file(&self.out, self.force, |mut out| {
+            report::export::write(&trace, &filter, self.format.into(), &mut out)
+        })?;
         if self.out == Path::new("-") {
-            let mut out = BufWriter::new(std::io::stdout());
-            let trust = report::export::write(&trace, &filter, self.format.into(), &mut out)?;
-            out.flush().map_err(Error::Write)?;
             eprintln!("{}", report::trust_line(&trust));
             return Ok(ExitCode::SUCCESS);
         }
-        let trust = self.format.write(&trace, &filter, &self.out, self.force)?;
         print(|out| -> Result<(), Error> {
             writeln!(out, "{}", report::trust_line(&trust))?;
             let next_step = self.format.next_step(&self.out.display().to_string());
@@ -76,26 +76,6 @@ impl Export {
 }
 
 impl Format {
-    /// Writes a file. Nothing half-written is left behind.
-    fn write(self, trace: &Trace, filter: &Filter, path: &Path, force: bool) -> Result<Trust> {
-        let name = path.display();
-        if trace.files().iter().any(|file| is_same(file.path(), path)) {
-            bail!("{name} is the recording itself; name another file");
-        }
-        let mut out = BufWriter::with_capacity(1 << 16, create(path, force)?);
-        let written = report::export::write(trace, filter, self.into(), &mut out)
-            .and_then(|trust| out.flush().map(|()| trust).map_err(Error::Write));
-        written.map_err(|error| {
-            if path.is_file() {
-                let _ = fs::remove_file(path);
-            }
-            match error {
-                Error::Write(error) => anyhow!("cannot write {name}: {error}"),
-                error => error.into(),
-            }
-        })
-    }
-
     /// What to do with the file.
     fn next_step(self, path: &str) -> String {
         match self {

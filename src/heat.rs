@@ -11,7 +11,7 @@ use pyrec_analyzer::filter::Pattern;
 use pyrec_analyzer::measure::{Lines, Sources};
 use pyrec_analyzer::report::heat::{self, PageOptions};
 
-use crate::input::{Filters, Input};
+use crate::input::{Filters, Input, rows};
 use crate::output::{check_picture, colours, print, write_picture};
 
 /// Rows that fit a screen.
@@ -60,8 +60,8 @@ impl Heat {
                 heat::write_page(&lines, &sources, &options, out)
             });
         };
-        let rows = if self.rows == Some(0) { None } else { self.rows.or(Some(SCREEN)) };
-        let options = heat::Options { what: what.as_ref(), rows, colours: colours() };
+        let options =
+            heat::Options { what: what.as_ref(), rows: rows(self.rows, false, SCREEN), colours: colours() };
         print(|out| heat::write(&lines, &sources, &options, out))
     }
 }

@@ -12,6 +12,9 @@ use pyrec_schema::{Group, Marker, Profile, Trace, is_profile, read_profile};
 /// Where a recording goes when nothing is said, and what every report reads then.
 pub const DEFAULT: &str = "pyrec.parquet";
 
+/// The recording before the one in the default place.
+pub const PREVIOUS: &str = "pyrec.old.parquet";
+
 /// The trace.
 #[derive(Debug, Args)]
 pub struct Input {
@@ -86,30 +89,25 @@ impl Input {
     /// The calls of what is named: of one recording, or the sum of several, of profiles as well.
     pub fn calls(&self, filter: &Filter) -> Result<CallTree> {
         let paths = self.paths()?;
-        if !paths.iter().any(|path| is_profile(path)) {
-            let trace = Trace::open(&paths)?;
-            if trace.recordings().len() == 1 {
-                return Ok(CallTree::read(&trace, filter)?);
-            }
+        // Most often it is one recording, which need not be opened twice to be told from a profile.
+        let opened = Trace::open(&paths);
+        if let Ok(trace) = &opened
+            && trace.recordings().len() == 1
+        {
+            return Ok(CallTree::read(trace, filter)?);
+        }
+        if let Err(error) = opened
+            && !paths.iter().any(|path| is_profile(path))
+        {
+            return Err(error.into());
         }
         let rest = Filter { min_time: filter.min_time, ..Filter::default() };
-        Ok(CallTree::of_profile(&self.profile(filter)?, &rest)?)
+        Ok(CallTree::of_profile(&sum(paths, filter)?, &rest)?)
     }
 
     /// The sum of what is named.
     pub fn profile(&self, filter: &Filter) -> Result<Profile> {
-        let (profiles, traces): (Vec<_>, Vec<_>) =
-            self.paths()?.into_iter().partition(|path| is_profile(path));
-        let mut sum = Profile::default();
-        for path in profiles {
-            sum.merge(CallTree::narrow(&read_profile(&path)?, filter)?);
-        }
-        if !traces.is_empty() {
-            for recording in Trace::open(&traces)?.recordings() {
-                sum.merge(CallTree::read(&Trace::open(&recording)?, filter)?.profile());
-            }
-        }
-        Ok(sum)
+        sum(self.paths()?, filter)
     }
 
     /// What is named: a path as it is, or the files that a glob matches.
@@ -139,6 +137,21 @@ impl Input {
         }
         Ok(paths)
     }
+}
+
+/// The sum of recordings and profiles.
+fn sum(paths: Vec<PathBuf>, filter: &Filter) -> Result<Profile> {
+    let (profiles, traces): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| is_profile(path));
+    let mut sum = Profile::default();
+    for path in profiles {
+        sum.merge(CallTree::narrow(&read_profile(&path)?, filter)?);
+    }
+    if !traces.is_empty() {
+        for recording in Trace::open(&traces)?.recordings() {
+            sum.merge(CallTree::read(&Trace::open(&recording)?, filter)?.profile());
+        }
+    }
+    Ok(sum)
 }
 
 /// Reads the name of a marker group.

@@ -29,13 +29,38 @@ where
 }
 
 /// Makes a file to write to; one that is there already is replaced only by force.
-pub fn create(path: &Path, force: bool) -> Result<File> {
+fn create(path: &Path, force: bool) -> Result<File> {
     let name = path.display();
     let mut options = File::options();
     options.write(true).create_new(!force).create(true).truncate(true);
     options.open(path).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => anyhow!("{name} exists; give -f to replace it, or name another file"),
         _ => anyhow!("cannot write {name}: {error}"),
+    })
+}
+
+/// Writes a file, or standard output for `-`. Nothing half-written is left behind.
+pub fn write_file<T>(
+    path: &Path,
+    force: bool,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> Result<T, Error>,
+) -> Result<T> {
+    let name = path.display();
+    let flushed = |out: &mut (dyn Write + Send)| {
+        write(out).and_then(|written| out.flush().map(|()| written).map_err(Error::Write))
+    };
+    if path == Path::new("-") {
+        return Ok(flushed(&mut BufWriter::new(stdout()))?);
+    }
+    let mut out = BufWriter::with_capacity(1 << 16, create(path, force)?);
+    flushed(&mut out).map_err(|error| {
+        if path.is_file() {
+            let _ = fs::remove_file(path);
+        }
+        match error {
+            Error::Write(error) => anyhow!("cannot write {name}: {error}"),
+            error => error.into(),
+        }
     })
 }
 
@@ -63,11 +88,16 @@ pub fn write_picture(
         return print(|out| out.write_all(&picture));
     }
     let name = path.display();
-    fs::write(path, picture).map_err(|error| anyhow!("cannot write {name}: {error}"))?;
+    save(path, &picture)?;
     print(|out| -> Result<(), Error> {
         writeln!(out, "{}", report::trust_line(trust))?;
         Ok(writeln!(out, "open {name} in a browser")?)
     })
+}
+
+/// Writes a picture into a file.
+pub fn save(path: &Path, picture: &[u8]) -> Result<()> {
+    fs::write(path, picture).map_err(|error| anyhow!("cannot write {}: {error}", path.display()))
 }
 
 /// Writes to standard error. A terminal that was closed meanwhile is no error.

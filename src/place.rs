@@ -6,10 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use crate::input::DEFAULT;
-
-/// The recording before the one in the default place.
-const PREVIOUS: &str = "pyrec.old.parquet";
+use crate::input::{DEFAULT, PREVIOUS};
 
 /// A path that nothing stands at, and how to undo making it so.
 #[derive(Debug)]

@@ -1,17 +1,17 @@
 //! `pyrec profile`: recordings reduced to what adds up.
 
-use std::io::{BufWriter, Write, stdout};
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use clap::Args;
 use pyrec_analyzer::measure::Trust;
-use pyrec_analyzer::{CallTree, Error, Filter, report};
+use pyrec_analyzer::{Error, Filter, report};
 use pyrec_schema::write_profile;
 
 use crate::input::{Filters, Input};
-use crate::output::{create, print};
+use crate::output::{print, write_file};
 
 /// Reduce recordings to one small file of call paths that adds up
 ///
@@ -40,16 +40,13 @@ impl Profile {
     pub fn run(self) -> Result<ExitCode> {
         let filter: Filter = self.filters.into();
         let profile = self.input.profile(&filter)?;
-        let trust = report::trust_line(&Trust::of(&CallTree::of_profile(&profile, &Filter::default())?));
-        if self.out.as_os_str() == "-" {
-            write_profile(&profile, stdout()).map_err(Error::Write)?;
+        let trust = report::trust_line(&Trust::of_profile(&profile));
+        write_file(&self.out, self.force, |out| write_profile(&profile, out).map_err(Error::Write))?;
+        if self.out == Path::new("-") {
             eprintln!("{trust}");
             return Ok(ExitCode::SUCCESS);
         }
         let name = self.out.display();
-        let mut out = BufWriter::new(create(&self.out, self.force)?);
-        let written = write_profile(&profile, &mut out).and_then(|()| out.flush());
-        written.map_err(|error| anyhow!("cannot write {name}: {error}"))?;
         print(|out| -> Result<(), Error> {
             writeln!(out, "{trust}")?;
             Ok(writeln!(out, "next: pyrec flame -i {name} flame.svg")?)

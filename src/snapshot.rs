@@ -1,12 +1,13 @@
 //! `pyrec snapshot`: a copy of a recording that goes on.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
+use pyrec_recorder::{ask_for_snapshot, snapshots};
 
 use crate::input::DEFAULT;
 use crate::output::say;
@@ -29,7 +30,7 @@ impl Snapshot {
     /// Asks for it and waits until it is there.
     pub fn run(self) -> Result<ExitCode> {
         let before = snapshots(&self.trace);
-        pyrec_recorder::ask_for_snapshot(&self.trace)?;
+        ask_for_snapshot(&self.trace)?;
         let asked = Instant::now();
         while asked.elapsed() < PATIENCE {
             let new = snapshots(&self.trace).into_iter().find(|path| !before.contains(path));
@@ -41,18 +42,4 @@ impl Snapshot {
         }
         bail!("the recorder of {} has made no snapshot; what it says tells why", self.trace.display())
     }
-}
-
-/// The snapshots of a recording that are there.
-fn snapshots(trace: &Path) -> Vec<PathBuf> {
-    let stem = trace.file_stem().unwrap_or_default().to_string_lossy();
-    let prefix = format!("{stem}.snapshot-");
-    let parent = trace.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.file_name());
-    let ours = names.filter(|name| {
-        let name = name.to_string_lossy();
-        name.starts_with(&prefix) && !name.ends_with(".part")
-    });
-    ours.map(|name| trace.with_file_name(name)).collect()
 }

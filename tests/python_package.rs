@@ -4,28 +4,15 @@
 
 mod support;
 
-use std::path::Path;
-use std::process::Command;
-
 use serde_json::Value;
-use support::venv::venv;
+use support::venv::{venv, with_package};
 use support::{Subject, json, number, program};
 
 #[test]
 fn tables_hold_what_the_command_says() {
     let (Some(environment), Some(subject)) = (venv(), Subject::any()) else { return };
     let recording = subject.record(&[], &[program("press.py").as_os_str(), "3".as_ref()]);
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let command = Path::new(env!("CARGO_BIN_EXE_pyrec")).parent().expect("it lies in a directory");
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::iter::once(command.to_owned()).chain(std::env::split_paths(&path));
-    let script = Command::new(environment.join("bin/python"))
-        .arg(root.join("tests/consumers/tables.py"))
-        .env("PATH", std::env::join_paths(path).expect("no directory has a colon"))
-        .env("PYTHONPATH", root.join("python"))
-        .arg(recording.trace())
-        .output()
-        .expect("Python runs");
+    let script = with_package(environment, "tables.py").arg(recording.trace()).output().expect("Python runs");
     assert!(script.status.success(), "{}", String::from_utf8_lossy(&script.stderr));
     let said: Value = serde_json::from_slice(&script.stdout).expect("it prints JSON");
 

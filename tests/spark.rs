@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use support::venv::venv_with;
+use support::venv::{venv_with, with_package};
 use support::{Python, Subject, program, pyrec, run, skipped};
 
 const PACKAGES: [&str; 3] = ["pandas<3", "pyarrow", "pyspark>=4"];
@@ -48,15 +48,8 @@ fn two_workers_of_which_one_is_killed_give_what_one_machine_gives() {
 
 /// Runs `tests/consumers/spark.py` and returns what it says. It may take longer than other commands.
 fn spark(environment: &Path, traces: &Path, sums: &Path, kill: bool) -> Value {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let command = Path::new(env!("CARGO_BIN_EXE_pyrec")).parent().expect("it lies in a directory");
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::iter::once(command.to_owned()).chain(std::env::split_paths(&path));
-    let output = Command::new(environment.join("bin/python"))
-        .arg(root.join("tests/consumers/spark.py"))
+    let output = with_package(environment, "spark.py")
         .args([traces.as_os_str(), sums.as_os_str(), if kill { "1" } else { "0" }.as_ref()])
-        .env("PATH", std::env::join_paths(path).expect("no directory has a colon"))
-        .env("PYTHONPATH", root.join("python"))
         .output()
         .expect("Python runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

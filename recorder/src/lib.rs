@@ -49,7 +49,7 @@ pub use options::{OnFull, Options, ProviderChoice, Target};
 pub use recording::{Exit, Outcome, Progress, record};
 pub use reel::{Extent, Rotation};
 pub use repair::{Found, Repair, repair};
-pub use snapshot::ask_for_snapshot;
+pub use snapshot::{ask_for_snapshot, snapshots};
 
 /// Where other tools find the agent's static markers, for whom the recording is of: `--expose-markers` puts them there.
 pub fn exposed_library() -> std::path::PathBuf {

@@ -12,14 +12,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use pyrec_schema::{Code, CodeId, Columns, Ended, Manifest, Names, Resumed, TraceReader, TraceWriter};
+use pyrec_schema::{
+    Code, CodeId, Columns, Ended, Manifest, Names, Resumed, TraceReader, TraceWriter, files_at,
+};
 
+use crate::Result;
 use crate::agent::Leftover;
 use crate::pipeline::Pipeline;
 use crate::reel::{HIDDEN, Reel, Rotation, Supplies};
 use crate::rows::Rows;
 use crate::sources::Sources;
-use crate::{Error, Result};
 
 /// What was done to a recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -158,22 +160,4 @@ fn start_of(manifest: &Manifest) -> SystemTime {
 
 fn manifest_of(path: &Path) -> Result<Manifest> {
     Ok(TraceReader::open(path, Arc::default())?.manifest().clone())
-}
-
-/// The files of a recording, in their order.
-fn files_at(trace: &Path) -> Result<Vec<PathBuf>> {
-    if !trace.is_dir() {
-        return Ok(vec![trace.to_owned()]);
-    }
-    let failed = |source| pyrec_schema::Error::Io { path: trace.to_owned(), source };
-    let entries =
-        fs::read_dir(trace).and_then(Iterator::collect::<std::io::Result<Vec<_>>>).map_err(failed)?;
-    let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "parquet"));
-    files.sort();
-    if files.is_empty() {
-        Err(Error::Trace(pyrec_schema::Error::NoTraces { path: trace.to_owned() }))
-    } else {
-        Ok(files)
-    }
 }

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use pyrec_schema::{Ended, Result, TraceWriter};
 
+/// The extension of one that is not whole yet.
+const UNFINISHED: &str = "part";
+
 /// What is to be copied, and from where.
 pub(crate) struct Snapshot {
     /// The recording.
@@ -32,7 +35,7 @@ impl Snapshot {
     fn copy(&self) -> Result<PathBuf> {
         let path = self.path();
         let io = |source| pyrec_schema::Error::Io { path: path.clone(), source };
-        let hidden = path.with_extension("part");
+        let hidden = path.with_extension(UNFINISHED);
         let is_directory = self.output.is_dir();
         if is_directory {
             fs::create_dir(&hidden).map_err(io)?;
@@ -55,12 +58,29 @@ impl Snapshot {
 
     /// `pyrec.parquet` is copied to `pyrec.snapshot-1.parquet`.
     fn path(&self) -> PathBuf {
-        let stem = self.output.file_stem().unwrap_or_default().to_string_lossy();
         let extension = self.output.extension().map(|extension| format!(".{}", extension.to_string_lossy()));
-        let name = |number| format!("{stem}.snapshot-{number}{}", extension.as_deref().unwrap_or_default());
+        let prefix = prefix(&self.output);
+        let name = |number| format!("{prefix}{number}{}", extension.as_deref().unwrap_or_default());
         let paths = (self.number..).map(|number| self.output.with_file_name(name(number)));
         paths.into_iter().find(|path| path.symlink_metadata().is_err()).unwrap_or_default()
     }
+}
+
+/// What the names of a recording's snapshots begin with.
+fn prefix(output: &Path) -> String {
+    format!("{}.snapshot-", output.file_stem().unwrap_or_default().to_string_lossy())
+}
+
+/// The snapshots of a recording that are whole.
+pub fn snapshots(output: &Path) -> Vec<PathBuf> {
+    let parent = output.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    let names = fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let prefix = prefix(output);
+    let whole = names.filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with(&prefix) && !name.ends_with(&format!(".{UNFINISHED}"))
+    });
+    whole.map(|name| output.with_file_name(name)).collect()
 }
 
 /// Tells the user, if there is still a terminal to tell it.

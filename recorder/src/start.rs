@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
-use pyrec_schema::{Clock, Ended, FORMAT_VERSION, Manifest, Session};
+use pyrec_schema::{Clock, Manifest, Session};
 use pyrec_wire::Filter;
 
 use crate::acting::as_user;
@@ -160,23 +160,12 @@ fn session(agent: &Agent) -> Session {
 fn manifest(provider: &str, clock: &str, options: &Options) -> Manifest {
     let (anchor_monotonic_ns, anchor_unix_ns) = wall_anchor();
     Manifest {
-        format: FORMAT_VERSION,
-        writer: concat!("pyrec ", env!("CARGO_PKG_VERSION")).into(),
-        command: Vec::new(),
-        attached: Vec::new(),
-        directory: None,
-        python: Vec::new(),
         provider: provider.into(),
         markers: options.groups.iter().map(|group| group.name().into()).collect(),
         include: options.include.clone(),
         exclude: options.exclude.clone(),
         clock: Clock { source: clock.into(), anchor_monotonic_ns, anchor_unix_ns: Some(anchor_unix_ns) },
         host: host(),
-        cost_per_event_ns: None,
-        waited_ns: None,
-        ended: Ended::Recording,
-        slice: None,
-        session: None,
-        part: None,
+        ..Manifest::unknown(concat!("pyrec ", env!("CARGO_PKG_VERSION")))
     }
 }

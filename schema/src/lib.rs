@@ -53,5 +53,5 @@ pub use names::{CodeId, Names, TextId};
 pub use profile::{PathId, Profile, ProfileKey, ProfileRow, ProfileSums};
 pub use profile_file::{PROFILE_VERSION, is_profile, read_profile, write_profile};
 pub use reader::{Columns, TraceReader};
-pub use trace::Trace;
+pub use trace::{Trace, files_at};
 pub use writer::{Resumed, TraceWriter, WriterOptions};

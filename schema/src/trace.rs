@@ -88,8 +88,8 @@ impl Trace {
     }
 }
 
-/// The file of that name, or the files of that directory.
-fn files_at(path: &Path) -> Result<Vec<PathBuf>> {
+/// The file of that name, or the files of that directory in the order of their names.
+pub fn files_at(path: &Path) -> Result<Vec<PathBuf>> {
     let io = |source| Error::Io { path: path.into(), source };
     if !fs::metadata(path).map_err(io)?.is_dir() {
         return Ok(vec![path.into()]);

@@ -1,6 +1,8 @@
 //! Virtual environments: one with packages from PyPI, made once and kept in the target directory, and empty ones.
 
+use std::env;
 use std::fs::{self, File};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -60,6 +62,18 @@ pub fn benchmark(name: &str) -> Option<PathBuf> {
     let library = libraries.flatten().next().expect("and one for its Python in it").path();
     let benchmarks = library.join("site-packages/pyperformance/data-files/benchmarks");
     Some(benchmarks.join(format!("bm_{name}/run_benchmark.py")))
+}
+
+/// A script of `tests/consumers` that uses the package in `python/` and the command, run by an environment's Python.
+pub fn with_package(environment: &Path, script: &str) -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let command = Path::new(env!("CARGO_BIN_EXE_pyrec")).parent().expect("it lies in a directory");
+    let path = env::var_os("PATH").unwrap_or_default();
+    let path = iter::once(command.to_owned()).chain(env::split_paths(&path));
+    let mut python = Command::new(environment.join("bin/python"));
+    python.env("PATH", env::join_paths(path).expect("no directory has a colon"));
+    python.env("PYTHONPATH", root.join("python")).arg(root.join("tests/consumers").join(script));
+    python
 }
 
 fn make(name: &str, python: &Python, packages: &[&str]) -> Result<PathBuf, String> {

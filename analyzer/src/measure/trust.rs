@@ -1,10 +1,10 @@
 //! How far to trust a report.
 
-use pyrec_schema::{Ended, Manifest, Slice};
+use pyrec_schema::{Ended, Manifest, Profile, Slice};
 
 use crate::CallTree;
 use crate::calls::Seen;
-use crate::tree::{Counts, Repairs};
+use crate::tree::{Counts, ProfileFacts, Repairs};
 
 /// How far to trust a report: computed here and nowhere else, always from the whole trace.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +34,12 @@ impl Trust {
     /// How far to trust what single calls say.
     pub fn of_seen(manifest: &Manifest, seen: &Seen) -> Trust {
         Trust::new(manifest, &seen.counts, seen.repairs, seen.torn_bytes)
+    }
+
+    /// How far to trust what a profile says.
+    pub fn of_profile(profile: &Profile) -> Trust {
+        let ProfileFacts { manifest, counts, repairs, torn_bytes } = ProfileFacts::of(profile);
+        Trust::new(&manifest, &counts, repairs, torn_bytes)
     }
 
     fn new(manifest: &Manifest, counts: &Counts, repaired: Repairs, torn_bytes: u64) -> Trust {

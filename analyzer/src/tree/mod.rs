@@ -33,6 +33,7 @@ pub use nodes::{Node, NodeId, Nodes, ROOT, Tally, Walk};
 use piece::Finished;
 #[cfg(test)]
 pub(crate) use piece::Row;
+pub use profile::ProfileFacts;
 pub use repair::Repairs;
 pub(crate) use select::{Lens, gather};
 pub(crate) use stack::{Open, Stack};

@@ -122,16 +122,42 @@ impl CallTree {
         }
         let mut nodes = Nodes::default();
         gather(&mut all, &mut Lens::new(filter, &names), &mut nodes);
-        let repairs = repairs(profile);
+        let ProfileFacts { manifest, counts, repairs, torn_bytes } = ProfileFacts::of(profile);
         Ok(CallTree {
             nodes,
             names: names.into(),
-            manifest: manifest(profile),
-            counts: counts(profile),
+            manifest,
+            counts,
             threads: vec![Thread { pid: 0, tid: 0, in_calls_ns: 0, repairs, facts: Facts::default() }],
-            torn_bytes: profile.number(ProfileRow::TornBytes),
+            torn_bytes,
             min_time_ns: u64::try_from(filter.min_time.as_nanos()).unwrap_or(u64::MAX),
         })
+    }
+}
+
+/// What a profile tells of its recordings beside their calls.
+#[derive(Debug)]
+pub struct ProfileFacts {
+    /// What is true of all the recordings.
+    pub manifest: Manifest,
+    /// What they hold.
+    pub counts: Counts,
+    /// What had to be mended in them.
+    pub repairs: Repairs,
+    /// Bytes of cut files that could not be read.
+    pub torn_bytes: u64,
+}
+
+impl ProfileFacts {
+    /// Those of a profile.
+    pub fn of(profile: &Profile) -> ProfileFacts {
+        let counts = counts(profile);
+        ProfileFacts {
+            manifest: manifest(profile, counts.events()),
+            repairs: repairs(profile),
+            torn_bytes: profile.number(ProfileRow::TornBytes),
+            counts,
+        }
     }
 }
 
@@ -241,20 +267,19 @@ fn counts(profile: &Profile) -> Counts {
         ..Counts::default()
     };
     for (name, count) in profile.names_of(ProfileRow::Marker) {
-        if let Some(marker) = Marker::ALL.iter().find(|marker| marker.name() == name) {
-            counts.markers[*marker as usize] = count;
+        if let Some(marker) = Marker::from_name(name) {
+            counts.markers[marker as usize] = count;
         }
     }
     counts
 }
 
 /// What is true of all the recordings; what differs between them is unknown.
-fn manifest(profile: &Profile) -> Manifest {
+fn manifest(profile: &Profile, events: u64) -> Manifest {
     let only = |row| {
         let mut names = profile.names_of(row).map(|(name, _)| name);
         names.next().filter(|_| names.next().is_none())
     };
-    let events = counts(profile).events();
     let (cost_ps, measured) = (profile.number(ProfileRow::Cost), profile.number(ProfileRow::CostEvents));
     let path: Vec<String> =
         profile.names_of(ProfileRow::ModulePath).map(|(entry, _)| entry.to_owned()).collect();

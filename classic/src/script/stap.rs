@@ -41,7 +41,8 @@ pub fn tapset(python: &Python) -> String {
         python.version.as_deref().unwrap_or("of an unknown version"),
         super::printable(python.image())
     );
-    for marker in python.markers() {
+    // What entries need is there, too, so that a script can probe it beside them.
+    for marker in python.markers().chain(python.listens_to_line().then_some(Marker::Line)) {
         let (name, variables) = alias(marker);
         script += &format!("\nprobe python.{name} = {} {{\n", place(python, marker));
         if marker == Marker::FunctionEntry && python.listens_to_line() {
@@ -51,14 +52,6 @@ pub fn tapset(python: &Python) -> String {
                 1,
             );
         }
-        for (variable, value) in variables {
-            script += &format!("    {variable} = {value}\n");
-        }
-        script += "}\n";
-    }
-    if python.listens_to_line() {
-        let (name, variables) = alias(Marker::Line);
-        script += &format!("\nprobe python.{name} = {} {{\n", place(python, Marker::Line));
         for (variable, value) in variables {
             script += &format!("    {variable} = {value}\n");
         }

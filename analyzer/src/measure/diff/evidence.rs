@@ -6,7 +6,7 @@
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use super::samples::{Samples, range};
+use super::samples::Samples;
 
 /// A change that is smaller than this part is none.
 pub const LEAST_CHANGE: f64 = 0.05;
@@ -127,7 +127,8 @@ fn moments(samples: &[u64]) -> (f64, f64) {
 /// they are parts.
 pub fn judge<'a>(times: impl IntoIterator<Item = &'a mut Times>, whole: &Samples) {
     let least_ns = LEAST_PART * whole.old_median().max(whole.new_median()) as f64;
-    let noise_ns = [&whole.old, &whole.new].map(|side| range(side)).map(|(least, most)| most - least);
+    let noise_ns =
+        [&whole.old, &whole.new].map(|side| Samples::range(side)).map(|(least, most)| most - least);
     let noise_ns = noise_ns.into_iter().max().unwrap_or(0);
     let mut judged: Vec<(f64, &mut Times)> = Vec::new();
     for times in times {
@@ -168,7 +169,7 @@ pub fn excess(samples: &Samples, ratio: f64) -> Option<f64> {
 /// Which side lies beyond the other with every run, and by more than the machine takes from a program now and then: that
 /// may fall on the same function in each run, since runs are alike.
 fn direction(samples: &Samples, noise_ns: u64) -> Verdict {
-    let (old, new) = (range(&samples.old), range(&samples.new));
+    let (old, new) = (Samples::range(&samples.old), Samples::range(&samples.new));
     match () {
         () if samples.distance() <= noise_ns => Verdict::NoEvidence,
         () if old.1 < new.0 => Verdict::Slower,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use pyrec_schema::Code;
 
 use super::evidence::{convincing, excess};
-use super::samples::{Samples, range};
+use super::samples::Samples;
 use super::{CallsDiff, Diff, Kind};
 use crate::filter::{Pattern, parse_duration};
 
@@ -172,7 +172,8 @@ impl Rule {
     /// there is evidence of it, which takes several runs, and as they were measured where there are none.
     fn broken(&self, subjects: Vec<Subject>, has_evidence: bool) -> Vec<Breach> {
         let probability = |subject: &Subject| {
-            let ((_, old), (new, _)) = (range(&subject.samples.old), range(&subject.samples.new));
+            let ((_, old), (new, _)) =
+                (Samples::range(&subject.samples.old), Samples::range(&subject.samples.new));
             match () {
                 () if self.limit.is_kept(old, new) => 1.0,
                 () if !self.metric.is_time() || !has_evidence || old == 0 => 0.0,

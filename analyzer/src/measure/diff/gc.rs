@@ -1,9 +1,7 @@
 //! Garbage collections of all runs, by generation.
 
-use std::collections::BTreeMap;
-
 use super::evidence::Times;
-use super::samples::Samples;
+use super::samples::{Samples, sums};
 use crate::measure::Gc;
 
 /// The pauses of one generation in any run.
@@ -21,22 +19,16 @@ pub struct GcDiff {
 
 /// Adds up the pauses of all runs, the old ones first.
 pub fn align(runs: &[Gc], old_runs: usize) -> Vec<GcDiff> {
-    let mut sums: BTreeMap<Option<i64>, [Samples; 3]> = BTreeMap::new();
-    let none = || Samples::none(old_runs, runs.len() - old_runs);
-    for (run, gc) in runs.iter().enumerate() {
-        for generation in &gc.generations {
-            let sum = sums.entry(generation.generation).or_insert_with(|| [none(), none(), none()]);
-            let parts = [generation.pauses, generation.found, generation.lengths.total()];
-            for (sum, part) in sum.iter_mut().zip(parts) {
-                sum.add(run, part);
-            }
-        }
-    }
+    let pauses = runs.iter().enumerate().flat_map(|(run, gc)| {
+        gc.generations.iter().map(move |pauses| {
+            (run, pauses.generation, [pauses.pauses, pauses.found, pauses.lengths.total()])
+        })
+    });
     let diff = |(generation, [pauses, found, total_ns]): (Option<i64>, [Samples; 3])| GcDiff {
         generation,
         pauses,
         found,
         total_ns: Times::new(total_ns),
     };
-    sums.into_iter().map(diff).collect()
+    sums(|| Samples::none(old_runs, runs.len() - old_runs), pauses).into_iter().map(diff).collect()
 }

@@ -1,5 +1,7 @@
 //! One number for each run of both sides.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 /// What was counted or measured in each run. A run that knows nothing of it has 0.
@@ -60,12 +62,17 @@ impl Samples {
 
     /// What became of it, if it is a count.
     pub fn verdict(&self) -> CountVerdict {
-        let (old, new) = (range(&self.old), range(&self.new));
+        let (old, new) = (Samples::range(&self.old), Samples::range(&self.new));
         match () {
             () if old == new && old.0 == old.1 => CountVerdict::Same,
             () if old.1 < new.0 || new.1 < old.0 => CountVerdict::Changed,
             () => CountVerdict::Varies,
         }
+    }
+
+    /// The least and the most of one side.
+    pub fn range(side: &[u64]) -> (u64, u64) {
+        (side.iter().copied().min().unwrap_or(0), side.iter().copied().max().unwrap_or(0))
     }
 
     /// Whether one side has nothing of it.
@@ -87,9 +94,17 @@ fn median(samples: &[u64]) -> u64 {
     sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(0)
 }
 
-/// The least and the most.
-pub fn range(samples: &[u64]) -> (u64, u64) {
-    (samples.iter().copied().min().unwrap_or(0), samples.iter().copied().max().unwrap_or(0))
+/// Adds up three numbers of each run by what they are of. Runs are numbered over both sides.
+pub fn sums<K: Ord>(
+    none: impl Fn() -> Samples,
+    parts: impl Iterator<Item = (usize, K, [u64; 3])>,
+) -> BTreeMap<K, [Samples; 3]> {
+    let mut sums = BTreeMap::new();
+    for (run, key, parts) in parts {
+        let sum: &mut [Samples; 3] = sums.entry(key).or_insert_with(|| [none(), none(), none()]);
+        sum.iter_mut().zip(parts).for_each(|(sum, part)| sum.add(run, part));
+    }
+    sums
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ use self::run::Run;
 use self::shapes::Shapes;
 use self::tell::Teller;
 use super::diff::{self, Alignment, Circumstances, Comparability, FunctionId, Rename, RunNames};
-use super::{Place, Sources, Trust};
+use super::{Naming, Place, Sources, Trust};
 use crate::tree::Frame;
 use crate::{Filter, Result};
 
@@ -139,7 +139,8 @@ impl Divergences {
             compare(&merged.shapes, runs[0].threads[old].shape, runs[1].threads[new].shape, most)
         };
         let comparisons: Vec<Comparison> = pairs.iter().map(threads).collect();
-        let teller = Teller { traces, runs: &runs, merged: &merged, filter, hows };
+        let naming = traces.map(|trace| Naming::new(trace.names(), trace.manifest()));
+        let teller = Teller { traces, naming, runs: &runs, merged: &merged, filter, hows };
         let tallies = sum(&comparisons);
         let kinds = pairs.iter().zip(&comparisons);
         let kinds =

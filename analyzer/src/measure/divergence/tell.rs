@@ -22,6 +22,8 @@ const ROWS: usize = 8;
 pub struct Teller<'a> {
     /// The two runs.
     pub traces: [&'a Trace; 2],
+    /// What each calls its functions.
+    pub naming: [Naming<'a>; 2],
     /// What each did.
     pub runs: &'a [Run; 2],
     /// What both did.
@@ -103,10 +105,10 @@ impl Teller<'_> {
     }
 
     fn side(&self, side: usize, thread: usize, parting: &Parting, sight: Option<Sight>) -> Side {
-        let naming = Naming::new(self.traces[side].names(), self.traces[side].manifest());
+        let naming = &self.naming[side];
         let time_ns = self.time_ns(side, &sight);
         let sight = sight.unwrap_or_default();
-        let places = |spots: Vec<Spot>| spots.into_iter().map(|spot| Place::of(spot, &naming)).collect();
+        let places = |spots: Vec<Spot>| spots.into_iter().map(|spot| Place::of(spot, naming)).collect();
         let run = &self.runs[side].threads[thread];
         let number = parting.number[side];
         Side {
@@ -129,11 +131,10 @@ impl Teller<'_> {
     }
 
     fn outline(&self, side: usize, calls: &[ShapeId], rows: usize) -> Vec<Outline> {
-        let naming = Naming::new(self.traces[side].names(), self.traces[side].manifest());
         let shapes = &self.merged.shapes;
         outline(shapes, calls, rows, &mut |shape| {
             let frame = self.frame(side, shapes.head(shape).key());
-            Place::of(Spot { frame, line: 0 }, &naming)
+            Place::of(Spot { frame, line: 0 }, &self.naming[side])
         })
     }
 

@@ -5,7 +5,7 @@ use crate::report::units::{Count, Time};
 
 /// A count on one side: a range where runs differ by themselves.
 pub fn count(side: &[u64]) -> String {
-    let (least, most) = (side.iter().min().copied().unwrap_or(0), side.iter().max().copied().unwrap_or(0));
+    let (least, most) = Samples::range(side);
     if least == most { Count(least).to_string() } else { format!("{}–{}", Count(least), Count(most)) }
 }
 
