@@ -4,11 +4,13 @@
 //! bytes ─┬─ reader ──▶ a file, opened and read to its end
 //!        ├─ rebuild ─▶ rows of any kind, cut anywhere ──▶ calls ──▶ reports
 //!        ├─ script ──▶ rows from text, and back
+//!        ├─ import ──▶ a trace from what another tool printed
 //!        └─ wire ────▶ an agent's definitions, records and filters
 //! ```
 
 use std::hint::black_box;
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use pyrec_analyzer::calls::Calls;
@@ -17,6 +19,7 @@ use pyrec_analyzer::report::{flame, info, stats, threads};
 use pyrec_analyzer::script::{self, Line};
 use pyrec_analyzer::tree::Window;
 use pyrec_analyzer::{CallTree, Error, Filter};
+use pyrec_classic::import::import;
 use pyrec_schema::{Batch, Columns, Event, Manifest, Marker, Names, TextId, Trace};
 use pyrec_wire::{Definition, Definitions, Filter as Recorded, Record};
 
@@ -24,23 +27,27 @@ use pyrec_wire::{Definition, Definitions, Filter as Recorded, Record};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 4] =
-    [("reader", reader), ("rebuild", rebuild), ("script", text), ("wire", wire)];
+pub const ALL: [(&str, Target); 5] =
+    [("reader", reader), ("rebuild", rebuild), ("script", text), ("import", capture), ("wire", wire)];
 
 /// Opens a trace and reads all of it.
 pub fn reader(bytes: &[u8]) {
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     file.write_all(bytes).expect("room for it");
-    let read = |trace: Trace| {
-        for file in trace.files() {
-            for group in 0..file.row_groups() {
-                file.read(group, Columns::ALL)?.try_for_each(|batch| batch.map(drop))?;
+    drop(rows(file.path()).map_err(|error| error.to_string()));
+}
+
+/// How many rows a trace has of each marker.
+fn rows(trace: &Path) -> Result<[u64; Marker::ALL.len()], pyrec_schema::Error> {
+    let mut rows = [0; Marker::ALL.len()];
+    for file in Trace::open(&[trace])?.files() {
+        for group in 0..file.row_groups() {
+            for batch in file.read(group, Columns::ALL)? {
+                batch?.marker.iter().for_each(|&marker| rows[marker as usize] += 1);
             }
         }
-        Ok(())
-    };
-    let outcome: Result<(), pyrec_schema::Error> = Trace::open(&[file.path()]).and_then(read);
-    drop(outcome.map_err(|error| error.to_string()));
+    }
+    Ok(rows)
 }
 
 /// Rebuilds calls from rows that stand in no order, and writes what a tree is enough for.
@@ -125,6 +132,19 @@ pub fn text(bytes: &[u8]) {
     for event in rows.iter() {
         let line = Line { event: &event, names: &names }.to_string();
         assert_eq!(script::parse(&line, &names), Ok(Batch::from_iter([event])), "{line}");
+    }
+}
+
+/// Imports what a tracing tool printed. All that it says it found is in the trace, or there is no trace.
+pub fn capture(bytes: &[u8]) {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let trace = folder.path().join("x.parquet");
+    match import(bytes, &trace, "a test") {
+        Ok(tally) => {
+            let rows = rows(&trace).expect("it is whole");
+            assert_eq!(rows.iter().sum::<u64>() - rows[Marker::Lost as usize], tally.events);
+        }
+        Err(error) => assert!(!trace.exists(), "{error}"),
     }
 }
 

@@ -1,4 +1,7 @@
-"""Writes the seeds beside it anew: for each fuzz target a few inputs that it takes. Needs pyarrow."""
+"""Writes the seeds beside it anew: for each fuzz target a few inputs that it takes. Needs pyarrow.
+
+Those of `import` are not written here: they are what bpftrace, DTrace and SystemTap printed of a small program.
+"""
 
 import json
 import pathlib

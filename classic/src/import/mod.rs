@@ -85,7 +85,7 @@ fn read(text: impl BufRead, mut rows: Rows) -> Result<Tally, Error> {
                 let is_bpftrace = head.as_ref().is_some_and(|head| head.tool == "bpftrace");
                 tally.cut += u64::from(is_bpftrace && said.may_be_cut());
                 tally.has_own_times |= said.level.is_some() && said.pid != 0;
-                tally.missing += rows.event(&said)?;
+                tally.missing = tally.missing.saturating_add(rows.event(&said)?);
             }
             Line::Head(new) => {
                 tally.is_whole = Some(false);
@@ -93,7 +93,7 @@ fn read(text: impl BufRead, mut rows: Rows) -> Result<Tally, Error> {
             }
             Line::End => tally.is_whole = Some(true),
             Line::Lost(count) => {
-                tally.lost += count;
+                tally.lost = tally.lost.saturating_add(count);
                 rows.lost(None, count);
             }
             Line::Remark => {}

@@ -39,6 +39,13 @@ struct Thread {
     has_share: bool,
 }
 
+impl Thread {
+    /// A tool may say that it lost any number.
+    fn lose(&mut self, count: u64) {
+        self.lost = self.lost.saturating_add(count);
+    }
+}
+
 impl Rows {
     /// Rows for that trace, whose names are these.
     pub fn new(trace: TraceWriter, names: Arc<Names>) -> Self {
@@ -62,9 +69,9 @@ impl Rows {
     /// Something is missing here, in that thread, or in any.
     pub fn lost(&mut self, thread: Option<(i32, i32)>, count: u64) {
         match thread {
-            Some(thread) => self.threads.entry(thread).or_default().lost += count,
+            Some(thread) => self.threads.entry(thread).or_default().lose(count),
             None => {
-                self.lost += count;
+                self.lost = self.lost.saturating_add(count);
                 self.threads.values_mut().for_each(|thread| thread.has_share = true);
             }
         }
@@ -81,10 +88,10 @@ impl Rows {
         let is_entry = said.marker == Marker::FunctionEntry;
         let missing = said.level.map_or(0, |level| thread.depth.step(is_entry, level));
         // A line that could not be read explains what is missing, and is counted already.
-        let missing = missing.saturating_sub(thread.lost + self.lost);
-        thread.lost += missing;
+        let missing = missing.saturating_sub(thread.lost.saturating_add(self.lost));
+        thread.lose(missing);
         if thread.lost > 0 || thread.has_share || (self.lost > 0 && self.events == 0) {
-            let count = std::mem::take(&mut thread.lost) + std::mem::take(&mut self.lost);
+            let count = std::mem::take(&mut thread.lost).saturating_add(std::mem::take(&mut self.lost));
             thread.has_share = false;
             let from_ns = thread.time_ns.map_or(said.time_ns, |time_ns| time_ns.min(said.time_ns));
             thread.time_ns = Some(said.time_ns);
@@ -152,7 +159,7 @@ impl Rows {
         for ((pid, tid), thread) in unsettled {
             // Whose no event was seen is a thread only by half a line.
             let Some(time_ns) = thread.time_ns else { continue };
-            let count = thread.lost + std::mem::take(&mut self.lost);
+            let count = thread.lost.saturating_add(std::mem::take(&mut self.lost));
             let lost = Lost { pid, tid, count, from_ns: time_ns, to_ns: time_ns };
             let lost = lost.to_event(&self.names);
             self.push(lost)?;

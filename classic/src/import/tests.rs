@@ -101,6 +101,23 @@ fn what_processors_print_one_after_the_other_is_put_in_order() {
 }
 
 #[test]
+fn sums_of_what_tools_lost_stop_at_the_largest_number() {
+    let lost = format!("Lost {} events\n", u64::MAX);
+    let (rows, tally) =
+        rows(&format!("{HEAD_LINE}{lost}{lost}10\t7\t7\tgc__start\t2\n{lost}{lost}20\t7\tgc"));
+    assert_eq!((tally.lost, tally.events), (u64::MAX, 1));
+    let most = i64::MAX;
+    assert_eq!(
+        rows,
+        [
+            format!("10 7/7 lost  0 {most} 10"),
+            "10 7/7 gc__start  0 2".into(),
+            format!("10 7/7 lost  0 {most} 10")
+        ]
+    );
+}
+
+#[test]
 fn a_line_that_is_no_event_is_lost_where_it_stands() {
     let (rows, tally) = rows(
         "10\t7\t7\tgc__start\t0\n\

@@ -1,0 +1,7 @@
+//! Fuzzes the target of that name.
+
+#![no_main]
+
+use pyrec_fuzz::{run, targets};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| run(targets::capture, bytes));
