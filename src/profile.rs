@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use pyrec_analyzer::measure::Trust;
-use pyrec_analyzer::{Error, Filter, report};
+use pyrec_analyzer::{CallTree, Error, Filter, report};
 use pyrec_schema::write_profile;
 
 use crate::input::{Filters, Input};
@@ -39,7 +39,7 @@ impl Profile {
     /// Writes the file, and prints the trust line and what to do with it.
     pub fn run(self) -> Result<ExitCode> {
         let filter: Filter = self.filters.into();
-        let profile = self.input.profile(&filter)?;
+        let profile = CallTree::part(self.input.profile(&filter)?, &filter);
         let trust = report::trust_line(&Trust::of_profile(&profile));
         write_file(&self.out, self.force, |out| write_profile(&profile, out).map_err(Error::Write))?;
         if self.out == Path::new("-") {

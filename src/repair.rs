@@ -59,6 +59,9 @@ fn report(done: &Done, trace: &Path) -> String {
             "what came after the last checkpoint is missing: {} is gone, or the machine was started anew",
             directory.display()
         )),
+        Found::NoJournal => lines.push(
+            "what came after the last checkpoint is missing: the recorder had no room for its journal".into(),
+        ),
         Found::InKernel => lines.push(
             "what came after the last checkpoint is missing: the static markers' events are kept in the kernel, \
              and it gave them up when the recorder was killed"
@@ -87,6 +90,7 @@ mod tests {
         assert!(
             said(&Done { found: Found::Gone("/dev/shm/a".into()), ..Done::default() }).contains("/dev/shm/a")
         );
+        assert!(said(&Done { found: Found::NoJournal, ..Done::default() }).contains("no room"));
         assert!(said(&Done { found: Found::InKernel, ..Done::default() }).contains("kernel"));
     }
 }

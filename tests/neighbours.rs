@@ -5,9 +5,10 @@
 mod support;
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use support::service::leaves;
 use support::{Background, pyrec, run};
@@ -96,6 +97,33 @@ fn session_of(user: u32) -> PathBuf {
     })
 }
 
+/// Whatever everybody else's files are made like.
+#[test]
+fn a_recording_is_for_its_user_alone() {
+    let Some(subject) = support::Subject::any() else { return };
+    for (options, mode) in [(&[][..], 0o600), (&["--rotate", "1s"], 0o700)] {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let mut record = Command::new("/bin/sh");
+        record.args(["-c", "umask 0; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_pyrec"), "record", "-q"]);
+        record.args(options).arg(&subject.python.program).arg(support::program("forever.py"));
+        let mut recorder = Background::start(record.arg("calls").current_dir(folder.path()));
+        let calls = folder.path().join("calls");
+        support::wait_for("calls", || (support::calls_in(&calls) > 1_000).then_some(()));
+        support::signal(&recorder.pid(), "USR2");
+        let snapshot = folder.path().join("pyrec.snapshot-1.parquet");
+        support::wait_for("the snapshot", || snapshot.exists().then_some(()));
+        support::signal(&recorder.pid(), "INT");
+        recorder.end();
+        for trace in [folder.path().join("pyrec.parquet"), snapshot] {
+            let mode_of = |path: &Path| fs::metadata(path).expect("it is there").mode() & 0o777;
+            assert_eq!(mode_of(&trace), mode, "{}", trace.display());
+            for file in fs::read_dir(&trace).into_iter().flatten() {
+                assert_eq!(mode_of(&file.expect("an entry").path()), 0o600, "{}", trace.display());
+            }
+        }
+    }
+}
+
 #[test]
 fn one_user_can_neither_read_nor_disturb_the_recording_of_another() {
     let Some(neighbours) = Neighbours::new() else { return };
@@ -145,6 +173,46 @@ fn one_user_can_neither_read_nor_disturb_the_recording_of_another() {
     let events = support::number(&support::json(&neighbours.path("ann.parquet"), "info"), "events");
     assert!(events >= 2 * support::calls_in(&calls), "{events}");
     assert!(!session.exists(), "nothing is left");
+}
+
+/// Each test has memory of its own to fill: another `/dev/shm`, that only these processes see.
+#[test]
+fn memory_that_another_user_fills_costs_events_that_are_counted_and_nothing_else() {
+    let Some(neighbours) = Neighbours::new() else { return };
+    let mut record = Command::new("unshare");
+    record.args(["--mount", "--propagation", "private", "/bin/sh", "-c"]);
+    record.arg("mount -t tmpfs -o size=32m,mode=1777 tmpfs /dev/shm && exec \"$@\"").arg("sh");
+    let recorder = neighbours.record(ANN);
+    record.arg(recorder.get_program()).args(recorder.get_args()).args(["-o", "filled.parquet"]);
+    record.arg(&neighbours.python).args(["forever.py", "filled.calls"]);
+    record.current_dir(neighbours.folder.path()).env("HOME", neighbours.folder.path());
+    let mut recorder = Background::start(record.stderr(Stdio::piped()));
+    let calls = || support::calls_in(&neighbours.path("filled.calls"));
+    let go_on = |count: u64| {
+        let then = calls();
+        support::wait_for("calls", || (calls() > then + count).then_some(()));
+    };
+    go_on(1_000);
+    let inside = |user: u32, line: &str| {
+        let mut command = Command::new("nsenter");
+        let sh = neighbours.command(user, "/bin/sh");
+        command.args(["--mount", "--target", &recorder.pid()]).arg(sh.get_program()).args(sh.get_args());
+        run(command.args(["-c", line])).status.success()
+    };
+    // Until nothing more fits, and what is given back meanwhile, too.
+    let fill = "for n in 1 2 3; do cat /dev/zero > /dev/shm/filler$n && exit 1; sleep 0.7; done";
+    assert!(inside(BOB, fill) && inside(BOB, "test -s /dev/shm/filler1"));
+    go_on(1_000_000);
+    assert!(inside(BOB, "rm /dev/shm/filler*"));
+    go_on(1_000);
+    support::signal(&recorder.pid(), "INT");
+    recorder.end();
+    let mut said = String::new();
+    recorder.0.stderr.take().expect("a pipe").read_to_string(&mut said).expect("text");
+    assert_eq!(said.matches("no room for the recorder's journal").count(), 1, "{said}");
+    let info = support::json(&neighbours.path("filled.parquet"), "info");
+    let all = support::number(&info, "events") + support::number(&info, "lost");
+    assert!(all >= 2 * calls() && info["ended"]["how"] != "failed", "{} calls: {info}", calls());
 }
 
 #[test]

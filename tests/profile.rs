@@ -95,6 +95,28 @@ fn profiles_merge_in_any_order_to_the_same_bytes() {
 }
 
 #[test]
+fn a_profile_of_a_part_says_so() {
+    let Some(directory) = recordings() else { return };
+    let slice = |inputs: &[&str], options: &[&str], out: &str| {
+        let inputs = inputs.iter().flat_map(|input| ["-i", input]);
+        let done = run(pyrec("profile").args(inputs).args(options).arg(out).current_dir(directory.path()));
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        json(&directory.path().join(out), "stats")["trust"]["slice"].clone()
+    };
+    assert_eq!(slice(&["1.parquet"], &[], "whole"), Value::Null);
+    assert_eq!(slice(&["1.parquet"], &["--include", "*"], "still"), Value::Null);
+    let part = slice(&["1.parquet"], &["--time", "1ms-2ms"], "part");
+    assert_eq!((number(&part, "from_ns"), number(&part, "to_ns")), (1_000_000, 2_000_000), "{part}");
+    let inside = slice(&["part"], &["--root", "Parser.parse"], "inside");
+    assert_eq!((&inside["is_inside"], &inside["from_ns"]), (&true.into(), &part["from_ns"]), "{inside}");
+    // One of several.
+    let several = slice(&["inside", "2.parquet"], &[], "several");
+    assert_eq!((&several["is_several"], &several["is_inside"]), (&true.into(), &true.into()), "{several}");
+    assert!(report(&directory.path().join("several"), "stats", &[]).contains("a slice: parts of several"));
+    assert_eq!(slice(&["[23].parquet"], &["--root", "Parser.parse"], "both")["is_several"], true);
+}
+
+#[test]
 fn filters_hold_for_profiles_as_far_as_they_can() {
     let Some(directory) = recordings() else { return };
     let all = profile(&directory, &["1.parquet"], "one.profile");

@@ -176,6 +176,7 @@ fn the_last_that_fits_is_shared_and_says_so() {
     };
     let (all_bytes, all, said) = share("all.zip", &[]);
     assert!(said.contains("The whole recording") && !said.contains("slice"), "{said}");
+    assert!(said.contains("removed; the file was searched"), "{said}");
     let (limit, size) = (all_bytes / 2, format!("{}B", all_bytes / 2));
     let (bytes, last, said) = share("last.zip", &["--max-size", &size]);
     assert!(bytes <= limit && bytes * 2 > limit, "{bytes} of {limit}");
@@ -183,6 +184,10 @@ fn the_last_that_fits_is_shared_and_says_so() {
     let slice = json(&last, "stats");
     assert!(slice["trust"]["slice"]["from_ns"].as_u64().is_some_and(|from_ns| from_ns > 0), "{slice}");
     assert!(report(&last, "info", &[]).contains("a slice: "));
+    let profile = folder.join("last.profile");
+    let profiled = run(pyrec("profile").arg("-i").arg(&last).arg(&profile));
+    assert!(String::from_utf8_lossy(&profiled.stdout).contains("a slice: "), "{profiled:?}");
+    assert_eq!(json(&profile, "stats")["trust"]["slice"], slice["trust"]["slice"]);
     // Its tree begins where that of all does, and what is not a call any more is no repair.
     assert_eq!(number(&slice["trust"]["repaired"], "unmatched_returns"), 0, "{slice}");
     let events = |stats: &Value| number(&stats["trust"], "events");

@@ -1,7 +1,7 @@
 //! The second thread: encodes and writes while the first one drains.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -34,6 +34,8 @@ pub(crate) struct Pipeline {
     bytes: Arc<AtomicU64>,
     /// How many batches are where a killed recorder does not take them along.
     safe: Arc<AtomicU64>,
+    /// Whether some were not, since there was no room.
+    lacked_journal: Arc<AtomicBool>,
     /// Gone when its result has been taken.
     thread: Option<JoinHandle<Result<u64, pyrec_schema::Error>>>,
 }
@@ -45,14 +47,15 @@ impl Pipeline {
         let (give_back, emptied) = sync_channel(DEPTH + 1);
         let bytes = Arc::new(AtomicU64::new(reel.bytes()));
         let safe = Arc::new(AtomicU64::new(0));
+        let lacked_journal = Arc::new(AtomicBool::new(reel.lacked_journal()));
         let thread = std::thread::Builder::new()
             .name("pyrec-writer".into())
             .spawn({
-                let (bytes, safe) = (bytes.clone(), safe.clone());
-                move || run(reel, &inbox, &give_back, &bytes, &safe)
+                let (bytes, safe, lacked_journal) = (bytes.clone(), safe.clone(), lacked_journal.clone());
+                move || run(reel, &inbox, &give_back, &bytes, &safe, &lacked_journal)
             })
             .map_err(Error::system("start the writing thread"))?;
-        Ok(Pipeline { messages: Some(messages), emptied, bytes, safe, thread: Some(thread) })
+        Ok(Pipeline { messages: Some(messages), emptied, bytes, safe, lacked_journal, thread: Some(thread) })
     }
 
     /// A batch to fill, where one has come back.
@@ -69,6 +72,11 @@ impl Pipeline {
     /// How many batches, from the first on, are safe: a killed recorder does not take them along.
     pub fn safe(&self) -> u64 {
         self.safe.load(Ordering::Acquire)
+    }
+
+    /// Whether a killed recorder would have taken some along, since its journal had no room.
+    pub fn lacked_journal(&self) -> bool {
+        self.lacked_journal.load(Ordering::Relaxed)
     }
 
     /// Asks for a checkpoint after what was passed on so far, with the facts as they are now.
@@ -117,6 +125,7 @@ fn run(
     give_back: &SyncSender<Batch>,
     bytes: &AtomicU64,
     safe: &AtomicU64,
+    lacked_journal: &AtomicBool,
 ) -> Result<u64, pyrec_schema::Error> {
     let mut batches = 0;
     for message in inbox {
@@ -139,6 +148,7 @@ fn run(
             Message::Finish(manifest) => return reel.finish(*manifest),
         }
         bytes.store(reel.bytes(), Ordering::Relaxed);
+        lacked_journal.fetch_or(reel.lacked_journal(), Ordering::Relaxed);
     }
     // The recorder is gone without a word: leave the trace as it is, cut short but whole.
     Ok(reel.bytes())

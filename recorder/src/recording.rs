@@ -215,8 +215,12 @@ impl Recording {
         let ended = if self.is_full { Ended::Stopped } else { exit.into() };
         let manifest = Manifest { ended, ..facts.manifest(&self.manifest) };
         let Facts { events, lost, python, waited_ns, notices, .. } = facts;
+        let lacked_journal = pipeline.lacked_journal();
         let bytes = pipeline.finish(manifest)?;
         let mut notices: Vec<String> = notices.into_keys().collect();
+        if lacked_journal {
+            notices.push(NO_JOURNAL.into());
+        }
         if events == 0 && python.is_empty() {
             notices.push(NO_PYTHON.into());
         }
@@ -238,6 +242,9 @@ impl Recording {
 }
 
 const FULL: &str = "the recording ended when it had the size of --max-size; the program went on";
+
+const NO_JOURNAL: &str = "there was no room for the recorder's journal in /dev/shm: nothing is missing, but had the \
+                          recorder been killed, what came after the last checkpoint would be";
 
 const NO_PYTHON: &str = "no Python was recorded: the program started none, or none that pyrec can enter; \
                          `pyrec record --help` says which it can";

@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -109,7 +110,7 @@ impl Reel {
             return Ok(Reel { supplies, writer, uncommitted_rows: 0, files: None, snapshots: 0 });
         }
         let io = |source| Error::Io { path: output.clone(), source };
-        fs::create_dir(&output).map_err(io)?;
+        create_directory(&output).map_err(io)?;
         let clock = &manifest.clock;
         let recording = format!("{:x}-{}", clock.anchor_unix_ns.unwrap_or(0), std::process::id());
         let part = Some(Part { recording: recording.clone(), number: 1, carries: false });
@@ -159,6 +160,11 @@ impl Reel {
         let files = past.map(|path| (path, u64::MAX)).chain([self.writer.whole()]).collect();
         Snapshot { output: self.supplies.output.clone(), number: self.snapshots, files }.take();
         Ok(())
+    }
+
+    /// Whether some of it would not have outlived a killed recorder, since its journal had no room.
+    pub fn lacked_journal(&self) -> bool {
+        self.writer.lacked_journal()
     }
 
     /// Length of all files, in bytes.
@@ -235,6 +241,11 @@ impl Reel {
             }
         }
     }
+}
+
+/// A directory that nobody else may enter.
+pub(crate) fn create_directory(path: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new().mode(0o700).create(path)
 }
 
 fn create(supplies: &Supplies, path: &Path, manifest: Manifest) -> Result<TraceWriter> {

@@ -48,8 +48,10 @@ pub enum Found {
     Nothing,
     /// Everything. It is in the trace now.
     Everything,
-    /// Less than that: the directory that it used is gone, or has no journal.
+    /// Less than that: the directory that it used is gone.
     Gone(PathBuf),
+    /// Less than that: it had no room for its journal.
+    NoJournal,
     /// It kept nothing outside the kernel.
     InKernel,
 }
@@ -83,12 +85,12 @@ pub fn repair(trace: &Path) -> Result<Repair> {
     let resumed = TraceWriter::resume(&last, names.clone())?;
     repair.torn_bytes += resumed.torn_bytes;
     match (left, manifest.session.clone()) {
-        (Some(left), Some(session)) => {
+        (Some(left), Some(_)) => {
             if resumed.positions.is_some() {
                 put_back(&last, resumed, &left, names, &manifest, &mut repair)?;
                 repair.found = Found::Everything;
             } else {
-                repair.found = Found::Gone(session.directory);
+                repair.found = Found::NoJournal;
             }
             left.remove()?;
         }

@@ -2,9 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use pyrec_schema::{Ended, Result, TraceWriter};
+
+use crate::reel::create_directory;
 
 /// The extension of one that is not whole yet.
 const UNFINISHED: &str = "part";
@@ -38,7 +41,7 @@ impl Snapshot {
         let hidden = path.with_extension(UNFINISHED);
         let is_directory = self.output.is_dir();
         if is_directory {
-            fs::create_dir(&hidden).map_err(io)?;
+            create_directory(&hidden).map_err(io)?;
         }
         for (file, len) in &self.files {
             let name = file.file_name().unwrap_or_default();
@@ -94,7 +97,7 @@ fn copy(from: &Path, len: u64, to: &Path) -> io::Result<()> {
         return Ok(());
     }
     let mut source = File::open(from)?.take(len);
-    let mut copy = File::options().write(true).create_new(true).open(to)?;
+    let mut copy = File::options().write(true).create_new(true).mode(0o600).open(to)?;
     io::copy(&mut source, &mut copy).map(drop)
 }
 

@@ -1,6 +1,6 @@
 //! A file that several threads read at once, each at its own place.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +13,15 @@ use crate::archive::{self, Place};
 
 /// How much is read at once of what has no known length: a page's header.
 const HEADER_BYTES: usize = 512;
+
+/// How a file is made that is for its user alone: a trace holds arguments and names that others need not see.
+pub(crate) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
 
 /// An open trace: a file, or the part of a zip file that is one.
 #[derive(Clone, Debug)]

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::fields::{Fields, put_bytes, put_u32, put_u64};
+use crate::file::private;
 
 /// How far into each of its own records, by their names, a provider is with the rows that it has given.
 pub type Positions = BTreeMap<Arc<str>, u64>;
@@ -48,9 +49,11 @@ impl Journal {
     /// Begins the journal of a checkpoint, after which the provider is at these positions.
     pub(crate) fn begin(directory: &Path, number: u64, positions: &Positions) -> io::Result<Journal> {
         let path = path(directory, number);
-        let mut file = private().create_new(true).open(path)?;
-        file.write_all(&framed(BEGIN, |out| put_positions(positions, out)))?;
-        Ok(Journal { directory: directory.to_owned(), number, file })
+        let file = private().create_new(true).open(path)?;
+        let mut journal = Journal { directory: directory.to_owned(), number, file };
+        let begun = journal.file.write_all(&framed(BEGIN, |out| put_positions(positions, out)));
+        begun.inspect_err(|_| journal.remove())?;
+        Ok(journal)
     }
 
     /// Appends an entry.
@@ -120,15 +123,6 @@ fn read_file(path: &Path) -> io::Result<Option<(Positions, Vec<Entry>)>> {
 
 fn path(directory: &Path, number: u64) -> PathBuf {
     directory.join(format!("journal-{number}"))
-}
-
-/// A file that nobody else may read, and that no link leads away from.
-fn private() -> fs::OpenOptions {
-    let mut options = fs::OpenOptions::new();
-    options.write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
 }
 
 fn framed(tag: u32, payload: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {

@@ -68,6 +68,21 @@ pub struct Slice {
     pub is_inside: bool,
     /// Whether only some threads were kept.
     pub is_some_threads: bool,
+    /// Whether it is parts of several recordings: then nobody can say from when to when.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_several: bool,
+}
+
+impl Slice {
+    /// What is left of it from one instant to another, since its own first event.
+    pub fn cut(&self, from_ns: Option<u64>, to_ns: Option<u64>) -> Slice {
+        let since = |time_ns: u64| time_ns.saturating_add(self.from_ns.unwrap_or(0));
+        Slice {
+            from_ns: from_ns.map(since).or(self.from_ns),
+            to_ns: to_ns.map(since).or(self.to_ns),
+            ..self.clone()
+        }
+    }
 }
 
 /// Where a killed recorder has left what is not in the file.

@@ -34,6 +34,8 @@ pub enum ProfileRow {
     Lost,
     /// What had to be mended.
     Repaired,
+    /// A recording that was only a part of one, and which part.
+    Slice,
     /// Bytes that could not be read.
     TornBytes,
     /// From the first event of a recording to the last, nanoseconds.
@@ -46,7 +48,7 @@ pub enum ProfileRow {
 
 impl ProfileRow {
     /// All of them.
-    pub const ALL: [ProfileRow; 15] = [
+    pub const ALL: [ProfileRow; 16] = [
         ProfileRow::Format,
         ProfileRow::Path,
         ProfileRow::Duration,
@@ -58,6 +60,7 @@ impl ProfileRow {
         ProfileRow::Marker,
         ProfileRow::Lost,
         ProfileRow::Repaired,
+        ProfileRow::Slice,
         ProfileRow::TornBytes,
         ProfileRow::Span,
         ProfileRow::Cost,
@@ -78,6 +81,7 @@ impl ProfileRow {
             ProfileRow::Marker => "marker",
             ProfileRow::Lost => "lost",
             ProfileRow::Repaired => "repaired",
+            ProfileRow::Slice => "slice",
             ProfileRow::TornBytes => "torn_bytes",
             ProfileRow::Span => "span_ns",
             ProfileRow::Cost => "cost_ps",

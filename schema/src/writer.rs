@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use parquet::file::metadata::RowGroupMetaData;
 
-use crate::file::TraceFile;
+use crate::file::{TraceFile, private};
 use crate::journal::{self, Entry, Journal};
 use crate::page::PageMaker;
 use crate::row_group::RowGroup;
@@ -83,6 +83,8 @@ pub struct TraceWriter {
     checkpointed: Instant,
     /// Where the rows that are in no footer yet are kept meanwhile, if that was asked for.
     journal: Option<Journal>,
+    /// Whether there was none for a while, though it was asked for.
+    lacked_journal: bool,
     /// Where the provider was at the end of the last batch.
     positions: Positions,
 }
@@ -111,7 +113,7 @@ impl TraceWriter {
         options: WriterOptions,
     ) -> Result<TraceWriter> {
         let io = |source| Error::Io { path: path.into(), source };
-        let file = File::options().write(true).create_new(true).open(path).map_err(io)?;
+        let file = private().create_new(true).open(path).map_err(io)?;
         let mut writer = TraceWriter::of(path, file, names, manifest, options)?;
         writer.waiting.extend_from_slice(footer::MAGIC);
         if let Err(err) = writer.put(Ended::Recording) {
@@ -147,6 +149,7 @@ impl TraceWriter {
             made: Instant::now(),
             checkpointed: Instant::now(),
             journal: None,
+            lacked_journal: false,
             positions: Positions::new(),
         })
     }
@@ -237,21 +240,27 @@ impl TraceWriter {
         Ok(())
     }
 
-    /// Appends to the journal. One that cannot grow is of no use.
+    /// Appends to the journal. One that cannot grow is of no use; the next checkpoint tries another one.
     fn note(&mut self, entry: Entry) {
         if let Some(journal) = &mut self.journal
             && journal.append(&entry).is_err()
         {
             journal.remove();
             self.journal = None;
-            self.manifest.session = None;
+            self.lacked_journal = true;
         }
+    }
+
+    /// Whether there was no journal for a while, though it was asked for: no room, most likely.
+    pub fn lacked_journal(&self) -> bool {
+        self.lacked_journal
     }
 
     /// Begins the journal of the next checkpoint, which has everything that will not be in its footer.
     fn next_journal(&mut self) -> Result<Option<Journal>> {
         let Some(session) = self.manifest.session.clone() else { return Ok(None) };
         let Ok(journal) = Journal::begin(&session.directory, session.checkpoint + 1, &self.positions) else {
+            self.lacked_journal = true;
             return Ok(None);
         };
         let old = self.journal.replace(journal);
@@ -320,11 +329,12 @@ impl TraceWriter {
     /// Creates the file that goes on where this one ends, with this one's facts and journal.
     pub fn successor(&self, path: &Path, part: Part) -> Result<TraceWriter> {
         let io = |source| Error::Io { path: path.into(), source };
-        let file = File::options().write(true).create_new(true).open(path).map_err(io)?;
+        let file = private().create_new(true).open(path).map_err(io)?;
         let manifest = Manifest { part: Some(part), ..self.manifest.clone() };
         let mut next = TraceWriter::of(path, file, self.names.clone(), manifest, self.options)?;
         next.waiting.extend_from_slice(footer::MAGIC);
         next.positions = self.positions.clone();
+        next.lacked_journal = self.lacked_journal;
         next.put(Ended::Recording).inspect_err(|_| drop(std::fs::remove_file(path)))?;
         Ok(next)
     }
@@ -405,7 +415,7 @@ impl TraceWriter {
     /// Writes what waits, and a footer.
     fn put(&mut self, ended: Ended) -> Result<()> {
         let journal = if ended == Ended::Recording { self.next_journal()? } else { None };
-        let session = self.manifest.session.take().filter(|_| journal.is_some());
+        let session = self.manifest.session.take().filter(|_| ended == Ended::Recording);
         self.manifest.session =
             session.map(|session| Session { checkpoint: session.checkpoint + 1, ..session });
         let data_len = self.waiting.len();

@@ -87,11 +87,8 @@ impl Share {
         print(|out| -> Result<(), Error> {
             writeln!(out, "{}", report::trust_line(&written.trust))?;
             let size = report::Bytes(bytes);
-            writeln!(
-                out,
-                "{}: {size} in {name}, and nothing that was removed",
-                report::share::part(&written)
-            )?;
+            writeln!(out, "{}: {size} in {name}", report::share::part(&written))?;
+            writeln!(out, "{}", report::share::removed(share.secrets()))?;
             Ok(writeln!(out, "send {name}; whoever gets it types `pyrec info -i {name}`")?)
         })
     }

@@ -66,6 +66,16 @@ pub fn part(written: &Written) -> String {
     }
 }
 
+/// How much was removed.
+pub fn removed(secrets: &[Secret]) -> String {
+    match secrets.len() {
+        0 => "it held no name of people, machines or places".to_owned(),
+        names => {
+            format!("{} removed; the file was searched, and has none of them", plural(names as u64, "name"))
+        }
+    }
+}
+
 /// Writes what would be removed, and what stands for it.
 pub fn write_removed(
     secrets: &[Secret],

@@ -40,14 +40,15 @@ pub struct Span<'a>(pub &'a Slice);
 
 impl fmt::Display for Span<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Slice { from_ns, to_ns, of_ns, is_inside, is_some_threads } = *self.0;
+        let Slice { from_ns, to_ns, of_ns, is_inside, is_some_threads, is_several } = *self.0;
         let (from, to) = (from_ns.unwrap_or(0), to_ns.unwrap_or(of_ns).min(of_ns));
-        write!(f, "{} of {}", Time(to.saturating_sub(from)), Time(of_ns))?;
+        let length = || format!("{} of {}", Time(to.saturating_sub(from)), Time(of_ns));
         match (from_ns, to_ns) {
-            (None, None) => {}
-            (Some(_), None) => f.write_str(", the last")?,
-            (None, Some(_)) => f.write_str(", the first")?,
-            (Some(from), Some(_)) => write!(f, ", from {} on", Time(from))?,
+            _ if is_several => f.write_str("parts of several recordings")?,
+            (None, None) => write!(f, "{}", length())?,
+            (Some(_), None) => write!(f, "{}, the last", length())?,
+            (None, Some(_)) => write!(f, "{}, the first", length())?,
+            (Some(from), Some(_)) => write!(f, "{}, from {} on", length(), Time(from))?,
         }
         f.write_str(if is_inside { ", only inside some calls" } else { "" })?;
         f.write_str(if is_some_threads { ", only some threads" } else { "" })

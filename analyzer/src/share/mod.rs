@@ -172,18 +172,15 @@ impl<'a> Share<'a> {
         if window == Window::ALL && !is_inside && !is_some_threads {
             return before;
         }
-        let moved_ns = before.as_ref().and_then(|before| before.from_ns).unwrap_or(0);
-        let since = |time_ns: i64| {
-            u64::try_from(time_ns.saturating_sub(self.origin_ns)).unwrap_or(0).saturating_add(moved_ns)
-        };
+        let since = |time_ns: i64| u64::try_from(time_ns.saturating_sub(self.origin_ns)).unwrap_or(0);
         let length_ns = self.inventory.times.end_ns().abs_diff(self.origin_ns);
         let whole = before.unwrap_or(Slice { of_ns: length_ns, ..Slice::default() });
+        let from_ns = (window.from_ns > self.origin_ns).then(|| since(window.from_ns));
+        let to_ns = (window.to_ns < i64::MAX).then(|| since(window.to_ns));
         Some(Slice {
-            from_ns: (window.from_ns > self.origin_ns).then(|| since(window.from_ns)).or(whole.from_ns),
-            to_ns: (window.to_ns < i64::MAX).then(|| since(window.to_ns)).or(whole.to_ns),
-            of_ns: whole.of_ns,
             is_inside: is_inside || whole.is_inside,
             is_some_threads: is_some_threads || whole.is_some_threads,
+            ..whole.cut(from_ns, to_ns)
         })
     }
 

@@ -125,13 +125,16 @@ impl Cleaner<'_> {
                 system: self.word(&manifest.host.system),
                 machine: self.word(&manifest.host.machine),
                 name: match manifest.host.name.as_str() {
-                    "" => String::new(),
+                    name if name.is_empty() || known::is_nobody(name) => name.to_owned(),
                     name => self.key.token(Kind::Host, name),
                 },
                 ..manifest.host
             },
             ended,
             slice,
+            // Where the rest of it lies is nobody's business, and what is shared is one file by itself.
+            session: None,
+            part: None,
             ..manifest.clone()
         }
     }

@@ -60,7 +60,7 @@ impl<'a> Slicer<'a> {
             return keep(event);
         }
         let thread = Thread { pid: event.pid, tid: event.tid };
-        if event.time_ns >= self.window.to_ns || !self.filter.has_thread(thread.pid, thread.tid) {
+        if self.window.is_over(event.time_ns) || !self.filter.has_thread(thread.pid, thread.tid) {
             return;
         }
         let state = self.threads.entry(thread).or_default();
@@ -285,6 +285,18 @@ mod tests {
                 "9 7/7 source a.py:: 12 1 text",
             ]
         );
+    }
+
+    #[test]
+    fn what_has_no_end_ends_with_the_last_instant() {
+        let script = "
+            1                    7/7  function__entry   a.py:1:a  1
+            9223372036854775807  7/7  function__return  a.py:1:a  1
+            9223372036854775807  7/7  gc__start         -         0  2
+        ";
+        assert_eq!(slice(script, &Filter::default()).len(), 3);
+        assert_eq!(slice(script, &Filter { time: "1ns-".parse().ok(), ..Filter::default() }).len(), 3);
+        assert_eq!(slice(script, &time(0, 20)).len(), 1);
     }
 
     #[test]

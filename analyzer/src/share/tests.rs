@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pyrec_schema::{Batch, Ended, Manifest, Names, Trace, TraceWriter, WriterOptions};
+use pyrec_schema::{Batch, Ended, Manifest, Names, Part, Session, Trace, TraceWriter, WriterOptions};
 
 use super::*;
 use crate::script::{self, Line};
@@ -141,6 +141,22 @@ fn what_everybody_has_stays_as_it_is() {
     assert_eq!((&facts["directory"], &facts["include"][0]), (&"/project".into(), &"/project/*".into()));
     assert_eq!((&facts["command"][1], &facts["command"][2]), (&"-u".into(), &"/project/run.py".into()));
     assert!(facts["command"][5].as_str().is_some_and(|argument| argument.starts_with("arg_")), "{facts}");
+}
+
+#[test]
+fn what_is_shared_is_one_file_that_leads_nowhere() {
+    let directory = tempfile::tempdir().expect("a directory for tests");
+    let session = Session { directory: directory.path().join("session"), checkpoint: 3 };
+    let part = Part { recording: "18-42".into(), number: 7, carries: true };
+    let ended = Ended::Recording;
+    let manifest = Manifest { session: Some(session), part: Some(part), ended, ..manifest() };
+    let trace = recorded(SCRIPT, manifest, directory.path());
+    assert!(trace.manifest().session.is_some() && trace.manifest().part.is_some());
+    let path = directory.path().join("shared");
+    share(&trace, Filter::default(), Sources::Own).write(None, &path).expect("room");
+    let shared = Trace::open(&[path]).expect("what was written");
+    let Manifest { session, part, ended, .. } = shared.manifest();
+    assert_eq!((session, part, ended), (&None, &None, &Ended::Recording));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pyrec_schema::{
     Ended, Manifest, Marker, Names, PROFILE_VERSION, PathId, Profile, ProfileKey, ProfileRow, ProfileSums,
-    Python,
+    Python, Slice,
 };
 
 use super::{Counts, Facts, Frame, Lens, NodeId, Nodes, ROOT, Repairs, Tally, Thread, gather};
@@ -34,6 +34,40 @@ impl CallTree {
             profile.rows().filter(|(key, _)| !matches!(key.row, ProfileRow::Path | ProfileRow::Duration));
         facts.for_each(|(key, sums)| narrowed.add(key.clone(), sums));
         Ok(narrowed)
+    }
+
+    /// The same profile, which says that it is only of what the filter asks for.
+    pub fn part(profile: Profile, filter: &Filter) -> Profile {
+        let is_some_threads = !filter.pids.is_empty() || !filter.tids.is_empty();
+        let is_inside = filter.root.is_some();
+        if filter.time.is_none() && !is_inside && !is_some_threads {
+            return profile;
+        }
+        let ns = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let from_ns = filter.time.map(|time| ns(time.from)).filter(|&from_ns| from_ns > 0);
+        let to_ns = filter.time.and_then(|time| time.to.map(ns));
+        let cut = |slice: Slice| {
+            let slice = slice.cut(from_ns, to_ns);
+            let (is_inside, is_some_threads) =
+                (is_inside || slice.is_inside, is_some_threads || slice.is_some_threads);
+            ProfileKey::fact(ProfileRow::Slice, Some(&json(&Slice { is_inside, is_some_threads, ..slice })))
+        };
+        let mut part = Profile::default();
+        let mut whole = count_of(&profile, ProfileRow::Recording);
+        for (key, sums) in profile.rows() {
+            if let (ProfileRow::Slice, Some(name)) = (key.row, &key.name) {
+                whole = whole.saturating_sub(sums.count);
+                part.add(cut(slice(name)), sums);
+            } else {
+                part.add(key.clone(), sums);
+            }
+        }
+        if whole > 0 {
+            let of_ns = profile.number(ProfileRow::Span);
+            let slice = Slice { of_ns, is_several: whole > 1, ..Slice::default() };
+            part.add(cut(slice), &ProfileSums::of(whole));
+        }
+        part
     }
 
     fn add_paths(&self, profile: &mut Profile) {
@@ -94,6 +128,9 @@ impl CallTree {
             .kinds()
             .into_iter()
             .for_each(|(kind, count)| add(ProfileRow::Repaired, Some(kind), count));
+        if let Some(slice) = &manifest.slice {
+            add(ProfileRow::Slice, Some(&json(slice)), 1);
+        }
         add(ProfileRow::Lost, None, counts.lost);
         add(ProfileRow::TornBytes, None, self.torn_bytes);
         add(ProfileRow::Span, None, counts.duration_ns());
@@ -293,8 +330,33 @@ fn manifest(profile: &Profile, events: u64) -> Manifest {
         cost_per_event_ns: (events > 0 && measured == events)
             .then(|| cost_ps as f64 / PS_PER_NS / events as f64),
         ended: ended(profile),
+        slice: slice_of(profile),
         ..Manifest::unknown("pyrec profile")
     }
+}
+
+/// A fact that may have several names.
+fn count_of(profile: &Profile, row: ProfileRow) -> u64 {
+    profile.names_of(row).fold(0, |sum, (_, count)| sum.saturating_add(count))
+}
+
+/// Which part of a recording it is, or that it is one of some of several.
+fn slice_of(profile: &Profile) -> Option<Slice> {
+    let slices: Vec<Slice> = profile.names_of(ProfileRow::Slice).map(|(name, _)| slice(name)).collect();
+    match slices.as_slice() {
+        [] => None,
+        [only] if count_of(profile, ProfileRow::Recording) == 1 => Some(only.clone()),
+        several => Some(Slice {
+            is_inside: several.iter().any(|slice| slice.is_inside),
+            is_some_threads: several.iter().any(|slice| slice.is_some_threads),
+            is_several: true,
+            ..Slice::default()
+        }),
+    }
+}
+
+fn slice(name: &str) -> Slice {
+    serde_json::from_str(name).unwrap_or(Slice { is_several: true, ..Slice::default() })
 }
 
 fn ended(profile: &Profile) -> Ended {

@@ -16,7 +16,13 @@ impl Window {
     /// Whether an instant is in it.
     #[inline]
     pub fn contains(&self, time_ns: i64) -> bool {
-        self.from_ns <= time_ns && time_ns < self.to_ns
+        self.from_ns <= time_ns && !self.is_over(time_ns)
+    }
+
+    /// Whether it has ended by that instant. A window without an end has the last instant of all in it, too.
+    #[inline]
+    pub fn is_over(&self, time_ns: i64) -> bool {
+        time_ns >= self.to_ns && self.to_ns < i64::MAX
     }
 
     /// How much of the time between two instants is in it.
