@@ -259,6 +259,36 @@ fn what_is_gone_is_told_of(subject: &Subject) {
     }
 }
 
+/// The kernel keeps nothing for anybody else: what was not in the file is gone. The program is let go at once.
+#[test]
+fn by_the_static_markers_the_file_is_whole_and_nothing_can_be_put_back() {
+    let Some(subject) = Subject::usdt() else { return };
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let trace = folder.path().join("x.parquet");
+    let shape = Shape { threads: 2, children: 0, options: &["--provider", "usdt"] };
+    let mut recorder = start(&subject.python, folder.path(), &trace, shape);
+    wait_for("calls of each thread", || (numbered(folder.path()).len() == 2).then_some(()));
+    wait_for("a checkpoint", || (recorded(&trace).len() == 2).then_some(()));
+    let before = recorded(&trace);
+    signal(&recorder.pid(), "KILL");
+    recorder.end();
+    let calls = numbered(folder.path());
+    let written = recorded(&trace);
+    for (thread, told) in &written {
+        assert!(
+            before[thread][0] <= told[0] && told[1] <= calls[thread] + 1,
+            "{told:?} {before:?} {calls:?}"
+        );
+    }
+    wait_for("the program, which goes on", || {
+        let now = numbered(folder.path());
+        now.iter().all(|(thread, count)| *count > calls[thread] + 100_000).then_some(())
+    });
+    let output = repair(&trace);
+    assert!(output.status.success() && said(&output).contains("in the kernel"), "{}", said(&output));
+    assert_eq!(recorded(&trace), written);
+}
+
 /// A trace may come from anybody, and name any directory.
 #[test]
 fn only_a_session_is_ever_removed() {

@@ -36,6 +36,7 @@ mod profile_file;
 mod reader;
 mod row_group;
 mod shapes;
+mod spacing;
 mod thrift;
 mod trace;
 mod writer;

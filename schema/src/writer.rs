@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parquet::file::metadata::RowGroupMetaData;
 
@@ -17,23 +17,8 @@ use crate::file::{TraceFile, private};
 use crate::journal::{self, Entry, Journal};
 use crate::page::PageMaker;
 use crate::row_group::RowGroup;
+use crate::spacing::Spacing;
 use crate::{Batch, Ended, Error, Manifest, Names, Part, Positions, Result, Session, footer};
-
-/// Footers repeat all row groups before them, so they may take this much and a hundredth of the file. (Together
-/// less than the larger of twice this and a fiftieth of the file.)
-const FOOTERS_BYTES: u64 = 128 << 10;
-const FOOTERS_SHARE: u64 = 100;
-
-/// A footer that would take more than that is written all the same when the last one is older than this part of the
-/// recording: a slow program fills no files, and yet a crash must not cost the day. So there are some two hundred
-/// such footers in a day, most of them early.
-const OLDEST_SHARE: u32 = 20;
-
-/// But never sooner than this.
-const OLDEST: Duration = Duration::from_secs(10);
-
-/// What a row group adds to a footer, at most.
-const GROUP_FOOTER_BYTES: u64 = 1 << 10;
 
 /// Row groups that wait for their footer are written with one all the same when they take this much.
 const WAITING_BYTES: usize = 16 << 20;
@@ -75,9 +60,8 @@ pub struct TraceWriter {
     /// The bytes of the others.
     waiting: Vec<u8>,
     file_len: u64,
-    /// What footers take of the file, all together and the last one.
-    footers_len: u64,
-    footer_len: u64,
+    /// What footers take of it.
+    spacing: Spacing,
     /// When the file was made, and when the last footer was.
     made: Instant,
     checkpointed: Instant,
@@ -144,8 +128,7 @@ impl TraceWriter {
             groups_in_file: 0,
             waiting: Vec::new(),
             file_len: 0,
-            footers_len: 0,
-            footer_len: 0,
+            spacing: Spacing::default(),
             made: Instant::now(),
             checkpointed: Instant::now(),
             journal: None,
@@ -309,7 +292,7 @@ impl TraceWriter {
         if self.open.rows() == 0 && self.waiting.is_empty() {
             return Ok(true);
         }
-        if !self.footer_fits() && !is_old(self.made.elapsed(), self.checkpointed.elapsed()) {
+        if !self.footer_fits() && !Spacing::is_old(self.made.elapsed(), self.checkpointed.elapsed()) {
             return Ok(false);
         }
         self.close_row_group()?;
@@ -394,9 +377,7 @@ impl TraceWriter {
 
     /// Whether one more footer, with the open row group in it, leaves footers their share.
     fn footer_fits(&self) -> bool {
-        let new_groups = (self.groups.len() - self.groups_in_file + 1) as u64;
-        let footer_len = self.footer_len + new_groups * GROUP_FOOTER_BYTES;
-        self.footers_len + footer_len <= FOOTERS_BYTES + self.bytes() / FOOTERS_SHARE
+        self.spacing.fits(self.groups.len() - self.groups_in_file + 1, self.bytes())
     }
 
     /// Moves the open row group, if it has rows, to those that wait.
@@ -429,8 +410,7 @@ impl TraceWriter {
         if let Some(old) = std::mem::replace(&mut self.journal, journal) {
             old.remove();
         }
-        self.footer_len = (self.waiting.len() - data_len) as u64;
-        self.footers_len += self.footer_len;
+        self.spacing.add((self.waiting.len() - data_len) as u64);
         self.file_len += self.waiting.len() as u64;
         self.groups_in_file = self.groups.len();
         self.waiting.clear();
@@ -449,32 +429,5 @@ impl TraceWriter {
 
     fn io(&self, source: io::Error) -> Error {
         Error::Io { path: self.path.clone(), source }
-    }
-}
-
-/// Whether the last footer is too old for a recording of that age.
-fn is_old(recording: Duration, footer: Duration) -> bool {
-    footer >= OLDEST.max(recording / OLDEST_SHARE)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slow_recording_is_checkpointed_less_and_less_often_but_always_again() {
-        let cases = [(60, 9, false), (60, 10, true), (3600, 179, false), (3600, 180, true)];
-        for (recording, footer, old) in cases {
-            let [recording, footer] = [recording, footer].map(Duration::from_secs);
-            assert_eq!(is_old(recording, footer), old, "{footer:?} in {recording:?}");
-        }
-        // A day, second by second.
-        let (mut footers, mut last) = (0, 0);
-        for now in 0..86_400 {
-            if is_old(Duration::from_secs(now), Duration::from_secs(now - last)) {
-                (footers, last) = (footers + 1, now);
-            }
-        }
-        assert!((100..200).contains(&footers), "{footers}");
     }
 }
