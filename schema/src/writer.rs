@@ -268,8 +268,9 @@ impl TraceWriter {
 
     /// Appends rows. Reaches the disk with the row group that they fill, or at the next checkpoint.
     pub fn write(&mut self, batch: &Batch) -> Result<()> {
-        let full_rows =
-            self.options.row_group_rows << (self.groups.len() / GROUPS_PER_DOUBLING).min(DOUBLINGS);
+        // Where no footer fits, more row groups would only make the next one longer.
+        let doublings = if self.footer_fits() { self.groups.len() / GROUPS_PER_DOUBLING } else { DOUBLINGS };
+        let full_rows = self.options.row_group_rows << doublings.min(DOUBLINGS);
         let (mut from, groups) = (0, self.groups.len());
         while from < batch.len() {
             let room = full_rows.saturating_sub(self.open.rows()).max(1);
