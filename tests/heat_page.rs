@@ -132,14 +132,14 @@ fn switches_choose_what_is_hot() {
         checked,
         "press 1",
         checked,
-        "click #hot",
+        "click #only",
         rows,
         "read document.querySelectorAll('.row.fold').length",
         "press o",
         rows,
         "press Home",
         CHOSEN,
-        "click #hottest",
+        "click #best",
         CHOSEN,
     ];
     let Some(read) = page.visit(&steps) else { return };

@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::places::{PlaceId, Places};
 use super::rename::Rename;
-use super::texts::{LineId, Texts};
+use super::texts::{LineId, Ran, Row, Texts};
 use crate::measure::Sources;
 use crate::measure::module::Modules;
 use crate::measure::naming;
@@ -155,6 +155,11 @@ impl Alignment {
         self.runs.get(run)?.functions.get(&frame).copied()
     }
 
+    /// Which place a run's file is.
+    pub fn file(&self, run: usize, file: &str) -> Option<PlaceId> {
+        Some(self.runs.get(run)?.files.get(file)?.place)
+    }
+
     /// Which line a line of a run's file is, and where.
     pub fn line(&self, run: usize, file: &str, line: u32) -> Option<(PlaceId, LineId)> {
         let File { place, version, .. } = *self.runs.get(run)?.files.get(file)?;
@@ -164,6 +169,21 @@ impl Alignment {
     /// What stands on a line, where that is known.
     pub fn text(&self, place: PlaceId, line: LineId) -> Option<&str> {
         self.texts.get(&place)?.line(line)
+    }
+
+    /// All lines of a place's texts as one text; none where no text is known.
+    pub fn rows(&self, place: PlaceId) -> Vec<Row> {
+        self.texts.get(&place).map(Texts::rows).unwrap_or_default()
+    }
+
+    /// The texts of a place, by the version that a line's number is of.
+    pub fn versions(&self, place: PlaceId) -> impl Iterator<Item = &str> {
+        (0..).map_while(move |version| self.texts.get(&place)?.text(version))
+    }
+
+    /// What a side ran there.
+    pub fn ran(&self, place: PlaceId, side: Side) -> Ran<'_> {
+        self.texts.get(&place).map_or(Ran::Nothing, |texts| texts.ran(side))
     }
 
     /// What a place is called: its module, else its file without the way there.
@@ -217,7 +237,7 @@ impl Building<'_> {
                 place = self.alignment.places.of_module(&module, file);
             }
             let text = run.sources.text(file);
-            let version = self.alignment.texts.entry(place).or_default().add(text);
+            let version = self.alignment.texts.entry(place).or_default().add(run.side, text);
             let file_of_run = File { place, origin, version, has_text: text.is_some() };
             self.alignment.runs[number].files.insert(file.clone(), file_of_run);
         }

@@ -26,9 +26,30 @@ pub struct LineDiff {
     pub functions: Vec<String>,
     /// How often it was begun.
     pub hits: Samples,
+    /// How often a function began or went on here.
+    pub entries: Samples,
     /// Time on the line itself.
     pub self_ns: Times,
     /// Time on it and in what it called.
+    pub total_ns: Times,
+}
+
+/// A file of any run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileDiff {
+    /// The module or file that it is.
+    pub place: PlaceId,
+    /// Its path in the first old run that came to it.
+    pub old_file: Option<String>,
+    /// Its path in the first new run that came to it.
+    pub new_file: Option<String>,
+    /// How often its lines were begun.
+    pub hits: Samples,
+    /// How often its functions began or went on.
+    pub entries: Samples,
+    /// Time on its lines.
+    pub self_ns: Times,
+    /// Time on its lines and in what they called, a call from within it counted once.
     pub total_ns: Times,
 }
 
@@ -38,8 +59,38 @@ struct Sum {
     numbers: [Option<u32>; 2],
     functions: Vec<String>,
     hits: Samples,
+    entries: Samples,
     self_ns: Samples,
     total_ns: Samples,
+}
+
+/// Adds up the files of all runs, the old ones first, in the order of their places.
+pub fn align_files(runs: &[Lines], old_runs: usize, alignment: &Alignment) -> Vec<FileDiff> {
+    let mut sums: BTreeMap<PlaceId, FileDiff> = BTreeMap::new();
+    let none = || Samples::none(old_runs, runs.len() - old_runs);
+    for (run, lines) in runs.iter().enumerate() {
+        for file in &lines.files {
+            let Some(place) = alignment.file(run, &file.file) else { continue };
+            let sum = sums.entry(place).or_insert_with(|| FileDiff {
+                place,
+                old_file: None,
+                new_file: None,
+                hits: none(),
+                entries: none(),
+                self_ns: Times::new(none()),
+                total_ns: Times::new(none()),
+            });
+            let name = if run < old_runs { &mut sum.old_file } else { &mut sum.new_file };
+            name.get_or_insert_with(|| file.file.clone());
+            for line in &file.lines {
+                sum.hits.add(run, line.hits.unwrap_or(0));
+                sum.entries.add(run, line.entries);
+            }
+            sum.self_ns.samples.add(run, file.self_ns);
+            sum.total_ns.samples.add(run, file.total_ns);
+        }
+    }
+    sums.into_values().collect()
 }
 
 /// Adds up the lines of all runs, the old ones first, in the order of their places.
@@ -55,11 +106,13 @@ pub fn align(runs: &[Lines], old_runs: usize, alignment: &Alignment) -> Vec<Line
                     numbers: [None; 2],
                     functions: functions(file, line.line),
                     hits: none(),
+                    entries: none(),
                     self_ns: none(),
                     total_ns: none(),
                 });
                 sum.numbers[usize::from(run >= old_runs)].get_or_insert(line.line);
                 sum.hits.add(run, line.hits.unwrap_or(0));
+                sum.entries.add(run, line.entries);
                 sum.self_ns.add(run, line.self_ns);
                 sum.total_ns.add(run, line.total_ns);
             }
@@ -73,6 +126,7 @@ pub fn align(runs: &[Lines], old_runs: usize, alignment: &Alignment) -> Vec<Line
         new_number: sum.numbers[1],
         functions: sum.functions,
         hits: sum.hits,
+        entries: sum.entries,
         self_ns: Times::new(sum.self_ns),
         total_ns: Times::new(sum.total_ns),
     };

@@ -30,12 +30,12 @@ pub use evidence::{CONFIDENCE, FAMILY_ERROR, Interval, LEAST_CHANGE, Times, Verd
 pub use gate::{Breach, GateError, Rule, RuleError};
 pub use gc::GcDiff;
 pub use imports::ImportDiff;
-pub use lines::LineDiff;
+pub use lines::{FileDiff, LineDiff};
 pub use paths::Path;
 pub use places::PlaceId;
 pub use rename::{Rename, RenameError};
 pub use samples::{CountVerdict, Samples};
-pub use texts::LineId;
+pub use texts::{LineId, Ran, Row};
 
 use super::{Gc, Imports, Lines, Sources, Trust};
 use crate::{CallTree, Filter, Result};
@@ -72,9 +72,11 @@ pub struct Diff {
     pub paths: Vec<Path>,
     /// All calls.
     pub whole: CallsDiff,
-    /// Every line of any run; empty where nobody asked or lines were not recorded.
+    /// Every line of any run on which something is known to have happened; empty where nobody asked.
     pub lines: Vec<LineDiff>,
-    /// Whether lines were recorded, if anybody asked.
+    /// The files that they are in, in the same order.
+    pub files: Vec<FileDiff>,
+    /// Whether lines were recorded in every run, if anybody asked. If not, functions were entered and left on some.
     pub has_hits: bool,
     /// Every import of any run; empty where nobody asked.
     pub imports: Vec<ImportDiff>,
@@ -123,7 +125,8 @@ impl Diff {
         let circumstances = runs.iter().zip(&trust).map(|(run, trust)| run.circumstances(trust));
         let comparability = Comparability::of(&circumstances.collect::<Vec<_>>());
         let has_hits = !lines.is_empty() && lines.iter().all(|lines| lines.has_hits);
-        let lines = if has_hits { lines::align(&lines, old.len(), &alignment) } else { Vec::new() };
+        let files = lines::align_files(&lines, old.len(), &alignment);
+        let lines = lines::align(&lines, old.len(), &alignment);
         let imports = imports::align(&imports, old.len());
         let gc = gc::align(&gc, old.len());
         let mut diff = Diff {
@@ -135,6 +138,7 @@ impl Diff {
             paths,
             whole,
             lines,
+            files,
             has_hits,
             imports,
             gc,
@@ -181,6 +185,8 @@ impl Diff {
         evidence::judge(self.paths.iter_mut().flat_map(|path| path.calls.times()), &all_ns);
         let lines = self.lines.iter_mut().flat_map(|line| [&mut line.self_ns, &mut line.total_ns]);
         evidence::judge(lines, &all_ns);
+        let files = self.files.iter_mut().flat_map(|file| [&mut file.self_ns, &mut file.total_ns]);
+        evidence::judge(files, &all_ns);
         let imports = self.imports.iter_mut().flat_map(|import| [&mut import.self_ns, &mut import.total_ns]);
         evidence::judge(imports, &all_ns);
         evidence::judge(self.gc.iter_mut().map(|gc| &mut gc.total_ns), &all_ns);

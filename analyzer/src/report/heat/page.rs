@@ -8,8 +8,7 @@ use askama::Template;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use super::super::escape::Plain;
-use super::super::page::{Data, Painted, Shell};
+use super::super::page::{Data, Entry, Painted, Shell, file_name};
 use super::super::units::{Time, plural};
 use crate::Result;
 use crate::measure::{Callee, FileLines, FunctionLines, LineTotals, Lines, Sources, label};
@@ -45,14 +44,12 @@ pub fn write_page(
         include_str!("page/heat.css"),
         concat!(
             include_str!("page/recording.js"),
-            include_str!("page/index.js"),
             include_str!("page/panel.js"),
-            include_str!("page/search.js"),
             include_str!("page/heat.js")
         ),
         data,
     );
-    let page = Page { shell, rows: Row::all(&index), has_hits: lines.has_hits };
+    let page = Page { shell, rows: entries(&index), has_hits: lines.has_hits };
     Ok(page.write_into(out)?)
 }
 
@@ -61,40 +58,23 @@ pub fn write_page(
 #[template(path = "heat/page/heat.html")]
 struct Page {
     shell: Shell,
-    rows: Vec<Row>,
+    rows: Vec<Entry>,
     has_hits: bool,
 }
 
-/// A file in the list of files, as it stands there before any script runs.
-struct Row {
-    number: usize,
-    name: String,
-    path: String,
-    numbers: String,
-}
-
-impl Row {
-    /// The hottest first.
-    fn all(index: &Index) -> Vec<Row> {
-        let mut rows: Vec<(usize, &IndexFile)> = index.files.iter().enumerate().collect();
-        rows.sort_by_key(|(_, file)| Reverse(file.self_ns));
-        rows.into_iter()
-            .map(|(number, file)| Row {
-                number,
-                name: Plain(&file.name).to_string(),
-                path: Plain(file.file).to_string(),
-                numbers: format!(
-                    "self {}, total {}, {}",
-                    Time(file.self_ns),
-                    Time(file.total_ns),
-                    match file.hits {
-                        Some(hits) => plural(hits, "hit"),
-                        None => format!("{} entered", plural(file.entries, "time")),
-                    }
-                ),
-            })
-            .collect()
-    }
+/// The list of files, the hottest first.
+fn entries(index: &Index) -> Vec<Entry> {
+    let mut files: Vec<(usize, &IndexFile)> = index.files.iter().enumerate().collect();
+    files.sort_by_key(|(_, file)| Reverse(file.self_ns));
+    let entry = |(number, file): (usize, &IndexFile)| {
+        let often = match file.hits {
+            Some(hits) => plural(hits, "hit"),
+            None => format!("{} entered", plural(file.entries, "time")),
+        };
+        let numbers = format!("self {}, total {}, {often}", Time(file.self_ns), Time(file.total_ns));
+        Entry::new(number, file.name, file.file, numbers)
+    };
+    files.into_iter().map(entry).collect()
 }
 
 /// All files with their sums.
@@ -107,7 +87,7 @@ struct Index<'a> {
 
 #[derive(Serialize)]
 struct IndexFile<'a> {
-    name: String,
+    name: &'a str,
     file: &'a str,
     self_ns: u64,
     total_ns: u64,
@@ -125,7 +105,7 @@ impl<'a> Index<'a> {
         let file = |file: &'a FileLines| {
             let most = |number: fn(&LineTotals) -> u64| file.lines.iter().map(number).max().unwrap_or(0);
             IndexFile {
-                name: name(file),
+                name: file_name(file.module.as_deref(), &file.file),
                 file: &file.file,
                 self_ns: file.self_ns,
                 total_ns: file.total_ns,
@@ -145,12 +125,6 @@ impl<'a> Index<'a> {
             files: lines.files.iter().map(file).collect(),
         }
     }
-}
-
-/// A file in a few words: its module, else its name without the way there.
-fn name(file: &FileLines) -> String {
-    let base = file.file.rsplit('/').next().unwrap_or(&file.file);
-    file.module.as_deref().unwrap_or(base).to_owned()
 }
 
 fn note(file: &str, sources: &Sources, options: &PageOptions) -> Option<&'static str> {

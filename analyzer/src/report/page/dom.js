@@ -66,9 +66,9 @@ const theme = {
   },
 };
 
-/** What a colour of the style sheet is now, for what is not drawn by it. */
-const colour = (name) => {
-  const probe = document.body.appendChild(el("span", { hidden: "" }));
+/** What a colour of the style sheet is now, for what is not drawn by it: that of an element of a class. */
+const colour = (name, paint = "") => {
+  const probe = document.body.appendChild(el("span", { hidden: "", class: paint }));
   probe.style.color = `var(${name})`;
   const value = getComputedStyle(probe).color;
   probe.remove();

@@ -1,7 +1,7 @@
 // The whole listing at a glance, and which part of it is seen. A click goes there.
 
 class Minimap {
-  /** `row` tells of a row `{ level, indent, length }`; colours are those of the levels. */
+  /** `row` tells of a row `{ level, paint, indent, length }`: a step of the scale, and the class that has its colour. */
   constructor(canvas, listing, row) {
     this.canvas = canvas;
     this.listing = listing;
@@ -17,28 +17,29 @@ class Minimap {
     canvas.addEventListener("wheel", (event) => { listing.scroller.scrollTop += event.deltaY; }, { passive: true });
   }
 
-  /** Draws all rows: the hottest of those that share a dot is the one that is seen. */
+  /** Draws all rows: the strongest of those that share a dot is the one that is seen. */
   show() {
     const { clientWidth: width, clientHeight: height } = this.canvas;
     const scale = devicePixelRatio || 1;
     [this.canvas.width, this.canvas.height] = [width * scale, height * scale];
     this.row_px = Math.min(3, height / Math.max(this.listing.rows, 1));
-    const colours = Array.from({ length: LEVELS + 1 }, (_, level) => (level ? colour(`--h${level}`) : ""));
+    const colours = new Map();
     const picture = new OffscreenCanvas(Math.max(width * scale, 1), Math.max(height * scale, 1));
     const brush = picture.getContext("2d");
     brush.scale(scale, scale);
     const thick = Math.max(this.row_px * 0.8, 1);
-    const hot = [];
+    const painted = [];
     brush.fillStyle = colour("--faint");
     for (let row = 0; row < this.listing.rows; row++) {
-      const { level, indent, length } = this.row(row);
+      const { level, paint, indent, length } = this.row(row);
       const y = row * this.row_px;
-      if (level > 0) hot.push([level, y, indent, length]);
+      if (level > 0) painted.push([level, y, paint]);
       else if (length > 0) brush.fillRect(8 + indent / 2, y, Math.min(length / 2, width - 12), thick);
     }
-    hot.sort((a, b) => a[0] - b[0]);
-    for (const [level, y] of hot) {
-      brush.fillStyle = colours[level];
+    painted.sort((a, b) => a[0] - b[0]);
+    for (const [level, y, paint] of painted) {
+      if (!colours.has(paint)) colours.set(paint, colour("--heat", paint));
+      brush.fillStyle = colours.get(paint);
       brush.fillRect(4, y, width - 8, Math.max(thick, level > LEVELS / 2 ? 2 : 1));
     }
     this.picture = picture;

@@ -64,7 +64,7 @@ class Panel {
   /** A link to a line; plain text where the page has no such file. */
   link(file, line, text) {
     if (file === null || file === undefined || !line) return el("span", {}, text);
-    return el("a", { href: place(this.recording.index[file].file, line) }, text);
+    return el("a", { href: this.recording.address(file, line) }, text);
   }
 
   table(title, id, rows, nothing) {

@@ -1,10 +1,10 @@
-// The search: files, functions, and source lines, those of the hottest file first.
+// The search: files, functions, and source lines, those of the first file in the list first.
 
 const MOST_RESULTS = 300;
 
 class Search {
-  constructor(recording, list, changed) {
-    this.recording = recording;
+  constructor(book, list, changed) {
+    this.book = book;
     this.list = list;
     this.changed = changed;
     this.box = byId("search");
@@ -44,8 +44,8 @@ class Search {
     const [functions, lines] = [[], []];
     let found = 0;
     for (const number of this.list.order) {
-      const entry = this.recording.index[number];
-      const file = this.recording.file(number);
+      const entry = this.book.index[number];
+      const file = this.book.file(number);
       if (has(entry.name) || has(entry.file)) this.results.push({ number, line: 0, kind: "file", text: entry.name });
       for (const [first, name] of file.functions) {
         if (first && has(name)) functions.push({ number, line: first, kind: "function", text: name });
@@ -69,10 +69,10 @@ class Search {
   }
 
   row({ number, line, kind, text }) {
-    const entry = this.recording.index[number];
-    const where = line ? `${entry.name}:${line}` : entry.file;
+    const entry = this.book.index[number];
+    const where = line ? `${entry.name}:${this.book.nameOf(number, line)}` : entry.file;
     const shown = kind === "line" ? paint(text.trim().slice(0, 200), "", this.needle) : paint(plain(text), "", this.needle);
-    return el("li", { class: kind }, el("a", { href: place(entry.file, line) }, shown, el("small", {}, el("bdi", { dir: "ltr" }, plain(where)))));
+    return el("li", { class: kind }, el("a", { href: this.book.address(number, line) }, shown, el("small", {}, el("bdi", { dir: "ltr" }, plain(where)))));
   }
 
   /** The next result, or the one before. */
