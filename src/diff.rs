@@ -7,12 +7,15 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use pyrec_analyzer::Error;
-use pyrec_analyzer::measure::diff::{self, Breach, Comparability, Diff as Differences, Rename, Rule};
+use pyrec_analyzer::measure::diff::{
+    self, Breach, Comparability, Diff as Differences, FileDiff, Ran, Rename, Rule, Side,
+};
 use pyrec_analyzer::measure::{Divergences, Sources};
 use pyrec_analyzer::report::{diff as report, divergence};
 use pyrec_schema::Trace;
 
 use crate::input::{DEFAULT, Filters, PREVIOUS, rows};
+use crate::on_disk::has_changed;
 use crate::output::{colours, print, save};
 
 /// Rows that fit a screen.
@@ -61,12 +64,16 @@ pub struct Diff {
     force: bool,
 
     /// Show where two runs part: the calls that only one of them makes, in their order
-    #[arg(long, conflicts_with_all = ["old", "new", "view", "rules", "flame", "markdown", "time", "min_time"])]
+    #[arg(long, conflicts_with_all = ["old", "new", "view", "rules", "flame", "heat", "markdown", "time", "min_time"])]
     divergence: bool,
 
     /// Draw both sides as one flame graph: red is more, blue is less or gone
     #[arg(long, value_name = "OUT.svg", conflicts_with_all = ["json", "markdown"])]
     flame: Option<PathBuf>,
+
+    /// Show both sides line by line, as a page: red is more, blue is less or gone
+    #[arg(long, value_name = "OUT.html", conflicts_with_all = ["flame", "json", "markdown"])]
+    heat: Option<PathBuf>,
 
     /// Print JSON
     #[arg(long, conflicts_with = "view")]
@@ -106,7 +113,7 @@ impl Diff {
         self.may_compare(&diff.comparability)?;
         let breaches = self.rules.iter().map(|rule| rule.breaches(&diff));
         let breaches: Vec<Breach> = breaches.collect::<Result<Vec<_>, _>>()?.concat();
-        self.report(&diff, &breaches)?;
+        self.report(&diff, &breaches, &new)?;
         for breach in &breaches {
             eprintln!("pyrec: the rule {}", report::breach(breach));
         }
@@ -142,22 +149,31 @@ impl Diff {
         bail!(report::refusal(comparability))
     }
 
-    fn report(&self, diff: &Differences, breaches: &[Breach]) -> Result<ExitCode> {
+    fn report(&self, diff: &Differences, breaches: &[Breach], new: &[Trace]) -> Result<ExitCode> {
         let rows = rows(self.rows, self.json, SCREEN);
-        match &self.flame {
-            _ if self.json => print(|out| report::write_json(diff, breaches, out)),
-            _ if self.markdown => print(|out| report::write_markdown(diff, rows, breaches, out)),
-            Some(path) if path == Path::new("-") => print(|out| report::write_flame(diff, out)),
-            Some(path) => {
-                draw(diff, path)?;
-                let name = path.display();
-                print(|out| -> Result<(), Error> {
-                    report::write(diff, &self.table(rows), out)?;
-                    Ok(writeln!(out, "open {name} in a browser")?)
-                })
-            }
-            None => print(|out| report::write(diff, &self.table(rows), out)),
+        if self.json {
+            return print(|out| report::write_json(diff, breaches, out));
         }
+        if self.markdown {
+            return print(|out| report::write_markdown(diff, rows, breaches, out));
+        }
+        let Some(path) = self.flame.as_ref().or(self.heat.as_ref()) else {
+            return print(|out| report::write(diff, &self.table(rows), out));
+        };
+        let mut picture = Vec::new();
+        match self.flame {
+            Some(_) => report::write_flame(diff, &mut picture)?,
+            None => report::write_page(diff, &page_options(diff, new), &mut picture)?,
+        }
+        if path == Path::new("-") {
+            return print(|out| out.write_all(&picture));
+        }
+        save_picture(path, &picture)?;
+        let name = path.display();
+        print(|out| -> Result<(), Error> {
+            report::write(diff, &self.table(rows), out)?;
+            Ok(writeln!(out, "open {name} in a browser")?)
+        })
     }
 
     fn table(&self, rows: Option<usize>) -> report::Options {
@@ -177,7 +193,7 @@ impl Diff {
         diff::Options {
             filter: self.filters.clone().into(),
             renames: self.renames.clone(),
-            lines: self.view == View::Lines || needs(Rule::needs_lines),
+            lines: self.view == View::Lines || self.heat.is_some() || needs(Rule::needs_lines),
             imports: self.view == View::Imports || needs(Rule::needs_imports),
             gc: self.view == View::Gc || needs(Rule::needs_gc),
         }
@@ -207,14 +223,23 @@ fn default(name: &'static str) -> Result<&'static Path> {
     Ok(Path::new(name))
 }
 
-fn draw(diff: &Differences, path: &Path) -> Result<()> {
+/// What was run, and which files are others here and now than those that the new side ran.
+fn page_options(diff: &Differences, new: &[Trace]) -> report::PageOptions {
+    let command = new.first().map(|trace| trace.manifest().command.clone()).unwrap_or_default();
+    let is_changed = |file: &&FileDiff| match (&file.new_file, diff.alignment.ran(file.place, Side::New)) {
+        (Some(path), Ran::Text(ran)) => has_changed(path, ran),
+        _ => false,
+    };
+    let changed = diff.files.iter().filter(is_changed).map(|file| file.place).collect();
+    report::PageOptions { command, changed }
+}
+
+fn save_picture(path: &Path, picture: &[u8]) -> Result<()> {
     let name = path.display();
     if path.extension().is_some_and(|extension| extension == "parquet") {
         bail!(
-            "{name} would be replaced by a picture; name the recordings before --flame, and a picture after it"
+            "{name} would be replaced by a picture; name the recordings before --flame or --heat, and a picture after it"
         );
     }
-    let mut picture = Vec::new();
-    report::write_flame(diff, &mut picture)?;
-    save(path, &picture)
+    save(path, picture)
 }

@@ -1,8 +1,6 @@
 //! `pyrec heat`: hits and time per line.
 
-use std::collections::HashSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -12,6 +10,7 @@ use pyrec_analyzer::measure::{Lines, Sources};
 use pyrec_analyzer::report::heat::{self, PageOptions};
 
 use crate::input::{Filters, Input, rows};
+use crate::on_disk::has_changed;
 use crate::output::{check_picture, colours, print, write_picture};
 
 /// Rows that fit a screen.
@@ -54,7 +53,9 @@ impl Heat {
         }
         let sources = Sources::read(&trace)?;
         let Some(what) = self.text else {
-            let changed = changed_since(&lines, &sources);
+            let files = lines.files.iter().map(|file| &file.file);
+            let is_changed = |file: &&String| sources.text(file).is_some_and(|ran| has_changed(file, ran));
+            let changed = files.filter(is_changed).cloned().collect();
             let options = PageOptions { command: trace.manifest().command.clone(), changed };
             return write_picture(&self.out, &lines.trust, |out| {
                 heat::write_page(&lines, &sources, &options, out)
@@ -64,18 +65,4 @@ impl Heat {
             heat::Options { what: what.as_ref(), rows: rows(self.rows, false, SCREEN), colours: colours() };
         print(|out| heat::write(&lines, &sources, &options, out))
     }
-}
-
-/// The files of which another version is on disk here than the one that ran. A file that is not here tells nothing, and
-/// neither does a relative path, which may be that of another file.
-fn changed_since(lines: &Lines, sources: &Sources) -> HashSet<String> {
-    let is_changed = |file: &&str| {
-        let path = Path::new(file);
-        let Some(ran) = sources.text(file).filter(|_| path.is_absolute()) else { return false };
-        let Ok(now) = fs::metadata(path).map(|now| now.is_file().then_some(now.len())) else { return false };
-        now.is_some_and(|bytes| {
-            bytes != ran.len() as u64 || fs::read(path).is_ok_and(|now| now != ran.as_bytes())
-        })
-    };
-    lines.files.iter().map(|file| file.file.as_str()).filter(is_changed).map(str::to_owned).collect()
 }

@@ -23,6 +23,7 @@ mod input;
 mod man;
 #[cfg(feature = "record")]
 mod markers;
+mod on_disk;
 mod output;
 mod place;
 mod profile;

@@ -137,8 +137,12 @@ fn ways(command: &str, help: &str, trace: &str) -> Vec<Vec<String>> {
         .filter(|flag| help.contains(flag));
     ways.extend(flags.map(|flag| with(&[flag])));
     let usage = help.lines().find(|line| line.starts_with("Usage:")).unwrap_or_default();
-    let files = [("OUT.html", "out.html"), ("OUT.svg", "out.svg")].into_iter();
-    ways.extend(files.filter(|(argument, _)| usage.contains(argument)).map(|(_, file)| with(&[file])));
+    let files = [("OUT.html", "out.html"), ("OUT.svg", "out.svg")];
+    for (argument, file) in files {
+        ways.extend(usage.contains(argument).then(|| with(&[file])));
+        let flags = values.iter().filter(|(name, _)| help.contains(&format!("{name} <{argument}>")));
+        ways.extend(flags.map(|(flag, _)| with(&[flag, file])));
+    }
     // Of two recordings: the same one twice, whatever is to be said against that.
     let inputs = match help.contains("--input <") {
         true => vec!["-i".to_owned(), trace.to_owned()],

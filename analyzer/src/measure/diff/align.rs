@@ -186,6 +186,11 @@ impl Alignment {
         self.texts.get(&place).map_or(Ran::Nothing, |texts| texts.ran(side))
     }
 
+    /// The module that a place is, as far as anything tells.
+    pub fn module(&self, place: PlaceId) -> Option<&str> {
+        self.places.get(place).module.as_deref()
+    }
+
     /// What a place is called: its module, else its file without the way there.
     pub fn place(&self, place: PlaceId) -> &str {
         let place = self.places.get(place);

@@ -1,4 +1,4 @@
-//! Two sides compared: as tables, for programs, for a pull request, and as a picture.
+//! Two sides compared: as tables, for programs, for a pull request, as a picture, and as a page.
 
 mod cells;
 mod flame;
@@ -8,6 +8,7 @@ mod imports;
 mod json;
 mod lines;
 mod markdown;
+mod page;
 mod tree;
 
 use std::io::{self, Write};
@@ -20,6 +21,7 @@ use crate::measure::diff::{Breach, Comparability, CountVerdict, Diff, Samples, T
 pub use flame::write_flame;
 pub use json::{write_json, write_refusal};
 pub use markdown::write_markdown;
+pub use page::{PageOptions, write_page};
 
 /// What is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

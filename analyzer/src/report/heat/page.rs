@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use super::super::page::{Data, Entry, Painted, Shell, file_name};
+use super::super::trust_line;
 use super::super::units::{Time, plural};
 use crate::Result;
 use crate::measure::{Callee, FileLines, FunctionLines, LineTotals, Lines, Sources, label};
@@ -40,7 +41,7 @@ pub fn write_page(
     let title = if options.command.is_empty() { "heat map".to_owned() } else { options.command.join(" ") };
     let shell = Shell::new(
         &title,
-        &lines.trust,
+        vec![(trust_line(&lines.trust), &lines.trust)],
         include_str!("page/heat.css"),
         concat!(
             include_str!("page/recording.js"),
@@ -271,7 +272,7 @@ mod tests {
     fn sums_and_trust_are_there_without_scripts() {
         let page = page(&[]);
         assert!(page.contains("self 800 ns, total 900 ns, 1 hit"), "{page}");
-        assert!(page.contains(">trust: 5 events, 0 lost, 0 repaired, exited with 0"), "{page}");
+        assert!(page.contains("<div>trust: 5 events, 0 lost, 0 repaired, exited with 0"), "{page}");
     }
 
     #[test]

@@ -43,8 +43,14 @@ class Reader {
     if (line < 0) return this.drawFold(row, -line);
     const code = file.hasText ? paint(file.text(line), file.runs(line), this.search.needle) : el("code", { class: "absent" }, this.ownersOf(line));
     const chosen = line === this.line;
-    return el("div", { class: `row ${this.paintAt(file, line)}${chosen ? " chosen" : ""}`, role: "row", id: `line-${this.book.nameOf(file.number, line)}`, "aria-rowindex": row + 1, "aria-selected": chosen, "data-line": line },
+    const classes = ["row", this.paintAt(file, line), this.kindAt(file, line), chosen ? "chosen" : ""];
+    return el("div", { class: classes.filter((name) => name).join(" "), role: "row", id: `line-${this.book.nameOf(file.number, line)}`, "aria-rowindex": row + 1, "aria-selected": chosen, "data-line": line },
       ...this.drawLine(file, line), code);
+  }
+
+  /** What else there is to a line, beside its numbers. */
+  kindAt() {
+    return "";
   }
 
   cell(name, text) {

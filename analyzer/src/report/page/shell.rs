@@ -5,7 +5,6 @@ use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::super::escape::Plain;
-use super::super::trust_line;
 use super::{Data, SCRIPT, STYLE};
 use crate::measure::Trust;
 
@@ -14,8 +13,8 @@ use crate::measure::Trust;
 pub struct Shell {
     /// The headline.
     pub title: String,
-    /// How far to trust it.
-    pub trust: String,
+    /// How far to trust each recording.
+    pub trust: Vec<String>,
     /// Whether something is missing or mended, so that the trust line stands out.
     pub is_doubtful: bool,
     /// Styles: those of every page, then the report's.
@@ -27,13 +26,19 @@ pub struct Shell {
 }
 
 impl Shell {
-    /// The shell of a report with styles and scripts of its own.
-    pub fn new(title: &str, trust: &Trust, style: &str, script: &str, data: Vec<Data>) -> Shell {
-        let is_whole = trust.all_lost() == Some(0) && trust.torn_bytes == 0;
+    /// The shell of a report with styles and scripts of its own, and a line on how far to trust each recording.
+    pub fn new(
+        title: &str,
+        trusts: Vec<(String, &Trust)>,
+        style: &str,
+        script: &str,
+        data: Vec<Data>,
+    ) -> Shell {
+        let is_whole = |trust: &Trust| trust.all_lost() == Some(0) && trust.torn_bytes == 0;
         Shell {
             title: Plain(title).to_string(),
-            trust: trust_line(trust),
-            is_doubtful: !is_whole || trust.repaired.total() > 0,
+            is_doubtful: trusts.iter().any(|(_, trust)| !is_whole(trust) || trust.repaired.total() > 0),
+            trust: trusts.into_iter().map(|(line, _)| line).collect(),
             style: format!("{STYLE}{style}"),
             script: format!("\"use strict\";\n{SCRIPT}{script}"),
             data,
