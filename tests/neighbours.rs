@@ -197,12 +197,17 @@ fn memory_that_another_user_fills_costs_events_that_are_counted_and_nothing_else
         let mut command = Command::new("nsenter");
         let sh = neighbours.command(user, "/bin/sh");
         command.args(["--mount", "--target", &recorder.pid()]).arg(sh.get_program()).args(sh.get_args());
+        command.env_remove("XDG_RUNTIME_DIR");
         run(command.args(["-c", line])).status.success()
     };
     // Until nothing more fits, and what is given back meanwhile, too.
     let fill = "for n in 1 2 3; do cat /dev/zero > /dev/shm/filler$n && exit 1; sleep 0.7; done";
     assert!(inside(BOB, fill) && inside(BOB, "test -s /dev/shm/filler1"));
     go_on(1_000_000);
+    // Who begins now meets the program elsewhere.
+    let late = "./pyrec record -q -o late.parquet /usr/bin/python3 -c 'def f(): pass\nf()'";
+    assert!(inside(ANN, &format!("cd {} && {late}", neighbours.folder.path().display())));
+    assert_eq!(support::number(&support::json(&neighbours.path("late.parquet"), "info"), "lost"), 0);
     assert!(inside(BOB, "rm /dev/shm/filler*"));
     go_on(1_000);
     support::signal(&recorder.pid(), "INT");

@@ -243,8 +243,8 @@ impl Recording {
 
 const FULL: &str = "the recording ended when it had the size of --max-size; the program went on";
 
-const NO_JOURNAL: &str = "there was no room for the recorder's journal in /dev/shm: nothing is missing, but had the \
-                          recorder been killed, what came after the last checkpoint would be";
+const NO_JOURNAL: &str = "there was no room for the recorder's journal in /dev/shm: had the recorder been killed, what \
+                          came after the last checkpoint would be missing";
 
 const NO_PYTHON: &str = "no Python was recorded: the program started none, or none that pyrec can enter; \
                          `pyrec record --help` says which it can";

@@ -19,9 +19,19 @@ use crate::{Error, OnFull, Options, Result, library, shelter, shrunk};
 /// What the names of session directories begin with.
 pub(crate) const PREFIX: &str = "pyrec-";
 
-/// A session directory, gone when this is dropped.
+/// A session, gone when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Session {
+    room: Room,
+    /// Where the programs find it.
+    root: Root,
+    /// Whose it is, if not ours.
+    user: Option<User>,
+}
+
+/// The directory, and what is in it.
+#[derive(Debug)]
+struct Room {
     /// Where rings and definitions lie: in memory where there is such a place.
     directory: tempfile::TempDir,
     library: PathBuf,
@@ -30,41 +40,24 @@ pub(crate) struct Session {
     page: MmapRaw,
     /// Locked for as long as we live: an agent that waits for us tries it.
     _lock: File,
-    /// Where the programs find all that.
-    root: Root,
-    /// Whose it is, if not ours.
-    user: Option<User>,
 }
 
 /// What failed where we could not.
 const ACT: &str = "act as the user of the program";
 
 impl Session {
-    /// Makes the directory and all that an agent expects in it, for programs of this user that have this root.
+    /// Makes the directory and all that an agent expects in it, for programs of this user that have this root: in the
+    /// first place that has room for it.
     pub fn create(options: &Options, clock: ClockSource, user: Option<&User>, root: Root) -> Result<Session> {
-        let acting = act(user).map_err(Error::system(ACT))?;
-        let directory = make_directory(&ring_places(&root), user, &root)?;
-        let failed = |source| Error::Session { path: directory.path().to_owned(), source };
-        let filter_bytes = write_filter(directory.path(), options).map_err(failed)?;
-        let page = write_page(directory.path(), options, clock, filter_bytes).map_err(failed)?;
-        let mut lock = create(&directory.path().join("lock"), 0o600).map_err(failed)?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| failed(error.into()))?;
-        lock.write_all(std::process::id().to_string().as_bytes()).map_err(failed)?;
-        let (library, library_directory) = match options.expose_markers {
-            true => (expose(user)?, None),
-            false => place_library(directory.path(), user, &root)?,
-        };
-        drop(acting);
-        let user = user.cloned();
-        Ok(Session {
-            directory,
-            library,
-            _library_directory: library_directory,
-            page,
-            _lock: lock,
-            root,
-            user,
-        })
+        let mut failure = None;
+        for place in ring_places(&root) {
+            match Room::furnish(&place, options, clock, user, &root) {
+                Ok(room) => return Ok(Session { room, root, user: user.cloned() }),
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure
+            .unwrap_or(Error::Session { path: "/dev/shm".into(), source: io::ErrorKind::NotFound.into() }))
     }
 
     /// What lies in the directory is touched with the rights of its user, who may have put a link there.
@@ -74,7 +67,7 @@ impl Session {
 
     /// The directory.
     pub fn path(&self) -> &Path {
-        self.directory.path()
+        self.room.directory.path()
     }
 
     /// The text of a file that a program left there.
@@ -85,7 +78,7 @@ impl Session {
 
     /// The library to load into programs.
     pub fn library(&self) -> &Path {
-        &self.library
+        &self.room.library
     }
 
     /// Where the programs find them.
@@ -126,7 +119,31 @@ impl Session {
     fn header(&self) -> &pyrec_wire::Session {
         // SAFETY: the mapping is a page long and page-aligned, lives as long as `self`, and agents only touch the
         // atomic fields.
-        unsafe { &*self.page.as_ptr().cast::<pyrec_wire::Session>() }
+        unsafe { &*self.room.page.as_ptr().cast::<pyrec_wire::Session>() }
+    }
+}
+
+impl Room {
+    fn furnish(
+        place: &Path,
+        options: &Options,
+        clock: ClockSource,
+        user: Option<&User>,
+        root: &Root,
+    ) -> Result<Room> {
+        let _acting = act(user).map_err(Error::system(ACT))?;
+        let directory = make_directory(place, user, root)?;
+        let failed = |source| Error::Session { path: directory.path().to_owned(), source };
+        let filter_bytes = write_filter(directory.path(), options).map_err(failed)?;
+        let page = write_page(directory.path(), options, clock, filter_bytes).map_err(failed)?;
+        let mut lock = create(&directory.path().join("lock"), 0o600).map_err(failed)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| failed(error.into()))?;
+        lock.write_all(std::process::id().to_string().as_bytes()).map_err(failed)?;
+        let (library, library_directory) = match options.expose_markers {
+            true => (expose(user)?, None),
+            false => place_library(directory.path(), user, root)?,
+        };
+        Ok(Room { directory, library, _library_directory: library_directory, page, _lock: lock })
     }
 }
 
@@ -155,22 +172,15 @@ fn ring_places(root: &Root) -> Vec<PathBuf> {
 }
 
 /// Makes a directory where nobody else can put another in its place. What is in another root is another's to keep safe.
-fn make_directory(places: &[PathBuf], user: Option<&User>, root: &Root) -> Result<tempfile::TempDir> {
+fn make_directory(place: &Path, user: Option<&User>, root: &Root) -> Result<tempfile::TempDir> {
     let uid = user.map_or_else(|| rustix::process::geteuid().as_raw(), |user| user.uid);
-    let mut failure = None;
-    for place in places {
-        let is_safe = if root.is_ours() { shelter::check(place, uid) } else { Ok(()) };
-        let made = is_safe.and_then(|()| {
-            let mut directory = tempfile::Builder::new();
-            directory.prefix(PREFIX).permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-            directory.tempdir_in(place)
-        });
-        match made {
-            Ok(directory) => return Ok(directory),
-            Err(source) => failure = Some(Error::Session { path: place.clone(), source }),
-        }
-    }
-    Err(failure.unwrap_or(Error::Session { path: "/dev/shm".into(), source: io::ErrorKind::NotFound.into() }))
+    let is_safe = if root.is_ours() { shelter::check(place, uid) } else { Ok(()) };
+    let made = is_safe.and_then(|()| {
+        let mut directory = tempfile::Builder::new();
+        directory.prefix(PREFIX).permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+        directory.tempdir_in(place)
+    });
+    made.map_err(|source| Error::Session { path: place.to_owned(), source })
 }
 
 /// Writes which functions to record, if not all. Returns the file's length.
@@ -190,8 +200,9 @@ fn write_page(
     clock: ClockSource,
     filter_bytes: u32,
 ) -> io::Result<MmapRaw> {
-    let file = create(&directory.join("session"), 0o600)?;
-    file.set_len(PAGE as u64)?;
+    let mut file = create(&directory.join("session"), 0o600)?;
+    // Written and not only made long: what there is no room for must not show when it is touched.
+    file.write_all(&[0; PAGE])?;
     shrunk::survive();
     let page = MmapOptions::new().len(PAGE).map_raw(&file)?;
     let on_full = match options.on_full {
@@ -223,7 +234,7 @@ fn place_library(
         return Ok((path, None));
     }
     let place = if root.is_ours() { std::env::temp_dir() } else { root.outside(Path::new("/tmp")) };
-    let elsewhere = make_directory(std::slice::from_ref(&place), user, root)?;
+    let elsewhere = make_directory(&place, user, root)?;
     if let (path, true) = library::unpack(elsewhere.path()).map_err(failed(elsewhere.path()))? {
         return Ok((path, Some(elsewhere)));
     }
