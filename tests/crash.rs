@@ -133,7 +133,12 @@ fn is_killed(python: &Python, shape: Shape, victim: Victim, readers: &mut Reader
         calls.iter().all(|(thread, calls)| written.get(thread).is_some_and(|[_, told]| told >= calls))
     };
     let age = moment - seen.iter().rfind(|(_, calls)| has(calls)).map_or(Duration::ZERO, |(at, _)| *at);
-    readers.keep(&trace, place);
+    if is_torn(&trace) {
+        // The one instant in which only we can read it: what others read of it is looked at after the repair.
+        println!("killed within a write: {how}");
+    } else {
+        readers.keep(&trace, place);
+    }
     if victim == Victim::Recorder {
         // More than rings hold: so it is recorded no more, and does not wait for anybody.
         let more = |calls: &Calls| calls.values().sum::<u64>() > just_now.values().sum::<u64>() + 400_000;
@@ -155,6 +160,14 @@ fn is_killed(python: &Python, shape: Shape, victim: Victim, readers: &mut Reader
     readers.keep(&trace, place);
     assert_repaired(&trace, &how);
     age
+}
+
+/// Whether a file does not end as Parquet files do: the kernel leaves a write of several pages undone in the middle if
+/// the process is killed just then.
+fn is_torn(trace: &Path) -> bool {
+    let opened = Trace::open(&[trace]).expect("we read it up to the last footer");
+    let ends = |file: &PathBuf| fs::read(file).expect("it is ours").ends_with(b"PAR1");
+    !opened.files().iter().all(|file| ends(file.path()))
 }
 
 fn start(python: &Python, folder: &Path, trace: &Path, shape: Shape) -> Background {
