@@ -46,6 +46,7 @@ and then shows where the time went.
 
 Record:
   record   Run a program and record it
+  top      Watch which functions are entered most, and which take the time
   markers  List the static markers of Pythons
   doctor   Say what can be recorded here, and what to do where it cannot
   snapshot  Copy a recording while it goes on
@@ -108,6 +109,8 @@ struct Cli {
 pub enum Command {
     Record(crate::record::Record),
     #[cfg(feature = "record")]
+    Top(crate::top::Top),
+    #[cfg(feature = "record")]
     Markers(crate::markers::Markers),
     #[cfg(feature = "record")]
     Doctor(crate::doctor::Doctor),
@@ -153,6 +156,8 @@ impl Command {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Command::Record(record) => record.run(),
+            #[cfg(feature = "record")]
+            Command::Top(top) => top.run(),
             #[cfg(feature = "record")]
             Command::Markers(markers) => markers.run(),
             #[cfg(feature = "record")]

@@ -37,7 +37,11 @@ mod size;
 #[cfg(feature = "record")]
 mod snapshot;
 mod stats;
+#[cfg(feature = "record")]
+mod target;
 mod threads;
+#[cfg(feature = "record")]
+mod top;
 mod tree;
 mod worst;
 

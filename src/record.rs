@@ -11,9 +11,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
 use pyrec_analyzer::Plain;
 use pyrec_analyzer::filter::{Pattern, parse_duration};
-use pyrec_recorder::{
-    Exit, Extent, OnFull, Options, Outcome, Progress, ProviderChoice, Rotation, Target, as_invoking_user,
-};
+use pyrec_recorder::{Extent, OnFull, Options, Outcome, Progress, Rotation, Target, as_invoking_user};
 use pyrec_schema::Group;
 
 use crate::extent::parse_extent;
@@ -21,6 +19,7 @@ use crate::input::{DEFAULT, group};
 use crate::output::say;
 use crate::place::Place;
 use crate::size::parse_size;
+use crate::target::{Provider, groups, status, target};
 
 /// Run a program and record it
 ///
@@ -134,17 +133,6 @@ Examples:
   sudo pyrec record --all --markers gc";
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Provider {
-    /// The agent for CMD; for PID the static markers where they can be read, else the agent
-    #[default]
-    Auto,
-    /// Hooks inside the process: any build of CPython 3.8 to 3.15, for PID 3.14 or later; no rights needed
-    Agent,
-    /// CPython's static markers, through BPF: needs root and a CPython built with them
-    Usdt,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum WhenFull {
     /// It waits, and nothing is lost
     #[default]
@@ -165,11 +153,7 @@ impl Record {
             groups: self.groups(),
             include: texts(&self.include),
             exclude: texts(&self.exclude),
-            provider: match self.provider {
-                Provider::Auto => ProviderChoice::Auto,
-                Provider::Agent => ProviderChoice::Agent,
-                Provider::Usdt => ProviderChoice::Usdt,
-            },
+            provider: self.provider.into(),
             duration: self.duration,
             rotation: Rotation { rotate: self.rotate, keep: self.keep },
             max_bytes: self.max_size,
@@ -192,53 +176,19 @@ impl Record {
         if !self.quiet {
             say(&summary(&outcome, &options.output));
         }
-        Ok(match outcome.exit {
-            // What wait(2) tells of a status is a byte.
-            Exit::Status(status) => ExitCode::from(status as u8),
-            Exit::Signal(signal) => ExitCode::from(128u8.saturating_add(signal as u8)),
-            Exit::Gone | Exit::RunsOn => ExitCode::SUCCESS,
-        })
+        Ok(status(outcome.exit))
     }
 
     fn target(&self) -> Result<Target> {
-        if self.all {
-            return Ok(Target::All);
-        }
-        if !self.pid.is_empty() {
-            let mut pids = self.pid.clone();
-            pids.sort_unstable();
-            pids.dedup();
-            return Ok(Target::Processes(pids));
-        }
         if self.expose_markers && self.provider == Provider::Usdt {
             bail!("--expose-markers is for the agent; --provider usdt reads CPython's own");
         }
-        // Clap takes whatever looks like an unknown option for the first word of CMD.
-        if let Some(first) = self.command.first().and_then(|first| first.to_str())
-            && first.starts_with('-')
-            && !["-m", "-c"].contains(&first)
-        {
-            bail!(
-                "there is no option {first}; `pyrec record --help` lists them, and Python's own go after python3"
-            );
-        }
-        if let [only] = self.command.as_slice()
-            && ["-m", "-c"].iter().any(|option| only == option)
-        {
-            bail!("nothing follows {}; give it what Python needs there", only.display());
-        }
-        Ok(Target::Command(self.command.clone()))
+        target("record", self.all, &self.pid, &self.command)
     }
 
     /// The marker groups, each once.
     fn groups(&self) -> Vec<Group> {
-        let mut groups = self.markers.clone();
-        if self.lines {
-            groups.push(Group::Line);
-        }
-        groups.sort();
-        groups.dedup();
-        groups
+        groups(&self.markers, self.lines)
     }
 
     /// Drawn only where nobody else writes: while the program prints to the same terminal, that is the program's.
@@ -309,6 +259,8 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use pyrec_recorder::Exit;
 
     use super::*;
     use crate::cli::{Command, parse};

@@ -1,10 +1,11 @@
 //! Starting the program.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -23,8 +24,14 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Forks. The program gets our standard streams, our environment and these variables, and runs as this user.
-    pub fn fork(words: &[OsString], environment: &[(&str, OsString)], user: Option<&User>) -> Result<Held> {
+    /// Forks. The program gets our environment and these variables, and runs as this user. It has our standard streams, or
+    /// prints into that file and has nothing to read.
+    pub fn fork(
+        words: &[OsString],
+        environment: &[(&str, OsString)],
+        user: Option<&User>,
+        output: Option<&File>,
+    ) -> Result<Held> {
         let failed = || Error::system("start the program");
         let (pid_reader, pid_writer) = io::pipe().map_err(failed())?;
         let (go_reader, go) = io::pipe().map_err(failed())?;
@@ -33,6 +40,10 @@ impl Held {
         };
         let mut command = Command::new(program);
         command.args(arguments);
+        if let Some(output) = output {
+            let copy = || output.try_clone().map_err(failed());
+            command.stdin(Stdio::null()).stdout(copy()?).stderr(copy()?);
+        }
         command.envs(user.iter().flat_map(|user| user.environment()));
         command.envs(environment.iter().map(|(name, value)| (name, value)));
         let files = getrlimit(Resource::Nofile);
@@ -121,7 +132,7 @@ mod tests {
     #[test]
     fn waits_and_then_runs_with_its_environment() {
         let script = words(&["sh", "-c", "test \"$A\" = b && exit 3"]);
-        let held = Held::fork(&script, &[("A", "b".into())], None).expect("it forks");
+        let held = Held::fork(&script, &[("A", "b".into())], None, None).expect("it forks");
         let pid = held.pid();
         let waiting = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).expect("it is there");
         assert!(!waiting.starts_with("sh\0"), "it is not the program yet");
@@ -131,14 +142,14 @@ mod tests {
 
     #[test]
     fn a_program_that_cannot_run_is_an_error() {
-        let held = Held::fork(&words(&["/no/such/program"]), &[], None).expect("it forks");
+        let held = Held::fork(&words(&["/no/such/program"]), &[], None, None).expect("it forks");
         let error = held.release().expect_err("there is no such program").to_string();
         assert!(error.contains("/no/such/program") && error.contains("no such program"), "{error}");
     }
 
     #[test]
     fn is_gone_when_it_is_not_released() {
-        let held = Held::fork(&words(&["sleep", "100"]), &[], None).expect("it forks");
+        let held = Held::fork(&words(&["sleep", "100"]), &[], None, None).expect("it forks");
         let process = format!("/proc/{}", held.pid());
         assert!(std::fs::exists(&process).expect("proc is there"));
         drop(held);

@@ -7,7 +7,7 @@
 //! └──────────────── this thread ──────────────────────────────────┘      └── a second one ──┘
 //! ```
 //!
-//! [`record`] names the stages. A `Provider` is either of the two sources; nothing after it knows which one it is.
+//! [`record`] names the stages. [`top`] counts instead: rows are added up, or the BPF program counts by itself. A `Provider` is either of the two sources; nothing after it knows which one it is.
 
 mod acting;
 mod agent;
@@ -40,6 +40,7 @@ mod snapshot;
 mod sources;
 mod start;
 mod subject;
+mod top;
 mod usdt;
 mod user;
 
@@ -50,6 +51,7 @@ pub use recording::{Exit, Outcome, Progress, record};
 pub use reel::{Extent, Rotation};
 pub use repair::{Found, Repair, repair};
 pub use snapshot::{ask_for_snapshot, snapshots};
+pub use top::{ByGroup, Counted, Counts, Function, Live, Tally, Top, Wish, top};
 
 /// Where other tools find the agent's static markers, for whom the recording is of: `--expose-markers` puts them there.
 pub fn exposed_library() -> std::path::PathBuf {

@@ -1,4 +1,4 @@
-//! The second thread: encodes and writes while the first one drains.
+//! The second thread: encodes and writes, or counts, while the first one drains.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,7 +7,6 @@ use std::thread::JoinHandle;
 
 use pyrec_schema::{Batch, Manifest};
 
-use crate::reel::Reel;
 use crate::{Error, Result};
 
 /// Batches that may wait for the writer. When they do, the drain waits too, then the rings fill, then the program
@@ -16,6 +15,28 @@ const DEPTH: usize = 4;
 
 /// Where a provider is in its own records, by their names; none for one that is gone.
 pub(crate) type Marks = Vec<(Arc<str>, Option<u64>)>;
+
+/// Where rows end: in a trace, or in counts.
+pub(crate) trait Sink: Send + 'static {
+    /// Takes rows, with where the provider is at their end; in a hurry it makes them safe at once. Says whether all rows
+    /// up to here outlive the recorder, or are of no more use.
+    fn write(&mut self, batch: &Batch, marks: Marks, hurry: bool) -> Result<bool, pyrec_schema::Error>;
+
+    /// Makes everything up to here safe, with the facts as they are now.
+    fn checkpoint(&mut self, manifest: Manifest) -> Result<(), pyrec_schema::Error>;
+
+    /// Copies what there is.
+    fn snapshot(&mut self) -> Result<(), pyrec_schema::Error>;
+
+    /// Ends it. Returns its length in bytes.
+    fn finish(self, manifest: Manifest) -> Result<u64, pyrec_schema::Error>;
+
+    /// Its length so far, in bytes.
+    fn bytes(&self) -> u64;
+
+    /// Whether some of it would not have outlived a killed recorder.
+    fn lacked_journal(&self) -> bool;
+}
 
 enum Message {
     /// Rows, where the provider is at their end, and whether it is in a hurry to forget what they were made from.
@@ -41,18 +62,18 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Starts the thread, which owns the writer from now on.
-    pub fn start(reel: Reel) -> Result<Pipeline> {
+    /// Starts the thread, which owns the sink from now on.
+    pub fn start(sink: impl Sink) -> Result<Pipeline> {
         let (messages, inbox) = sync_channel(DEPTH);
         let (give_back, emptied) = sync_channel(DEPTH + 1);
-        let bytes = Arc::new(AtomicU64::new(reel.bytes()));
+        let bytes = Arc::new(AtomicU64::new(sink.bytes()));
         let safe = Arc::new(AtomicU64::new(0));
-        let lacked_journal = Arc::new(AtomicBool::new(reel.lacked_journal()));
+        let lacked_journal = Arc::new(AtomicBool::new(sink.lacked_journal()));
         let thread = std::thread::Builder::new()
             .name("pyrec-writer".into())
             .spawn({
                 let (bytes, safe, lacked_journal) = (bytes.clone(), safe.clone(), lacked_journal.clone());
-                move || run(reel, &inbox, &give_back, &bytes, &safe, &lacked_journal)
+                move || run(sink, &inbox, &give_back, &bytes, &safe, &lacked_journal)
             })
             .map_err(Error::system("start the writing thread"))?;
         Ok(Pipeline { messages: Some(messages), emptied, bytes, safe, lacked_journal, thread: Some(thread) })
@@ -120,7 +141,7 @@ fn hung_up() -> Error {
 }
 
 fn run(
-    mut reel: Reel,
+    mut sink: impl Sink,
     inbox: &Receiver<Message>,
     give_back: &SyncSender<Batch>,
     bytes: &AtomicU64,
@@ -131,7 +152,7 @@ fn run(
     for message in inbox {
         match message {
             Message::Rows(mut batch, marks, hurry) => {
-                let is_safe = reel.write(&batch, marks, hurry)?;
+                let is_safe = sink.write(&batch, marks, hurry)?;
                 batches += 1;
                 if is_safe {
                     safe.store(batches, Ordering::Release);
@@ -141,15 +162,15 @@ fn run(
                 let _ = give_back.try_send(*batch);
             }
             Message::Checkpoint(manifest) => {
-                reel.checkpoint(*manifest)?;
+                sink.checkpoint(*manifest)?;
                 safe.store(batches, Ordering::Release);
             }
-            Message::Snapshot => reel.snapshot()?,
-            Message::Finish(manifest) => return reel.finish(*manifest),
+            Message::Snapshot => sink.snapshot()?,
+            Message::Finish(manifest) => return sink.finish(*manifest),
         }
-        bytes.store(reel.bytes(), Ordering::Relaxed);
-        lacked_journal.fetch_or(reel.lacked_journal(), Ordering::Relaxed);
+        bytes.store(sink.bytes(), Ordering::Relaxed);
+        lacked_journal.fetch_or(sink.lacked_journal(), Ordering::Relaxed);
     }
     // The recorder is gone without a word: leave the trace as it is, cut short but whole.
-    Ok(reel.bytes())
+    Ok(sink.bytes())
 }

@@ -2,16 +2,22 @@
 
 use std::os::fd::BorrowedFd;
 
+use crate::top::Sums;
 use crate::{Result, rows::Rows};
 
 /// A source of events.
-pub trait Provider {
+pub(crate) trait Provider {
     /// Moves what happened since the last call into `rows`. Returns the number of events.
     fn drain(&mut self, rows: &mut Rows) -> Result<u64>;
 
     /// Readable when the next drain is wanted at once; none for a provider that can always wait.
     fn call(&self) -> Option<BorrowedFd<'_>> {
         None
+    }
+
+    /// Adds what it has counted itself up to now, instead of giving rows.
+    fn count(&self, _: &mut Sums, _now_ns: i64) -> Result<()> {
+        Ok(())
     }
 
     /// Lets go of the program, which runs on untraced, and moves the rest. Nothing is drained after this.

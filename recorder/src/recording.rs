@@ -15,7 +15,7 @@ use crate::reel::{Reel, Supplies};
 use crate::rows::{Facts, Rows};
 use crate::signals::{SNAPSHOT, Signal, Signals};
 use crate::sources::Sources;
-use crate::start::Start;
+use crate::start::{Purpose, Start};
 use crate::subject::Subject;
 use crate::user::User;
 use crate::{Options, Result};
@@ -26,8 +26,17 @@ const CHECKPOINT: Duration = Duration::from_millis(500);
 
 /// Pause between drains while events come, and while none do. A drain that moved many is followed at once.
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
-const IDLE_PAUSE: Duration = Duration::from_millis(10);
+pub(crate) const IDLE_PAUSE: Duration = Duration::from_millis(10);
 const MANY_EVENTS: u64 = 1 << 17;
+
+/// The pause after a drain that moved so many events.
+pub(crate) fn pause_after(events: u64) -> Duration {
+    match events {
+        0 => IDLE_PAUSE,
+        1..MANY_EVENTS => BUSY_PAUSE,
+        MANY_EVENTS.. => Duration::ZERO,
+    }
+}
 
 /// How far a recording has come.
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +102,8 @@ pub fn record(options: &Options, mut watch: impl FnMut(&Progress)) -> Result<Out
         watch(&Progress { elapsed: before.elapsed(), events: 0, lost: 0, bytes: 0 });
         signals.pending().next().is_some()
     };
-    let Start { mut provider, target, manifest } = Start::prepare(options, user.as_ref(), &mut is_given_up)?;
+    let Start { mut provider, target, manifest } =
+        Start::prepare(options, Purpose::Record, user.as_ref(), &mut is_given_up)?;
 
     let names = Arc::new(Names::new());
     let sources = Arc::new(Mutex::new(Sources::default()));
@@ -183,11 +193,7 @@ impl Recording {
             let Limits { duration, max_bytes } = self.limits;
             self.stopped |= duration.is_some_and(|duration| self.started.elapsed() >= duration);
             self.is_full = max_bytes.is_some_and(|max_bytes| rows.bytes() >= max_bytes);
-            match events {
-                0 => self.subject.wait_for(IDLE_PAUSE, provider.call()),
-                1..MANY_EVENTS => self.subject.wait_for(BUSY_PAUSE, provider.call()),
-                MANY_EVENTS.. => {}
-            }
+            self.subject.wait_for(pause_after(events), provider.call());
         }
         provider.stop(rows)
     }
@@ -246,5 +252,5 @@ const FULL: &str = "the recording ended when it had the size of --max-size; the 
 const NO_JOURNAL: &str = "there was no room for the recorder's journal in /dev/shm: had the recorder been killed, what \
                           came after the last checkpoint would be missing";
 
-const NO_PYTHON: &str = "no Python was recorded: the program started none, or none that pyrec can enter; \
+pub(crate) const NO_PYTHON: &str = "no Python was recorded: the program started none, or none that pyrec can enter; \
                          `pyrec record --help` says which it can";

@@ -20,7 +20,7 @@ use pyrec_schema::{
 use rustc_hash::FxHashSet;
 
 use crate::carry::Carry;
-use crate::pipeline::Marks;
+use crate::pipeline::{Marks, Sink};
 use crate::snapshot::Snapshot;
 use crate::sources::Sources;
 
@@ -127,61 +127,6 @@ impl Reel {
         Reel { supplies, writer, uncommitted_rows: 0, files: None, snapshots: 0 }
     }
 
-    /// Appends rows. Says whether everything so far outlives the recorder.
-    pub fn write(&mut self, batch: &Batch, marks: Marks, hurry: bool) -> Result<bool> {
-        self.writer.reach(marks);
-        self.writer.write(batch)?;
-        self.files.iter_mut().for_each(|files| files.carry.follow(batch));
-        self.uncommitted_rows += batch.len();
-        let is_due = hurry || self.uncommitted_rows >= COMMIT_ROWS;
-        if is_due {
-            self.writer.commit()?;
-            self.uncommitted_rows = 0;
-        }
-        self.rotate_if_due()?;
-        Ok(is_due)
-    }
-
-    /// Makes a whole file of what there is, if that is due, and in any case makes it safe.
-    pub fn checkpoint(&mut self, manifest: Manifest) -> Result<()> {
-        self.writer.renew(manifest);
-        if !self.writer.checkpoint()? {
-            self.writer.commit()?;
-        }
-        self.uncommitted_rows = 0;
-        self.rotate_if_due()
-    }
-
-    /// Copies everything there is, while recording goes on.
-    pub fn snapshot(&mut self) -> Result<()> {
-        self.writer.checkpoint_now()?;
-        self.snapshots += 1;
-        let past = self.files.iter().flat_map(|files| &files.past).map(|past| past.path.clone());
-        let files = past.map(|path| (path, u64::MAX)).chain([self.writer.whole()]).collect();
-        Snapshot { output: self.supplies.output.clone(), number: self.snapshots, files }.take();
-        Ok(())
-    }
-
-    /// Whether some of it would not have outlived a killed recorder, since its journal had no room.
-    pub fn lacked_journal(&self) -> bool {
-        self.writer.lacked_journal()
-    }
-
-    /// Length of all files, in bytes.
-    pub fn bytes(&self) -> u64 {
-        let past: u64 = self.files.iter().flat_map(|files| &files.past).map(|past| past.bytes).sum();
-        past + self.writer.bytes()
-    }
-
-    /// Writes the end of it. Returns the length of all files.
-    pub fn finish(mut self, manifest: Manifest) -> Result<u64> {
-        let past = self.bytes() - self.writer.bytes();
-        self.writer.renew(manifest);
-        let codes = self.files.as_mut().map(|files| files.carry.take_codes());
-        write_sources(&self.supplies, codes.as_ref(), &mut self.writer)?;
-        Ok(past + self.writer.finish()?)
-    }
-
     fn rotate_if_due(&mut self) -> Result<()> {
         let Some(files) = &self.files else { return Ok(()) };
         let is_due = match self.supplies.rotation.file() {
@@ -240,6 +185,57 @@ impl Reel {
                 _ => {}
             }
         }
+    }
+}
+
+impl Sink for Reel {
+    fn write(&mut self, batch: &Batch, marks: Marks, hurry: bool) -> Result<bool> {
+        self.writer.reach(marks);
+        self.writer.write(batch)?;
+        self.files.iter_mut().for_each(|files| files.carry.follow(batch));
+        self.uncommitted_rows += batch.len();
+        let is_due = hurry || self.uncommitted_rows >= COMMIT_ROWS;
+        if is_due {
+            self.writer.commit()?;
+            self.uncommitted_rows = 0;
+        }
+        self.rotate_if_due()?;
+        Ok(is_due)
+    }
+
+    fn checkpoint(&mut self, manifest: Manifest) -> Result<()> {
+        self.writer.renew(manifest);
+        if !self.writer.checkpoint()? {
+            self.writer.commit()?;
+        }
+        self.uncommitted_rows = 0;
+        self.rotate_if_due()
+    }
+
+    fn snapshot(&mut self) -> Result<()> {
+        self.writer.checkpoint_now()?;
+        self.snapshots += 1;
+        let past = self.files.iter().flat_map(|files| &files.past).map(|past| past.path.clone());
+        let files = past.map(|path| (path, u64::MAX)).chain([self.writer.whole()]).collect();
+        Snapshot { output: self.supplies.output.clone(), number: self.snapshots, files }.take();
+        Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        let past: u64 = self.files.iter().flat_map(|files| &files.past).map(|past| past.bytes).sum();
+        past + self.writer.bytes()
+    }
+
+    fn finish(mut self, manifest: Manifest) -> Result<u64> {
+        let past = self.bytes() - self.writer.bytes();
+        self.writer.renew(manifest);
+        let codes = self.files.as_mut().map(|files| files.carry.take_codes());
+        write_sources(&self.supplies, codes.as_ref(), &mut self.writer)?;
+        Ok(past + self.writer.finish()?)
+    }
+
+    fn lacked_journal(&self) -> bool {
+        self.writer.lacked_journal()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Everything that must be so before the first event.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 
 use pyrec_schema::{Clock, Manifest, Session};
@@ -14,7 +14,7 @@ use crate::host::host;
 use crate::launch::Held;
 use crate::provider::Provider;
 use crate::subject::{Child, Process, Subject};
-use crate::usdt::{self, Usdt};
+use crate::usdt::{self, Usdt, Work};
 use crate::user::User;
 use crate::{AttachError, Error, Options, ProviderChoice, Result, Target, program};
 
@@ -23,6 +23,32 @@ pub(crate) struct Start {
     pub provider: Box<dyn Provider>,
     pub target: Waiting,
     pub manifest: Manifest,
+}
+
+/// What events are for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Purpose<'a> {
+    /// Each becomes a row.
+    Record,
+    /// They are counted, by the provider itself where it can. What the program prints goes there.
+    Count(Option<&'a File>),
+}
+
+impl<'a> Purpose<'a> {
+    fn output(self) -> Option<&'a File> {
+        match self {
+            Purpose::Record => None,
+            Purpose::Count(output) => output,
+        }
+    }
+
+    /// What the kernel does with events.
+    fn work(self) -> Work {
+        match self {
+            Purpose::Record => Work::Send,
+            Purpose::Count(_) => Work::Count,
+        }
+    }
 }
 
 /// What is to be recorded.
@@ -47,6 +73,7 @@ impl Start {
     /// Chooses the provider and readies it and the target.
     pub fn prepare(
         options: &Options,
+        purpose: Purpose<'_>,
         user: Option<&User>,
         is_given_up: &mut dyn FnMut() -> bool,
     ) -> Result<Start> {
@@ -56,9 +83,9 @@ impl Start {
             Target::Command(words) => {
                 let words = as_user(user, || program::command(words))??;
                 if choice == ProviderChoice::Usdt {
-                    launch_usdt(&words, options, user)
+                    launch_usdt(&words, options, purpose, user)
                 } else {
-                    launch_agent(&words, options, user)
+                    launch_agent(&words, options, purpose, user)
                 }
             }
             Target::Processes(pids) => {
@@ -69,7 +96,7 @@ impl Start {
                 {
                     return Err(Error::NoProcess { pid });
                 }
-                let (provider, manifest) = attach(pids, options, filter, is_given_up)?;
+                let (provider, manifest) = attach(pids, options, filter, purpose, is_given_up)?;
                 let directory = pids.first().and_then(|pid| fs::read_link(format!("/proc/{pid}/cwd")).ok());
                 Ok(Start {
                     provider,
@@ -85,7 +112,7 @@ impl Start {
                 if choice == ProviderChoice::Agent {
                     return Err(Error::AgentAll);
                 }
-                let usdt = Usdt::attach_machine(&options.groups)?.filtered(filter);
+                let usdt = Usdt::attach_machine(&options.groups, purpose.work())?.filtered(filter);
                 let manifest = manifest("usdt", "monotonic", options);
                 Ok(Start { provider: Box::new(usdt), target: Waiting::Running(Subject::Machine), manifest })
             }
@@ -97,10 +124,11 @@ fn attach(
     pids: &[i32],
     options: &Options,
     filter: Filter,
+    purpose: Purpose<'_>,
     is_given_up: &mut dyn FnMut() -> bool,
 ) -> Result<(Box<dyn Provider>, Manifest)> {
     let by_markers = || -> Result<(Box<dyn Provider>, Manifest), usdt::Error> {
-        let usdt = Usdt::attach_processes(pids, &options.groups)?.filtered(filter);
+        let usdt = Usdt::attach_processes(pids, &options.groups, purpose.work())?.filtered(filter);
         Ok((Box::new(usdt), manifest("usdt", "monotonic", options)))
     };
     let mut by_agent = || -> Result<(Box<dyn Provider>, Manifest)> {
@@ -123,21 +151,32 @@ fn attach(
     }
 }
 
-fn launch_agent(words: &[OsString], options: &Options, user: Option<&User>) -> Result<Start> {
+fn launch_agent(
+    words: &[OsString],
+    options: &Options,
+    purpose: Purpose<'_>,
+    user: Option<&User>,
+) -> Result<Start> {
     let mut agent = Agent::new(options, user)?;
-    let held = Held::fork(words, &agent.environment(), user)?;
+    let held = Held::fork(words, &agent.environment(), user, purpose.output())?;
     agent.launched(held.pid());
     let session = Some(session(&agent));
     let manifest = Manifest { session, ..launched(words, manifest("agent", agent.clock_name(), options)) };
     Ok(Start { provider: Box::new(agent), target: Waiting::Program(held), manifest })
 }
 
-fn launch_usdt(words: &[OsString], options: &Options, user: Option<&User>) -> Result<Start> {
+fn launch_usdt(
+    words: &[OsString],
+    options: &Options,
+    purpose: Purpose<'_>,
+    user: Option<&User>,
+) -> Result<Start> {
     let program = &words[0];
     let no_binary = || Error::NoBinary { program: program.to_string_lossy().into_owned() };
     let binary = as_user(user, || program::binary(program))?.ok_or_else(no_binary)?;
-    let held = Held::fork(words, &[], user)?;
-    let usdt = Usdt::attach_launched(&binary, held.pid(), &options.groups)?.filtered(options.filter()?);
+    let held = Held::fork(words, &[], user, purpose.output())?;
+    let usdt = Usdt::attach_launched(&binary, held.pid(), &options.groups, purpose.work())?
+        .filtered(options.filter()?);
     let manifest = launched(words, manifest("usdt", "monotonic", options));
     Ok(Start { provider: Box::new(usdt), target: Waiting::Program(held), manifest })
 }

@@ -25,7 +25,7 @@ mod units;
 pub mod worst;
 
 pub use trust::trust_line;
-pub use units::{Bytes, plural};
+pub use units::{Bytes, Count, Time, plural};
 
 use crate::escape;
 

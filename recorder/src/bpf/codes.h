@@ -49,10 +49,15 @@ static __always_inline u64 word_of(u64 code, u32 pid)
     return code >> 5 << PID_BITS | pid;
 }
 
-static __always_inline struct bucket *bucket_of(u64 code, u32 pid)
+static __always_inline u32 bucket_number(u64 code, u32 pid)
 {
     u64 mixed = word_of(code, pid) * 0x9e3779b97f4a7c15ULL >> (65 - BUCKET_BITS);
-    u32 number = mixed << 1 | (code >> 4 & 1);
+    return mixed << 1 | (code >> 4 & 1);
+}
+
+static __always_inline struct bucket *bucket_of(u64 code, u32 pid)
+{
+    u32 number = bucket_number(code, pid);
     return bpf_map_lookup_elem(&codes, &number);
 }
 

@@ -29,6 +29,7 @@ enum kind {
     FREED,
     GONE,
     LOST,
+    SETTLED, // only as a body
 };
 
 struct event {

@@ -18,6 +18,7 @@ pub fn generate(folder: &Path) {
         "frame.h",
         "kernel.h",
         "site.h",
+        "tally.h",
         "generate.rs",
     ] {
         println!("cargo::rerun-if-changed={}", folder.join(file).display());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //
-// What runs when a marker is hit. It sends numbers; a code object's names travel once, ahead of the first event
+// What runs when a marker is hit. It sends numbers, or only counts (`tally.h`); a code object's names travel once, ahead of the first event
 // that needs them.
 //
 //     marker ─▶ site ─▶ register ─▶ frame ─▶ code ─▶ event
@@ -15,6 +15,7 @@
 #include "family.h"
 #include "frame.h"
 #include "site.h"
+#include "tally.h"
 
 // The kernel lets only programs that name a licence compatible with its own read memory.
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
@@ -65,6 +66,7 @@ struct facts {
     u32 found;
     u32 cut;
     u32 plain;
+    u64 number; // of the definition
 };
 
 static __always_inline bool read_facts(u64 code, const struct site *site, struct facts *facts)
@@ -108,6 +110,7 @@ static __always_inline bool read_facts(u64 code, const struct site *site, struct
         u64 number = begin(&body->definition.body, DEFINED);                                 \
         if (!facts->found)                                                                   \
             facts->what = ONCE | number;                                                     \
+        facts->number = number;                                                              \
         body->definition.what = facts->what;                                                 \
         body->definition.file = facts->file.name;                                            \
         body->definition.qualname = facts->qualname.name;                                    \
@@ -162,6 +165,9 @@ static __noinline u64 identify(struct pt_regs *registers, struct site *site, u64
     if (facts.found && find_code(code, pid, names))
         return code;
     if (!facts.found || !read_facts(code, site, &facts)) {
+        // Nobody could tell such calls apart.
+        if (tallying)
+            return 0;
         // The marker's own words must do.
         facts.found = 0;
         facts.first_line = -1;
@@ -174,6 +180,8 @@ static __noinline u64 identify(struct pt_regs *registers, struct site *site, u64
         return 0;
     if (facts.found)
         keep_code(code, pid, names, now);
+    if (tallying)
+        begin_tally(code, pid, facts.number);
     return facts.what;
 }
 
@@ -200,10 +208,12 @@ static __always_inline int in_code(struct pt_regs *registers, enum kind kind)
     if (!is_event)
         return 0;
     count_hit();
-    if (!code)
+    if (!code && !tallying)
         return lose(thread, now);
     if (kind == FUNCTION_ENTRY && known && frame)
         enter_frame(frame, pid, code);
+    if (tallying)
+        return tally_call(thread, now, kind, code);
     return send(thread, now, kind, code, read_argument(registers, &site->arguments[2]));
 }
 
@@ -222,6 +232,10 @@ int on_function_return(struct pt_regs *registers)
 SEC("uprobe")
 int on_line(struct pt_regs *registers)
 {
+    if (tallying && watching) {
+        tally_hit(LINE);
+        return 0;
+    }
     return in_code(registers, LINE);
 }
 
@@ -230,6 +244,10 @@ static __always_inline int with_number(struct pt_regs *registers, enum kind kind
     if (!watching)
         return 0;
     count_hit();
+    if (tallying) {
+        tally_hit(kind);
+        return 0;
+    }
     u64 number = read_argument(registers, &find_site(registers)->arguments[0]);
     return send(current_thread(), bpf_ktime_get_ns(), kind, number, 0);
 }
@@ -251,6 +269,10 @@ static __always_inline int with_text(struct pt_regs *registers, enum kind kind)
     if (!watching)
         return 0;
     count_hit();
+    if (tallying) {
+        tally_hit(kind);
+        return 0;
+    }
     u64 now = bpf_ktime_get_ns(), place = 0;
     u64 thread = current_thread();
     const struct site *site = find_site(registers);
@@ -311,6 +333,8 @@ int on_process_exit(void *context)
 {
     (void)context;
     leave_family();
+    if (tallying)
+        end_stack(current_thread(), bpf_ktime_get_ns());
     return on_process_gone();
 }
 
@@ -333,6 +357,8 @@ int on_process_exec(struct execution *context)
         join_family(bpf_get_current_pid_tgid() >> 32);
         call_recorder();
     }
+    if (tallying)
+        end_stack((current_thread() >> 32) << 32 | old_number, bpf_ktime_get_ns());
     return on_process_gone();
 }
 

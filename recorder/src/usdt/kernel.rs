@@ -13,13 +13,15 @@ use libbpf_rs::{
 };
 use pyrec_schema::{Lost, Marker};
 
-use super::Error;
 use super::events::Events;
 use super::namespace;
 use super::placing::{Placed, Reach, Way};
 use super::plan::{Probe, Program};
 use super::raw_event::{Bodies, RawEvent};
 use super::skeleton::{MarkersProgs, MarkersSkel, MarkersSkelBuilder, types};
+use super::tallies::{BUCKETS, STACKS, Tallies};
+use super::{Error, Setup, Work};
+use crate::top::Tally;
 
 /// Events taken at a time: as many as the time between two looks at the clock is worth.
 pub const BATCH: usize = 4096;
@@ -74,11 +76,12 @@ pub struct Call {
 
 impl Kernel {
     /// Loads the program with a ring of `ring_bytes` (a power of two, at least a page).
-    pub fn load(ring_bytes: u32) -> Result<Kernel, Error> {
+    pub fn load(setup: Setup) -> Result<Kernel, Error> {
         // What goes wrong is told by our errors; libbpf would tell it on standard error too.
         libbpf_rs::set_print(None);
         let way = Way::allowed();
-        let mut skeleton = load(ring_bytes, way, true).or_else(|_| load(ring_bytes, way, false))?;
+        let ring_bytes = setup.ring_bytes;
+        let mut skeleton = load(setup, way, true).or_else(|_| load(setup, way, false))?;
         let nothing = bytes_of(&[0u64; 3]);
         skeleton
             .maps
@@ -202,6 +205,24 @@ impl Kernel {
         Ok(first)
     }
 
+    /// Where the program counts, if it does.
+    pub fn tallies(&self) -> Result<Tallies, Error> {
+        let maps = &self.skeleton.maps;
+        Tallies::map(maps.tallies.as_fd(), maps.stacks.as_fd())
+            .map_err(|source| Error::Kernel { what: "map the counts", reason: source.to_string() })
+    }
+
+    /// How many hits there were of markers that are about no function.
+    pub fn hit_sets(&self) -> &[types::hits] {
+        self.skeleton.maps.bss_data.as_deref().map_or(&[], |bss| &bss.tallied)
+    }
+
+    /// Tallies whose place another function has, since this was asked last.
+    pub fn settled(&self) -> Vec<(u64, Tally)> {
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut inbox.bodies.settled)
+    }
+
     /// Begins or ends taking events, of all markers at one instant.
     pub fn watch(&mut self, on: bool) {
         if let Some(bss) = self.skeleton.maps.bss_data.as_deref_mut() {
@@ -280,7 +301,7 @@ fn watch_births(skeleton: &MarkersSkel<'static>, placed: &Placed) -> Result<Opti
 
 /// Opens the program, sizes its buffers and loads it. Programs that may sleep read memory more cheaply; Linux 5.15
 /// does not have them.
-fn load(ring_bytes: u32, way: Way, may_sleep: bool) -> Result<MarkersSkel<'static>, Error> {
+fn load(Setup { ring_bytes, work }: Setup, way: Way, may_sleep: bool) -> Result<MarkersSkel<'static>, Error> {
     // The skeleton borrows this for as long as it lives. It is a few bytes, once per recording.
     let object: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
     let mut open =
@@ -289,6 +310,7 @@ fn load(ring_bytes: u32, way: Way, may_sleep: bool) -> Result<MarkersSkel<'stati
     if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
         rodata.event_bits = bits;
         rodata.may_sleep = may_sleep;
+        rodata.tallying = work == Work::Count;
         if let Some(namespace) = namespace::nested() {
             rodata.namespace_device = namespace.device;
             rodata.namespace_inode = namespace.inode;
@@ -297,6 +319,12 @@ fn load(ring_bytes: u32, way: Way, may_sleep: bool) -> Result<MarkersSkel<'stati
     open.maps.events.set_max_entries(1 << bits).map_err(Error::kernel("size the array of events"))?;
     let bodies = (ring_bytes / BODIES_SHARE).max(BODIES_BYTES);
     open.maps.bodies.set_max_entries(bodies).map_err(Error::kernel("size the ring buffer"))?;
+    if work == Work::Count {
+        let sized = open.maps.tallies.set_max_entries(BUCKETS);
+        sized
+            .and_then(|()| open.maps.stacks.set_max_entries(STACKS))
+            .map_err(Error::kernel("size the counts"))?;
+    }
     let programs = open.open_object_mut().progs_mut();
     for mut program in programs.filter(|program| program.prog_type() == ProgramType::Kprobe) {
         if may_sleep {

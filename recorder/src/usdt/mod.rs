@@ -30,6 +30,7 @@ mod raw_event;
 #[rustfmt::skip]
 mod skeleton;
 mod sight;
+mod tallies;
 #[cfg(test)]
 mod tests;
 mod tracefs;
@@ -54,11 +55,13 @@ pub use plan::groups;
 use qualname::Qualnames;
 use raw_event::{Definition, Head, ONCE, RawEvent};
 use sight::{Ended, Sight};
+use tallies::Tallies;
 pub use version::Version;
 
 use crate::provider::Provider;
 use crate::pythons::{self, Found};
 use crate::rows::Rows;
+use crate::top::Sums;
 
 /// The smallest and the largest ring. The largest holds half a second of the fastest program, and costs the recorder
 /// twice its size in resident memory, since it is mapped twice in a row.
@@ -66,6 +69,35 @@ const RING_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 24;
 
 /// The part of the machine's memory that a ring may take.
 const RING_SHARE: u64 = 256;
+
+/// What the kernel does with events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// It sends each.
+    Send,
+    /// It counts them, and sends the names of functions alone.
+    Count,
+}
+
+/// How the BPF program is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// Bytes of the ring, a power of two and at least a page.
+    pub ring_bytes: u32,
+    /// What it does.
+    pub work: Work,
+}
+
+impl Setup {
+    /// With a ring that fits the machine.
+    fn of(work: Work) -> Setup {
+        let info = rustix::system::sysinfo();
+        let memory = info.totalram as u64 * u64::from(info.mem_unit);
+        let share = memory / RING_SHARE;
+        let bytes = share.clamp(*RING_BYTES.start(), *RING_BYTES.end());
+        Setup { ring_bytes: 1 << bytes.ilog2(), work }
+    }
+}
 
 /// The markers of processes.
 pub struct Usdt {
@@ -83,6 +115,8 @@ pub struct Usdt {
     filter: Filter,
     /// Kept between drains for its room.
     events: Vec<RawEvent>,
+    /// Where the kernel counts.
+    tallies: Option<Tallies>,
 }
 
 /// What the addresses of code objects stand for.
@@ -104,25 +138,25 @@ struct Codes {
 
 impl Usdt {
     /// Reads the markers of processes that run, and of their children.
-    pub fn attach_processes(pids: &[i32], groups: &[Group]) -> Result<Usdt, Error> {
-        Usdt::attach(&interpreters_of(pids)?, pids, groups, ring_bytes())
+    pub fn attach_processes(pids: &[i32], groups: &[Group], work: Work) -> Result<Usdt, Error> {
+        Usdt::attach(&interpreters_of(pids)?, pids, groups, Setup::of(work))
     }
 
     /// Reads the markers of a process that is about to become `program`, and of its children.
-    pub fn attach_launched(program: &Path, pid: i32, groups: &[Group]) -> Result<Usdt, Error> {
+    pub fn attach_launched(program: &Path, pid: i32, groups: &[Group], work: Work) -> Result<Usdt, Error> {
         let first = match Interpreter::of_program(program) {
             // What it starts may be one.
             Err(Error::NotPython { .. }) => vec![],
             first => vec![first?],
         };
-        let mut usdt = Usdt::attach(&first, &[pid], groups, ring_bytes())?;
+        let mut usdt = Usdt::attach(&first, &[pid], groups, Setup::of(work))?;
         usdt.sight.launched = Some(pid);
         Ok(usdt)
     }
 
     /// Reads the markers of every Python on the machine.
-    pub fn attach_machine(groups: &[Group]) -> Result<Usdt, Error> {
-        let mut usdt = Usdt { machine: true, ..Usdt::load(0, groups, ring_bytes())? };
+    pub fn attach_machine(groups: &[Group], work: Work) -> Result<Usdt, Error> {
+        let mut usdt = Usdt { machine: true, ..Usdt::load(0, groups, Setup::of(work))? };
         // Before the search, so that nobody is missed between the two.
         usdt.kernel.name_everyone();
         let (marked, bare): (Vec<Found>, Vec<Found>) =
@@ -138,14 +172,13 @@ impl Usdt {
         Ok(usdt)
     }
 
-    /// `ring_bytes` is a power of two, at least a page.
     fn attach(
         interpreters: &[Interpreter],
         pids: &[i32],
         groups: &[Group],
-        ring_bytes: u32,
+        setup: Setup,
     ) -> Result<Usdt, Error> {
-        let mut usdt = Usdt::load(pids.first().copied().unwrap_or_default(), groups, ring_bytes)?;
+        let mut usdt = Usdt::load(pids.first().copied().unwrap_or_default(), groups, setup)?;
         usdt.kernel.name(pids)?;
         usdt.crowd
             .place(&mut usdt.kernel, interpreters, groups, Reach::Families(pids))
@@ -167,7 +200,8 @@ impl Usdt {
     /// Loads the program and places a probe on ourselves, where it is never hit. Says why the children of processes
     /// cannot be followed, if they cannot.
     pub fn try_out() -> Result<Option<std::io::Error>, Error> {
-        let (mut kernel, ourselves) = (Kernel::load(*RING_BYTES.start() as u32)?, std::process::id() as i32);
+        let setup = Setup { ring_bytes: *RING_BYTES.start() as u32, work: Work::Send };
+        let (mut kernel, ourselves) = (Kernel::load(setup)?, std::process::id() as i32);
         let path = Path::new("/proc/self/exe");
         let file = File::open(path).map_err(|source| Error::Unreadable { path: path.into(), source })?;
         let probe = plan::on_entry_point(&Image::of(path, &file)?)?;
@@ -175,9 +209,11 @@ impl Usdt {
         Ok(kernel.cannot_follow())
     }
 
-    fn load(pid: i32, groups: &[Group], ring_bytes: u32) -> Result<Usdt, Error> {
+    fn load(pid: i32, groups: &[Group], setup: Setup) -> Result<Usdt, Error> {
+        let kernel = Kernel::load(setup)?;
         Ok(Usdt {
-            kernel: Kernel::load(ring_bytes)?,
+            tallies: (setup.work == Work::Count).then(|| kernel.tallies()).transpose()?,
+            kernel,
             pid,
             crowd: Crowd::default(),
             groups: groups.to_vec(),
@@ -200,6 +236,11 @@ impl Usdt {
                 count += self.row(event, rows)?;
             }
             self.events = events;
+            if let Some(tallies) = &mut self.tallies {
+                for (function, tally) in self.kernel.settled() {
+                    tallies.settle(function, tally);
+                }
+            }
             for (pid, tid) in self.sight.new.drain(..) {
                 self.kernel.adopt(pid, tid);
             }
@@ -236,7 +277,12 @@ impl Usdt {
                 Ok(1)
             }
             RawEvent::Defined(definition) => {
-                self.codes.define(&definition, &self.filter, rows);
+                let code = self.codes.define(&definition, &self.filter, rows);
+                if let Some(tallies) = &mut self.tallies {
+                    let Definition { number, time_ns, pid, tid, .. } = *definition;
+                    tallies.define(number, pid, code);
+                    self.sight.see(time_ns, pid, tid, rows)?;
+                }
                 Ok(0)
             }
             RawEvent::Freed { pid, code } => {
@@ -273,7 +319,8 @@ fn blank(head: Head) -> Event {
 }
 
 impl Codes {
-    fn define(&mut self, definition: &Definition, filter: &Filter, rows: &mut Rows) {
+    /// Returns the code; none if it is left out.
+    fn define(&mut self, definition: &Definition, filter: &Filter, rows: &mut Rows) -> Option<CodeId> {
         let Definition { what, pid, file, first_line, qualname, .. } = definition;
         let from_text = first_line
             .filter(|_| definition.plain)
@@ -293,6 +340,7 @@ impl Codes {
         } else {
             self.once.insert(*what, code);
         }
+        code
     }
 
     /// Whether an event is no call's.
@@ -342,6 +390,14 @@ impl Provider for Usdt {
         Ok(count)
     }
 
+    fn count(&self, sums: &mut Sums, now_ns: i64) -> crate::Result<()> {
+        let Some(tallies) = &self.tallies else { return Ok(()) };
+        let code_at = |pid, address| self.codes.kept.get(&(pid, address)).copied().flatten();
+        tallies.add_to(sums, now_ns, code_at);
+        tallies::add_hits(self.kernel.hit_sets(), sums);
+        Ok(())
+    }
+
     fn call(&self) -> Option<BorrowedFd<'_>> {
         Some(self.kernel.call())
     }
@@ -386,12 +442,4 @@ fn interpreters_of(pids: &[i32]) -> Result<Vec<Interpreter>, Error> {
 fn gone_or(error: Error, pids: &[i32]) -> Error {
     let gone = pids.iter().find(|pid| !Path::new(&format!("/proc/{pid}")).exists());
     gone.map_or(error, |&pid| Error::Gone { pid })
-}
-
-fn ring_bytes() -> u32 {
-    let info = rustix::system::sysinfo();
-    let memory = info.totalram as u64 * u64::from(info.mem_unit);
-    let share = memory / RING_SHARE;
-    let bytes = share.clamp(*RING_BYTES.start(), *RING_BYTES.end());
-    1 << bytes.ilog2()
 }

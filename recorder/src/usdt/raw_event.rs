@@ -9,7 +9,9 @@ use pyrec_schema::Marker;
 use rustc_hash::FxHashMap;
 
 use super::skeleton::types;
+use super::tallies::counts;
 use super::unicode;
+use crate::top::Tally;
 
 /// One event. The layouts are those of `events.h`, by way of the skeleton.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,11 +52,17 @@ pub enum Body {
     Definition(Box<Definition>),
     /// How many events were lost, and when the first one.
     Loss(u64, i64),
+    /// The number of a function, and what its tally was when its place was needed. No event follows.
+    Settled(u64, Tally),
 }
 
 /// Bodies that have come ahead of their events, by number.
 #[derive(Debug, Default)]
-pub struct Bodies(FxHashMap<u64, Body>);
+pub struct Bodies {
+    by_number: FxHashMap<u64, Body>,
+    /// Since somebody last took these.
+    pub settled: Vec<(u64, Tally)>,
+}
 
 /// What every event has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +82,14 @@ pub struct Head {
 pub struct Definition {
     /// What events of this code say: its address, or a number with [`ONCE`] for one event whose code was not found.
     pub what: u64,
+    /// Its own number, which no other definition has.
+    pub number: u64,
+    /// When it was made.
+    pub time_ns: i64,
     /// The process.
     pub pid: i32,
+    /// The thread that met it first.
+    pub tid: i32,
     /// `co_filename`.
     pub file: String,
     /// `co_firstlineno`, none where the code object could not be found.
@@ -108,6 +122,7 @@ const DEFINED: u32 = 8;
 const FREED: u32 = 9;
 const GONE: u32 = 10;
 const LOST: u32 = 11;
+const SETTLED: u32 = 12;
 
 const BODY: usize = size_of::<types::body>();
 const DEFINITION: usize = size_of::<types::definition>();
@@ -119,7 +134,9 @@ impl RawEvent {
         match event.stamp & 0xff {
             DEFINED => match bodies.take(event.what)? {
                 Body::Definition(mut definition) => {
-                    definition.pid = pid;
+                    definition.number = event.what;
+                    definition.time_ns = event.time_ns as i64;
+                    (definition.pid, definition.tid) = (pid, event.tid as i32);
                     Some(RawEvent::Defined(definition))
                 }
                 _ => None,
@@ -166,12 +183,16 @@ impl Bodies {
     /// Keeps a body until its event comes. `false` for bytes that the BPF program never sends.
     #[must_use]
     pub fn keep(&mut self, bytes: &[u8]) -> bool {
-        let body = Body::decode(bytes);
-        body.map(|(number, body)| self.0.insert(number, body)).is_some()
+        match Body::decode(bytes) {
+            Some((_, Body::Settled(function, tally))) => self.settled.push((function, tally)),
+            Some((number, body)) => drop(self.by_number.insert(number, body)),
+            None => return false,
+        }
+        true
     }
 
     fn take(&mut self, number: u64) -> Option<Body> {
-        self.0.remove(&number)
+        self.by_number.remove(&number)
     }
 }
 
@@ -184,6 +205,10 @@ impl Body {
             LOST => {
                 let loss: types::loss = plain(bytes, 0)?;
                 Body::Loss(loss.count, loss.from_ns as i64)
+            }
+            SETTLED => {
+                let tally = plain::<types::settled>(bytes, 0)?.tally;
+                Body::Settled(tally.function, counts(&tally))
             }
             _ => Body::Text(text(bytes)?),
         };
@@ -202,7 +227,10 @@ impl Definition {
         };
         Some(Definition {
             what: definition.what,
+            number: 0,
+            time_ns: 0,
             pid: 0,
+            tid: 0,
             file: name(file, &definition.file)?,
             first_line: u32::try_from(definition.first_line).ok(),
             qualname: name(qualname, &definition.qualname)?,
@@ -236,6 +264,8 @@ unsafe impl Plain for types::body {}
 unsafe impl Plain for types::loss {}
 // SAFETY: as above.
 unsafe impl Plain for types::definition {}
+// SAFETY: integers alone.
+unsafe impl Plain for types::settled {}
 
 fn plain<T: Plain>(bytes: &[u8], start: usize) -> Option<T> {
     let bytes = bytes.get(start..)?.get(..size_of::<T>())?;
@@ -321,7 +351,10 @@ mod tests {
         let bytes = definition([(4, 1, b"a.py"), (4, 2, b"\x18\x04\x3c\x04")], 3, [1, 0, 0], 240);
         let expected = Definition {
             what: 0x7f00,
+            number: 3,
+            time_ns: 1_000_000_007,
             pid: 7,
+            tid: 8,
             file: "a.py".into(),
             first_line: Some(3),
             qualname: "Им".into(),
@@ -351,6 +384,16 @@ mod tests {
         bytes.extend([99_u64, 500].iter().flat_map(|number| number.to_le_bytes()));
         let lost = RawEvent::Lost { head: head(Marker::Lost, 99, 0), from_ns: 500 };
         assert_eq!(join(&event(11, 3, 0), &bytes), Some(lost));
+    }
+
+    #[test]
+    fn a_settled_tally_needs_no_event() {
+        let mut bytes = body(3, 12);
+        bytes.extend([42_u64, 7, 100, 200, 0].iter().flat_map(|number| number.to_le_bytes()));
+        let mut bodies = Bodies::default();
+        assert!(bodies.keep(&bytes));
+        assert_eq!(bodies.settled, [(42, Tally { calls: 7, self_ns: 100, total_ns: 200 })]);
+        assert!(!bodies.keep(&bytes[..48]));
     }
 
     #[test]

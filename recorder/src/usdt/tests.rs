@@ -18,6 +18,11 @@ use crate::sources::Sources;
 
 mod attached;
 
+/// How a recording loads the BPF program.
+fn sending(ring_bytes: u32) -> Setup {
+    Setup { ring_bytes, work: Work::Send }
+}
+
 /// A CPython with markers.
 struct Interpreter {
     /// What to run.
@@ -50,7 +55,7 @@ fn interpreters(test: &str, minors: &[u8]) -> Vec<Interpreter> {
         // Not by `eprintln!`, which the test runner keeps to itself.
         let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
     };
-    if let Err(error @ (Error::NoRights { .. } | Error::Barred { .. })) = Kernel::load(1 << 16) {
+    if let Err(error @ (Error::NoRights { .. } | Error::Barred { .. })) = Kernel::load(sending(1 << 16)) {
         skipped(&error);
         return vec![];
     }
@@ -146,7 +151,7 @@ impl Recording {
 fn record(python: &Interpreter, arguments: &[&str], groups: &[Group]) -> Recorded {
     let mut waiting = Waiting::new(python, arguments);
     let image = library::Interpreter::of_program(&python.image).expect("an interpreter");
-    let attached = Usdt::attach(&[image], &[waiting.pid()], groups, RING);
+    let attached = Usdt::attach(&[image], &[waiting.pid()], groups, sending(RING));
     let mut usdt = attached.expect("the markers attach");
     let mut recording = Recording::new();
     waiting.say("go");

@@ -77,8 +77,8 @@ fn a_running_process_is_left_as_it_was() {
     };
     for calls in [1000, 2000] {
         assert_eq!(raised(&service), none);
-        let mut usdt =
-            Usdt::attach_processes(&[service.waiting.pid()], &Group::DEFAULT).expect("the markers attach");
+        let mut usdt = Usdt::attach_processes(&[service.waiting.pid()], &Group::DEFAULT, Work::Send)
+            .expect("the markers attach");
         let markers = [
             "function__entry",
             "function__return",
@@ -115,7 +115,7 @@ fn what_is_recorded_and_what_is_lost_is_all_there_was() {
         &interpreters_of(&[service.waiting.pid()]).expect("it runs one"),
         &[service.waiting.pid()],
         &[Group::Function],
-        1 << 16,
+        sending(1 << 16),
     );
     let mut usdt = attached.expect("the markers attach");
     usdt.kernel.count_hits();
@@ -164,8 +164,12 @@ fn each_thread_tells_its_own_losses() {
         };
         assert_eq!(answer(), "ready\n");
         let pids = [waiting.pid()];
-        let attached =
-            Usdt::attach(&interpreters_of(&pids).expect("it runs one"), &pids, &Group::DEFAULT, 1 << 14);
+        let attached = Usdt::attach(
+            &interpreters_of(&pids).expect("it runs one"),
+            &pids,
+            &Group::DEFAULT,
+            sending(1 << 14),
+        );
         let mut usdt = attached.expect("the markers attach");
         usdt.kernel.count_hits();
         let mut recording = Recording::new();
@@ -201,7 +205,8 @@ fn taking_begins_and_ends_for_all_markers_at_once() {
     waiting.say("go");
     let mut answers = std::io::BufReader::new(waiting.child.stdout.take().expect("piped"));
     std::io::BufRead::read_line(&mut answers, &mut String::new()).expect("it says that it is ready");
-    let mut usdt = Usdt::attach_processes(&[waiting.pid()], &[Group::Function]).expect("the markers attach");
+    let mut usdt =
+        Usdt::attach_processes(&[waiting.pid()], &[Group::Function], Work::Send).expect("the markers attach");
     let mut recording = Recording::new();
     while usdt.drain(&mut recording.rows).expect("events are whole") <= 20 {
         std::thread::sleep(Duration::from_millis(5));

@@ -1,0 +1,216 @@
+//! Counting instead of recording: what is entered how often, and where the time goes, while it happens.
+//!
+//! ```text
+//! agent ─▶ rows ─▶ Tallies ─┐
+//!                           ├▶ Counts ─▶ who looks
+//! usdt: the kernel counts ──┘
+//! ```
+//!
+//! Nothing is written anywhere.
+
+mod counts;
+mod stack;
+mod tallies;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use pyrec_schema::{Group, Manifest, Names};
+
+pub use counts::{ByGroup, Counts, Function, Tally};
+pub(crate) use counts::{Name, Sums};
+pub(crate) use stack::{Open, so_far};
+use tallies::Shared;
+
+use crate::clock::monotonic_ns;
+use crate::pipeline::Pipeline;
+use crate::provider::Provider;
+use crate::recording::{Exit, IDLE_PAUSE, NO_PYTHON, pause_after};
+use crate::rows::Rows;
+use crate::signals::{SNAPSHOT, Signals};
+use crate::start::{Purpose, Start};
+use crate::subject::Subject;
+use crate::user::User;
+use crate::{OnFull, Options, ProviderChoice, Result, Rotation, Target};
+
+/// What to count.
+#[derive(Debug)]
+pub struct Top {
+    /// What to run, or what to attach to.
+    pub target: Target,
+    /// The markers to count.
+    pub groups: Vec<Group>,
+    /// Where events come from.
+    pub provider: ProviderChoice,
+    /// Where what a launched program prints is kept; it then has no standard input. Without it, it has ours.
+    pub output: Option<File>,
+}
+
+/// What who looks wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// More.
+    GoOn,
+    /// The end of the program, if it was launched, as Ctrl-C would end it; if that was asked before or it was there
+    /// before us, the end of counting.
+    End,
+    /// The end of counting. A launched program goes on, and is waited for.
+    Enough,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Counted {
+    /// How the program ended, and so how the command ends.
+    pub exit: Exit,
+    /// The last counts.
+    pub counts: Counts,
+    /// Sentences that the user should read.
+    pub notices: Vec<String>,
+}
+
+/// What can be looked at.
+pub struct Live<'a> {
+    provider: &'a mut dyn Provider,
+    rows: &'a mut Rows,
+    tallies: &'a Shared,
+    names: &'a Names,
+    started: Instant,
+}
+
+impl Live<'_> {
+    /// What was counted up to now.
+    pub fn counts(&mut self) -> Result<Counts> {
+        self.rows.pass_on()?;
+        counts(self.provider, self.tallies, self.names, self.rows.facts.lost, self.started)
+    }
+}
+
+fn counts(
+    provider: &dyn Provider,
+    tallies: &Shared,
+    names: &Names,
+    lost: u64,
+    started: Instant,
+) -> Result<Counts> {
+    let (mut sums, now_ns) = (Sums::default(), monotonic_ns());
+    sums.lost = lost;
+    tallies.add_to(&mut sums, now_ns);
+    provider.count(&mut sums, now_ns)?;
+    Ok(sums.into_counts(names, started.elapsed()))
+}
+
+/// Counts until the program ends or `look` has enough, who is called a few hundred times a second.
+pub fn top(top: Top, mut look: impl FnMut(&mut Live) -> Result<Wish>) -> Result<Counted> {
+    let user = User::invoking();
+    let mut signals = Signals::watch()?;
+    let purpose = Purpose::Count(top.output.as_ref());
+    let options = options(&top);
+    let mut is_given_up = || signals.pending().next().is_some();
+    let Start { mut provider, target, manifest } =
+        Start::prepare(&options, purpose, user.as_ref(), &mut is_given_up)?;
+    let (names, tallies) = (Arc::new(Names::new()), Shared::default());
+    let mut rows = Rows::new(names.clone(), Arc::default(), Pipeline::start(tallies.clone())?);
+    let subject = target.release()?;
+    let mut counting =
+        Counting { subject, signals, started: Instant::now(), stopped: false, has_enough: false };
+    if let Err(error) = counting.run(&mut *provider, &mut rows, &tallies, &names, &mut look) {
+        // The program must not pay for our trouble.
+        drop(provider);
+        counting.subject.wait();
+        return Err(error);
+    }
+    counting.finish(provider, rows, &manifest, &tallies, &names)
+}
+
+fn options(top: &Top) -> Options {
+    Options {
+        target: top.target.clone(),
+        output: PathBuf::new(),
+        rotation: Rotation::default(),
+        max_bytes: None,
+        groups: top.groups.clone(),
+        include: Vec::new(),
+        exclude: Vec::new(),
+        provider: top.provider,
+        duration: None,
+        on_full: OnFull::Wait,
+        expose_markers: false,
+    }
+}
+
+struct Counting {
+    subject: Subject,
+    signals: Signals,
+    started: Instant,
+    /// Whether somebody asked for the end of counting rather than of the program.
+    stopped: bool,
+    /// Whether there was enough to look at.
+    has_enough: bool,
+}
+
+impl Counting {
+    fn run(
+        &mut self,
+        provider: &mut dyn Provider,
+        rows: &mut Rows,
+        tallies: &Shared,
+        names: &Names,
+        look: &mut impl FnMut(&mut Live) -> Result<Wish>,
+    ) -> Result<()> {
+        while !self.stopped && !self.has_enough && !self.subject.has_ended() {
+            let events = provider.drain(rows)?;
+            self.heed_signals();
+            let started = self.started;
+            match look(&mut Live { provider, rows, tallies, names, started })? {
+                Wish::GoOn => {}
+                Wish::End => self.stopped |= !self.subject.tell(libc::SIGINT, false),
+                Wish::Enough => self.has_enough = true,
+            }
+            self.subject.wait_for(pause_after(events), provider.call());
+        }
+        provider.stop(rows)
+    }
+
+    /// The first signal is the program's, the second one ours.
+    fn heed_signals(&mut self) {
+        for signal in self.signals.pending().filter(|signal| signal.number != SNAPSHOT) {
+            self.stopped |= !self.subject.tell(signal.number, signal.from_terminal);
+        }
+    }
+
+    fn finish(
+        mut self,
+        provider: Box<dyn Provider>,
+        mut rows: Rows,
+        manifest: &Manifest,
+        tallies: &Shared,
+        names: &Names,
+    ) -> Result<Counted> {
+        if let (Exit::Status(status), Subject::Child(child)) = (self.subject.exit(), &self.subject) {
+            rows.process_exit(monotonic_ns(), child.pid(), Some(status))?;
+        }
+        let (pipeline, facts) = rows.into_parts()?;
+        pipeline.finish(manifest.clone())?;
+        let counts = counts(&*provider, tallies, names, facts.lost, self.started)?;
+        // The program goes on without us in it.
+        drop(provider);
+        let mut notices: Vec<String> = facts.notices.into_keys().collect();
+        if counts.functions.is_empty() && facts.python.is_empty() {
+            notices.push(NO_PYTHON.into());
+        }
+        notices.sort();
+        Ok(Counted { exit: self.wait_out(), counts, notices })
+    }
+
+    /// Stays with a launched program that nobody counts any more, unless it is left to itself.
+    fn wait_out(&mut self) -> Exit {
+        while matches!(self.subject, Subject::Child(_)) && !self.stopped && !self.subject.has_ended() {
+            self.heed_signals();
+            self.subject.wait_for(IDLE_PAUSE, None);
+        }
+        self.subject.exit()
+    }
+}
