@@ -7,7 +7,7 @@
 //! └──────────────── this thread ──────────────────────────────────┘      └── a second one ──┘
 //! ```
 //!
-//! [`record`] names the stages. [`top`] counts instead: rows are added up, or the BPF program counts by itself. A `Provider` is either of the two sources; nothing after it knows which one it is.
+//! [`record`] names the stages. [`top()`] counts instead: rows are added up, or the BPF program counts by itself. A `Provider` is either of the two sources; nothing after it knows which one it is.
 
 mod acting;
 mod agent;
