@@ -19,6 +19,7 @@ Look at a recording:
   gc       Show garbage collections: how long, and what they interrupted
   imports  List imports with their times, and who asked for them
   audit    List audit events, such as opened files, with who raised them
+  instances  List classes with how many objects each made, for whom, and how long that took
   threads  List processes and threads, and how busy each was
   info     Say what is in a recording, and how far it can be trusted
   profile  Reduce recordings to one small file of call paths that adds up
@@ -127,6 +128,7 @@ pub enum Command {
     Gc(crate::gc::Gc),
     Imports(crate::imports::Imports),
     Audit(crate::audit::Audit),
+    Instances(crate::instances::Instances),
     Threads(crate::threads::Threads),
     Info(crate::info::Info),
     Dump(crate::dump::Dump),
@@ -175,6 +177,7 @@ impl Command {
             Command::Gc(gc) => gc.run(),
             Command::Imports(imports) => imports.run(),
             Command::Audit(audit) => audit.run(),
+            Command::Instances(instances) => instances.run(),
             Command::Threads(threads) => threads.run(),
             Command::Info(info) => info.run(),
             Command::Profile(profile) => profile.run(),

@@ -20,6 +20,7 @@ mod import;
 mod imports;
 mod info;
 mod input;
+mod instances;
 mod man;
 #[cfg(feature = "record")]
 mod markers;

@@ -37,7 +37,7 @@ pub struct Record {
     #[arg(short, long, requires = "output")]
     force: bool,
 
-    /// What to record: function, line, gc, import, audit, cfunction, separated by commas
+    /// What to record: function, line, gc, import, audit, cfunction, instance, separated by commas
     ///
     /// [default: function,gc,import]
     #[arg(

@@ -50,7 +50,7 @@ fn nasty_rows(names: &Names) -> Batch {
 }
 
 /// Events of Python in them.
-const NASTY_EVENTS: usize = 10 + 8;
+const NASTY_EVENTS: usize = 12 + 8;
 
 fn nasty_manifest() -> Manifest {
     let nasty = || NASTY.to_owned();

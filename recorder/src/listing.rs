@@ -142,8 +142,8 @@ impl Fires {
     fn of(name: &str, version: Option<Version>) -> Fires {
         match Marker::from_name(name) {
             Some(Marker::FunctionEntry) if version.is_some_and(Version::entry_needs_line) => Fires::WithLine,
-            Some(marker) if marker.is_event() => Fires::Always,
             _ if name.starts_with("instance__") => Fires::Never,
+            Some(marker) if marker.is_event() => Fires::Always,
             _ => Fires::Unknown,
         }
     }

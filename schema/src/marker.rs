@@ -28,6 +28,10 @@ pub enum Marker {
     CfunctionEntry,
     /// A function written in C is done. `text` is its name.
     CfunctionReturn,
+    /// A class is called. `text` is its name, `code` and `line` are who calls it.
+    InstanceStart,
+    /// That call is done. `value` is 1 if it gave an object, 0 if it raised; the rest is as in the row that began it.
+    InstanceDone,
     /// A process is first seen. `value` is its parent's pid, `text` its command line.
     ProcessStart,
     /// A process has ended. `value` is its exit status, null if nobody could know it.
@@ -48,7 +52,7 @@ pub enum Marker {
 
 impl Marker {
     /// Every marker, in the order of its discriminant.
-    pub const ALL: [Marker; 17] = [
+    pub const ALL: [Marker; 19] = [
         Marker::FunctionEntry,
         Marker::FunctionReturn,
         Marker::Line,
@@ -59,6 +63,8 @@ impl Marker {
         Marker::Audit,
         Marker::CfunctionEntry,
         Marker::CfunctionReturn,
+        Marker::InstanceStart,
+        Marker::InstanceDone,
         Marker::ProcessStart,
         Marker::ProcessExit,
         Marker::ThreadStart,
@@ -81,6 +87,8 @@ impl Marker {
             Marker::Audit => "audit",
             Marker::CfunctionEntry => "cfunction__entry",
             Marker::CfunctionReturn => "cfunction__return",
+            Marker::InstanceStart => "instance__new__start",
+            Marker::InstanceDone => "instance__new__done",
             Marker::ProcessStart => "process__start",
             Marker::ProcessExit => "process__exit",
             Marker::ThreadStart => "thread__start",
@@ -128,12 +136,21 @@ pub enum Group {
     Audit,
     /// `cfunction__entry`, `cfunction__return`.
     Cfunction,
+    /// `instance__new__start`, `instance__new__done`.
+    Instance,
 }
 
 impl Group {
     /// Every group.
-    pub const ALL: [Group; 6] =
-        [Group::Function, Group::Line, Group::Gc, Group::Import, Group::Audit, Group::Cfunction];
+    pub const ALL: [Group; 7] = [
+        Group::Function,
+        Group::Line,
+        Group::Gc,
+        Group::Import,
+        Group::Audit,
+        Group::Cfunction,
+        Group::Instance,
+    ];
 
     /// What is recorded when nothing is said.
     pub const DEFAULT: [Group; 3] = [Group::Function, Group::Gc, Group::Import];
@@ -147,6 +164,7 @@ impl Group {
             Group::Import => "import",
             Group::Audit => "audit",
             Group::Cfunction => "cfunction",
+            Group::Instance => "instance",
         }
     }
 
@@ -164,6 +182,7 @@ impl Group {
             Group::Import => &[Marker::ImportStart, Marker::ImportDone],
             Group::Audit => &[Marker::Audit],
             Group::Cfunction => &[Marker::CfunctionEntry, Marker::CfunctionReturn],
+            Group::Instance => &[Marker::InstanceStart, Marker::InstanceDone],
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod heat;
 pub mod imports;
 mod indent;
 pub mod info;
+pub mod instances;
 mod json;
 mod page;
 pub mod share;

@@ -77,6 +77,7 @@ impl Inventory {
             Marker::Audit => self.audits.insert(text),
             Marker::CfunctionEntry | Marker::CfunctionReturn => self.public_names.insert(text.to_string()),
             Marker::ImportStart | Marker::ImportDone => self.own_names.insert(text.to_string()),
+            Marker::InstanceStart | Marker::InstanceDone => self.own_names.insert(text.to_string()),
             Marker::Source => {
                 let code = trace.names().code_str(event.code);
                 self.sources.insert(Code::parse(&code).file.to_owned())

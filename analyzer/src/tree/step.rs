@@ -39,6 +39,7 @@ impl Step {
             Marker::GcStart => Step::Enter(Frame::Gc),
             Marker::GcDone => Step::Leave(Frame::Gc),
             Marker::Line | Marker::ImportStart | Marker::ImportDone | Marker::Audit => Step::Pass,
+            Marker::InstanceStart | Marker::InstanceDone => Step::Pass,
             Marker::ThreadStart | Marker::ThreadExit | Marker::ProcessStart | Marker::ProcessExit => {
                 Step::Clear
             }

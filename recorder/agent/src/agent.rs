@@ -15,7 +15,7 @@ use crate::os::{self, Errno, File};
 use crate::python::{Object, Owned, Python, Raised};
 use crate::ring::Ring;
 use crate::thread::{self, Thread};
-use crate::{cfunctions, clock, definitions, functions, names};
+use crate::{cfunctions, clock, definitions, functions, instances, names};
 
 /// In the epoch of a code object: it is not recorded.
 const UNRECORDED: u32 = 1 << 31;
@@ -27,6 +27,7 @@ pub const GC: u32 = 2;
 pub const IMPORT: u32 = 3;
 pub const AUDIT: u32 = 4;
 pub const CFUNCTION: u32 = 5;
+pub const INSTANCE: u32 = 6;
 
 /// Made once, before the first hook is installed.
 pub struct Agent {
@@ -106,6 +107,7 @@ pub unsafe fn start(directory: String) -> Result<&'static Agent, Failure> {
         definitions::begin_anew();
         thread::begin_anew();
         cfunctions::begin_anew();
+        instances::begin_anew();
         agent.terms.store(terms, Ordering::Relaxed);
         OFF.store(false, Ordering::Relaxed);
         definitions::begin(agent, clock::ticks())?;
@@ -357,6 +359,27 @@ pub fn record_cfunction(kind: Kind, ticks: u64, id: impl FnOnce(&Agent) -> Resul
     }
 }
 
+/// Records what happens in a code object at an instruction, by the number of its site. Says whether the code object is
+/// left out, for good.
+///
+/// # Safety
+/// With the GIL, no exception pending, and a code object.
+pub unsafe fn record_site(
+    kind: Kind,
+    code: *mut Object,
+    arg: u32,
+    ticks: u64,
+    site: impl FnOnce(&Agent, u32) -> Result<u32, Errno>,
+) -> bool {
+    let agent = get();
+    let Some(thread) = current_thread(agent, Some(code), ticks) else { return false };
+    // SAFETY: the caller's promise.
+    let Some(code) = (unsafe { number(agent, code) }).transpose() else { return true };
+    let site = code.and_then(|code| site(agent, code));
+    thread.push_or_lose(ticks, site.map(|id| Record::new(ticks, kind, arg, id)));
+    false
+}
+
 /// Records what concerns a number.
 pub fn record_number(agent: &Agent, kind: Kind, number: u64) {
     let ticks = clock::ticks();
@@ -441,4 +464,5 @@ extern "C" fn forked() {
     thread::forked();
     names::forked();
     cfunctions::begin_anew();
+    instances::begin_anew();
 }

@@ -13,14 +13,14 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
 use pyrec_wire::{Kind, Record};
 
 use crate::agent::{self, Agent};
+use crate::class::{self, field, type_of};
 use crate::lock::Lock;
 use crate::os::{self, Errno};
 use crate::python::{Method, Object, Owned, Python, Raised};
 use crate::thread::Thread;
 use crate::{clock, definitions};
 
-/// Where the objects have their fields: behind the reference count; those of a descriptor behind what all have.
-const OB_TYPE: usize = 8;
+/// Where the objects have their fields: behind what all have; those of a descriptor behind what all of these have.
 const FUNCTION_METHOD: usize = 16;
 const FUNCTION_OWNER: usize = 24;
 const BOUND_FUNCTION: usize = 16;
@@ -154,22 +154,6 @@ unsafe fn method(callable: *mut Object) -> Option<*const Method> {
     }
 }
 
-/// # Safety
-/// An object.
-#[inline(always)]
-unsafe fn type_of(object: *mut Object) -> *mut c_void {
-    // SAFETY: every object has a type.
-    unsafe { field(object, OB_TYPE) }
-}
-
-/// # Safety
-/// There is a `T` at that offset.
-#[inline(always)]
-unsafe fn field<T: Copy>(object: *mut Object, offset: usize) -> T {
-    // SAFETY: the caller's promise.
-    unsafe { object.byte_add(offset).cast::<T>().read() }
-}
-
 /// The number of a method's name, which is kept; none where it is left out.
 ///
 /// # Safety
@@ -220,9 +204,9 @@ unsafe fn qualified(
     };
     if owner.is_null() || class == os::symbol(c"PyModule_Type").cast() {
         let module = python.to_text(python.attribute(callable, c"__module__")?.as_ptr())?;
-        return Ok(in_module(&module, name));
+        return Ok(class::in_module(&module, name));
     }
-    let is_class = of_type(python, owner, c"__mro__").is_ok();
+    let is_class = class::attribute(python, owner, c"__mro__").is_ok();
     let class = if is_class { owner } else { class };
     match defining(python, class, method, name) {
         Ok(defining) => of_class(python, defining.as_ptr(), name),
@@ -230,17 +214,8 @@ unsafe fn qualified(
     }
 }
 
-fn in_module(module: &str, name: &str) -> String {
-    match module {
-        "builtins" => name.into(),
-        _ => alloc::format!("{module}.{name}"),
-    }
-}
-
 fn of_class(python: &Python, class: *mut Object, name: &str) -> Result<String, Raised> {
-    let text = |attribute| python.to_text(of_type(python, class, attribute)?.as_ptr());
-    let class = in_module(&text(c"__module__")?, &text(c"__qualname__")?);
-    Ok(alloc::format!("{class}.{name}"))
+    Ok(alloc::format!("{}.{name}", class::name(python, class)?))
 }
 
 /// The class that has the method in its own dictionary: a subclass's objects are not why it has another name.
@@ -251,12 +226,12 @@ fn defining<'py>(
     name: &str,
 ) -> Result<Owned<'py>, Raised> {
     let name = alloc::ffi::CString::new(name).map_err(|_| Raised)?;
-    let classes = of_type(python, class, c"__mro__")?;
+    let classes = class::attribute(python, class, c"__mro__")?;
     // SAFETY: a missing item raises, and each function takes any object; the field is one of its type's.
     unsafe {
         for at in 0..(python.tuple_len)(classes.as_ptr()) {
             let class = python.lent((python.tuple_get)(classes.as_ptr(), at))?;
-            let own = of_type(python, class.as_ptr(), c"__dict__")?;
+            let own = class::attribute(python, class.as_ptr(), c"__dict__")?;
             let Ok(found) = python.owned((python.map_get)(own.as_ptr(), name.as_ptr())) else { continue };
             let found_type = type_of(found.as_ptr());
             let is_descriptor = [&TYPES.descriptor, &TYPES.class_descriptor]
@@ -268,14 +243,4 @@ fn defining<'py>(
         }
     }
     Err(Raised)
-}
-
-/// `type.__getattribute__(class, name)`, which runs no code of a metaclass.
-fn of_type<'py>(python: &'py Python, class: *mut Object, name: &CStr) -> Result<Owned<'py>, Raised> {
-    let type_type = os::symbol(c"PyType_Type").cast::<Object>();
-    if type_type.is_null() {
-        return Err(Raised);
-    }
-    let get = python.attribute(type_type, c"__getattribute__")?;
-    python.call(get.as_ptr(), &[class, python.new_text(name)?.as_ptr()])
 }

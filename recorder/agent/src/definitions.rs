@@ -27,7 +27,7 @@ struct Log {
     last_code: u32,
     last_site: u32,
     texts: BTreeMap<String, u32>,
-    /// By code object, then by event.
+    /// By code object, then by the name of the event or class.
     sites: BTreeMap<u32, BTreeMap<String, u32>>,
 }
 
@@ -140,16 +140,16 @@ pub fn text(agent: &Agent, text: &str) -> Result<u32, Errno> {
     })
 }
 
-/// The number of an audit event in the code object of that number.
-pub fn site(agent: &Agent, code: u32, event: &str) -> Result<u32, Errno> {
+/// The number of an audit event, or of a class's call, in the code object of that number.
+pub fn site(agent: &Agent, code: u32, name: &str) -> Result<u32, Errno> {
     LOG.with(|log| {
-        if let Some(id) = log.sites.get(&code).and_then(|events| events.get(event)) {
+        if let Some(id) = log.sites.get(&code).and_then(|sites| sites.get(name)) {
             return Ok(*id);
         }
         let id = log.last_site + 1;
-        log.append(agent, &Definition::Site { id, code, event: event.into() })?;
+        log.append(agent, &Definition::Site { id, code, name: name.into() })?;
         log.last_site = id;
-        log.sites.entry(code).or_default().insert(event.into(), id);
+        log.sites.entry(code).or_default().insert(name.into(), id);
         Ok(id)
     })
 }

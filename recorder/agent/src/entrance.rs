@@ -20,7 +20,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use pyrec_wire::SESSION_VARIABLE;
 
-use crate::agent::{self, AUDIT, Agent, CFUNCTION, FUNCTION, Failure, GC, IMPORT, LINE};
+use crate::agent::{self, AUDIT, Agent, CFUNCTION, FUNCTION, Failure, GC, IMPORT, INSTANCE, LINE};
 use crate::functions::{self, Functions};
 use crate::lock::Lock;
 use crate::python::{Object, Raised};
@@ -186,7 +186,7 @@ fn unhook(agent: &'static Agent) {
 fn hook_in(agent: &'static Agent, last: impl FnOnce()) {
     // Prepared first and switched on last, so that nothing of this is recorded, nor taken for the first call's time.
     agent::enter(agent);
-    let any = [FUNCTION, LINE, CFUNCTION].iter().any(|group| agent.wants(*group));
+    let any = [FUNCTION, LINE, CFUNCTION, INSTANCE].iter().any(|group| agent.wants(*group));
     let functions = any.then(|| prepare_functions(agent));
     if agent.wants(GC) && collector::install(agent).is_err() {
         definitions::notice(agent, "Garbage collections are not recorded: gc.callbacks cannot be changed.");

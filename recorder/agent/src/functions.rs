@@ -1,10 +1,10 @@
 //! The hooks for functions and lines: whichever this CPython has.
 
-use crate::agent::{Agent, CFUNCTION};
-use crate::cfunctions;
+use crate::agent::{Agent, CFUNCTION, INSTANCE};
 use crate::monitoring::{self, Monitoring};
 use crate::profile::{self, Profile};
 use crate::python::{Object, Raised};
+use crate::{cfunctions, definitions, instances};
 
 /// Hooks that are ready to be switched on.
 pub enum Functions {
@@ -20,6 +20,8 @@ pub enum Failure {
     OtherFrames,
     /// Neither are functions in C.
     OtherCfunctions,
+    /// Nor are classes.
+    OtherClasses,
     /// CPython refused.
     Raised,
 }
@@ -43,6 +45,9 @@ impl Failure {
             Failure::OtherCfunctions => {
                 "Functions are not recorded: this build of CPython has functions in C of a layout of its own."
             }
+            Failure::OtherClasses => {
+                "Functions are not recorded: this build of CPython has classes of a layout of its own."
+            }
             Failure::Raised => "Functions are not recorded: CPython refused the agent's hooks.",
         }
     }
@@ -53,11 +58,22 @@ pub fn prepare(agent: &'static Agent) -> Result<Functions, Failure> {
     if agent.wants(CFUNCTION) && cfunctions::prepare(&agent.python).is_err() {
         return Err(Failure::OtherCfunctions);
     }
+    if agent.wants(INSTANCE) {
+        prepare_instances(agent)?;
+    }
     if agent.python.version >= (3, 12) {
         monitoring::prepare(agent).map(Functions::Monitoring)
     } else {
         profile::prepare(agent).map(Functions::Profile)
     }
+}
+
+fn prepare_instances(agent: &'static Agent) -> Result<(), Failure> {
+    if agent.python.version < (3, 12) {
+        definitions::notice(agent, "Instances are not recorded: only CPython 3.12 and later tell of them.");
+        return Ok(());
+    }
+    instances::prepare(&agent.python).map_err(|Raised| Failure::OtherClasses)
 }
 
 /// Takes all hooks away.

@@ -21,6 +21,7 @@ compile_error!("the agent knows Linux on x86-64 only: its thread-local ring poin
 mod agent;
 mod audit;
 mod cfunctions;
+mod class;
 mod clock;
 mod collector;
 mod cost;
@@ -30,6 +31,7 @@ mod extra;
 mod frame;
 mod functions;
 mod importer;
+mod instances;
 mod lock;
 mod markers;
 mod module;

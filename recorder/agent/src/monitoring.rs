@@ -10,16 +10,15 @@ use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, Ordering::Relaxed};
 
 use pyrec_wire::Kind;
 
-use crate::agent::{self, Agent, CFUNCTION, FUNCTION, LINE};
-use crate::cfunctions;
+use crate::agent::{self, Agent, CFUNCTION, FUNCTION, INSTANCE, LINE};
 use crate::functions::Failure;
 use crate::python::{Member, Object, Owned, Python, Raised, Slot, TypeSpec};
-use crate::{markers, names};
+use crate::{cfunctions, instances, markers, names};
 
 type Callback = unsafe extern "C" fn(*mut Object, *const *mut Object, usize, *mut Object) -> *mut Object;
 
-/// Every event that is recorded, by its name in `sys.monitoring.events`; `MARKED` where static markers are fired, too.
-const fn events<const MARKED: bool>() -> [(&'static CStr, Kind, Callback); 10] {
+/// What frames do, by the event's name in `sys.monitoring.events`; `MARKED` where static markers are fired, too.
+const fn of_frames<const MARKED: bool>() -> [(&'static CStr, Kind, Callback); 7] {
     [
         (c"PY_START", Kind::Call, on_offset::<{ Kind::Call as u8 }, MARKED>),
         (c"PY_RESUME", Kind::Resume, on_offset::<{ Kind::Resume as u8 }, MARKED>),
@@ -28,9 +27,19 @@ const fn events<const MARKED: bool>() -> [(&'static CStr, Kind, Callback); 10] {
         (c"PY_YIELD", Kind::Yield, on_offset::<{ Kind::Yield as u8 }, MARKED>),
         (c"PY_UNWIND", Kind::Unwind, on_offset::<{ Kind::Unwind as u8 }, MARKED>),
         (c"LINE", Kind::Line, on_offset::<{ Kind::Line as u8 }, MARKED>),
-        (c"CALL", Kind::CfunctionCall, on_callable::<{ Kind::CfunctionCall as u8 }>),
-        (c"C_RETURN", Kind::CfunctionReturn, on_callable::<{ Kind::CfunctionReturn as u8 }>),
-        (c"C_RAISE", Kind::CfunctionReturn, on_callable::<{ Kind::CfunctionReturn as u8 }>),
+    ]
+}
+
+/// What happens to callables: which of it, for functions in C, for classes, or for both.
+const fn of_callables<const CFUNCTIONS: bool, const CLASSES: bool>() -> [(&'static CStr, Kind, Callback); 3] {
+    [
+        (c"CALL", Kind::InstanceStart, on_callable::<{ Kind::InstanceStart as u8 }, CFUNCTIONS, CLASSES>),
+        (c"C_RETURN", Kind::InstanceDone, on_callable::<{ Kind::InstanceDone as u8 }, CFUNCTIONS, CLASSES>),
+        (
+            c"C_RAISE",
+            Kind::InstanceFailed,
+            on_callable::<{ Kind::InstanceFailed as u8 }, CFUNCTIONS, CLASSES>,
+        ),
     ]
 }
 
@@ -67,24 +76,24 @@ pub fn prepare(agent: &'static Agent) -> Result<Monitoring<'static>, Failure> {
     let class = callback_type(python)?;
     DISABLE.store(python.attribute(module.as_ptr(), c"DISABLE")?.into_ptr(), Relaxed);
     let (mut events, mut local_events) = (0, 0);
-    for (name, kind, callback) in
-        if agent.exposes_markers() { self::events::<true>() } else { self::events::<false>() }
-    {
-        let group = match kind {
-            Kind::Line => LINE,
-            Kind::CfunctionCall | Kind::CfunctionReturn => CFUNCTION,
-            _ => FUNCTION,
-        };
-        if agent.wants(group) {
-            let event = python.to_integer(python.attribute(numbers.as_ptr(), name)?.as_ptr())?;
-            let callback = new_callback(python, &class, callback)?;
-            let (tool, number) = (python.new_integer(tool)?, python.new_integer(event)?);
-            let arguments = [tool.as_ptr(), number.as_ptr(), callback.as_ptr()];
-            python.method(&module, c"register_callback", &arguments)?;
-            events |= event;
-            if !matches!(kind, Kind::Throw | Kind::Unwind) {
-                local_events |= event;
-            }
+    let of_frames = if agent.exposes_markers() { of_frames::<true>() } else { of_frames::<false>() };
+    let is_wanted = |kind: Kind| agent.wants(if kind == Kind::Line { LINE } else { FUNCTION });
+    let of_frames = of_frames.into_iter().filter(|(_, kind, _)| is_wanted(*kind));
+    let of_callables = match (agent.wants(CFUNCTION), agent.wants(INSTANCE)) {
+        (true, true) => Some(of_callables::<true, true>()),
+        (true, false) => Some(of_callables::<true, false>()),
+        (false, true) => Some(of_callables::<false, true>()),
+        (false, false) => None,
+    };
+    for (name, kind, callback) in of_frames.chain(of_callables.into_iter().flatten()) {
+        let event = python.to_integer(python.attribute(numbers.as_ptr(), name)?.as_ptr())?;
+        let callback = new_callback(python, &class, callback)?;
+        let (tool, number) = (python.new_integer(tool)?, python.new_integer(event)?);
+        let arguments = [tool.as_ptr(), number.as_ptr(), callback.as_ptr()];
+        python.method(&module, c"register_callback", &arguments)?;
+        events |= event;
+        if !matches!(kind, Kind::Throw | Kind::Unwind) {
+            local_events |= event;
         }
     }
     Ok(Monitoring { python, module, tool, events, local_events })
@@ -240,19 +249,33 @@ unsafe fn leave_out(kind: Kind, code: *mut Object) -> *mut Object {
 
 /// The callback of a call: code object, offset, what is called, its first argument. CPython tells of every call, and
 /// of the ends of those that were no Python functions.
-unsafe extern "C" fn on_callable<const KIND: u8>(
+unsafe extern "C" fn on_callable<const KIND: u8, const CFUNCTIONS: bool, const CLASSES: bool>(
     _: *mut Object,
     arguments: *const *mut Object,
     count: usize,
     _: *mut Object,
 ) -> *mut Object {
-    if let Some(kind) = Kind::from_u8(KIND)
-        && count & !ARGUMENTS_OFFSET >= 3
-    {
-        // SAFETY: CPython calls with the GIL, puts exceptions aside, and there are three arguments.
-        unsafe { cfunctions::record(kind, *arguments.add(2)) };
+    let none = agent::get().python.none;
+    let Some(kind) = Kind::from_u8(KIND) else { return none };
+    if count & !ARGUMENTS_OFFSET < 3 {
+        return none;
     }
-    agent::get().python.none
+    let is_call = KIND == Kind::InstanceStart as u8;
+    // SAFETY: CPython calls with the GIL, puts exceptions aside, and there are three arguments.
+    unsafe {
+        let (code, callable) = (*arguments, *arguments.add(2));
+        if CLASSES && instances::is_class(callable) {
+            let unit = small_number(*arguments.add(1)) / 2;
+            let is_left_out = instances::record(kind, code, unit, callable);
+            // Functions in C are recorded in that code, too, and only calls can be switched off.
+            return if is_left_out && is_call && !CFUNCTIONS { leave_out(kind, code) } else { none };
+        }
+        if CFUNCTIONS {
+            let kind = if is_call { Kind::CfunctionCall } else { Kind::CfunctionReturn };
+            cfunctions::record(kind, callable);
+        }
+    }
+    none
 }
 
 /// The value of an `int`.

@@ -14,7 +14,7 @@ fn events(process: &Process) -> Vec<(String, String, u32)> {
     records.sort_by_key(|record| record.ticks);
     let events = records.into_iter().map(|record| {
         let site = process.definitions.iter().find_map(|definition| match definition {
-            Definition::Site { id, code, event } if *id == record.id() => Some((*code, event.clone())),
+            Definition::Site { id, code, name } if *id == record.id() => Some((*code, name.clone())),
             _ => None,
         });
         let (code, event) = site.expect("every number is defined");

@@ -35,11 +35,12 @@ pub(super) struct KnownCode {
     pub lines: Lines,
 }
 
-/// An audit event in a code object.
+/// An audit event, or the call of a class, in a code object.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Site {
-    pub event: TextId,
-    pub code: CodeId,
+    pub name: TextId,
+    /// The code object's number, 0 for none.
+    pub code: u32,
 }
 
 /// What a process has said its numbers stand for.
@@ -238,9 +239,8 @@ impl Process {
                 let text = rows.names().text(&text);
                 self.known.texts.define(id, text)
             }
-            Definition::Site { id, code, event } => {
-                let code = self.known.codes.get(code).map_or(CodeId::NONE, |known| known.id);
-                let site = Site { event: rows.names().text(&event), code };
+            Definition::Site { id, code, name } => {
+                let site = Site { name: rows.names().text(&name), code };
                 self.known.sites.define(id, site)
             }
             Definition::Thread { tid, name } => {

@@ -240,6 +240,11 @@ fn body(kind: Kind, record: Record, known: &Known, texts: &Texts) -> Option<Body
         let text = *known.texts.get(record.id())?;
         Some(Body { marker, code: CodeId::NONE, line: 0, value, text })
     };
+    let instance = |marker, value| {
+        let Site { name, code } = *known.sites.get(record.id())?;
+        let code = known.codes.get(code)?;
+        Some(Body { marker, code: code.id, line: code.lines.at(record.arg()), value, text: name })
+    };
     match kind {
         Kind::Call => function(Marker::FunctionEntry, TextId::NONE),
         Kind::Open => function(Marker::FunctionOpen, TextId::NONE),
@@ -256,9 +261,13 @@ fn body(kind: Kind, record: Record, known: &Known, texts: &Texts) -> Option<Body
         Kind::CfunctionCall => text(Marker::CfunctionEntry, None),
         Kind::CfunctionReturn => text(Marker::CfunctionReturn, None),
         Kind::Audit => {
-            let Site { event, code } = *known.sites.get(record.id())?;
-            Some(Body { marker: Marker::Audit, code, line: record.arg() as i32, value: None, text: event })
+            let Site { name, code } = *known.sites.get(record.id())?;
+            let code = known.codes.get(code).map_or(CodeId::NONE, |code| code.id);
+            Some(Body { marker: Marker::Audit, code, line: record.arg() as i32, value: None, text: name })
         }
+        Kind::InstanceStart => instance(Marker::InstanceStart, None),
+        Kind::InstanceDone => instance(Marker::InstanceDone, Some(1)),
+        Kind::InstanceFailed => instance(Marker::InstanceDone, Some(0)),
         Kind::GcStart => number(Marker::GcStart),
         Kind::GcDone => number(Marker::GcDone),
         Kind::ImportStart => text(Marker::ImportStart, None),

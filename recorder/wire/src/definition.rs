@@ -45,8 +45,8 @@ pub enum Definition {
     Code { id: u32, first_line: u32, file: String, qualname: String, line_table: LineTable, lines: Vec<u8> },
     /// A string, used for the first time.
     Text { id: u32, text: String },
-    /// An audit event in a code object, for the first time; in none where `code` is 0.
-    Site { id: u32, code: u32, event: String },
+    /// An audit event, or the call of a class, in a code object, for the first time; in none where `code` is 0.
+    Site { id: u32, code: u32, name: String },
     /// A thread's name.
     Thread { tid: i32, name: String },
     /// What one event costs the program in this process, in nanoseconds.
@@ -102,10 +102,10 @@ impl Definition {
                 out.bytes(text.as_bytes());
                 6
             }
-            Definition::Site { id, code, event } => {
+            Definition::Site { id, code, name } => {
                 out.u32(*id);
                 out.u32(*code);
-                out.bytes(event.as_bytes());
+                out.bytes(name.as_bytes());
                 7
             }
         };
@@ -146,7 +146,7 @@ impl Definition {
             4 => Definition::Thread { tid: fields.u32()? as i32, name: fields.string()? },
             5 => Definition::Cost { event_ns: f64::from_bits(fields.u64()?) },
             6 => Definition::Notice { text: fields.string()? },
-            7 => Definition::Site { id: fields.u32()?, code: fields.u32()?, event: fields.string()? },
+            7 => Definition::Site { id: fields.u32()?, code: fields.u32()?, name: fields.string()? },
             _ => return None,
         };
         fields.0.is_empty().then_some(definition)
@@ -217,7 +217,7 @@ mod tests {
                 lines: vec![0x80, 0],
             },
             Definition::Text { id: 2, text: "json".into() },
-            Definition::Site { id: 1, code: 1, event: "open".into() },
+            Definition::Site { id: 1, code: 1, name: "open".into() },
             Definition::Thread { tid: 8, name: "Thread-1 (f)".into() },
             Definition::Cost { event_ns: 24.5 },
             Definition::Notice { text: "sys.setprofile was in use".into() },

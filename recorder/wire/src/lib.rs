@@ -39,7 +39,7 @@ pub const SESSION_VARIABLE: &str = "PYREC_SESSION";
 
 /// Changes whenever the layouts do. The agent is embedded in the recorder, so the two always agree; a program that
 /// outlived an older recorder is told apart by this.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// Size of a page, and so of each header.
 pub const PAGE: usize = 4096;

@@ -36,6 +36,12 @@ pub enum Kind {
     CfunctionReturn = 15,
     /// A frame that runs already when the recording begins: as [`Kind::Call`], the instruction being the present one.
     Open = 16,
+    /// A class is called: `id` is the site, `arg` the instruction, as of [`Kind::Call`].
+    InstanceStart = 17,
+    /// A class has been called, and gave an object: as [`Kind::InstanceStart`].
+    InstanceDone = 18,
+    /// A class has been called, and raised: as [`Kind::InstanceStart`].
+    InstanceFailed = 19,
 }
 
 impl Kind {
@@ -58,6 +64,9 @@ impl Kind {
             14 => Kind::CfunctionCall,
             15 => Kind::CfunctionReturn,
             16 => Kind::Open,
+            17 => Kind::InstanceStart,
+            18 => Kind::InstanceDone,
+            19 => Kind::InstanceFailed,
             _ => return None,
         })
     }
@@ -162,7 +171,7 @@ mod tests {
     #[test]
     fn every_kind_is_found_by_its_number() {
         let known: Vec<u8> = (0..=u8::MAX).filter(|&n| Kind::from_u8(n).is_some()).collect();
-        assert_eq!(known, (1..=16).collect::<Vec<u8>>());
+        assert_eq!(known, (1..=19).collect::<Vec<u8>>());
         assert!(known.iter().all(|&n| Kind::from_u8(n).is_some_and(|kind| kind as u8 == n)));
     }
 }

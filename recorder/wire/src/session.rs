@@ -9,7 +9,7 @@ pub struct Session {
     /// [`crate::VERSION`].
     pub version: u32,
     /// Bit n stands for the marker group whose `pyrec_schema::Group as u8` is n: 0 function, 1 line, 2 gc, 3 import,
-    /// 4 audit, 5 cfunction.
+    /// 4 audit, 5 cfunction, 6 instance.
     pub groups: u32,
     /// A [`ClockSource`].
     pub clock: u32,
