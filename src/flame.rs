@@ -9,6 +9,7 @@ use pyrec_analyzer::filter::Pattern;
 use pyrec_analyzer::measure::{self, Folded};
 use pyrec_analyzer::{CallTree, report};
 
+use crate::by::By;
 use crate::input::{Filters, Input};
 use crate::output::{check_picture, write_picture};
 
@@ -33,6 +34,10 @@ pub struct Flame {
     /// Put the calls of each thread on a box of its own
     #[arg(long)]
     by_thread: bool,
+
+    /// Put the calls of each process, machine or recording on a box of its own
+    #[arg(long, value_enum, value_name = "WHAT", conflicts_with = "by_thread")]
+    by: Option<By>,
 
     /// Colour functions whose name or file matches, and tell their share
     #[arg(long, value_name = "GLOB")]
@@ -75,7 +80,11 @@ impl Flame {
         };
         let reverse = self.reverse || self.weight == Weight::SelfTime;
         let filter = self.filters.into();
-        let (calls, mut folded) = if self.by_thread {
+        let (calls, mut folded) = if let Some(by) = self.by {
+            let groups = self.input.groups(by, &filter)?;
+            let folded = Folded::by_group(&groups, weight);
+            (groups.calls, folded)
+        } else if self.by_thread {
             let (calls, threads) = CallTree::read_by_thread(&self.input.open()?, &filter)?;
             let folded = Folded::by_thread(&calls, &threads, weight);
             (calls, folded)

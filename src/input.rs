@@ -6,8 +6,11 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use pyrec_analyzer::filter::{Pattern, TimeRange, parse_duration};
+use pyrec_analyzer::tree::{Grouping, Groups};
 use pyrec_analyzer::{CallTree, Filter};
 use pyrec_schema::{Group, Marker, Profile, Trace, is_profile, read_profile};
+
+use crate::by::By;
 
 /// Where a recording goes when nothing is said, and what every report reads then.
 pub const DEFAULT: &str = "pyrec.parquet";
@@ -105,6 +108,22 @@ impl Input {
         Ok(CallTree::of_profile(&sum(paths, filter)?, &rest)?)
     }
 
+    /// The calls of all recordings that are named, by process, machine or recording.
+    pub fn groups(&self, by: By, filter: &Filter) -> Result<Groups> {
+        let paths = self.paths()?;
+        if let Some(profile) = paths.iter().find(|path| is_profile(path)) {
+            bail!(
+                "{} is a profile, in which processes, hosts and runs lie together; name the recordings themselves",
+                profile.display()
+            );
+        }
+        let mut grouping = Grouping::new(by.into(), filter);
+        for recording in Trace::open(&paths)?.recordings() {
+            grouping.add(&run(&recording), &Trace::open(&recording)?)?;
+        }
+        Ok(grouping.finish()?)
+    }
+
     /// The sum of what is named.
     pub fn profile(&self, filter: &Filter) -> Result<Profile> {
         sum(self.paths()?, filter)
@@ -137,6 +156,12 @@ impl Input {
         }
         Ok(paths)
     }
+}
+
+/// What a recording is called: by its first file.
+fn run(files: &[&Path]) -> String {
+    let first = files.first().map_or(String::new(), |first| first.display().to_string());
+    if files.len() > 1 { format!("{first} and {} more", files.len() - 1) } else { first }
 }
 
 /// The sum of recordings and profiles.

@@ -3,6 +3,7 @@
 //! Glue only. A command is a file: its flags at the top, below them what it calls in the recorder or the analyzer.
 
 mod audit;
+mod by;
 mod cli;
 mod completions;
 mod diff;

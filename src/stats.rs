@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use pyrec_analyzer::measure::Totals;
+use pyrec_analyzer::measure::{GroupedTotals, Totals};
 use pyrec_analyzer::report;
 
+use crate::by::By;
 use crate::input::{Filters, Input, rows};
 use crate::output::print;
 
@@ -22,6 +23,10 @@ pub struct Stats {
     /// What comes first
     #[arg(long, value_enum, value_name = "COLUMN", default_value_t)]
     sort: Sort,
+
+    /// A table for each process, machine or recording
+    #[arg(long, value_enum, value_name = "WHAT")]
+    by: Option<By>,
 
     /// At most N functions, or all with 0 [default: 30, and all with --json]
     #[arg(short = 'n', long = "rows", value_name = "N")]
@@ -57,6 +62,13 @@ impl Stats {
     /// Prints them.
     pub fn run(self) -> Result<ExitCode> {
         let options = self.options();
+        if let Some(by) = self.by {
+            let totals = GroupedTotals::of(&self.input.groups(by, &self.filters.into())?);
+            return print(|out| match self.json {
+                true => report::stats::write_groups_json(&totals, &options, out),
+                false => report::stats::write_groups(&totals, &options, out),
+            });
+        }
         let totals = Totals::of(&self.input.calls(&self.filters.into())?);
         print(|out| match self.json {
             true => report::stats::write_json(&totals, &options, out),

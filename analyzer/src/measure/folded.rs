@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use pyrec_schema::Code;
 use rustc_hash::FxHashMap;
 
+use super::groups;
 use super::naming::Naming;
 use crate::CallTree;
 use crate::filter::Pattern;
 use crate::measure::Trust;
-use crate::tree::{self, Frame, Node, Nodes, ROOT, Thread};
+use crate::tree::{self, Frame, Groups, Node, Nodes, ROOT, Thread};
 
 /// What makes a frame wide.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub struct Folded {
 pub struct FoldedFrame {
     /// Where in [`Folded::frames`] its caller is.
     pub parent: Option<usize>,
-    /// What it is; [`Frame::Thread`] below the calls of a thread.
+    /// What it is; [`Frame::Thread`] below the calls of a thread or a group.
     pub frame: Frame,
     /// A name for people, with its module or file.
     pub label: String,
@@ -88,16 +89,28 @@ impl Folded {
             let name = calls.names.text_str(facts.name).map_or(String::new(), |name| format!(" {name}"));
             let process = if has_processes { format!(" of process {pid}") } else { String::new() };
             let label = format!("thread {tid}{name}{process}");
-            folded.frames.push(FoldedFrame {
-                parent: None,
-                frame: Frame::Thread,
-                label,
-                own: 0,
-                is_found: false,
-            });
-            folded.add(nodes, Some(folded.frames.len() - 1), calls, &naming);
+            let base = folded.base(label);
+            folded.add(nodes, Some(base), calls, &naming);
         }
         folded
+    }
+
+    /// The same with the call paths of each group on a frame that names the group.
+    pub fn by_group(groups: &Groups, weight: Weight) -> Folded {
+        let calls = &groups.calls;
+        let naming = Naming::of(calls);
+        let mut folded = Folded::none(calls, weight);
+        for (label, own) in groups::labels(groups).into_iter().zip(groups.groups.values()) {
+            let base = folded.base(label);
+            folded.add(&own.nodes, Some(base), calls, &naming);
+        }
+        folded
+    }
+
+    /// A frame below the calls of a thread or a group. Returns where it is.
+    fn base(&mut self, label: String) -> usize {
+        self.frames.push(FoldedFrame { parent: None, frame: Frame::Thread, label, own: 0, is_found: false });
+        self.frames.len() - 1
     }
 
     fn none(calls: &CallTree, weight: Weight) -> Folded {

@@ -87,19 +87,26 @@ impl Sum {
 impl Totals {
     /// Adds up every call path of each function.
     pub fn of(calls: &CallTree) -> Totals {
-        let naming = Naming::of(calls);
-        let sums = sums(&calls.nodes);
-        let gc = sums
-            .get(&Frame::Gc)
-            .map_or(Pauses::default(), |sum| Pauses { count: sum.tally.calls(), total_ns: sum.total_ns });
-        let mut functions: Vec<FunctionTotals> = sums
-            .into_iter()
-            .filter(|(_, sum)| sum.total_ns >= calls.min_time_ns)
-            .filter_map(|(frame, sum)| FunctionTotals::of(frame, &sum, &naming, calls))
-            .collect();
-        functions.sort_unstable();
+        let (functions, gc) = functions(&calls.nodes, calls, &Naming::of(calls));
         Totals { functions, gc, trust: Trust::of(calls) }
     }
+}
+
+/// The functions of call paths that belong to a tree, and the pauses on them.
+pub fn functions(nodes: &Nodes, calls: &CallTree, naming: &Naming) -> (Vec<FunctionTotals>, Pauses) {
+    let sums = sums(nodes);
+    let gc = sums
+        .get(&Frame::Gc)
+        .map_or(Pauses::default(), |sum| Pauses { count: sum.tally.calls(), total_ns: sum.total_ns });
+    let mut functions: Vec<FunctionTotals> = sums
+        .into_iter()
+        .filter(|(_, sum)| sum.total_ns >= calls.min_time_ns)
+        .filter_map(|(frame, sum)| {
+            FunctionTotals::of(frame, &sum, naming, nodes, calls.manifest.cost_per_event_ns)
+        })
+        .collect();
+    functions.sort_unstable();
+    (functions, gc)
 }
 
 impl FunctionTotals {
@@ -108,7 +115,13 @@ impl FunctionTotals {
         naming::label(&self.qualname, self.module.as_deref(), self.file.as_deref(), self.first_line)
     }
 
-    fn of(frame: Frame, sum: &Sum, naming: &Naming, calls: &CallTree) -> Option<FunctionTotals> {
+    fn of(
+        frame: Frame,
+        sum: &Sum,
+        naming: &Naming,
+        nodes: &Nodes,
+        cost_per_event_ns: Option<f64>,
+    ) -> Option<FunctionTotals> {
         let code = naming.code(frame);
         let cfunction = naming.cfunction(frame);
         let code = match (&code, &cfunction) {
@@ -119,7 +132,7 @@ impl FunctionTotals {
         let Tally { self_ns, measured, measured_ns, min_ns, max_ns, .. } = sum.tally;
         let quantile_ns = |share| {
             let within = |ns: u64| ns.clamp(min_ns, max_ns);
-            calls.nodes.durations(frame).and_then(|durations| durations.quantile_ns(share)).map(within)
+            nodes.durations(frame).and_then(|durations| durations.quantile_ns(share)).map(within)
         };
         Some(FunctionTotals {
             file: (!code.file.is_empty()).then(|| code.file.to_owned()),
@@ -137,10 +150,7 @@ impl FunctionTotals {
             p95_ns: quantile_ns(0.95),
             p99_ns: quantile_ns(0.99),
             gc_ns: sum.gc_ns,
-            tracing_ns: calls
-                .manifest
-                .cost_per_event_ns
-                .map(|cost_ns| (sum.total_rows as f64 * cost_ns).round() as u64),
+            tracing_ns: cost_per_event_ns.map(|cost_ns| (sum.total_rows as f64 * cost_ns).round() as u64),
         })
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::escape::Plain;
 use super::units::{Count, Time, plural};
 use super::{json, table, trust_line};
-use crate::measure::{FunctionTotals, Totals, Trust};
+use crate::measure::{FunctionTotals, GroupedTotals, Pauses, Totals, Trust};
 
 /// How the table is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +37,27 @@ const HEAD: [&str; 11] =
 
 /// Writes the table and the trust line.
 pub fn write(totals: &Totals, options: &Options, out: &mut impl Write) -> io::Result<()> {
-    let (functions, more) = choose(totals, options);
+    write_functions(&totals.functions, totals.gc, options, out)?;
+    writeln!(out, "{}", trust_line(&totals.trust))
+}
+
+/// Writes a table for each group, and the trust line of all of them.
+pub fn write_groups(totals: &GroupedTotals, options: &Options, out: &mut impl Write) -> io::Result<()> {
+    for group in &totals.groups {
+        writeln!(out, "{}", Plain(&group.label))?;
+        write_functions(&group.functions, group.gc, options, out)?;
+        writeln!(out)?;
+    }
+    writeln!(out, "{}", trust_line(&totals.trust))
+}
+
+fn write_functions(
+    functions: &[FunctionTotals],
+    gc: Pauses,
+    options: &Options,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let (functions, more) = choose(functions, options);
     if functions.is_empty() {
         writeln!(out, "no function ran in what was asked for")?;
     } else {
@@ -47,11 +67,11 @@ pub fn write(totals: &Totals, options: &Options, out: &mut impl Write) -> io::Re
     if more > 0 {
         writeln!(out, "… and {}", plural(more, "more function"))?;
     }
-    if totals.gc.count > 0 {
-        let (pauses, total) = (plural(totals.gc.count, "pause"), Time(totals.gc.total_ns));
+    if gc.count > 0 {
+        let (pauses, total) = (plural(gc.count, "pause"), Time(gc.total_ns));
         writeln!(out, "garbage collection: {pauses}, {total} in all")?;
     }
-    writeln!(out, "{}", trust_line(&totals.trust))
+    Ok(())
 }
 
 /// Writes the same as JSON: `{"functions": […], "trust": {…}}`.
@@ -61,12 +81,38 @@ pub fn write_json(totals: &Totals, options: &Options, out: &mut impl Write) -> i
         functions: Vec<&'a FunctionTotals>,
         trust: &'a Trust,
     }
-    json::write(&Stats { functions: choose(totals, options).0, trust: &totals.trust }, out)
+    json::write(&Stats { functions: choose(&totals.functions, options).0, trust: &totals.trust }, out)
+}
+
+/// Writes the groups as JSON: `{"groups": [{"host", "run", "pid", "command", "functions": […]}], "trust": {…}}`. What a
+/// group's members do not have in common is null.
+pub fn write_groups_json(totals: &GroupedTotals, options: &Options, out: &mut impl Write) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Stats<'a> {
+        groups: Vec<GroupStats<'a>>,
+        trust: &'a Trust,
+    }
+    #[derive(Serialize)]
+    struct GroupStats<'a> {
+        host: Option<&'a str>,
+        run: Option<&'a str>,
+        pid: Option<i32>,
+        command: Option<&'a str>,
+        functions: Vec<&'a FunctionTotals>,
+    }
+    let groups = totals.groups.iter().map(|totals| GroupStats {
+        host: totals.group.host.as_deref(),
+        run: totals.group.run.as_deref(),
+        pid: totals.group.pid,
+        command: totals.command.as_deref(),
+        functions: choose(&totals.functions, options).0,
+    });
+    json::write(&Stats { groups: groups.collect(), trust: &totals.trust }, out)
 }
 
 /// The functions that come first, and how many do not fit.
-fn choose<'a>(totals: &'a Totals, options: &Options) -> (Vec<&'a FunctionTotals>, u64) {
-    let mut functions: Vec<&FunctionTotals> = totals.functions.iter().collect();
+fn choose<'a>(all: &'a [FunctionTotals], options: &Options) -> (Vec<&'a FunctionTotals>, u64) {
+    let mut functions: Vec<&FunctionTotals> = all.iter().collect();
     // The sort is stable: equal functions stay in the order of their files and lines.
     match options.sort {
         Sort::SelfTime => functions.sort_by_key(|function| Reverse(function.self_ns)),
@@ -106,7 +152,8 @@ mod tests {
 
     use super::*;
     use crate::Filter;
-    use crate::script::calls;
+    use crate::script::{self, calls};
+    use crate::tree::{By, Grouping};
 
     const SCRIPT: &str = "
         0     7/7  function__entry   /srv/run.py:1:<module>  0
@@ -181,6 +228,38 @@ trust: 6 events, 0 lost, 2 repaired (2 calls still open), exited with 0, tracing
                 "cut_by_loss": 0, "backwards": 0}
             })
         );
+    }
+
+    #[test]
+    fn a_table_for_each_group() {
+        let other = "0 7/7 function__entry /srv/run.py:3:C.f 3
+                     9 7/7 function__return /srv/run.py:3:C.f 3";
+        let filter = Filter::default();
+        let mut grouping = Grouping::new(By::Process, &filter);
+        for (run, host, text) in [("a\u{1b}[2J", "ant", other), ("b", "bee", SCRIPT)] {
+            let (trace, _directory) = script::trace_on(host, text, 4);
+            grouping.add(run, &trace).expect("a whole trace");
+        }
+        let totals = GroupedTotals::of(&grouping.finish().expect("facts add up"));
+        let options = Options { rows: Some(1), ..Options::default() };
+        let mut out = Vec::new();
+        write_groups(&totals, &options, &mut out).expect("a vector takes all");
+        let text = String::from_utf8(out).expect("text");
+        let heads: Vec<&str> = text.split("\n\n").filter_map(|part| part.lines().next()).collect();
+        // The one that took most comes first, and the trust line is that of both.
+        assert_eq!(heads[..2], ["process 7, b, on bee", "process 7, a\\u{1b}[2J, on ant"]);
+        assert!(heads[2].starts_with("trust: 8 events, 0 lost, 2 repaired"), "{text}");
+        assert!(
+            text.contains("C.f (__main__:3)\n… and 2 more functions\ngarbage collection: 1 pause"),
+            "{text}"
+        );
+        let mut out = Vec::new();
+        write_groups_json(&totals, &options, &mut out).expect("a vector takes all");
+        let json: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+        let [first, second] = [&json["groups"][0], &json["groups"][1]];
+        assert_eq!((&first["host"], &first["run"], &first["pid"]), (&"bee".into(), &"b".into(), &7.into()));
+        assert_eq!(second["functions"][0]["total_ns"], 9);
+        assert_eq!(json["trust"]["events"], 8);
     }
 
     #[test]

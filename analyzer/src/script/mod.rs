@@ -23,7 +23,7 @@ use pyrec_schema::{Batch, CodeId, Event, Marker, Names, TextId};
 use self::escape::{Escaped, unescape};
 
 #[cfg(test)]
-pub use self::testing::{all, calls, manifest, rows, trace};
+pub use self::testing::{all, calls, manifest, rows, trace, trace_on};
 
 /// What stands where there is nothing.
 const NOTHING: &str = "-";

@@ -19,6 +19,11 @@ pub fn calls(script: &str, filter: &Filter) -> CallTree {
 
 /// The trace file of a script, cut into row groups of that many rows. Lives as long as the directory beside it.
 pub fn trace(script: &str, row_group_rows: usize) -> (Trace, tempfile::TempDir) {
+    trace_on("here", script, row_group_rows)
+}
+
+/// The same, recorded on a machine of that name.
+pub fn trace_on(host: &str, script: &str, row_group_rows: usize) -> (Trace, tempfile::TempDir) {
     let directory = tempfile::tempdir().expect("a directory for tests");
     let path = directory.path().join("script.parquet");
     let names = Arc::new(Names::new());
@@ -26,6 +31,7 @@ pub fn trace(script: &str, row_group_rows: usize) -> (Trace, tempfile::TempDir) 
     let has = |group: &Group| batch.marker.iter().any(|marker| group.markers().contains(marker));
     let manifest = Manifest {
         markers: Group::ALL.into_iter().filter(has).map(|group| group.name().into()).collect(),
+        host: Host { system: "Linux".into(), machine: "x86_64".into(), processors: 2, name: host.into() },
         ..manifest(&["python3", "run.py"], &["/srv", "/lib"])
     };
     let options = WriterOptions { row_group_rows };

@@ -1,0 +1,170 @@
+//! Processes, machines and recordings side by side: their names, and the functions of each.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use super::naming::Naming;
+use super::totals::{self, FunctionTotals, Pauses};
+use crate::measure::Trust;
+use crate::tree::{self, Group, GroupCalls, Groups};
+
+/// Calls and time per function, by group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupedTotals {
+    /// The group that took most time first.
+    pub groups: Vec<GroupTotals>,
+    /// How far to trust all of it.
+    pub trust: Trust,
+}
+
+/// Calls and time per function of one group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupTotals {
+    /// Which.
+    pub group: Group,
+    /// The command line, of a process.
+    pub command: Option<String>,
+    /// Which, for people.
+    pub label: String,
+    /// Its functions, as in [`super::Totals`].
+    pub functions: Vec<FunctionTotals>,
+    /// The garbage collector's pauses.
+    pub gc: Pauses,
+}
+
+impl GroupedTotals {
+    /// Adds up every call path of each function, group by group.
+    pub fn of(groups: &Groups) -> GroupedTotals {
+        let naming = Naming::of(&groups.calls);
+        let mut rows: Vec<(u64, GroupTotals)> = Vec::new();
+        for (label, (group, own)) in labels(groups).into_iter().zip(&groups.groups) {
+            let (functions, gc) = totals::functions(&own.nodes, &groups.calls, &naming);
+            let command = own.command.as_deref().map(str::to_owned);
+            let time_ns = tree::sum(own.nodes.iter().map(|(_, node)| node.tally.self_ns));
+            rows.push((time_ns, GroupTotals { group: group.clone(), command, label, functions, gc }));
+        }
+        // The sort is stable: equal groups stay in the order of their names.
+        rows.sort_by_key(|(time_ns, _)| Reverse(*time_ns));
+        let groups_only = rows.into_iter().map(|(_, group)| group).collect();
+        GroupedTotals { groups: groups_only, trust: Trust::of(&groups.calls) }
+    }
+}
+
+/// What each group is called, with as much as tells it from the others.
+pub fn labels(groups: &Groups) -> Vec<String> {
+    let hosts: BTreeSet<_> = groups.groups.keys().map(|group| &group.host).collect();
+    let runs: BTreeSet<_> = groups.groups.keys().map(|group| &group.run).collect();
+    let label = |(group, own): (&Group, &GroupCalls)| {
+        let host = group.host.as_deref().unwrap_or("an unknown host");
+        let mut label = match (group.pid, &group.run) {
+            (Some(pid), _) => format!("process {pid}"),
+            (None, Some(run)) => run.clone(),
+            (None, None) => return host.to_owned(),
+        };
+        if let Some(command) = &own.command {
+            label += &format!(": {command}");
+        }
+        if let (Some(_), Some(run), true) = (group.pid, &group.run, runs.len() > 1) {
+            label += &format!(", {run}");
+        }
+        if hosts.len() > 1 {
+            label += &format!(", on {host}");
+        }
+        label
+    };
+    groups.groups.iter().map(label).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    //! Groups of two recordings on two machines.
+
+    use super::*;
+    use crate::tree::{By, Grouping};
+    use crate::{Filter, script};
+
+    const MONDAY: &str = "
+        0   7/7  process__start   -               0  1  python3 run.py
+        0   7/7  function__entry  /srv/run.py:1:a 1
+        10  7/7  function__return /srv/run.py:1:a 2
+        20  7/8  function__entry  /srv/run.py:1:a 1
+        50  7/8  function__return /srv/run.py:1:a 2
+        60  9/9  process__start   -               0  7  python3 child.py
+        60  9/9  function__entry  /srv/run.py:1:a 1
+        65  9/9  function__return /srv/run.py:1:a 2
+    ";
+
+    /// Names come in another order, and a process has the same number.
+    const TUESDAY: &str = "
+        0   7/7  function__entry  /srv/run.py:5:b 5
+        100 7/7  function__entry  /srv/run.py:1:a 1
+        107 7/7  function__return /srv/run.py:1:a 2
+        110 7/7  function__return /srv/run.py:5:b 6
+    ";
+
+    /// A function: its name, calls and total.
+    type Row = (String, u64, u64);
+
+    /// Each group with its functions.
+    fn groups(by: By, filter: &Filter) -> Vec<(Group, Vec<Row>)> {
+        let mut grouping = Grouping::new(by, filter);
+        for (run, host, text) in [("monday", "ant", MONDAY), ("tuesday", "bee", TUESDAY)] {
+            let (trace, _directory) = script::trace_on(host, text, 3);
+            grouping.add(run, &trace).expect("a whole trace");
+        }
+        let totals = GroupedTotals::of(&grouping.finish().expect("facts add up"));
+        assert_eq!(totals.trust.events, 6 + 4);
+        let row = |function: &FunctionTotals| (function.qualname.clone(), function.calls, function.total_ns);
+        let rows = |own: GroupTotals| (own.group, own.functions.iter().map(row).collect());
+        let mut groups: Vec<(Group, Vec<Row>)> = totals.groups.into_iter().map(rows).collect();
+        groups.sort();
+        groups
+    }
+
+    fn group(host: &str, run: Option<&str>, pid: Option<i32>) -> Group {
+        Group { host: Some(host.into()), run: run.map(str::to_owned), pid }
+    }
+
+    fn row(name: &str, calls: u64, total_ns: u64) -> Row {
+        (name.to_owned(), calls, total_ns)
+    }
+
+    #[test]
+    fn processes_of_two_runs_never_join() {
+        assert_eq!(
+            groups(By::Process, &Filter::default()),
+            [
+                (group("ant", Some("monday"), Some(7)), vec![row("a", 2, 40)]),
+                (group("ant", Some("monday"), Some(9)), vec![row("a", 1, 5)]),
+                (group("bee", Some("tuesday"), Some(7)), vec![row("a", 1, 7), row("b", 1, 110)]),
+            ]
+        );
+    }
+
+    #[test]
+    fn hosts_and_runs_hold_all_their_processes() {
+        let (ant, bee) = (vec![row("a", 3, 45)], vec![row("a", 1, 7), row("b", 1, 110)]);
+        assert_eq!(
+            groups(By::Run, &Filter::default()),
+            [
+                (group("ant", Some("monday"), None), ant.clone()),
+                (group("bee", Some("tuesday"), None), bee.clone())
+            ]
+        );
+        assert_eq!(
+            groups(By::Host, &Filter::default()),
+            [(group("ant", None, None), ant), (group("bee", None, None), bee)]
+        );
+    }
+
+    #[test]
+    fn filters_are_those_of_each_recording() {
+        let filter = Filter { root: Some("b".parse().expect("a pattern")), ..Filter::default() };
+        assert_eq!(groups(By::Host, &filter)[1].1, [row("a", 1, 7), row("b", 1, 110)]);
+        let one = Filter { pids: vec![9], ..Filter::default() };
+        assert_eq!(
+            groups(By::Process, &one),
+            [(group("ant", Some("monday"), Some(9)), vec![row("a", 1, 5)])]
+        );
+    }
+}
