@@ -200,7 +200,7 @@ fn a_process_that_runs_already_is_watched_from_inside() {
     let mut line = String::new();
     let mut reader = BufReader::new(steady.0.stdout.take().expect("it is piped"));
     reader.read_line(&mut line).expect("it prints text");
-    let words = ["--batch", "-n", "1", "--interval", "0.5", "--provider", "agent", "-p"];
+    let words = ["--batch", "-n", "1", "--rows", "0", "--interval", "0.5", "--provider", "agent", "-p"];
     let output = run(pyrec("top").args(words).arg(steady.pid()));
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));

@@ -1,10 +1,13 @@
 //! `pyrec top`: functions by how often they are entered, and where the time goes, while it happens.
 
 mod batch;
+mod screen;
+mod session;
 mod table;
+mod view;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -16,9 +19,12 @@ use pyrec_recorder::{Counted, Live, Wish};
 use pyrec_schema::Group;
 
 use self::batch::Layout;
+use self::screen::Facts;
+use self::session::Session;
 use self::table::{Looks, Show, Sort, Window};
+use self::view::View;
 use crate::input::{group, rows};
-use crate::output::say;
+use crate::output::{colours, say};
 use crate::target::{Provider, groups, status, target};
 
 /// Functions that the classic scripts list.
@@ -123,10 +129,10 @@ fn seconds(text: &str) -> Result<Duration, String> {
 impl Top {
     /// Returns the exit status of the program.
     pub fn run(self) -> Result<ExitCode> {
-        if !self.batch {
+        if !self.batch && !io::stdout().is_terminal() {
             bail!("standard output is no terminal; give --batch for plain text");
         }
-        let counted = self.print_tables()?;
+        let counted = if self.batch { self.print_tables()? } else { self.draw()? };
         for notice in &counted.notices {
             say(&format!("pyrec: {}\n", Plain(notice)));
         }
@@ -144,6 +150,40 @@ impl Top {
             provider: self.provider.into(),
             output: None,
         })
+    }
+
+    fn draw(&self) -> Result<Counted> {
+        let output = if self.command.is_empty() { None } else { Some(tempfile::tempfile()?) };
+        let kept = output.as_ref().map(|file| file.try_clone()).transpose()?;
+        let what = pyrec_recorder::Top { output, ..self.what()? };
+        let facts = Facts {
+            title: self.title(),
+            groups: what.groups.clone(),
+            output: Vec::new(),
+            colours: colours(),
+        };
+        let view = View { sort: self.sort, show: self.show(), ..View::default() };
+        let mut session = Session::new(view, facts, kept, self.interval, self.count);
+        let counted = pyrec_recorder::top(what, |live| session.look(live));
+        session.close()?;
+        let counted = counted?;
+        session.print_rest(&counted.counts)?;
+        Ok(counted)
+    }
+
+    /// Who is watched.
+    fn title(&self) -> String {
+        match (self.all, &self.pid[..]) {
+            (true, _) => "every Python with static markers".into(),
+            (false, []) => {
+                let words: Vec<_> = self.command.iter().map(|word| word.to_string_lossy()).collect();
+                words.join(" ")
+            }
+            (false, pids) => {
+                let pids: Vec<String> = pids.iter().map(i32::to_string).collect();
+                format!("PID {}", pids.join(", "))
+            }
+        }
     }
 
     fn print_tables(&self) -> Result<Counted> {
