@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
+use pyrec_analyzer::Filter;
 use pyrec_analyzer::filter::Pattern;
-use pyrec_analyzer::measure::{Lines, Sources};
+use pyrec_analyzer::measure::{Lines, Sources, Trust};
 use pyrec_analyzer::report::heat::{self, PageOptions};
+use pyrec_schema::Trace;
 
 use crate::input::{Filters, Input, rows};
 use crate::on_disk::has_changed;
@@ -47,11 +49,10 @@ impl Heat {
     pub fn run(self) -> Result<ExitCode> {
         check_picture("heat", &self.out)?;
         let trace = self.input.open()?;
-        let lines = Lines::read(&trace, &self.filters.into())?;
+        let (lines, sources) = read(&self.input, &trace, &self.filters.into())?;
         if self.json {
             return print(|out| heat::write_json(&lines, out));
         }
-        let sources = Sources::read(&trace)?;
         let Some(what) = self.text else {
             let files = lines.files.iter().map(|file| &file.file);
             let is_changed = |file: &&String| sources.text(file).is_some_and(|ran| has_changed(file, ran));
@@ -65,4 +66,25 @@ impl Heat {
             heat::Options { what: what.as_ref(), rows: rows(self.rows, false, SCREEN), colours: colours() };
         print(|out| heat::write(&lines, &sources, &options, out))
     }
+}
+
+/// The lines of a recording, or the sum of several.
+fn read(input: &Input, trace: &Trace, filter: &Filter) -> Result<(Lines, Sources)> {
+    let read = |trace: &Trace| -> Result<_> { Ok((Lines::read(trace, filter)?, Sources::read(trace)?)) };
+    let recordings = trace.recordings();
+    if recordings.len() == 1 {
+        return read(trace);
+    }
+    let runs =
+        recordings.iter().map(|recording| read(&Trace::open(recording)?)).collect::<Result<Vec<_>>>()?;
+    let with = |has_hits: bool| runs.iter().position(|(lines, _)| lines.has_hits == has_hits);
+    if let (Some(with), Some(without)) = (with(true), with(false)) {
+        let name = |at: usize| recordings[at][0].display();
+        bail!(
+            "{} has line events and {} has none, so they do not add up; name recordings of one kind",
+            name(with),
+            name(without)
+        );
+    }
+    Ok(Lines::sum(&runs, Trust::of(&input.calls(filter)?)))
 }

@@ -38,6 +38,16 @@ impl Sources {
         self.0.get(file)?.as_deref()
     }
 
+    /// The same, to be kept.
+    pub(super) fn shared(&self, file: &str) -> Option<Arc<str>> {
+        self.0.get(file).cloned().flatten()
+    }
+
+    /// Takes a file in, by whatever name.
+    pub(super) fn add(&mut self, file: String, text: Option<Arc<str>>) {
+        self.0.insert(file, text);
+    }
+
     /// Whether the trace tells of a file, though it may not know which text of it ran.
     pub fn knows(&self, file: &str) -> bool {
         self.0.contains_key(file)

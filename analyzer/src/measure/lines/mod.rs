@@ -11,6 +11,7 @@
 //! outer stay alone.
 
 mod collect;
+mod sum;
 
 use serde::Serialize;
 

@@ -1,6 +1,7 @@
 //! The call paths of both sides in one picture: what takes more is red, what takes less is blue.
 //!
-//! A box is as wide as the longer side of it, so what vanished keeps its place. Its words tell both sides' times.
+//! A box is as wide as the longer side of it, so what vanished keeps its place. Its words tell both sides' times. How far
+//! to trust each run stands below, in a line of its own.
 
 use std::cmp::Reverse;
 use std::io::Write;
@@ -20,6 +21,9 @@ const VISIBLE: u64 = 1_000;
 
 /// So many are made wide enough to be seen at most.
 const WIDENED: usize = 100;
+
+/// How high a line of text is.
+const LINE_PX: usize = 16;
 
 /// What is the same on both sides, as far as anybody can tell.
 const SAME: Color = Color { r: 240, g: 240, b: 240 };
@@ -48,9 +52,12 @@ pub fn write_flame(diff: &Diff, out: &mut impl Write) -> Result<()> {
     let options = flame::Options { title: Some(title(diff).into()), ..flame::Options::default() };
     let stacks = Stacks::of(&folded);
     let mut drawing = flame::drawing(&folded, &options, &stacks);
-    drawing.subtitle = Some(subtitle(diff));
+    drawing.subtitle = None;
     drawing.palette_map = Some(&mut colours);
-    flame::draw(drawing, &stacks, out)
+    let mut picture = Vec::new();
+    flame::draw(drawing, &stacks, &mut picture)?;
+    let picture = with_lines_below(&String::from_utf8_lossy(&picture), &lines_below(diff));
+    out.write_all(picture.as_bytes()).map_err(Error::Write)
 }
 
 /// How wide each path is by itself: as the longer side. What has other calls is wide enough to be seen, as long as that
@@ -80,9 +87,30 @@ fn title(diff: &Diff) -> &'static str {
 }
 
 /// What stands against the comparison, and how far to trust each run.
-fn subtitle(diff: &Diff) -> String {
+fn lines_below(diff: &Diff) -> Vec<String> {
     let notes = super::notes(diff).into_iter().filter(|note| note.starts_with("not comparable"));
-    notes.chain(super::trust(diff)).collect::<Vec<_>>().join("; ")
+    notes.chain(super::trust(diff)).collect()
+}
+
+/// A picture that is higher by some lines of text. It is left as it is if nobody can tell how high it is.
+fn with_lines_below(picture: &str, lines: &[String]) -> String {
+    let height = |picture: &str| -> Option<usize> {
+        let root = &picture[picture.find("<svg ")?..];
+        root.split_once(" height=\"")?.1.split_once('"')?.0.parse().ok()
+    };
+    let (Some(height), Some(end)) = (height(picture), picture.rfind("</svg>")) else {
+        return picture.to_owned();
+    };
+    let text = |(line, number): (&String, usize)| {
+        let line = line.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        format!("<text x=\"10\" y=\"{}\">{line}</text>", height + LINE_PX * number)
+    };
+    let higher = height + LINE_PX * lines.len() + LINE_PX;
+    // Of the picture and of its paper.
+    let above = picture[..end].replacen(&format!("height=\"{height}\""), &format!("height=\"{higher}\""), 2);
+    let above = above.replacen(&format!(" {height}\""), &format!(" {higher}\""), 1);
+    let below: String = lines.iter().zip(1..).map(text).collect();
+    format!("{above}{below}{}", &picture[end..])
 }
 
 /// Both sides of a box.
@@ -173,5 +201,17 @@ mod tests {
         assert_eq!(told((1, 1_000), (2, 2_000)), "1.00 µs → 2.00 µs, 1 → 2 calls");
         assert_eq!(told((0, 0), (2, 2_000)), "new, 2.00 µs");
         assert_eq!(told((2, 2_000), (0, 0)), "gone, was 2.00 µs");
+    }
+
+    #[test]
+    fn lines_stand_below_the_picture() {
+        let picture = "<?xml?><svg width=\"1200\" height=\"150\" viewBox=\"0 0 1200 150\"><rect height=\"150\"/>\
+                       <svg id=\"frames\"><rect height=\"15\"/></svg></svg>";
+        assert_eq!(
+            with_lines_below(picture, &["a < b".into(), "c".into()]),
+            "<?xml?><svg width=\"1200\" height=\"198\" viewBox=\"0 0 1200 198\"><rect height=\"198\"/>\
+             <svg id=\"frames\"><rect height=\"15\"/></svg>\
+             <text x=\"10\" y=\"166\">a &lt; b</text><text x=\"10\" y=\"182\">c</text></svg>"
+        );
     }
 }
