@@ -216,16 +216,16 @@ pub mod tests {
 
     #[test]
     fn the_order_is_that_of_the_window() {
-        let table: [(Window, Sort, &[(&str, u64)]); 6] = [
-            (Window::Interval, Sort::Calls, &[("send", 500), ("Parser.parse", 100), ("<module>", 0)]),
-            (Window::Start, Sort::Calls, &[("Parser.parse", 1000), ("send", 510), ("<module>", 1)]),
-            (Window::Interval, Sort::SelfTime, &[("<module>", 0), ("send", 500), ("Parser.parse", 100)]),
-            (Window::Start, Sort::SelfTime, &[("Parser.parse", 1000), ("<module>", 1), ("send", 510)]),
-            (Window::Start, Sort::Total, &[("<module>", 1), ("Parser.parse", 1000), ("send", 510)]),
-            (Window::Start, Sort::Name, &[("<module>", 1), ("Parser.parse", 1000), ("send", 510)]),
+        let table = [
+            (Window::Interval, Sort::Calls, [("send", 500), ("Parser.parse", 100), ("<module>", 0)]),
+            (Window::Start, Sort::Calls, [("Parser.parse", 1000), ("send", 510), ("<module>", 1)]),
+            (Window::Interval, Sort::SelfTime, [("<module>", 0), ("send", 500), ("Parser.parse", 100)]),
+            (Window::Start, Sort::SelfTime, [("Parser.parse", 1000), ("<module>", 1), ("send", 510)]),
+            (Window::Start, Sort::Total, [("<module>", 1), ("Parser.parse", 1000), ("send", 510)]),
+            (Window::Start, Sort::Name, [("<module>", 1), ("Parser.parse", 1000), ("send", 510)]),
         ];
         for (window, sort, expected) in table {
-            assert_eq!(names(window, sort, &Show::default()), named(expected), "{window:?} {sort:?}");
+            assert_eq!(names(window, sort, &Show::default()), named(&expected), "{window:?} {sort:?}");
         }
     }
 
