@@ -10,26 +10,26 @@ macro_rules! reports {
     () => {
         "\
 Look at a recording:
-  flame    Draw a flame graph: the widest boxes took the most time
-  stats    List functions with their calls and times
-  heat     Show each line of the source with its hits and times
-  tree     Print who called whom, in order
-  diff     Compare recordings: calls exactly, times by evidence
-  worst    Show the slowest calls of one function, with what they called
-  gc       Show garbage collections: how long, and what they interrupted
-  imports  List imports with their times, and who asked for them
-  audit    List audit events, such as opened files, with who raised them
+  flame      Draw a flame graph: the widest boxes took the most time
+  stats      List functions with their calls and times
+  heat       Show each line of the source with its hits and times
+  tree       Print who called whom, in order
+  diff       Compare recordings: calls exactly, times by evidence
+  worst      Show the slowest calls of one function, with what they called
+  gc         Show garbage collections: how long, and what they interrupted
+  imports    List imports with their times, and who asked for them
+  audit      List audit events, such as opened files, with who raised them
   instances  List classes with how many objects each made, for whom, and how long that took
-  threads  List processes and threads, and how busy each was
-  info     Say what is in a recording, and how far it can be trusted
-  profile  Reduce recordings to one small file of call paths that adds up
-  export   Write a recording in the format of another tool
-  share    Make a small file of a recording to send, without names of people and machines
-  dump     Print the rows as text or JSON lines
+  threads    List processes and threads, and how busy each was
+  info       Say what is in a recording, and how far it can be trusted
+  profile    Reduce recordings to one small file of call paths that adds up
+  export     Write a recording in the format of another tool
+  share      Make a small file of a recording to send, without names of people and machines
+  dump       Print the rows as text or JSON lines
 
 Other tools:
-  script   Write a capture script for DTrace, SystemTap or bpftrace
-  import   Make a recording of what such a script printed
+  script     Write a capture script for DTrace, SystemTap or bpftrace
+  import     Make a recording of what such a script printed
 "
     };
 }
@@ -46,12 +46,12 @@ and then shows where the time went.
 {usage-heading} pyrec COMMAND …
 
 Record:
-  record   Run a program and record it
-  top      Watch which functions are entered most, and which take the time
-  markers  List the static markers of Pythons
-  doctor   Say what can be recorded here, and what to do where it cannot
-  snapshot  Copy a recording while it goes on
-  repair   Make a recording whole whose recorder was killed
+  record     Run a program and record it
+  top        Watch which functions are entered most, and which take the time
+  markers    List the static markers of Pythons
+  doctor     Say what can be recorded here, and what to do where it cannot
+  snapshot   Copy a recording while it goes on
+  repair     Make a recording whole whose recorder was killed
 
 ",
     reports!(),
