@@ -38,8 +38,10 @@ impl Stopped {
 impl Drop for Stopped {
     fn drop(&mut self) {
         for (&tid, &signal) in &self.threads {
-            // One that was killed meanwhile is not there any more.
-            let _ = request(libc::PTRACE_DETACH, tid, signal as usize);
+            // It fails where the thread was killed meanwhile.
+            if request(libc::PTRACE_DETACH, tid, signal as usize).is_err() {
+                release(tid);
+            }
         }
     }
 }
@@ -55,6 +57,7 @@ fn stop(tid: i32) -> io::Result<Option<i32>> {
         }
     };
     if !stopped {
+        release(tid);
         return Ok(None);
     }
     let mut status = 0;
@@ -66,6 +69,18 @@ fn stop(tid: i32) -> io::Result<Option<i32>> {
         0 => libc::WSTOPSIG(status),
         _ => 0,
     }))
+}
+
+/// Lets go of a thread that has ended, or is about to, while it was held: before that nobody tells its parent. A child of ours
+/// is left to be asked how it ended.
+fn release(tid: i32) {
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+    let number = |name| status.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    let is_child = number("Tgid:") == Some(tid) && number("PPid:") == Some(std::process::id().cast_signed());
+    if !is_child {
+        // SAFETY: it may leave out how the thread ended.
+        unsafe { libc::waitpid(tid, std::ptr::null_mut(), libc::__WALL) };
+    }
 }
 
 /// Waits until a thread stops or ends. How it ended is left for its parent to ask, which we may be.
@@ -114,6 +129,21 @@ mod tests {
             std::thread::sleep(Duration::from_millis(10));
         }
         child.kill().and_then(|()| child.wait()).expect("it ends");
+    }
+
+    #[test]
+    fn who_is_killed_meanwhile_is_told_to_its_parent() {
+        let mut parent =
+            Command::new("sh").args(["-c", "exec 2>&-; sleep 60; exit 7"]).spawn().expect("a shell starts");
+        let children = format!("/proc/{0}/task/{0}/children", parent.id());
+        let child: i32 = std::iter::repeat_with(|| std::thread::sleep(Duration::from_millis(5)))
+            .find_map(|()| fs::read_to_string(&children).ok()?.trim().parse().ok())
+            .expect("it starts sooner or later");
+        let stopped = Stopped::process(child).expect("it may be looked into");
+        // SAFETY: the number is that of our child's child, which has not been waited for.
+        assert_eq!(unsafe { libc::kill(child, libc::SIGKILL) }, 0);
+        drop(stopped);
+        assert_eq!(parent.wait().expect("it is our child").code(), Some(7));
     }
 
     #[test]
