@@ -19,11 +19,14 @@ use support::{Background, Python, Subject, json, number, on_every_agent, program
 on_every_agent!(by_os_exit, amid_daemon_threads);
 
 fn by_os_exit(subject: &Subject) {
-    ends_by_itself(subject, "now");
+    assert_eq!(ends_by_itself(subject, "now"), Some(0));
 }
 
+/// Before 3.12 a daemon thread may look at the interpreter after it is gone. On a busy machine that ends one process in two
+/// hundred, recorded or not, so it gets another chance.
 fn amid_daemon_threads(subject: &Subject) {
-    ends_by_itself(subject, "daemon");
+    let statuses = (0..3).map(|_| ends_by_itself(subject, "daemon"));
+    assert_eq!(statuses.flatten().find(|&status| status != 128 + 11), Some(0));
 }
 
 #[test]
@@ -68,12 +71,14 @@ fn is_killed(python: &Python, (threads, children): (usize, usize)) {
     );
 }
 
-fn ends_by_itself(subject: &Subject, end: &str) {
+/// Gives its exit status. However it ended, everything is recorded.
+fn ends_by_itself(subject: &Subject, end: &str) -> Option<i32> {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let mut recorder = start(&subject.python, folder.path(), 3, 0, end);
-    assert_eq!(recorder.end().code(), Some(0));
+    let status = recorder.end().code();
     assert!(!numbered(folder.path()).is_empty());
     assert_whole(folder.path(), &format!("{:?}, {end}", subject.python));
+    status
 }
 
 fn start(python: &Python, folder: &Path, threads: usize, children: usize, end: &str) -> Background {

@@ -136,12 +136,17 @@ impl Ring {
     }
 
     /// Says that the thread has ended, and lets go of the memory.
-    pub fn end(self) {
+    ///
+    /// With the first thread the process ends, and the system lets go of it. Python's daemon threads may still run then,
+    /// and before 3.12 look at an interpreter that is gone: that moment must not become longer.
+    pub fn end(self, is_first: bool) {
         if self.retired {
             return;
         }
         self.header().produced.end_ticks.store(clock::ticks(), Release);
-        self.forget();
+        if !is_first {
+            self.forget();
+        }
     }
 
     /// The session is over: lets go of the memory, whatever thread this is. The next record that is pushed says so.

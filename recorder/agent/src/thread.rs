@@ -275,7 +275,7 @@ unsafe extern "C" {
 fn call_at_end() {
     unsafe extern "C" fn end(_: *mut c_void) {
         if let Some(ring) = take(Thread::unrecorded()) {
-            ring.end();
+            ring.end(os::tid() == os::pid());
         }
     }
     // Any address in this library names it.
