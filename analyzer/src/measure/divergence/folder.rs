@@ -1,7 +1,8 @@
 //! The calls of one thread into its shape.
 
 use super::head::{Finish, Head, Start, THREAD};
-use super::shapes::{ShapeId, Shapes};
+use super::shapes::{Known, ShapeId, Shapes};
+use super::sought::Sought;
 use super::walk::{Running, Tell, Walk};
 use crate::tree::Open;
 
@@ -14,7 +15,8 @@ use crate::tree::Open;
 /// ```
 #[derive(Debug, Default)]
 pub struct Folder {
-    waiting: Vec<ShapeId>,
+    waiting: Vec<Known>,
+    sought: Sought,
     /// The numbers of calls that turned out to be none.
     none: Vec<u64>,
 }
@@ -22,7 +24,7 @@ pub struct Folder {
 impl Folder {
     /// A call that called nothing.
     #[inline]
-    pub fn leaf(&mut self, leaf: ShapeId) {
+    pub fn leaf(&mut self, leaf: Known) {
         self.waiting.push(leaf);
     }
 
@@ -30,15 +32,14 @@ impl Folder {
     #[inline]
     pub fn fold(&mut self, running: &Running, finish: Finish, shapes: &mut Shapes) {
         let head = Head::new(running.key, running.start, finish);
-        let shape = shapes.fold(head, &self.waiting[running.first..]);
-        self.waiting.truncate(running.first);
-        self.waiting.push(shape);
+        self.sought.fold(head, &mut self.waiting, running.first, shapes);
     }
 
     /// The thread has ended: its shape, and the numbers of calls that turned out to be none, in order.
     pub fn end(&mut self, shapes: &mut Shapes) -> (ShapeId, Vec<u64>) {
-        let shape = shapes.fold(Head::new(THREAD, Start::Called, Finish::Returned), &self.waiting);
-        self.waiting.clear();
+        self.sought.fold(Head::new(THREAD, Start::Called, Finish::Returned), &mut self.waiting, 0, shapes);
+        self.sought.settle(&mut self.waiting, shapes);
+        let shape = self.waiting.pop().map_or(0, |thread| thread.id);
         let mut none = std::mem::take(&mut self.none);
         none.sort_unstable();
         (shape, none)

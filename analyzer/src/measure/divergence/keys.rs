@@ -4,7 +4,7 @@ use pyrec_schema::{Code, CodeId, Names};
 use rustc_hash::FxHashMap;
 
 use super::head::{Finish, Head, Key, Start, THREAD};
-use super::shapes::{ShapeId, Shapes};
+use super::shapes::{Known, Shapes};
 use crate::Filter;
 use crate::measure::Naming;
 use crate::tree::{Frame, Lens};
@@ -18,7 +18,7 @@ pub struct Function {
     /// Its number.
     pub key: Key,
     /// A call of it in which nothing was called.
-    pub leaf: ShapeId,
+    pub leaf: Known,
     /// Whether it is asked for; if not, what it calls is as if called by its caller.
     pub is_shown: bool,
     /// Whether what is asked for begins in it.
@@ -99,7 +99,7 @@ impl<'a> Lookup<'a> {
         let key = self.frames.len() as Key;
         self.frames.push(frame);
         let verdict = self.lens.verdict(frame);
-        let leaf = shapes.fold(Head::new(key, Start::Called, Finish::Returned), &[]);
+        let leaf = shapes.leaf(Head::new(key, Start::Called, Finish::Returned));
         Function { key, leaf, is_shown: verdict.shown, is_root: verdict.root }
     }
 }

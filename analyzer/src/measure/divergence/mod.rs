@@ -16,6 +16,7 @@ mod outline;
 mod pairs;
 mod run;
 mod shapes;
+mod sought;
 mod tell;
 mod walk;
 
