@@ -211,6 +211,7 @@ impl Merged {
             let here = merged.shapes.absorb(&shapes, |head| head.with_key(keys[head.key() as usize]));
             run.threads.iter_mut().for_each(|thread| thread.shape = here[thread.shape as usize]);
         }
+        merged.shapes.count();
         merged
     }
 }

@@ -21,8 +21,10 @@ pub struct Shapes {
     shapes: Vec<Shape>,
     /// What each calls, in order, one shape after the other.
     children: Vec<ShapeId>,
-    /// An open-addressing table, as many as a power of two, at most half of them taken.
+    /// An open-addressing table, as many as a power of two, at most three of four taken.
     slots: Vec<Slot>,
+    /// Calls in each, itself included, once they are counted.
+    calls: Vec<u64>,
 }
 
 /// A place in the table. What is sought is known by its hash, of 96 bits: of ten million different calls two are taken for
@@ -56,14 +58,17 @@ pub struct Hash {
 struct Shape {
     /// Where its children end; they begin where those of the shape before end.
     end: usize,
-    /// Calls in it, itself included.
-    calls: u64,
     head: Head,
 }
 
 impl Default for Shapes {
     fn default() -> Self {
-        Shapes { shapes: Vec::new(), children: Vec::new(), slots: vec![Slot::default(); 64] }
+        Shapes {
+            shapes: Vec::new(),
+            children: Vec::new(),
+            slots: vec![Slot::default(); 64],
+            calls: Vec::new(),
+        }
     }
 }
 
@@ -104,11 +109,10 @@ impl Shapes {
     fn add(&mut self, head: Head, children: &[ShapeId], hash: Hash, at: usize) -> ShapeId {
         let id = ShapeId::try_from(self.shapes.len()).ok().filter(|&id| id < 1 << 31);
         let id = id.expect("2^31 different calls do not fit in memory");
-        let below = children.iter().fold(0u64, |calls, &child| calls.saturating_add(self.calls(child)));
         self.children.extend_from_slice(children);
-        self.shapes.push(Shape { end: self.children.len(), calls: below.saturating_add(1), head });
+        self.shapes.push(Shape { end: self.children.len(), head });
         self.slots[at] = Slot { hash, number: id + 1 };
-        if self.shapes.len() * 2 > self.slots.len() {
+        if self.shapes.len() / 3 >= self.slots.len() / 4 {
             self.grow();
         }
         id
@@ -139,9 +143,18 @@ impl Shapes {
         &self.children[from..self.shapes[id as usize].end]
     }
 
-    /// Calls in it, itself included.
+    /// Counts the calls in each, when all are there: one after the other, so that memory answers ahead.
+    pub fn count(&mut self) {
+        for id in self.calls.len() as ShapeId..self.shapes.len() as ShapeId {
+            let below = self.children(id).iter().map(|&child| self.calls[child as usize]);
+            let calls = below.fold(1, u64::saturating_add);
+            self.calls.push(calls);
+        }
+    }
+
+    /// Calls in it, itself included. They have been counted.
     pub fn calls(&self, id: ShapeId) -> u64 {
-        self.shapes[id as usize].calls
+        self.calls[id as usize]
     }
 
     /// Takes over the shapes of another run, whose heads are translated. Gives the number here of each number there.
@@ -208,6 +221,7 @@ mod tests {
         let g = shapes.leaf(head(3));
         let f = fold(&mut shapes, head(2), &[g]);
         let main = fold(&mut shapes, head(1), &[f, f, g]).id;
+        shapes.count();
         let again = (shapes.leaf(head(3)).id, fold(&mut shapes, head(2), &[g]).id);
         assert_eq!(again, (g.id, f.id));
         assert_ne!(fold(&mut shapes, head(1), &[f, g, f]).id, main);
@@ -237,6 +251,8 @@ mod tests {
             let mut other = Shapes::default();
             other.leaf(head(4));
             let here = other.absorb(&shapes, |head| head);
+            other.count();
+            shapes.count();
             for id in ids {
                 let there = here[id as usize];
                 let children: Vec<ShapeId> = shapes.children(id).iter().map(|&child| here[child as usize]).collect();
