@@ -206,7 +206,7 @@ mod tests {
         let command = Cli::command();
         for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
             let about = command.get_about().expect("every command says what it does");
-            let line = format!("\n  {:<7}  {about}\n", command.get_name());
+            let line = format!("\n  {:<9}  {about}\n", command.get_name());
             assert!(HELP.contains(&line), "not on the page:{line}");
         }
     }

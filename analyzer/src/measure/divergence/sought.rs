@@ -10,7 +10,7 @@ use super::head::Head;
 use super::shapes::{Hash, Known, ShapeId, Shapes, Slot};
 
 /// How many are looked up together.
-const TOGETHER: usize = 16;
+const TOGETHER: usize = 64;
 
 /// With the place of a call among those that are sought, what stands for its number meanwhile.
 const SOUGHT: ShapeId = 1 << 31;
