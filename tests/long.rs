@@ -188,8 +188,10 @@ fn flies(subject: &Subject, options: &[&str], time: Duration, bytes: u64) {
     }
     let late_kib = peak_kib(&running.recorder.0);
     numbers += files(&trace).len();
-    let first =
-        files(&trace)[0].file_stem().expect("a name").to_string_lossy().parse::<u64>().expect("a number");
+    // The one that comes next is hidden for a moment, under a name without a number.
+    let visible = files(&trace);
+    let number_of = |file: &PathBuf| file.file_stem()?.to_str()?.parse::<u64>().ok();
+    let first = visible.iter().find_map(number_of).expect("a number");
     let calls = running.calls();
     let directory = running.end();
     let trace = directory.path().join("pyrec.parquet");
