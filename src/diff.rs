@@ -16,7 +16,7 @@ use pyrec_schema::Trace;
 
 use crate::input::{DEFAULT, Filters, PREVIOUS, rows};
 use crate::on_disk::has_changed;
-use crate::output::{colours, print, save};
+use crate::output::{colours, print, save, spare_recording};
 
 /// Rows that fit a screen.
 const SCREEN: usize = 30;
@@ -160,6 +160,7 @@ impl Diff {
         let Some(path) = self.flame.as_ref().or(self.heat.as_ref()) else {
             return print(|out| report::write(diff, &self.table(rows), out));
         };
+        spare_recording(path, "name the recordings before --flame or --heat, and a picture after it")?;
         let mut picture = Vec::new();
         match self.flame {
             Some(_) => report::write_flame(diff, &mut picture)?,
@@ -168,7 +169,7 @@ impl Diff {
         if path == Path::new("-") {
             return print(|out| out.write_all(&picture));
         }
-        save_picture(path, &picture)?;
+        save(path, &picture)?;
         let name = path.display();
         print(|out| -> Result<(), Error> {
             report::write(diff, &self.table(rows), out)?;
@@ -232,14 +233,4 @@ fn page_options(diff: &Differences, new: &[Trace]) -> report::PageOptions {
     };
     let changed = diff.files.iter().filter(is_changed).map(|file| file.place).collect();
     report::PageOptions { command, changed }
-}
-
-fn save_picture(path: &Path, picture: &[u8]) -> Result<()> {
-    let name = path.display();
-    if path.extension().is_some_and(|extension| extension == "parquet") {
-        bail!(
-            "{name} would be replaced by a picture; name the recordings before --flame or --heat, and a picture after it"
-        );
-    }
-    save(path, picture)
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use pyrec_analyzer::Filter;
 use pyrec_analyzer::filter::Pattern;
-use pyrec_analyzer::measure::{Lines, Sources, Trust};
+use pyrec_analyzer::measure::{Lines, Sources};
 use pyrec_analyzer::report::heat::{self, PageOptions};
 use pyrec_schema::Trace;
 
@@ -49,7 +49,7 @@ impl Heat {
     pub fn run(self) -> Result<ExitCode> {
         check_picture("heat", &self.out)?;
         let trace = self.input.open()?;
-        let (lines, sources) = read(&self.input, &trace, &self.filters.into())?;
+        let (lines, sources) = read(&trace, &self.filters.into())?;
         if self.json {
             return print(|out| heat::write_json(&lines, out));
         }
@@ -69,7 +69,7 @@ impl Heat {
 }
 
 /// The lines of a recording, or the sum of several.
-fn read(input: &Input, trace: &Trace, filter: &Filter) -> Result<(Lines, Sources)> {
+fn read(trace: &Trace, filter: &Filter) -> Result<(Lines, Sources)> {
     let read = |trace: &Trace| -> Result<_> { Ok((Lines::read(trace, filter)?, Sources::read(trace)?)) };
     let recordings = trace.recordings();
     if recordings.len() == 1 {
@@ -86,5 +86,5 @@ fn read(input: &Input, trace: &Trace, filter: &Filter) -> Result<(Lines, Sources
             name(without)
         );
     }
-    Ok(Lines::sum(&runs, Trust::of(&input.calls(filter)?)))
+    Ok(Lines::sum(&runs))
 }

@@ -66,11 +66,14 @@ pub fn write_file<T>(
 
 /// Whether a picture may go there: not where `-i` was forgotten.
 pub fn check_picture(command: &str, path: &Path) -> Result<()> {
+    let name = path.display();
+    spare_recording(path, &format!("if it is the recording to read, type `pyrec {command} -i {name}`"))
+}
+
+/// Keeps a picture from taking the place of a recording.
+pub fn spare_recording(path: &Path, advice: &str) -> Result<()> {
     if path.extension().is_some_and(|extension| extension == "parquet") {
-        let name = path.display();
-        bail!(
-            "{name} would be replaced by a picture; if it is the recording to read, type `pyrec {command} -i {name}`"
-        );
+        bail!("{} would be replaced by a picture; {advice}", path.display());
     }
     Ok(())
 }

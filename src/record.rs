@@ -1,6 +1,5 @@
 //! `pyrec record`: runs a program, or attaches to one, and records it.
 
-use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,14 +11,13 @@ use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
 use pyrec_analyzer::Plain;
 use pyrec_analyzer::filter::{Pattern, parse_duration};
 use pyrec_recorder::{Extent, OnFull, Options, Outcome, Progress, Rotation, Target, as_invoking_user};
-use pyrec_schema::Group;
 
 use crate::extent::parse_extent;
-use crate::input::{DEFAULT, group};
+use crate::input::DEFAULT;
 use crate::output::say;
 use crate::place::Place;
 use crate::size::parse_size;
-use crate::target::{Provider, groups, status, target};
+use crate::target::{Aim, Events, Provider, status};
 
 /// Run a program and record it
 ///
@@ -37,22 +35,8 @@ pub struct Record {
     #[arg(short, long, requires = "output")]
     force: bool,
 
-    /// What to record: function, line, gc, import, audit, cfunction, instance, separated by commas
-    ///
-    /// [default: function,gc,import]
-    #[arg(
-        long,
-        value_name = "GROUPS",
-        value_delimiter = ',',
-        value_parser = group,
-        default_values_t = Group::DEFAULT,
-        hide_default_value = true
-    )]
-    markers: Vec<Group>,
-
-    /// Record each line executed, too
-    #[arg(long)]
-    lines: bool,
+    #[command(flatten)]
+    events: Events,
 
     /// Record only functions whose name or file matches: `parse*`, `Decoder.*`, `json/*`
     #[arg(long, value_name = "GLOB", help_heading = "Filters")]
@@ -61,26 +45,6 @@ pub struct Record {
     /// Record no functions whose name or file matches; their time belongs to the caller
     #[arg(long, value_name = "GLOB", help_heading = "Filters")]
     exclude: Vec<Pattern>,
-
-    /// Where events come from
-    #[arg(long, value_enum, value_name = "PROVIDER", default_value_t)]
-    provider: Provider,
-
-    /// Record a process that runs already, with its children, until it ends or you press Ctrl-C. Several: -p 1,2 or
-    /// -p 1 -p 2
-    #[arg(
-        short,
-        long,
-        value_name = "PID",
-        value_delimiter = ',',
-        value_parser = clap::value_parser!(i32).range(1..),
-        conflicts_with = "command"
-    )]
-    pid: Vec<i32>,
-
-    /// Record every Python with static markers on this machine, those that start later too, until you press Ctrl-C
-    #[arg(long, conflicts_with_all = ["pid", "command"])]
-    all: bool,
 
     /// End the recording of what runs already after so long: `10s`, `2m`
     #[arg(long, value_name = "TIME", conflicts_with = "command", value_parser = parse_duration)]
@@ -110,14 +74,8 @@ pub struct Record {
     #[arg(short, long)]
     quiet: bool,
 
-    /// The command to record
-    #[arg(
-        value_name = "CMD",
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        required_unless_present_any = ["pid", "all"]
-    )]
-    command: Vec<OsString>,
+    #[command(flatten)]
+    aim: Aim,
 }
 
 const EXAMPLES: &str = "\
@@ -150,10 +108,10 @@ impl Record {
         let options = Options {
             target,
             output: place.path().to_owned(),
-            groups: self.groups(),
+            groups: self.events.groups(),
             include: texts(&self.include),
             exclude: texts(&self.exclude),
-            provider: self.provider.into(),
+            provider: self.aim.provider.into(),
             duration: self.duration,
             rotation: Rotation { rotate: self.rotate, keep: self.keep },
             max_bytes: self.max_size,
@@ -180,20 +138,15 @@ impl Record {
     }
 
     fn target(&self) -> Result<Target> {
-        if self.expose_markers && self.provider == Provider::Usdt {
+        if self.expose_markers && self.aim.provider == Provider::Usdt {
             bail!("--expose-markers is for the agent; --provider usdt reads CPython's own");
         }
-        target("record", self.all, &self.pid, &self.command)
-    }
-
-    /// The marker groups, each once.
-    fn groups(&self) -> Vec<Group> {
-        groups(&self.markers, self.lines)
+        self.aim.target("record")
     }
 
     /// Drawn only where nobody else writes: while the program prints to the same terminal, that is the program's.
     fn progress_line(&self) -> ProgressBar {
-        let free = self.command.is_empty() || !std::io::stdout().is_terminal();
+        let free = self.aim.command.is_empty() || !std::io::stdout().is_terminal();
         if self.quiet || !free || !std::io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }
@@ -258,9 +211,11 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
     use std::time::Duration;
 
     use pyrec_recorder::Exit;
+    use pyrec_schema::Group;
 
     use super::*;
     use crate::cli::{Command, parse};
@@ -302,7 +257,11 @@ mod tests {
             let record = record(words).expect("it is understood");
             assert_eq!(record.target().expect("it is a command"), command(cmd), "{words:?}");
             assert_eq!(record.output.as_deref(), output.map(Path::new), "{words:?}");
-            assert_eq!((record.quiet, record.lines, record.pid), (false, false, vec![]), "{words:?}");
+            assert_eq!(
+                (record.quiet, record.events.lines, record.aim.pid),
+                (false, false, vec![]),
+                "{words:?}"
+            );
         }
     }
 
@@ -312,22 +271,22 @@ mod tests {
             record(&["-q", "--lines", "--provider", "usdt", "--on-full", "drop", "-fo", "x", "a.py"]);
         let record = record.expect("it is understood");
         assert!(record.quiet && record.force);
-        assert_eq!(record.groups(), [Group::Function, Group::Line, Group::Gc, Group::Import]);
-        assert_eq!((record.provider, record.on_full), (Provider::Usdt, WhenFull::Drop));
+        assert_eq!(record.events.groups(), [Group::Function, Group::Line, Group::Gc, Group::Import]);
+        assert_eq!((record.aim.provider, record.on_full), (Provider::Usdt, WhenFull::Drop));
         assert_eq!(record.output.as_deref(), Some(Path::new("x")));
     }
 
     #[test]
     fn defaults_are_those_of_the_manual() {
         let record = record(&["a.py"]).expect("it is understood");
-        assert_eq!(record.groups(), [Group::Function, Group::Gc, Group::Import]);
-        assert_eq!((record.provider, record.on_full), (Provider::Auto, WhenFull::Wait));
+        assert_eq!(record.events.groups(), [Group::Function, Group::Gc, Group::Import]);
+        assert_eq!((record.aim.provider, record.on_full), (Provider::Auto, WhenFull::Wait));
         assert!(!record.force && !record.quiet && record.output.is_none());
     }
 
     #[test]
     fn markers_are_groups_by_name() {
-        let groups = |words| record(words).map(|record| record.groups());
+        let groups = |words| record(words).map(|record| record.events.groups());
         assert_eq!(groups(&["--markers", "gc", "a.py"]), Ok(vec![Group::Gc]));
         assert_eq!(
             groups(&["--markers", "line,function,line", "a.py"]),

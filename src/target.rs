@@ -4,9 +4,11 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use pyrec_recorder::{Exit, ProviderChoice, Target};
 use pyrec_schema::Group;
+
+use crate::input::group;
 
 /// Where events come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -30,43 +32,100 @@ impl From<Provider> for ProviderChoice {
     }
 }
 
-/// What was asked for: of `--all`, `-p` and a command, at most one is there. `name` is that of our own command.
-pub fn target(name: &str, all: bool, pids: &[i32], command: &[OsString]) -> Result<Target> {
-    if all {
-        return Ok(Target::All);
-    }
-    if !pids.is_empty() {
-        let mut pids = pids.to_vec();
-        pids.sort_unstable();
-        pids.dedup();
-        return Ok(Target::Processes(pids));
-    }
-    // Clap takes whatever looks like an unknown option for the first word of CMD.
-    if let Some(first) = command.first().and_then(|first| first.to_str())
-        && first.starts_with('-')
-        && !["-m", "-c"].contains(&first)
-    {
-        bail!(
-            "there is no option {first}; `pyrec {name} --help` lists them, and Python's own go after python3"
-        );
-    }
-    if let [only] = command
-        && ["-m", "-c"].iter().any(|option| only == option)
-    {
-        bail!("nothing follows {}; give it what Python needs there", only.display());
-    }
-    Ok(Target::Command(command.to_vec()))
+/// Whom it is about: of `--all`, `-p` and a command, one is there.
+#[derive(Debug, Args)]
+pub struct Aim {
+    /// Where events come from
+    #[arg(long, value_enum, value_name = "PROVIDER", default_value_t)]
+    pub provider: Provider,
+
+    /// A process that runs already, with its children, until it ends or you press Ctrl-C. Several: -p 1,2 or -p 1 -p 2
+    #[arg(
+        short,
+        long,
+        value_name = "PID",
+        value_delimiter = ',',
+        value_parser = clap::value_parser!(i32).range(1..),
+        conflicts_with = "command"
+    )]
+    pub pid: Vec<i32>,
+
+    /// Every Python with static markers on this machine, those that start later too, until you press Ctrl-C
+    #[arg(long, conflicts_with_all = ["pid", "command"])]
+    pub all: bool,
+
+    /// The command
+    #[arg(
+        value_name = "CMD",
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        required_unless_present_any = ["pid", "all"]
+    )]
+    pub command: Vec<OsString>,
 }
 
-/// The marker groups, each once.
-pub fn groups(markers: &[Group], lines: bool) -> Vec<Group> {
-    let mut groups = markers.to_vec();
-    if lines {
-        groups.push(Group::Line);
+impl Aim {
+    /// The target. `name` is that of our own command.
+    pub fn target(&self, name: &str) -> Result<Target> {
+        if self.all {
+            return Ok(Target::All);
+        }
+        if !self.pid.is_empty() {
+            let mut pids = self.pid.clone();
+            pids.sort_unstable();
+            pids.dedup();
+            return Ok(Target::Processes(pids));
+        }
+        // Clap takes whatever looks like an unknown option for the first word of CMD.
+        if let Some(first) = self.command.first().and_then(|first| first.to_str())
+            && first.starts_with('-')
+            && !["-m", "-c"].contains(&first)
+        {
+            bail!(
+                "there is no option {first}; `pyrec {name} --help` lists them, and Python's own go after python3"
+            );
+        }
+        if let [only] = &self.command[..]
+            && ["-m", "-c"].iter().any(|option| only == option)
+        {
+            bail!("nothing follows {}; give it what Python needs there", only.display());
+        }
+        Ok(Target::Command(self.command.clone()))
     }
-    groups.sort();
-    groups.dedup();
-    groups
+}
+
+/// Which events, of those that pyrec knows.
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Which events: function, line, gc, import, audit, cfunction, instance, separated by commas
+    ///
+    /// [default: function,gc,import]
+    #[arg(
+        long,
+        value_name = "GROUPS",
+        value_delimiter = ',',
+        value_parser = group,
+        default_values_t = Group::DEFAULT,
+        hide_default_value = true
+    )]
+    markers: Vec<Group>,
+
+    /// Each line executed, too
+    #[arg(long)]
+    pub lines: bool,
+}
+
+impl Events {
+    /// The marker groups, each once.
+    pub fn groups(&self) -> Vec<Group> {
+        let mut groups = self.markers.clone();
+        if self.lines {
+            groups.push(Group::Line);
+        }
+        groups.sort();
+        groups.dedup();
+        groups
+    }
 }
 
 /// The status of a program is that of the command.

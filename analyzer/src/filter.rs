@@ -29,6 +29,16 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// The least time, in nanoseconds.
+    pub fn min_time_ns(&self) -> u64 {
+        u64::try_from(self.min_time.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The same, of whatever length: for reports whose rows are no calls.
+    pub fn of_any_length(&self) -> Filter {
+        Filter { min_time: Duration::ZERO, ..self.clone() }
+    }
+
     /// Whether a thread is asked for.
     pub fn has_thread(&self, pid: i32, tid: i32) -> bool {
         let wanted = |list: &[i32], id| list.is_empty() || list.contains(&id);

@@ -12,6 +12,7 @@
 mod acting;
 mod agent;
 mod attach;
+mod care;
 mod carry;
 mod clock;
 pub mod doctor;

@@ -8,15 +8,14 @@ use std::time::{Duration, Instant};
 use pyrec_schema::{Ended, Manifest, Names};
 
 use crate::acting::as_user;
-use crate::clock::monotonic_ns;
+use crate::care::Care;
 use crate::pipeline::Pipeline;
 use crate::provider::Provider;
 use crate::reel::{Reel, Supplies};
 use crate::rows::{Facts, Rows};
-use crate::signals::{SNAPSHOT, Signal, Signals};
+use crate::signals::Signals;
 use crate::sources::Sources;
 use crate::start::{Purpose, Start};
-use crate::subject::Subject;
 use crate::user::User;
 use crate::{Options, Result};
 
@@ -122,18 +121,16 @@ pub fn record(options: &Options, mut watch: impl FnMut(&Progress)) -> Result<Out
     let subject = target.release().inspect_err(|_| drop(remove()))?;
     let limits = Limits { duration: options.duration, max_bytes: options.max_bytes };
     let mut recording = Recording {
-        subject,
-        signals,
+        care: Care::new(subject, signals),
         started: Instant::now(),
         limits,
         manifest,
-        stopped: false,
         is_full: false,
     };
     if let Err(error) = recording.drain_to_end(&mut *provider, &mut rows, &mut watch) {
         // The program must not pay for our trouble: it goes on untraced, and we wait for it as we would have.
         drop(provider);
-        recording.subject.wait();
+        recording.care.subject.wait();
         return Err(error);
     }
     let outcome = recording.finish(rows)?;
@@ -142,7 +139,7 @@ pub fn record(options: &Options, mut watch: impl FnMut(&Progress)) -> Result<Out
     }
     // The program goes on without us in it.
     drop(provider);
-    Ok(Outcome { exit: recording.wait_out(), ..outcome })
+    Ok(Outcome { exit: recording.care.wait_out(), ..outcome })
 }
 
 /// Removes a trace that nothing was recorded into.
@@ -159,14 +156,11 @@ struct Limits {
 }
 
 struct Recording {
-    subject: Subject,
-    signals: Signals,
+    care: Care,
     started: Instant,
     limits: Limits,
     /// What was known at the start.
     manifest: Manifest,
-    /// Whether somebody asked for the end of the recording rather than of the program.
-    stopped: bool,
     /// Whether the trace is as long as it may become.
     is_full: bool,
 }
@@ -179,7 +173,7 @@ impl Recording {
         watch: &mut impl FnMut(&Progress),
     ) -> Result<()> {
         let mut checkpoint = Instant::now();
-        while !self.stopped && !self.is_full && !self.subject.has_ended() {
+        while !self.is_full && !self.care.is_over() {
             let events = provider.drain(rows)?;
             if checkpoint.elapsed() >= CHECKPOINT {
                 rows.checkpoint(&self.manifest)?;
@@ -187,35 +181,21 @@ impl Recording {
             }
             let Facts { events: all, lost, .. } = rows.facts;
             watch(&Progress { elapsed: self.started.elapsed(), events: all, lost, bytes: rows.bytes() });
-            if self.heed_signals() {
+            if self.care.heed_signals() {
                 rows.snapshot(&self.manifest)?;
             }
             let Limits { duration, max_bytes } = self.limits;
-            self.stopped |= duration.is_some_and(|duration| self.started.elapsed() >= duration);
+            if duration.is_some_and(|duration| self.started.elapsed() >= duration) {
+                self.care.stop();
+            }
             self.is_full = max_bytes.is_some_and(|max_bytes| rows.bytes() >= max_bytes);
-            self.subject.wait_for(pause_after(events), provider.call());
+            self.care.subject.wait_for(pause_after(events), provider.call());
         }
         provider.stop(rows)
     }
 
-    /// The first signal is the program's: it decides how it ends, and we record that. The second one is ours. Says
-    /// whether one asked for a snapshot.
-    fn heed_signals(&mut self) -> bool {
-        let mut asked = false;
-        for Signal { number, from_terminal } in self.signals.pending() {
-            match number {
-                SNAPSHOT => asked = true,
-                _ => self.stopped |= !self.subject.tell(number, from_terminal),
-            }
-        }
-        asked
-    }
-
     fn finish(&mut self, mut rows: Rows) -> Result<Outcome> {
-        let exit = self.subject.exit();
-        if let (Exit::Status(status), Subject::Child(child)) = (exit, &self.subject) {
-            rows.process_exit(monotonic_ns(), child.pid(), Some(status))?;
-        }
+        let exit = self.care.end(&mut rows)?;
         let (pipeline, facts) = rows.into_parts()?;
         // The program may have come to its end since, but that is not how the recording ended.
         let ended = if self.is_full { Ended::Stopped } else { exit.into() };
@@ -235,15 +215,6 @@ impl Recording {
         }
         notices.sort();
         Ok(Outcome { exit, events, lost, waited: waited_ns.map(Duration::from_nanos), bytes, notices })
-    }
-
-    /// Stays with a launched program whose recording is over.
-    fn wait_out(mut self) -> Exit {
-        while matches!(self.subject, Subject::Child(_)) && !self.stopped && !self.subject.has_ended() {
-            self.heed_signals();
-            self.subject.wait_for(IDLE_PAUSE, None);
-        }
-        self.subject.exit()
     }
 }
 

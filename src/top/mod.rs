@@ -6,26 +6,24 @@ mod session;
 mod table;
 mod view;
 
-use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use pyrec_analyzer::Plain;
 use pyrec_analyzer::filter::Pattern;
+use pyrec_analyzer::{Filter, Plain};
 use pyrec_recorder::{Counted, Live, Wish};
-use pyrec_schema::Group;
 
 use self::batch::Layout;
 use self::screen::Facts;
 use self::session::Session;
 use self::table::{Looks, Show, Sort, Window};
 use self::view::View;
-use crate::input::{group, rows};
+use crate::input::rows;
 use crate::output::{colours, say};
-use crate::target::{Provider, groups, status, target};
+use crate::target::{Aim, Events, status};
 
 /// Functions that the classic scripts list.
 const CLASSIC: usize = 20;
@@ -57,22 +55,8 @@ pub struct Top {
     #[arg(long, value_name = "N")]
     rows: Option<usize>,
 
-    /// What to count: function, line, gc, import, audit, cfunction, separated by commas
-    ///
-    /// [default: function,gc,import]
-    #[arg(
-        long,
-        value_name = "GROUPS",
-        value_delimiter = ',',
-        value_parser = group,
-        default_values_t = Group::DEFAULT,
-        hide_default_value = true
-    )]
-    markers: Vec<Group>,
-
-    /// Count lines, too
-    #[arg(long)]
-    lines: bool,
+    #[command(flatten)]
+    events: Events,
 
     /// Show only functions whose name or file matches: `parse*`, `Decoder.*`, `json/*`
     #[arg(long, value_name = "GLOB", help_heading = "Filters")]
@@ -82,33 +66,8 @@ pub struct Top {
     #[arg(long, value_name = "GLOB", help_heading = "Filters")]
     exclude: Vec<Pattern>,
 
-    /// Where events come from
-    #[arg(long, value_enum, value_name = "PROVIDER", default_value_t)]
-    provider: Provider,
-
-    /// Watch a process that runs already, with its children. Several: -p 1,2 or -p 1 -p 2
-    #[arg(
-        short,
-        long,
-        value_name = "PID",
-        value_delimiter = ',',
-        value_parser = clap::value_parser!(i32).range(1..),
-        conflicts_with = "command"
-    )]
-    pid: Vec<i32>,
-
-    /// Watch every Python with static markers on this machine, those that start later too
-    #[arg(long, conflicts_with_all = ["pid", "command"])]
-    all: bool,
-
-    /// The command to watch
-    #[arg(
-        value_name = "CMD",
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        required_unless_present_any = ["pid", "all"]
-    )]
-    command: Vec<OsString>,
+    #[command(flatten)]
+    aim: Aim,
 }
 
 const EXAMPLES: &str = "\
@@ -140,20 +99,27 @@ impl Top {
     }
 
     fn show(&self) -> Show {
-        Show { include: self.include.clone(), exclude: self.exclude.clone(), text: String::new() }
+        Show {
+            filter: Filter {
+                include: self.include.clone(),
+                exclude: self.exclude.clone(),
+                ..Filter::default()
+            },
+            text: String::new(),
+        }
     }
 
     fn what(&self) -> Result<pyrec_recorder::Top> {
         Ok(pyrec_recorder::Top {
-            target: target("top", self.all, &self.pid, &self.command)?,
-            groups: groups(&self.markers, self.lines),
-            provider: self.provider.into(),
+            target: self.aim.target("top")?,
+            groups: self.events.groups(),
+            provider: self.aim.provider.into(),
             output: None,
         })
     }
 
     fn draw(&self) -> Result<Counted> {
-        let output = if self.command.is_empty() { None } else { Some(tempfile::tempfile()?) };
+        let output = if self.aim.command.is_empty() { None } else { Some(tempfile::tempfile()?) };
         let kept = output.as_ref().map(|file| file.try_clone()).transpose()?;
         let what = pyrec_recorder::Top { output, ..self.what()? };
         let facts = Facts {
@@ -173,10 +139,10 @@ impl Top {
 
     /// Who is watched.
     fn title(&self) -> String {
-        match (self.all, &self.pid[..]) {
+        match (self.aim.all, &self.aim.pid[..]) {
             (true, _) => "every Python with static markers".into(),
             (false, []) => {
-                let words: Vec<_> = self.command.iter().map(|word| word.to_string_lossy()).collect();
+                let words: Vec<_> = self.aim.command.iter().map(|word| word.to_string_lossy()).collect();
                 words.join(" ")
             }
             (false, pids) => {

@@ -11,6 +11,7 @@ use pyrec_recorder::{Counts, Live, Wish};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event};
 
+use super::CLASSIC;
 use super::screen::{Facts, OUTPUT_LINES, draw};
 use super::table::{Looks, Show, Sort, Window};
 use super::view::View;
@@ -20,9 +21,6 @@ const TAIL_BYTES: u64 = 4096;
 
 /// Between two looks at the keyboard.
 const KEYS_PAUSE: Duration = Duration::from_millis(20);
-
-/// Functions that are listed when the view is gone.
-const LAST_ROWS: usize = 20;
 
 /// The view on a terminal.
 pub struct Session {
@@ -167,7 +165,7 @@ impl Session {
         if !rows.is_empty() {
             writeln!(out, "{:>7} {:>13} {:>8} {:>8} FUNCTION", "PID", "CALLS", "SELF", "TOTAL")?;
         }
-        for row in rows.iter().take(LAST_ROWS) {
+        for row in rows.iter().take(CLASSIC) {
             let (code, all) = (row.code(), row.all);
             let (calls, own, total) = (Count(all.calls), Time(all.self_ns), Time(all.total_ns));
             let line = code.first_line.map_or_else(String::new, |line| format!(":{line}"));

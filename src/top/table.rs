@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use pyrec_analyzer::filter::Pattern;
+use pyrec_analyzer::Filter;
 use pyrec_recorder::{ByGroup, Counts, Tally};
 use pyrec_schema::{Code, Group};
 
@@ -38,20 +38,16 @@ pub enum Window {
 /// Which rows are shown.
 #[derive(Clone, Debug, Default)]
 pub struct Show {
-    /// Only functions that match one of these; all, if there are none.
-    pub include: Vec<Pattern>,
-    /// No functions that match one of these.
-    pub exclude: Vec<Pattern>,
+    /// Only those that it asks for.
+    pub filter: Filter,
     /// Only functions whose name or file has this in it, in small letters or large ones.
     pub text: String,
 }
 
 impl Show {
     fn has(&self, code: &Code) -> bool {
-        let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.is_match(code));
         let text = self.text.to_lowercase();
-        (self.include.is_empty() || any(&self.include))
-            && !any(&self.exclude)
+        self.filter.has_code(code)
             && (text.is_empty()
                 || code.qualname.to_lowercase().contains(&text)
                 || code.file.to_lowercase().contains(&text))
@@ -232,15 +228,16 @@ pub mod tests {
     #[test]
     fn only_what_is_to_be_shown() {
         let pattern = |text: &str| vec![text.parse().expect("a glob")];
+        let shown = |filter: Filter| Show { filter, ..Show::default() };
         let only = |show: Show| names(Window::Start, Sort::Calls, &show);
         assert_eq!(only(Show { text: "PARSE".into(), ..Show::default() }), named(&[("Parser.parse", 1000)]));
         assert_eq!(only(Show { text: "net".into(), ..Show::default() }), named(&[("send", 510)]));
         assert_eq!(
-            only(Show { include: pattern("json/*"), ..Show::default() }),
+            only(shown(Filter { include: pattern("json/*"), ..Filter::default() })),
             named(&[("Parser.parse", 1000)])
         );
         let rest = named(&[("Parser.parse", 1000), ("<module>", 1)]);
-        assert_eq!(only(Show { exclude: pattern("send"), ..Show::default() }), rest);
+        assert_eq!(only(shown(Filter { exclude: pattern("send"), ..Filter::default() })), rest);
         assert_eq!(only(Show { text: "nobody".into(), ..Show::default() }), []);
     }
 

@@ -85,14 +85,14 @@ impl Imports {
         let (executing, rows, places, open, losses) = Default::default();
         let mut sums = Sums { names, executing, rows, places, open, losses };
         // A short call may be in the middle of a long import, so it is imports that must have taken some time.
-        let whole = Filter { min_time: Default::default(), ..filter.clone() };
+        let whole = filter.of_any_length();
         let columns = Columns { line: true, value: true, text: true };
         let seen = calls::read(trace, &whole, columns, &mut |moment, callers| {
             sums.see(moment, callers);
             Ok(())
         })?;
         let naming = Naming::new(names, trace.manifest());
-        let min_time_ns = u64::try_from(filter.min_time.as_nanos()).unwrap_or(u64::MAX);
+        let min_time_ns = filter.min_time_ns();
         let outermost = sums.rows.iter().filter(|(_, import)| import.depth == 0);
         let total_ns = tree::sum(outermost.map(|(_, import)| import.total_ns));
         let imports = sums.finish(seen.counts.first_ns, min_time_ns, &naming);

@@ -80,13 +80,13 @@ impl Worst {
     pub fn read(trace: &Trace, filter: &Filter, function: &Pattern, calls: usize) -> Result<Worst> {
         let mut search = Search::new(trace.names(), function, calls);
         // Short calls are parts of a slow one, so the least time is that of the slow ones.
-        let whole = Filter { min_time: Default::default(), ..filter.clone() };
+        let whole = filter.of_any_length();
         let columns = Columns { line: true, value: true, text: true };
         let seen = calls::read(trace, &whole, columns, &mut |moment, callers| {
             search.see(moment, callers);
             Ok(())
         })?;
-        let min_time_ns = u64::try_from(filter.min_time.as_nanos()).unwrap_or(u64::MAX);
+        let min_time_ns = filter.min_time_ns();
         let (of, still_open) = (search.count, search.still_open);
         let found = search.finish(min_time_ns);
         let mut look = Look { executing: Executing::default(), found, names: FxHashMap::default() };

@@ -160,7 +160,7 @@ impl CallTree {
             let in_calls_ns = sum(in_calls.map(|(_, node)| node.tally.self_ns));
             threads.push(Thread { pid, tid, in_calls_ns, repairs, facts: stream.facts });
         }
-        let min_time_ns = u64::try_from(filter.min_time.as_nanos()).unwrap_or(u64::MAX);
+        let min_time_ns = filter.min_time_ns();
         CallTree { nodes, names, manifest, counts, threads, torn_bytes, min_time_ns }
     }
 

@@ -17,10 +17,9 @@ impl CallTree {
     /// What adds up of it: call paths, durations, and the facts that the trust line needs. Lines and single calls are
     /// gone, threads lie together.
     pub fn profile(&self) -> Profile {
-        let mut profile = Profile::default();
+        let mut profile = ProfileFacts::rows(&self.manifest, &self.counts, self.repairs(), self.torn_bytes);
         self.add_paths(&mut profile);
         self.add_durations(&mut profile);
-        self.add_facts(&mut profile);
         profile
     }
 
@@ -106,40 +105,6 @@ impl CallTree {
         }
     }
 
-    fn add_facts(&self, profile: &mut Profile) {
-        let mut add = |row, name: Option<&str>, count| {
-            if count > 0 {
-                profile.add(ProfileKey::fact(row, name), &ProfileSums::of(count));
-            }
-        };
-        let (manifest, counts) = (&self.manifest, &self.counts);
-        add(ProfileRow::Format, Some(PROFILE_VERSION), 1);
-        add(ProfileRow::Recording, Some(&json(&manifest.ended)), 1);
-        add(ProfileRow::Command, Some(&json(&manifest.command)), 1);
-        add(ProfileRow::Provider, Some(&manifest.provider), 1);
-        for python in &manifest.python {
-            add(ProfileRow::Python, Some(&python.version), 1);
-            python.path.iter().for_each(|entry| add(ProfileRow::ModulePath, Some(entry), 1));
-        }
-        Marker::ALL
-            .iter()
-            .for_each(|&marker| add(ProfileRow::Marker, Some(marker.name()), counts.of(marker)));
-        self.repairs()
-            .kinds()
-            .into_iter()
-            .for_each(|(kind, count)| add(ProfileRow::Repaired, Some(kind), count));
-        if let Some(slice) = &manifest.slice {
-            add(ProfileRow::Slice, Some(&json(slice)), 1);
-        }
-        add(ProfileRow::Lost, None, counts.lost);
-        add(ProfileRow::TornBytes, None, self.torn_bytes);
-        add(ProfileRow::Span, None, counts.duration_ns());
-        if let Some(cost_ns) = manifest.cost_per_event_ns {
-            add(ProfileRow::Cost, None, (cost_ns * PS_PER_NS * counts.events() as f64).round() as u64);
-            add(ProfileRow::CostEvents, None, counts.events());
-        }
-    }
-
     /// The tree that a profile tells, as far as the filter asks for it. A profile knows neither when something happened
     /// nor in which thread, so a filter that asks for that is refused.
     pub fn of_profile(profile: &Profile, filter: &Filter) -> Result<CallTree> {
@@ -167,7 +132,7 @@ impl CallTree {
             counts,
             threads: vec![Thread { pid: 0, tid: 0, in_calls_ns: 0, repairs, facts: Facts::default() }],
             torn_bytes,
-            min_time_ns: u64::try_from(filter.min_time.as_nanos()).unwrap_or(u64::MAX),
+            min_time_ns: filter.min_time_ns(),
         })
     }
 }
@@ -186,6 +151,39 @@ pub struct ProfileFacts {
 }
 
 impl ProfileFacts {
+    /// The rows that tell them of one recording.
+    pub fn rows(manifest: &Manifest, counts: &Counts, repairs: Repairs, torn_bytes: u64) -> Profile {
+        let mut profile = Profile::default();
+        let mut add = |row, name: Option<&str>, count| {
+            if count > 0 {
+                profile.add(ProfileKey::fact(row, name), &ProfileSums::of(count));
+            }
+        };
+        add(ProfileRow::Format, Some(PROFILE_VERSION), 1);
+        add(ProfileRow::Recording, Some(&json(&manifest.ended)), 1);
+        add(ProfileRow::Command, Some(&json(&manifest.command)), 1);
+        add(ProfileRow::Provider, Some(&manifest.provider), 1);
+        for python in &manifest.python {
+            add(ProfileRow::Python, Some(&python.version), 1);
+            python.path.iter().for_each(|entry| add(ProfileRow::ModulePath, Some(entry), 1));
+        }
+        Marker::ALL
+            .iter()
+            .for_each(|&marker| add(ProfileRow::Marker, Some(marker.name()), counts.of(marker)));
+        repairs.kinds().into_iter().for_each(|(kind, count)| add(ProfileRow::Repaired, Some(kind), count));
+        if let Some(slice) = &manifest.slice {
+            add(ProfileRow::Slice, Some(&json(slice)), 1);
+        }
+        add(ProfileRow::Lost, None, counts.lost);
+        add(ProfileRow::TornBytes, None, torn_bytes);
+        add(ProfileRow::Span, None, counts.duration_ns());
+        if let Some(cost_ns) = manifest.cost_per_event_ns {
+            add(ProfileRow::Cost, None, (cost_ns * PS_PER_NS * counts.events() as f64).round() as u64);
+            add(ProfileRow::CostEvents, None, counts.events());
+        }
+        profile
+    }
+
     /// Those of a profile.
     pub fn of(profile: &Profile) -> ProfileFacts {
         let counts = counts(profile);

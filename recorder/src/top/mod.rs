@@ -24,14 +24,14 @@ pub(crate) use counts::{Name, Sums};
 pub(crate) use stack::{Open, so_far};
 use tallies::Shared;
 
+use crate::care::Care;
 use crate::clock::monotonic_ns;
 use crate::pipeline::Pipeline;
 use crate::provider::Provider;
-use crate::recording::{Exit, IDLE_PAUSE, NO_PYTHON, pause_after};
+use crate::recording::{Exit, NO_PYTHON, pause_after};
 use crate::rows::Rows;
-use crate::signals::{SNAPSHOT, Signals};
+use crate::signals::Signals;
 use crate::start::{Purpose, Start};
-use crate::subject::Subject;
 use crate::user::User;
 use crate::{OnFull, Options, ProviderChoice, Result, Rotation, Target};
 
@@ -115,11 +115,11 @@ pub fn top(top: Top, mut look: impl FnMut(&mut Live) -> Result<Wish>) -> Result<
     let mut rows = Rows::new(names.clone(), Arc::default(), Pipeline::start(tallies.clone())?);
     let subject = target.release()?;
     let mut counting =
-        Counting { subject, signals, started: Instant::now(), stopped: false, has_enough: false };
+        Counting { care: Care::new(subject, signals), started: Instant::now(), has_enough: false };
     if let Err(error) = counting.run(&mut *provider, &mut rows, &tallies, &names, &mut look) {
         // The program must not pay for our trouble.
         drop(provider);
-        counting.subject.wait();
+        counting.care.subject.wait();
         return Err(error);
     }
     counting.finish(provider, rows, &manifest, &tallies, &names)
@@ -142,11 +142,8 @@ fn options(top: &Top) -> Options {
 }
 
 struct Counting {
-    subject: Subject,
-    signals: Signals,
+    care: Care,
     started: Instant,
-    /// Whether somebody asked for the end of counting rather than of the program.
-    stopped: bool,
     /// Whether there was enough to look at.
     has_enough: bool,
 }
@@ -160,25 +157,18 @@ impl Counting {
         names: &Names,
         look: &mut impl FnMut(&mut Live) -> Result<Wish>,
     ) -> Result<()> {
-        while !self.stopped && !self.has_enough && !self.subject.has_ended() {
+        while !self.has_enough && !self.care.is_over() {
             let events = provider.drain(rows)?;
-            self.heed_signals();
+            self.care.heed_signals();
             let started = self.started;
             match look(&mut Live { provider, rows, tallies, names, started })? {
                 Wish::GoOn => {}
-                Wish::End => self.stopped |= !self.subject.tell(libc::SIGINT, false),
+                Wish::End => self.care.tell(libc::SIGINT, false),
                 Wish::Enough => self.has_enough = true,
             }
-            self.subject.wait_for(pause_after(events), provider.call());
+            self.care.subject.wait_for(pause_after(events), provider.call());
         }
         provider.stop(rows)
-    }
-
-    /// The first signal is the program's, the second one ours.
-    fn heed_signals(&mut self) {
-        for signal in self.signals.pending().filter(|signal| signal.number != SNAPSHOT) {
-            self.stopped |= !self.subject.tell(signal.number, signal.from_terminal);
-        }
     }
 
     fn finish(
@@ -189,9 +179,7 @@ impl Counting {
         tallies: &Shared,
         names: &Names,
     ) -> Result<Counted> {
-        if let (Exit::Status(status), Subject::Child(child)) = (self.subject.exit(), &self.subject) {
-            rows.process_exit(monotonic_ns(), child.pid(), Some(status))?;
-        }
+        self.care.end(&mut rows)?;
         let (pipeline, facts) = rows.into_parts()?;
         pipeline.finish(manifest.clone())?;
         let counts = counts(&*provider, tallies, names, facts.lost, self.started)?;
@@ -202,15 +190,6 @@ impl Counting {
             notices.push(NO_PYTHON.into());
         }
         notices.sort();
-        Ok(Counted { exit: self.wait_out(), counts, notices })
-    }
-
-    /// Stays with a launched program that nobody counts any more, unless it is left to itself.
-    fn wait_out(&mut self) -> Exit {
-        while matches!(self.subject, Subject::Child(_)) && !self.stopped && !self.subject.has_ended() {
-            self.heed_signals();
-            self.subject.wait_for(IDLE_PAUSE, None);
-        }
-        self.subject.exit()
+        Ok(Counted { exit: self.care.wait_out(), counts, notices })
     }
 }

@@ -12,7 +12,7 @@ use super::place::{Executing, MAX_CALLERS, Place, Spot};
 use crate::calls::{self, Call, Callers, End, Ending, Moment};
 use crate::filter::Pattern;
 use crate::order::Thread;
-use crate::tree::Frame;
+use crate::tree::{Frame, Lens};
 use crate::{Filter, Result};
 
 #[cfg(test)]
@@ -112,12 +112,10 @@ type Key = (TextId, Option<Spot>);
 /// What is added up while reading.
 struct Sums<'a> {
     names: &'a Names,
-    filter: &'a Filter,
+    lens: Lens<'a>,
     patterns: &'a [Pattern],
     /// Whether a class is asked for.
     wanted: FxHashMap<TextId, bool>,
-    /// Whether a function is shown.
-    shown: FxHashMap<CodeId, bool>,
     executing: Executing,
     classes: FxHashMap<TextId, Sum>,
     spots: FxHashMap<(TextId, Spot), Sum>,
@@ -157,14 +155,14 @@ impl Instances {
         let names = trace.names();
         let mut sums = Sums::new(names, filter, patterns);
         // It is classes that must have taken some time, and not the calls that they were called in.
-        let whole = Filter { min_time: Default::default(), ..filter.clone() };
+        let whole = filter.of_any_length();
         let columns = Columns { line: true, value: true, text: true };
         let seen = calls::read(trace, &whole, columns, &mut |moment, callers| {
             sums.see(moment, callers);
             Ok(())
         })?;
         let naming = Naming::new(names, trace.manifest());
-        let min_time_ns = u64::try_from(filter.min_time.as_nanos()).unwrap_or(u64::MAX);
+        let min_time_ns = filter.min_time_ns();
         Ok(Instances {
             finalizers: sums.finalizers(&naming, min_time_ns),
             classes: sums.classes(&naming, min_time_ns),
@@ -177,21 +175,10 @@ impl Instances {
 
 impl<'a> Sums<'a> {
     fn new(names: &'a Names, filter: &'a Filter, patterns: &'a [Pattern]) -> Self {
-        let (wanted, shown, executing) = Default::default();
-        let (classes, spots, finalizers, is_finalizer, threads) = Default::default();
-        Sums {
-            names,
-            filter,
-            patterns,
-            wanted,
-            shown,
-            executing,
-            classes,
-            spots,
-            finalizers,
-            is_finalizer,
-            threads,
-        }
+        let lens = Lens::new(filter, names);
+        let (wanted, executing, classes, spots) = Default::default();
+        let (finalizers, is_finalizer, threads) = Default::default();
+        Sums { names, lens, patterns, wanted, executing, classes, spots, finalizers, is_finalizer, threads }
     }
 
     fn see(&mut self, moment: Moment, callers: Callers) {
@@ -280,9 +267,7 @@ impl<'a> Sums<'a> {
 
     /// Who calls: the row knows it even where calls were not recorded.
     fn spot(&mut self, event: &Event, callers: Callers) -> Spot {
-        let (names, filter) = (self.names, self.filter);
-        let is_shown = |code| filter.has_code(&Code::parse(&names.code_str(code)));
-        if *self.shown.entry(event.code).or_insert_with(|| is_shown(event.code)) {
+        if self.lens.function(event.code).shown {
             return Spot { frame: Frame::Function(event.code), line: event.line };
         }
         callers.innermost().map_or(NOWHERE, |call| self.executing.spot(call))

@@ -6,11 +6,11 @@ use pyrec_schema::{Code, CodeId, Event, Manifest, Marker, Names};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Callee, FileLines, FunctionLines, LineCalls, LineTotals, Lines};
-use crate::calls::{Call, Callers, End, Moment};
+use crate::calls::{Call, Callers, End, Moment, Seen};
 use crate::measure::Trust;
 use crate::measure::naming::{self, Naming};
 use crate::order::Thread;
-use crate::tree::{self, Frame};
+use crate::tree::{self, Frame, ProfileFacts};
 
 /// What is added up while single calls pass by.
 #[derive(Debug)]
@@ -214,7 +214,7 @@ impl<'a> Collect<'a> {
     }
 
     /// What was added up, file by file.
-    pub fn finish(self, manifest: &Manifest, has_hits: bool, trust: Trust) -> Lines {
+    pub fn finish(self, manifest: &Manifest, has_hits: bool, seen: &Seen) -> Lines {
         let naming = Naming::new(self.names, manifest);
         let mut functions = self.functions();
         let (callees, mut calls) = calls(self.edges, self.names, &naming);
@@ -240,7 +240,14 @@ impl<'a> Collect<'a> {
         files.iter_mut().for_each(|file| file.lines.sort_unstable_by_key(|line| line.line));
         files.sort_unstable_by(|a, b| a.file.cmp(&b.file));
         let total_ns = tree::sum(self.threads.values().map(|stack| stack.clock_ns));
-        Lines { files, callees, total_ns, has_hits, trust }
+        Lines {
+            files,
+            callees,
+            total_ns,
+            has_hits,
+            trust: Trust::of_seen(manifest, seen),
+            facts: ProfileFacts::rows(manifest, &seen.counts, seen.repairs, seen.torn_bytes),
+        }
     }
 
     /// The functions of each file that were run, with the lines that they came to.

@@ -19,7 +19,7 @@ use super::Trust;
 use crate::calls::{Callers, Moment};
 use crate::{Filter, Result, calls};
 use collect::Collect;
-use pyrec_schema::{Columns, Group, Trace};
+use pyrec_schema::{Columns, Group, Profile, Trace};
 
 /// Hits and time per line.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +34,8 @@ pub struct Lines {
     pub has_hits: bool,
     /// How far to trust it.
     pub trust: Trust,
+    /// What of that adds up over recordings.
+    facts: Profile,
 }
 
 /// One file.
@@ -108,7 +110,7 @@ pub struct Callee {
 impl Lines {
     /// Adds up the lines of a trace. The least time of the filter is one for reports, and is not heeded.
     pub fn read(trace: &Trace, filter: &Filter) -> Result<Lines> {
-        let filter = Filter { min_time: Default::default(), ..filter.clone() };
+        let filter = filter.of_any_length();
         let mut collect = Collect::new(trace.names());
         let columns = Columns { line: true, value: false, text: false };
         let mut visit = |moment: Moment, callers: Callers| {
@@ -118,7 +120,7 @@ impl Lines {
         let seen = calls::read(trace, &filter, columns, &mut visit)?;
         let manifest = trace.manifest();
         let has_hits = manifest.markers.iter().any(|group| group == Group::Line.name());
-        Ok(collect.finish(manifest, has_hits, Trust::of_seen(manifest, &seen)))
+        Ok(collect.finish(manifest, has_hits, &seen))
     }
 }
 

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use pyrec_schema::Profile;
 use rustc_hash::FxHashMap;
 
 use super::{Callee, FileLines, FunctionLines, LineCalls, LineTotals, Lines};
@@ -48,7 +49,7 @@ struct LineSum {
 impl Lines {
     /// Adds up recordings, each with its sources; all of them have line events, or none has. A file of which they ran
     /// several texts is as many files, each with its number before its name: the same line of two texts is no line.
-    pub fn sum(runs: &[(Lines, Sources)], trust: Trust) -> (Lines, Sources) {
+    pub fn sum(runs: &[(Lines, Sources)]) -> (Lines, Sources) {
         let mut texts: BTreeMap<&str, Vec<Text>> = BTreeMap::new();
         for (lines, sources) in runs {
             for file in lines.paths() {
@@ -66,12 +67,15 @@ impl Lines {
             }
             sum.add(lines, name);
         }
+        let mut facts = Profile::default();
+        runs.iter().for_each(|(lines, _)| facts.merge(lines.facts.clone()));
         let lines = Lines {
             files: sum.files.into_iter().map(|(name, file)| file.finish(name)).collect(),
             callees: sum.callees,
             total_ns: runs.iter().fold(0, |sum, (lines, _)| sum.saturating_add(lines.total_ns)),
             has_hits: runs.iter().all(|(lines, _)| lines.has_hits),
-            trust,
+            trust: Trust::of_profile(&facts),
+            facts,
         };
         (lines, all_sources)
     }
@@ -196,8 +200,7 @@ mod tests {
     #[test]
     fn lines_of_one_text_add_up() {
         let runs = [run(2, "a"), run(3, "a")];
-        let trust = runs[0].0.trust.clone();
-        let (sum, sources) = Lines::sum(&runs, trust);
+        let (sum, sources) = Lines::sum(&runs);
         let files: Vec<_> = sum.files.iter().map(|file| (file.file.as_str(), file.self_ns)).collect();
         assert_eq!(files, [("/srv/f.py", 50), ("/srv/run.py", 1_750)]);
         let line = sum.files[1].lines.iter().find(|line| line.line == 2).expect("it ran");
@@ -210,8 +213,7 @@ mod tests {
     #[test]
     fn two_texts_are_two_files() {
         let runs = [run(2, "a"), run(3, "b"), run(4, "a")];
-        let trust = runs[0].0.trust.clone();
-        let (sum, sources) = Lines::sum(&runs, trust);
+        let (sum, sources) = Lines::sum(&runs);
         let hits = |file: &FileLines| file.lines.last().and_then(|line| line.hits);
         let files: Vec<_> = sum.files.iter().map(|file| (file.file.as_str(), hits(file))).collect();
         assert_eq!(
