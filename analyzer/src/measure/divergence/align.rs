@@ -4,6 +4,7 @@
 //! them, keeps the way that has come farthest, and the next one goes on from there. So the result is the best there is
 //! where the lists differ little, and the time is bounded where they have nothing in common.
 
+use std::hash::Hash;
 use std::ops::Range;
 
 use rustc_hash::FxHashSet;
@@ -37,16 +38,23 @@ pub struct Gap {
     pub new: Range<usize>,
 }
 
-/// Stretches that both lists have, in their order, as long as they can be.
-pub fn align(old: &[u32], new: &[u32]) -> Vec<Same> {
-    let before = common(old.iter().zip(new));
-    let (old, new) = (&old[before..], &new[before..]);
-    let after = common(old.iter().rev().zip(new.iter().rev()));
-    let (old, new) = (&old[..old.len() - after], &new[..new.len() - after]);
+/// Stretches that both lists have, in their order, as long as they can be. Lists are given by their lengths and items.
+pub fn align<T: Copy + Eq + Hash>(
+    [old_end, new_end]: [usize; 2],
+    old: impl Fn(usize) -> T,
+    new: impl Fn(usize) -> T,
+) -> Vec<Same> {
+    let shorter = old_end.min(new_end);
+    let before = (0..shorter).take_while(|&at| old(at) == new(at)).count();
+    let is_same_from_end = |&at: &usize| old(old_end - 1 - at) == new(new_end - 1 - at);
+    let after = (0..shorter - before).take_while(is_same_from_end).count();
+    let (old_end, new_end) = (old_end - after, new_end - after);
     let mut found = Found::default();
     found.add(Same { old: 0, new: 0, length: before });
-    if !old.is_empty() && !new.is_empty() {
-        let ((old_at, old), (new_at, new)) = (shared(old, new), shared(new, old));
+    if before < old_end && before < new_end {
+        let old: Vec<T> = (before..old_end).map(old).collect();
+        let new: Vec<T> = (before..new_end).map(new).collect();
+        let ((old_at, old), (new_at, new)) = (shared(&old, &new), shared(&new, &old));
         for same in search(&old, &new) {
             for at in 0..same.length {
                 found.add(Same {
@@ -57,7 +65,7 @@ pub fn align(old: &[u32], new: &[u32]) -> Vec<Same> {
             }
         }
     }
-    found.add(Same { old: before + old.len(), new: before + new.len(), length: after });
+    found.add(Same { old: old_end, new: new_end, length: after });
     found.0
 }
 
@@ -72,13 +80,9 @@ pub fn gaps(same: &[Same], old: usize, new: usize) -> impl Iterator<Item = (Gap,
     })
 }
 
-fn common<'a>(pairs: impl Iterator<Item = (&'a u32, &'a u32)>) -> usize {
-    pairs.take_while(|(old, new)| old == new).count()
-}
-
 /// The items that the other list has, too, with their places. The rest cannot be in common.
-fn shared(items: &[u32], other: &[u32]) -> (Vec<usize>, Vec<u32>) {
-    let other: FxHashSet<u32> = other.iter().copied().collect();
+fn shared<T: Copy + Eq + Hash>(items: &[T], other: &[T]) -> (Vec<usize>, Vec<T>) {
+    let other: FxHashSet<T> = other.iter().copied().collect();
     items.iter().copied().enumerate().filter(|(_, item)| other.contains(item)).unzip()
 }
 
@@ -98,7 +102,7 @@ impl Found {
     }
 }
 
-fn search(old: &[u32], new: &[u32]) -> Vec<Same> {
+fn search<T: Eq>(old: &[T], new: &[T]) -> Vec<Same> {
     let mut found = Found::default();
     let (mut at, mut steps) = ((0, 0), 0);
     while at.0 < old.len() && at.1 < new.len() {
@@ -122,17 +126,17 @@ fn search(old: &[u32], new: &[u32]) -> Vec<Same> {
 ///       │   x        │           │ in the old list only
 ///       ▼   b           ╲  ─     ─ in the new list only
 /// ```
-struct Round<'a> {
-    old: &'a [u32],
-    new: &'a [u32],
+struct Round<'a, T> {
+    old: &'a [T],
+    new: &'a [T],
     /// For each number of items left out, the places in the old list by their difference: -n, -n + 2, … n.
     ways: Vec<Vec<usize>>,
     /// Where the best way ends.
     end: (usize, usize),
 }
 
-impl<'a> Round<'a> {
-    fn search(old: &'a [u32], new: &'a [u32], most: usize) -> Round<'a> {
+impl<'a, T: Eq> Round<'a, T> {
+    fn search(old: &'a [T], new: &'a [T], most: usize) -> Round<'a, T> {
         let mut round = Round { old, new, ways: Vec::new(), end: (0, 0) };
         let mut farthest = 0;
         for left_out in 0..=most as isize {
@@ -173,7 +177,7 @@ impl<'a> Round<'a> {
     fn slide(&self, old_at: usize, difference: isize) -> usize {
         let Ok(new_at) = usize::try_from(old_at as isize - difference) else { return old_at };
         let (Some(old), Some(new)) = (self.old.get(old_at..), self.new.get(new_at..)) else { return old_at };
-        old_at + common(old.iter().zip(new))
+        old_at + old.iter().zip(new).take_while(|(old, new)| old == new).count()
     }
 
     /// The stretches along the best way, in order.
@@ -211,6 +215,10 @@ mod tests {
 
     use super::*;
 
+    fn align_lists(old: &[u32], new: &[u32]) -> Vec<Same> {
+        align([old.len(), new.len()], |at| old[at], |at| new[at])
+    }
+
     /// The length of the longest common subsequence.
     fn longest(old: &[u32], new: &[u32]) -> usize {
         let mut table = vec![vec![0; new.len() + 1]; old.len() + 1];
@@ -236,7 +244,7 @@ mod tests {
     #[test]
     fn what_was_added_and_removed_lies_in_the_gaps() {
         let (old, new) = ([1, 2, 3, 4, 5], [1, 9, 2, 4, 5, 5]);
-        let same = align(&old, &new);
+        let same = align_lists(&old, &new);
         let gap = |old, new| Gap { old, new };
         assert_eq!(
             gaps(&same, old.len(), new.len()).collect::<Vec<_>>(),
@@ -248,14 +256,14 @@ mod tests {
                 (gap(5..5, 6..6), 0)
             ]
         );
-        assert_eq!((align(&[], &[]), align(&[1], &[])), (vec![], vec![]));
+        assert_eq!((align_lists(&[], &[]), align_lists(&[1], &[])), (vec![], vec![]));
     }
 
     #[test]
     fn lists_with_little_in_common_take_rounds() {
         let old: Vec<u32> = (0..20_000).map(|at| at * 7919 % 1_000).collect();
         let new: Vec<u32> = (0..20_000).map(|at| at * 104_729 % 997).collect();
-        let same = align(&old, &new);
+        let same = align_lists(&old, &new);
         assert!(is_valid(&same, &old, &new));
         assert!(same.iter().map(|same| same.length).sum::<usize>() > 200);
     }
@@ -267,7 +275,7 @@ mod tests {
         fn nothing_more_is_in_common(
             old in prop::collection::vec(0..6u32, 0..40), new in prop::collection::vec(0..6u32, 0..40),
         ) {
-            let same = align(&old, &new);
+            let same = align_lists(&old, &new);
             prop_assert!(is_valid(&same, &old, &new));
             prop_assert_eq!(same.iter().map(|same| same.length).sum::<usize>(), longest(&old, &new));
         }

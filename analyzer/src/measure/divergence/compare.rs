@@ -101,11 +101,11 @@ pub struct Comparison {
     pub tallies: FxHashMap<u64, Tally>,
 }
 
-/// Compares two threads; keeps the first place of no more than so many kinds.
-pub fn compare(shapes: &Shapes, old: ShapeId, new: ShapeId, most: usize) -> Comparison {
+/// Compares two threads, one of each run; keeps the first place of no more than so many kinds.
+pub fn compare(shapes: [&Shapes; 2], threads: [ShapeId; 2], most: usize) -> Comparison {
     let mut comparing = Comparing { shapes, most, ..Comparing::new(shapes) };
-    if old != new {
-        comparing.run(old, new);
+    if !is_same(shapes, threads) {
+        comparing.run(threads);
     }
     Comparison { kinds: comparing.kinds, tallies: comparing.whole }
 }
@@ -113,12 +113,12 @@ pub fn compare(shapes: &Shapes, old: ShapeId, new: ShapeId, most: usize) -> Comp
 type Tallies = FxHashMap<u64, Tally>;
 
 struct Comparing<'a> {
-    shapes: &'a Shapes,
+    shapes: [&'a Shapes; 2],
     most: usize,
     kinds: Vec<Kind>,
     signatures: FxHashSet<u64>,
     /// Pairs that were looked at.
-    known: FxHashMap<(ShapeId, ShapeId), Vec<(u64, Tally)>>,
+    known: FxHashMap<[ShapeId; 2], Vec<(u64, Tally)>>,
     whole: Tallies,
 }
 
@@ -151,13 +151,13 @@ enum Step {
 }
 
 impl<'a> Comparing<'a> {
-    fn new(shapes: &'a Shapes) -> Self {
+    fn new(shapes: [&'a Shapes; 2]) -> Self {
         let (kinds, signatures, known, whole) = Default::default();
         Comparing { shapes, most: 0, kinds, signatures, known, whole }
     }
 
-    fn run(&mut self, old: ShapeId, new: ShapeId) {
-        let mut levels = vec![self.level([old, new], None, [0, 0])];
+    fn run(&mut self, threads: [ShapeId; 2]) {
+        let mut levels = vec![self.level(threads, None, [0, 0])];
         while let Some(level) = levels.last_mut() {
             match level.steps.next() {
                 Some(Step::Same(count)) => {
@@ -173,9 +173,9 @@ impl<'a> Comparing<'a> {
                     self.pass(level, count);
                 }
                 Some(Step::Pair) => {
-                    let pair = self.callees(level);
+                    let pair = [0, 1].map(|side| self.callees(level, side)[level.at[side]]);
                     level.is_apart = [true; 2];
-                    match self.known.get(&(pair[0], pair[1])) {
+                    match self.known.get(&pair) {
                         Some(known) => {
                             known
                                 .iter()
@@ -193,11 +193,11 @@ impl<'a> Comparing<'a> {
                     if is_over {
                         break;
                     }
-                    let Some(Level { shape: [old, new], tallies, .. }) = levels.pop() else { break };
+                    let Some(Level { shape, tallies, .. }) = levels.pop() else { break };
                     let outer = levels.last_mut();
                     let into = outer.map_or(&mut self.whole, |outer| &mut outer.tallies);
                     tallies.iter().for_each(|(&kind, &tally)| into.entry(kind).or_default().add(tally));
-                    self.known.insert((old, new), tallies.into_iter().collect());
+                    self.known.insert(shape, tallies.into_iter().collect());
                     if let Some(outer) = levels.last_mut() {
                         self.pass(outer, [1, 1]);
                     }
@@ -222,18 +222,19 @@ impl<'a> Comparing<'a> {
     /// Goes past so many callees.
     fn pass(&self, level: &mut Level, count: [usize; 2]) {
         for (side, count) in count.into_iter().enumerate() {
-            let callees = &self.shapes.children(level.shape[side])[level.at[side]..][..count];
-            level.next[side] += callees.iter().map(|&callee| self.shapes.calls(callee)).sum::<u64>();
+            let callees = &self.callees(level, side)[level.at[side]..][..count];
+            level.next[side] += callees.iter().map(|&callee| self.shapes[side].calls(callee)).sum::<u64>();
             level.at[side] += count;
         }
     }
 
-    fn callees(&self, level: &Level) -> [ShapeId; 2] {
-        [0, 1].map(|side| self.shapes.children(level.shape[side])[level.at[side]])
+    /// What one of them calls, in order.
+    fn callees(&self, level: &Level, side: usize) -> &'a [ShapeId] {
+        self.shapes[side].children(level.shape[side])
     }
 
     fn finishes(&self, level: &Level) -> [Finish; 2] {
-        level.shape.map(|shape| self.shapes.head(shape).finish())
+        [0, 1].map(|side| self.shapes[side].head(level.shape[side]).finish())
     }
 
     /// They end, each in its way. Returns whether that is the end of what was recorded of one of them.
@@ -241,8 +242,9 @@ impl<'a> Comparing<'a> {
         let finishes = self.finishes(level);
         // An exception that came from a call in which they parted is no news.
         let is_passed_on = |side: usize| {
-            let last = self.shapes.children(level.shape[side]).last();
-            let has_raised = last.is_some_and(|&last| self.shapes.head(last).finish() == Finish::Raised);
+            let last = self.callees(level, side).last();
+            let has_raised =
+                last.is_some_and(|&last| self.shapes[side].head(last).finish() == Finish::Raised);
             finishes[side] == Finish::Raised && level.is_apart[side] && has_raised
         };
         if finishes[0] == finishes[1] || level.is_told || is_passed_on(0) || is_passed_on(1) {
@@ -253,10 +255,12 @@ impl<'a> Comparing<'a> {
 
     /// They part. Returns whether that is the end of what was recorded of one of them.
     fn tell(&mut self, level: &mut Level, count: [usize; 2]) -> bool {
-        let callees = level.shape.map(|shape| self.shapes.children(shape));
+        let callees = [0, 1].map(|side| self.callees(level, side));
         let only = [0, 1].map(|side| &callees[side][level.at[side]..][..count[side]]);
-        let only_calls = only
-            .map(|only| (only.len() as u64, only.iter().map(|&shape| self.shapes.calls(shape)).sum::<u64>()));
+        let only_calls = [0, 1].map(|side| {
+            let calls = only[side].iter().map(|&shape| self.shapes[side].calls(shape));
+            (only[side].len() as u64, calls.sum::<u64>())
+        });
         let finishes = self.finishes(level);
         let then = match level.steps.as_slice().first() {
             Some(Step::Same(_)) => Then::Call(callees[0][level.at[0] + count[0]]),
@@ -291,9 +295,9 @@ impl<'a> Comparing<'a> {
     /// What is alike: the functions, however often they are called in turn.
     fn signature(&self, caller: ShapeId, only: [&[ShapeId]; 2], then: Then) -> u64 {
         let mut hasher = FxHasher::default();
-        self.shapes.head(caller).key().hash(&mut hasher);
-        for side in only {
-            let mut calls: Vec<u32> = side.iter().map(|&shape| self.shapes.head(shape).call()).collect();
+        self.shapes[0].head(caller).key().hash(&mut hasher);
+        for (shapes, only) in self.shapes.iter().zip(only) {
+            let mut calls: Vec<u32> = only.iter().map(|&shape| shapes.head(shape).call()).collect();
             calls.dedup();
             calls.hash(&mut hasher);
         }
@@ -305,24 +309,31 @@ impl<'a> Comparing<'a> {
     }
 }
 
+/// Whether two calls did the same.
+fn is_same(shapes: [&Shapes; 2], [old, new]: [ShapeId; 2]) -> bool {
+    shapes[0].hash(old) == shapes[1].hash(new)
+}
+
 /// The way through the callees of two calls.
-fn steps(shapes: &Shapes, [old, new]: [ShapeId; 2]) -> Vec<Step> {
-    let (old, new) = (shapes.children(old), shapes.children(new));
+fn steps(shapes: [&Shapes; 2], [old, new]: [ShapeId; 2]) -> Vec<Step> {
+    let (old, new) = (shapes[0].children(old), shapes[1].children(new));
+    let same = align([old.len(), new.len()], |at| shapes[0].hash(old[at]), |at| shapes[1].hash(new[at]));
     let mut steps = Vec::new();
-    for (gap, same) in gaps(&align(old, new), old.len(), new.len()) {
-        pair(shapes, &old[gap.old], &new[gap.new], &mut steps);
+    for (gap, same) in gaps(&same, old.len(), new.len()) {
+        pair(shapes, [&old[gap.old], &new[gap.new]], &mut steps);
         add(&mut steps, Step::Same(same));
     }
     steps
 }
 
 /// Pairs of calls of the same function, where nothing is alike.
-fn pair(shapes: &Shapes, old: &[ShapeId], new: &[ShapeId], steps: &mut Vec<Step>) {
-    let calls = |ids: &[ShapeId]| ids.iter().map(|&id| shapes.head(id).call()).collect::<Vec<u32>>();
-    for (gap, same) in gaps(&align(&calls(old), &calls(new)), old.len(), new.len()) {
+fn pair(shapes: [&Shapes; 2], [old, new]: [&[ShapeId]; 2], steps: &mut Vec<Step>) {
+    let call = |side: usize, id: ShapeId| shapes[side].head(id).call();
+    let same = align([old.len(), new.len()], |at| call(0, old[at]), |at| call(1, new[at]));
+    for (gap, same) in gaps(&same, old.len(), new.len()) {
         add(steps, Step::Gap([gap.old.len(), gap.new.len()]));
-        for (old, new) in old[gap.old.end..][..same].iter().zip(&new[gap.new.end..]) {
-            add(steps, if old == new { Step::Same(1) } else { Step::Pair });
+        for (&old, &new) in old[gap.old.end..][..same].iter().zip(&new[gap.new.end..]) {
+            add(steps, if is_same(shapes, [old, new]) { Step::Same(1) } else { Step::Pair });
         }
     }
 }

@@ -9,6 +9,7 @@
 mod align;
 mod compare;
 mod folder;
+mod hash;
 mod head;
 mod keys;
 mod look;
@@ -17,6 +18,7 @@ mod pairs;
 mod run;
 mod shapes;
 mod sought;
+mod table;
 mod tell;
 mod walk;
 
@@ -31,7 +33,6 @@ use self::compare::{Comparison, Tally, compare};
 use self::head::{Hows, Key, THREAD};
 use self::pairs::{Named, pair, plain_command};
 use self::run::Run;
-use self::shapes::Shapes;
 use self::tell::Teller;
 use super::diff::{self, Alignment, Circumstances, Comparability, FunctionId, Rename, RunNames};
 use super::{Naming, Place, Sources, Trust};
@@ -132,16 +133,17 @@ impl Divergences {
         // How calls begin and end is compared where both runs tell.
         let tells = old.manifest().provider == new.manifest().provider;
         let hows = traces.map(|trace| if tells { Hows::of(trace.names()) } else { Hows::unknown() });
-        let mut runs = read_both(traces, filter, hows)?;
+        let mut runs = both(|side| Run::read(traces[side], filter, hows[side]))?;
         let alignment = Alignment::of(&names(traces, sources, &runs), renames)?;
-        let merged = Merged::of(&mut runs, &alignment);
+        let frames = unite(&mut runs, &alignment);
         let pairs = pair(&named(old, &runs[0]), &named(new, &runs[1]));
+        let shapes = [&runs[0].shapes, &runs[1].shapes];
         let threads = |&(old, new): &(usize, usize)| {
-            compare(&merged.shapes, runs[0].threads[old].shape, runs[1].threads[new].shape, most)
+            compare(shapes, [runs[0].threads[old].shape, runs[1].threads[new].shape], most)
         };
         let comparisons: Vec<Comparison> = pairs.iter().map(threads).collect();
         let naming = traces.map(|trace| Naming::new(trace.names(), trace.manifest()));
-        let teller = Teller { traces, naming, runs: &runs, merged: &merged, filter, hows };
+        let teller = Teller { traces, naming, runs: &runs, frames: &frames, filter, hows };
         let tallies = sum(&comparisons);
         let kinds = pairs.iter().zip(&comparisons);
         let kinds =
@@ -169,51 +171,35 @@ impl Divergences {
     }
 }
 
-/// Reads both, side by side.
-fn read_both([old, new]: [&Trace; 2], filter: &Filter, hows: [Hows; 2]) -> Result<[Run; 2]> {
+/// Does the same with both runs, side by side.
+fn both<T: Send>(task: impl Fn(usize) -> Result<T> + Sync) -> Result<[T; 2]> {
     std::thread::scope(|scope| {
-        let other = scope.spawn(|| Run::read(new, filter, hows[1]));
-        let run = Run::read(old, filter, hows[0]);
-        let other = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        Ok([run?, other?])
+        let new = scope.spawn(|| task(1));
+        let old = task(0);
+        let new = new.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok([old?, new?])
     })
 }
 
-/// Both runs in one: what they did in the same shapes, by the functions of one alignment.
-struct Merged {
-    shapes: Shapes,
-    /// The frames of each function in both runs.
-    frames: Vec<[Option<Frame>; 2]>,
-}
-
-impl Merged {
-    fn of(runs: &mut [Run; 2], alignment: &Alignment) -> Merged {
-        let mut merged = Merged { shapes: Shapes::default(), frames: vec![[Some(Frame::Thread); 2]] };
-        let mut numbers: FxHashMap<FunctionId, Key> = FxHashMap::default();
-        for (side, run) in runs.iter_mut().enumerate() {
-            let keys: Vec<Key> = run
-                .frames
-                .iter()
-                .map(|&frame| {
-                    // Only the thread itself is no function.
-                    let Some(function) = alignment.function(side, frame) else { return THREAD };
-                    let key = *numbers.entry(function).or_insert(merged.frames.len() as Key);
-                    merged.frames.resize(merged.frames.len().max(key as usize + 1), [None; 2]);
-                    merged.frames[key as usize][side].get_or_insert(frame);
-                    key
-                })
-                .collect();
-            let shapes = std::mem::take(&mut run.shapes);
-            if side == 0 && keys.iter().zip(0..).all(|(&key, number)| key == number) {
-                merged.shapes = shapes;
-                continue;
-            }
-            let here = merged.shapes.absorb(&shapes, |head| head.with_key(keys[head.key() as usize]));
-            run.threads.iter_mut().for_each(|thread| thread.shape = here[thread.shape as usize]);
+/// Gives the functions of both runs the numbers of one alignment. Gives the frames of each function in both.
+fn unite(runs: &mut [Run; 2], alignment: &Alignment) -> Vec<[Option<Frame>; 2]> {
+    let mut frames = vec![[Some(Frame::Thread); 2]];
+    let mut numbers: FxHashMap<FunctionId, Key> = FxHashMap::default();
+    for (side, run) in runs.iter_mut().enumerate() {
+        let key = |&frame: &Frame| {
+            // Only the thread itself is no function.
+            let Some(function) = alignment.function(side, frame) else { return THREAD };
+            let key = *numbers.entry(function).or_insert(frames.len() as Key);
+            frames.resize(frames.len().max(key as usize + 1), [None; 2]);
+            frames[key as usize][side].get_or_insert(frame);
+            key
+        };
+        let keys: Vec<Key> = run.frames.iter().map(key).collect();
+        if keys.iter().zip(0..).any(|(&key, number)| key != number) {
+            run.shapes.translate(|head| head.with_key(keys[head.key() as usize]));
         }
-        merged.shapes.count();
-        merged
     }
+    frames
 }
 
 fn named(trace: &Trace, run: &Run) -> Vec<Named> {
@@ -226,7 +212,7 @@ fn named(trace: &Trace, run: &Run) -> Vec<Named> {
             process,
             command,
             name: text(thread.name).to_string(),
-            shape: thread.shape,
+            shape: run.shapes.hash(thread.shape),
             first_ns: thread.first_ns,
         }
     };

@@ -40,7 +40,8 @@ pub fn outline(
         if outlines.len() == rows {
             break;
         }
-        let times = calls.iter().take_while(|&&call| call == first).count();
+        let did = shapes.hash(first);
+        let times = calls.iter().take_while(|&&call| shapes.hash(call) == did).count();
         outlines.push(Outline {
             depth,
             function: place(first),

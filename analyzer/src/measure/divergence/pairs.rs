@@ -1,11 +1,10 @@
 //! Which thread of one run is which of the other: their numbers say nothing, the system gives them.
 
 use std::collections::VecDeque;
-use std::hash::Hash;
 
 use rustc_hash::FxHashMap;
 
-use super::shapes::ShapeId;
+use super::hash::Hash;
 
 /// A thread of a run, as far as it can be known again in the other one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +15,8 @@ pub struct Named {
     pub command: String,
     /// The thread's name.
     pub name: String,
-    /// What it did.
-    pub shape: ShapeId,
+    /// What it did is known by this.
+    pub shape: Hash,
     /// When it was first heard of.
     pub first_ns: i64,
 }
@@ -67,7 +66,7 @@ fn processes(threads: &[Named]) -> Vec<Vec<usize>> {
 
 /// Pairs what has the same name and did the same; of the rest what has the same name, the first with the first; and then
 /// what is left, in order.
-fn by_name(old: &[(String, ShapeId)], new: &[(String, ShapeId)]) -> Vec<(usize, usize)> {
+fn by_name(old: &[(String, Hash)], new: &[(String, Hash)]) -> Vec<(usize, usize)> {
     let mut left = [(0..old.len()).collect(), (0..new.len()).collect()];
     let mut pairs = by(&mut left, |at| &old[at], |at| &new[at]);
     pairs.extend(by(&mut left, |at| &old[at].0, |at| &new[at].0));
@@ -77,7 +76,7 @@ fn by_name(old: &[(String, ShapeId)], new: &[(String, ShapeId)]) -> Vec<(usize, 
 }
 
 /// Pairs what is left and the same in something, the first with the first.
-fn by<K: Eq + Hash>(
+fn by<K: Eq + std::hash::Hash>(
     [old, new]: &mut [Vec<usize>; 2],
     old_key: impl Fn(usize) -> K,
     new_key: impl Fn(usize) -> K,
@@ -105,6 +104,7 @@ pub fn plain_command(command: &str) -> String {
 mod tests {
     //! Names first, then order.
 
+    use super::super::head::{Finish, Head, Key, Start};
     use super::*;
 
     fn threads(threads: &[(i32, &str, &str)]) -> Vec<Named> {
@@ -112,7 +112,7 @@ mod tests {
             process,
             command: command.into(),
             name: name.into(),
-            shape: 0,
+            shape: Hash::default(),
             first_ns: at as i64,
         };
         threads.iter().enumerate().map(thread).collect()
@@ -142,9 +142,10 @@ mod tests {
     /// Nobody names the threads of a pool, and the system starts them in any order.
     #[test]
     fn of_threads_with_one_name_those_that_did_the_same_are_pairs() {
-        let pool = |shapes: [ShapeId; 3]| {
+        let shape = |key| Hash::of(Head::new(key, Start::Called, Finish::Returned), [].into_iter());
+        let pool = |keys: [Key; 3]| {
             let mut threads = threads(&[(7, "app", ""), (7, "app", ""), (7, "app", "")]);
-            threads.iter_mut().zip(shapes).for_each(|(thread, shape)| thread.shape = shape);
+            threads.iter_mut().zip(keys).for_each(|(thread, key)| thread.shape = shape(key));
             threads
         };
         assert_eq!(pair(&pool([1, 2, 3]), &pool([2, 9, 1])), [(0, 2), (1, 0), (2, 1)]);

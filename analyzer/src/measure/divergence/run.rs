@@ -222,6 +222,7 @@ impl Reading<'_> {
             running.walk.finish(&mut self.eye, &mut running.folder);
             self.ended.extend(running.end(thread, &mut self.eye.shapes));
         }
+        self.eye.shapes.close();
         let torn_bytes = trace.files().iter().map(|file| file.torn_bytes()).sum();
         Run {
             threads: self.ended,

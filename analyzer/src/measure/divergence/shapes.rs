@@ -8,33 +8,28 @@
 //! │ └ g
 //! └ g                     Two calls did the same where they are the same number.
 //! ```
+//!
+//! Numbers are those of one run. Calls of two runs did the same where they are known by the same hash.
 
+use super::hash::Hash;
 use super::head::Head;
-use super::sought::Sought;
+use super::table::Table;
 
 /// The number of a shape. What lies in it has lower ones.
 pub type ShapeId = u32;
 
 /// Calls with all that happened in them, each distinct one once.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Shapes {
     shapes: Vec<Shape>,
     /// What each calls, in order, one shape after the other.
     children: Vec<ShapeId>,
-    /// An open-addressing table, as many as a power of two, at most three of four taken.
-    slots: Vec<Slot>,
+    /// What each is known by.
+    hashes: Vec<Hash>,
+    /// Their numbers by that, for as long as not all are there.
+    table: Table,
     /// Calls in each, itself included, once they are counted.
     calls: Vec<u64>,
-}
-
-/// A place in the table. What is sought is known by its hash, of 96 bits: of ten million different calls two are taken for
-/// one in less than one of 10^14 recordings, and memory is touched once instead of three times.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(align(16))]
-pub struct Slot {
-    hash: Hash,
-    /// One more than the number of the shape, or 0.
-    number: u32,
 }
 
 /// A shape, and what it is known by.
@@ -46,14 +41,6 @@ pub struct Known {
     pub id: ShapeId,
 }
 
-/// What a call is known by: its head, and what its callees are known by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Hash {
-    /// Says where in the table, too.
-    low: u32,
-    high: [u32; 2],
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     /// Where its children end; they begin where those of the shape before end.
@@ -61,74 +48,30 @@ struct Shape {
     head: Head,
 }
 
-impl Default for Shapes {
-    fn default() -> Self {
-        Shapes {
-            shapes: Vec::new(),
-            children: Vec::new(),
-            slots: vec![Slot::default(); 64],
-            calls: Vec::new(),
-        }
-    }
-}
-
 impl Shapes {
     /// The shape of a call that called nothing.
     pub fn leaf(&mut self, head: Head) -> Known {
         let hash = Hash::of(head, std::iter::empty());
-        Known { hash, id: self.fold(hash, head, &[]) }
+        let id = self.table.get(hash).unwrap_or_else(|| self.add(hash, head, &[]));
+        Known { hash, id }
     }
 
-    /// The place in the table where a search for that hash begins.
+    /// Where they are known by their hashes.
     #[inline]
-    pub fn slot(&self, hash: Hash) -> Slot {
-        self.slots[hash.low as usize & (self.slots.len() - 1)]
+    pub fn table(&self) -> &Table {
+        &self.table
     }
 
-    /// The shape of that hash, if it is in that place.
-    #[inline]
-    pub fn known(&self, hash: Hash, slot: Slot) -> Option<ShapeId> {
-        slot.number.checked_sub(1).filter(|_| slot.hash == hash)
-    }
-
-    /// The shape of that hash, which is that of a call that made those.
-    pub fn fold(&mut self, hash: Hash, head: Head, children: &[ShapeId]) -> ShapeId {
-        let mask = self.slots.len() - 1;
-        let mut at = hash.low as usize & mask;
-        loop {
-            let slot = self.slots[at];
-            match slot.number.checked_sub(1) {
-                None => return self.add(head, children, hash, at),
-                Some(id) if slot.hash == hash => return id,
-                Some(_) => at = (at + 1) & mask,
-            }
-        }
-    }
-
+    /// A call that made those, whose hash is not there yet.
     #[cold]
-    fn add(&mut self, head: Head, children: &[ShapeId], hash: Hash, at: usize) -> ShapeId {
+    pub fn add(&mut self, hash: Hash, head: Head, children: &[ShapeId]) -> ShapeId {
         let id = ShapeId::try_from(self.shapes.len()).ok().filter(|&id| id < 1 << 31);
         let id = id.expect("2^31 different calls do not fit in memory");
         self.children.extend_from_slice(children);
         self.shapes.push(Shape { end: self.children.len(), head });
-        self.slots[at] = Slot { hash, number: id + 1 };
-        if self.shapes.len() / 3 >= self.slots.len() / 4 {
-            self.grow();
-        }
+        self.hashes.push(hash);
+        self.table.insert(hash, id);
         id
-    }
-
-    fn grow(&mut self) {
-        let mask = self.slots.len() * 2 - 1;
-        let mut slots = vec![Slot::default(); mask + 1];
-        for slot in self.slots.iter().filter(|slot| slot.number != 0) {
-            let mut at = slot.hash.low as usize & mask;
-            while slots[at].number != 0 {
-                at = (at + 1) & mask;
-            }
-            slots[at] = *slot;
-        }
-        self.slots = slots;
     }
 
     /// Which function, and how it began and ended.
@@ -143,13 +86,21 @@ impl Shapes {
         &self.children[from..self.shapes[id as usize].end]
     }
 
-    /// Counts the calls in each, when all are there: one after the other, so that memory answers ahead.
-    pub fn count(&mut self) {
-        for id in self.calls.len() as ShapeId..self.shapes.len() as ShapeId {
+    /// All are there. Their calls are counted one after the other, so that memory answers ahead.
+    pub fn close(&mut self) {
+        self.table = Table::default();
+        self.calls.reserve_exact(self.shapes.len());
+        for id in 0..self.shapes.len() as ShapeId {
             let below = self.children(id).iter().map(|&child| self.calls[child as usize]);
             let calls = below.fold(1, u64::saturating_add);
             self.calls.push(calls);
         }
+    }
+
+    /// What it is known by, in both runs.
+    #[inline]
+    pub fn hash(&self, id: ShapeId) -> Hash {
+        self.hashes[id as usize]
     }
 
     /// Calls in it, itself included. They have been counted.
@@ -157,41 +108,20 @@ impl Shapes {
         self.calls[id as usize]
     }
 
-    /// Takes over the shapes of another run, whose heads are translated. Gives the number here of each number there.
-    pub fn absorb(&mut self, other: &Shapes, head: impl Fn(Head) -> Head) -> Vec<ShapeId> {
-        let mut here: Vec<Known> = Vec::with_capacity(other.shapes.len());
-        let mut sought = Sought::default();
-        for id in 0..other.shapes.len() as ShapeId {
-            let children = other.children(id).iter().map(|&child| here[child as usize]);
-            let known = sought.push(head(other.head(id)), here.len(), children);
-            here.push(known);
-            sought.settle_full(&mut here, self);
+    /// Takes other heads instead of its own. What is the same then keeps its numbers, and is known by the same.
+    pub fn translate(&mut self, head: impl Fn(Head) -> Head) {
+        let mut is_other = vec![false; self.shapes.len()];
+        for id in 0..self.shapes.len() {
+            let (before, children) = (self.shapes[id].head, self.children(id as ShapeId));
+            let head = head(before);
+            // Most are as before where the runs call their functions in the same order at first.
+            if head != before || children.iter().any(|&child| is_other[child as usize]) {
+                let children = children.iter().map(|&child| self.hashes[child as usize]);
+                self.hashes[id] = Hash::of(head, children);
+                self.shapes[id].head = head;
+                is_other[id] = true;
+            }
         }
-        sought.settle(&mut here, self);
-        here.into_iter().map(|known| known.id).collect()
-    }
-}
-
-impl Hash {
-    /// Two multiplications that know nothing of each other, each with its upper, better half.
-    #[inline]
-    pub fn of(head: Head, children: impl ExactSizeIterator<Item = Hash>) -> Hash {
-        const FACTORS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
-        let mix = |hashes: [u64; 2], numbers: [u64; 2]| {
-            [0, 1].map(|at| (hashes[at].rotate_left(29) ^ numbers[at]).wrapping_mul(FACTORS[at]))
-        };
-        let begin = mix([children.len() as u64, !0], [head.number().into(); 2]);
-        let [one, two] = children.fold(begin, |hashes, child| mix(hashes, child.words()));
-        let (one, two) = (one ^ one >> 32, two ^ two >> 29);
-        let [one, two] = mix([one, two], [!0, 0]);
-        Hash { low: (one >> 32) as u32, high: [two as u32, (two >> 32) as u32] }
-    }
-
-    /// All of it, twice in part.
-    #[inline]
-    fn words(self) -> [u64; 2] {
-        let [one, two, three] = [self.low, self.high[0], self.high[1]].map(u64::from);
-        [one << 32 | two, three << 32 | one]
     }
 }
 
@@ -212,7 +142,8 @@ mod tests {
     fn fold(shapes: &mut Shapes, head: Head, children: &[Known]) -> Known {
         let hash = Hash::of(head, children.iter().map(|child| child.hash));
         let ids: Vec<ShapeId> = children.iter().map(|child| child.id).collect();
-        Known { hash, id: shapes.fold(hash, head, &ids) }
+        let id = shapes.table.get(hash).unwrap_or_else(|| shapes.add(hash, head, &ids));
+        Known { hash, id }
     }
 
     #[test]
@@ -221,11 +152,11 @@ mod tests {
         let g = shapes.leaf(head(3));
         let f = fold(&mut shapes, head(2), &[g]);
         let main = fold(&mut shapes, head(1), &[f, f, g]).id;
-        shapes.count();
         let again = (shapes.leaf(head(3)).id, fold(&mut shapes, head(2), &[g]).id);
         assert_eq!(again, (g.id, f.id));
         assert_ne!(fold(&mut shapes, head(1), &[f, g, f]).id, main);
         assert_ne!(shapes.leaf(Head::new(3, Start::Called, Finish::Raised)).id, g.id);
+        shapes.close();
         assert_eq!(
             (shapes.calls(main), shapes.children(main), shapes.head(f.id)),
             (6, &[f.id, f.id, g.id][..], head(2))
@@ -248,18 +179,22 @@ mod tests {
             let ids: std::collections::HashSet<ShapeId> = all.iter().map(|known| known.id).collect();
             prop_assert_eq!(numbers.len(), ids.len());
 
-            let mut other = Shapes::default();
-            other.leaf(head(4));
-            let here = other.absorb(&shapes, |head| head);
-            other.count();
-            shapes.count();
-            for id in ids {
-                let there = here[id as usize];
-                let children: Vec<ShapeId> = shapes.children(id).iter().map(|&child| here[child as usize]).collect();
-                prop_assert_eq!((other.head(there), other.children(there)), (shapes.head(id), &children[..]));
-                prop_assert_eq!(other.calls(there), shapes.calls(id));
+            // Two functions change places: calls are known by what they would be known by if they had been made so.
+            let other = |head: Head| head.with_key(match head.key() { 3 => 4, 4 => 3, key => key });
+            let mut made: Vec<Known> = vec![];
+            let mut others = Shapes::default();
+            for id in 0..shapes.shapes.len() as ShapeId {
+                let callees: Vec<Known> = shapes.children(id).iter().map(|&child| made[child as usize]).collect();
+                made.push(fold(&mut others, other(shapes.head(id)), &callees));
             }
-            prop_assert_eq!(here.iter().collect::<std::collections::HashSet<_>>().len(), here.len());
+            for shapes in [&mut shapes, &mut others] {
+                shapes.close();
+            }
+            shapes.translate(other);
+            for (id, made) in (0..).zip(&made) {
+                prop_assert_eq!((shapes.hash(id), shapes.head(id)), (made.hash, others.head(made.id)));
+                prop_assert_eq!((made.hash, shapes.calls(id)), (others.hash(made.id), others.calls(made.id)));
+            }
         }
     }
 }

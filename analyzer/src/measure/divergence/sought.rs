@@ -6,8 +6,9 @@
 //!
 //! A call's hash is made of those of its callees and not of their numbers, so it need not wait until these are found.
 
+use super::hash::Hash;
 use super::head::Head;
-use super::shapes::{Hash, Known, ShapeId, Shapes, Slot};
+use super::shapes::{Known, ShapeId, Shapes};
 
 /// How many are looked up together.
 const TOGETHER: usize = 64;
@@ -37,24 +38,13 @@ impl Sought {
     /// A call has ended that made those which wait from a place on: it takes their place.
     #[inline]
     pub fn fold(&mut self, head: Head, waiting: &mut Vec<Known>, first: usize, shapes: &mut Shapes) {
-        let known = self.push(head, first, waiting[first..].iter().copied());
+        let callees = &waiting[first..];
+        let hash = Hash::of(head, callees.iter().map(|callee| callee.hash));
+        let id = SOUGHT | self.calls.len() as ShapeId;
+        self.callees.extend(callees.iter().map(|callee| callee.id));
+        self.calls.push(Call { hash, head, at: first, end: self.callees.len() });
         waiting.truncate(first);
-        waiting.push(known);
-        self.settle_full(waiting, shapes);
-    }
-
-    /// A call that made those will wait at a place.
-    pub fn push(&mut self, head: Head, at: usize, callees: impl ExactSizeIterator<Item = Known>) -> Known {
-        let number = self.calls.len() as ShapeId;
-        let callees = callees.inspect(|callee| self.callees.push(callee.id));
-        let hash = Hash::of(head, callees.map(|callee| callee.hash));
-        self.calls.push(Call { hash, head, at, end: self.callees.len() });
-        Known { hash, id: SOUGHT | number }
-    }
-
-    /// Looks all of them up if no more can be looked up together.
-    #[inline]
-    pub fn settle_full(&mut self, waiting: &mut [Known], shapes: &mut Shapes) {
+        waiting.push(Known { hash, id });
         if self.calls.len() == TOGETHER {
             self.settle(waiting, shapes);
         }
@@ -62,18 +52,17 @@ impl Sought {
 
     /// Looks all of them up, and tells those that still wait.
     pub fn settle(&mut self, waiting: &mut [Known], shapes: &mut Shapes) {
-        let mut slots = [Slot::default(); TOGETHER];
         // Nothing here needs the answer to another question, so the processor asks all of them at once.
-        slots.iter_mut().zip(&self.calls).for_each(|(slot, call)| *slot = shapes.slot(call.hash));
+        self.calls.iter().for_each(|call| shapes.table().touch(call.hash));
         let mut found = [0; TOGETHER];
         let mut first = 0;
         for (number, call) in self.calls.iter().enumerate() {
             let callees = &mut self.callees[first..call.end];
             first = call.end;
-            found[number] = shapes.known(call.hash, slots[number]).unwrap_or_else(|| {
+            found[number] = shapes.table().get(call.hash).unwrap_or_else(|| {
                 let sought = callees.iter_mut().filter(|callee| **callee >= SOUGHT);
                 sought.for_each(|callee| *callee = found[(*callee - SOUGHT) as usize]);
-                shapes.fold(call.hash, call.head, callees)
+                shapes.add(call.hash, call.head, callees)
             });
             if let Some(known) =
                 waiting.get_mut(call.at).filter(|known| known.id == SOUGHT | number as ShapeId)

@@ -9,7 +9,7 @@ use super::look::{Sight, look};
 use super::outline::{Outline, outline};
 use super::run::Run;
 use super::shapes::ShapeId;
-use super::{Alone, Divergence, Merged, Side};
+use super::{Alone, Divergence, Side, both};
 use crate::measure::place::Spot;
 use crate::measure::{Naming, Place};
 use crate::tree::Frame;
@@ -26,8 +26,8 @@ pub struct Teller<'a> {
     pub naming: [Naming<'a>; 2],
     /// What each did.
     pub runs: &'a [Run; 2],
-    /// What both did.
-    pub merged: &'a Merged,
+    /// The frames of each function in both.
+    pub frames: &'a [[Option<Frame>; 2]],
     /// What was asked for.
     pub filter: &'a Filter,
     /// How calls begin and end in each.
@@ -41,12 +41,13 @@ impl Teller<'_> {
         kinds: &[((usize, usize), &Kind)],
         tallies: &FxHashMap<u64, Tally>,
     ) -> Result<Vec<Divergence>> {
-        let [old, new] = [0, 1].map(|side| {
+        let look = |side: usize| {
             let places: Vec<_> =
                 kinds.iter().map(|(pair, kind)| ([pair.0, pair.1][side], kind.first.next[side])).collect();
             look(self.traces[side], self.filter, self.hows[side], &self.runs[side], &places)
-        });
-        let mut told: Vec<_> = kinds.iter().zip(old?.into_iter().zip(new?)).collect();
+        };
+        let [old, new] = both(look)?;
+        let mut told: Vec<_> = kinds.iter().zip(old.into_iter().zip(new)).collect();
         told.sort_by_key(|(_, (old, new))| (self.time_ns(0, old), self.time_ns(1, new)));
         let mut is_told = rustc_hash::FxHashSet::default();
         told.retain(|((_, kind), _)| is_told.insert(kind.signature));
@@ -66,7 +67,7 @@ impl Teller<'_> {
 
     /// How many calls a thread made.
     pub fn calls(&self, side: usize, thread: usize) -> u64 {
-        self.merged.shapes.calls(self.runs[side].threads[thread].shape) - 1
+        self.runs[side].shapes.calls(self.runs[side].threads[thread].shape) - 1
     }
 
     fn name(&self, side: usize, name: TextId) -> Option<String> {
@@ -131,7 +132,7 @@ impl Teller<'_> {
     }
 
     fn outline(&self, side: usize, calls: &[ShapeId], rows: usize) -> Vec<Outline> {
-        let shapes = &self.merged.shapes;
+        let shapes = &self.runs[side].shapes;
         outline(shapes, calls, rows, &mut |shape| {
             let frame = self.frame(side, shapes.head(shape).key());
             Place::of(Spot { frame, line: 0 }, &self.naming[side])
@@ -139,6 +140,6 @@ impl Teller<'_> {
     }
 
     fn frame(&self, side: usize, key: Key) -> Frame {
-        self.merged.frames.get(key as usize).and_then(|frames| frames[side]).unwrap_or(Frame::Lost)
+        self.frames.get(key as usize).and_then(|frames| frames[side]).unwrap_or(Frame::Lost)
     }
 }
