@@ -11,6 +11,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
@@ -45,6 +46,10 @@ const SHAPES: [Shape; 4] = [
     Shape { threads: 2, children: 2, options: &[] },
 ];
 
+/// When they are killed, milliseconds after the first call: while all footers stay, and when most no longer do.
+const SOON: Range<u64> = 0..2_000;
+const LATE: Range<u64> = 15_000..30_000;
+
 /// How many calls each thread had made by then.
 type Calls = BTreeMap<Thread, u64>;
 
@@ -56,7 +61,7 @@ fn a_recorder_is_killed() {
     for (shape, victim) in
         SHAPES.into_iter().zip([Victim::Recorder, Victim::Both, Victim::Recorder, Victim::Both])
     {
-        is_killed(&python, shape, victim, &mut readers, place.path());
+        is_killed(&python, shape, victim, SOON, &mut readers, place.path());
     }
     readers.read();
 }
@@ -90,7 +95,8 @@ fn rounds(count: usize, victim: Victim) {
                     }
                     let python = &pythons[round % pythons.len()];
                     let shape = SHAPES[round / pythons.len() % SHAPES.len()];
-                    let age = is_killed(python, shape, victim, &mut readers, place.path());
+                    let moments = if round % 25 == 24 { LATE } else { SOON };
+                    let age = is_killed(python, shape, victim, moments, &mut readers, place.path());
                     ages.lock().expect("nobody panics").push(age);
                 }
             });
@@ -106,14 +112,21 @@ fn rounds(count: usize, victim: Victim) {
 }
 
 /// Returns how old the oldest call was that had not been written.
-fn is_killed(python: &Python, shape: Shape, victim: Victim, readers: &mut Readers, place: &Path) -> Duration {
+fn is_killed(
+    python: &Python,
+    shape: Shape,
+    victim: Victim,
+    moments: Range<u64>,
+    readers: &mut Readers,
+    place: &Path,
+) -> Duration {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let trace = folder.path().join("x.parquet");
     let mut recorder = start(python, folder.path(), &trace, shape);
     let everybody = shape.threads * (shape.children + 1);
     wait_for("a call of each thread", || (numbered(folder.path()).len() == everybody).then_some(()));
 
-    let moment = Duration::from_millis(random(2_000));
+    let moment = Duration::from_millis(moments.start + random(moments.end - moments.start));
     let how = format!("{python:?}, {shape:?}, {victim:?} after {moment:?}");
     let seen = look_on(folder.path(), moment);
     let pids: Vec<String> = numbered(folder.path()).keys().map(|(pid, _)| pid.to_string()).collect();
@@ -133,12 +146,7 @@ fn is_killed(python: &Python, shape: Shape, victim: Victim, readers: &mut Reader
         calls.iter().all(|(thread, calls)| written.get(thread).is_some_and(|[_, told]| told >= calls))
     };
     let age = moment - seen.iter().rfind(|(_, calls)| has(calls)).map_or(Duration::ZERO, |(at, _)| *at);
-    if is_torn(&trace) {
-        // The one instant in which only we can read it: what others read of it is looked at after the repair.
-        println!("killed within a write: {how}");
-    } else {
-        readers.keep(&trace, place);
-    }
+    readers.keep(&trace, place);
     if victim == Victim::Recorder {
         // More than rings hold: so it is recorded no more, and does not wait for anybody.
         let more = |calls: &Calls| calls.values().sum::<u64>() > just_now.values().sum::<u64>() + 400_000;
@@ -160,14 +168,6 @@ fn is_killed(python: &Python, shape: Shape, victim: Victim, readers: &mut Reader
     readers.keep(&trace, place);
     assert_repaired(&trace, &how);
     age
-}
-
-/// Whether a file does not end as Parquet files do: the kernel leaves a write of several pages undone in the middle if
-/// the process is killed just then.
-fn is_torn(trace: &Path) -> bool {
-    let opened = Trace::open(&[trace]).expect("we read it up to the last footer");
-    let ends = |file: &PathBuf| fs::read(file).expect("it is ours").ends_with(b"PAR1");
-    !opened.files().iter().all(|file| ends(file.path()))
 }
 
 fn start(python: &Python, folder: &Path, trace: &Path, shape: Shape) -> Background {

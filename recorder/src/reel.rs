@@ -30,6 +30,9 @@ pub(crate) const HIDDEN: &str = ".next";
 /// So many rows wait before they are put into the journal: about a page.
 const COMMIT_ROWS: usize = 3 << 14;
 
+/// Of a very long file, or on a slow disk, checkpoints take this part of the time at most.
+const CHECKPOINTS_SHARE: u32 = 10;
+
 /// Where only what is kept is said, files hold this part of it.
 const FILES_KEPT: u32 = 8;
 
@@ -75,10 +78,25 @@ pub(crate) struct Supplies {
     pub sources: Arc<Mutex<Sources>>,
 }
 
+/// When there was a checkpoint, and how long it took.
+#[derive(Clone, Copy)]
+struct Checkpoints {
+    done: Instant,
+    took: Duration,
+}
+
+impl Checkpoints {
+    /// Whether another one leaves them their share of the time.
+    fn are_due(self) -> bool {
+        self.done.elapsed() >= self.took * CHECKPOINTS_SHARE
+    }
+}
+
 /// The present file, and what becomes of the ones before.
 pub(crate) struct Reel {
     supplies: Supplies,
     writer: TraceWriter,
+    checkpoints: Checkpoints,
     uncommitted_rows: usize,
     files: Option<Files>,
     snapshots: u32,
@@ -107,7 +125,7 @@ impl Reel {
         let output = supplies.output.clone();
         if !supplies.rotation.is_wanted() {
             let writer = create(&supplies, &output, manifest)?;
-            return Ok(Reel { supplies, writer, uncommitted_rows: 0, files: None, snapshots: 0 });
+            return Ok(Reel::resume(supplies, writer));
         }
         let io = |source| Error::Io { path: output.clone(), source };
         create_directory(&output).map_err(io)?;
@@ -119,12 +137,13 @@ impl Reel {
         let writer = made.inspect_err(|_| drop(fs::remove_dir(&output)))?;
         let (carry, past) = (Carry::default(), VecDeque::new());
         let files = Some(Files { recording, number: 1, begun: Instant::now(), carry, past });
-        Ok(Reel { supplies, writer, uncommitted_rows: 0, files, snapshots: 0 })
+        Ok(Reel { files, ..Reel::resume(supplies, writer) })
     }
 
-    /// Goes on writing a file that was there already.
+    /// Goes on writing a file that is there.
     pub fn resume(supplies: Supplies, writer: TraceWriter) -> Reel {
-        Reel { supplies, writer, uncommitted_rows: 0, files: None, snapshots: 0 }
+        let checkpoints = Checkpoints { done: Instant::now(), took: Duration::ZERO };
+        Reel { supplies, writer, checkpoints, uncommitted_rows: 0, files: None, snapshots: 0 }
     }
 
     fn rotate_if_due(&mut self) -> Result<()> {
@@ -154,12 +173,12 @@ impl Reel {
             (file_path(&self.supplies.output, files.number), self.supplies.output.join(HIDDEN));
         let mut next = self.writer.successor(&hidden, part)?;
         next.write(&carried)?;
-        next.checkpoint_now()?;
+        next.checkpoint_and_close()?;
         next.rename(&path)?;
         let mut done = std::mem::replace(&mut self.writer, next);
         write_sources(&self.supplies, Some(&codes), &mut done)?;
         done.manifest_mut().ended = Ended::Stopped;
-        let (path, _) = done.whole();
+        let path = done.path().to_owned();
         let bytes = done.finish()?;
         files.begun = Instant::now();
         files.past.push_back(Past { path, bytes, latest_ns });
@@ -170,7 +189,7 @@ impl Reel {
     fn throw_away(&mut self) -> Result<()> {
         let Some(keep) = self.supplies.rotation.keep else { return Ok(()) };
         loop {
-            let bytes = self.bytes();
+            let bytes = self.bytes() - self.writer.bytes() + self.writer.bytes_on_disk();
             let Some(files) = &mut self.files else { return Ok(()) };
             let now_ns = files.carry.latest_ns();
             let is_old = files.past.front().is_some_and(|oldest| match keep {
@@ -205,7 +224,11 @@ impl Sink for Reel {
 
     fn checkpoint(&mut self, manifest: Manifest) -> Result<()> {
         self.writer.renew(manifest);
-        if !self.writer.checkpoint()? {
+        if self.checkpoints.are_due() {
+            let begun = Instant::now();
+            self.writer.checkpoint()?;
+            self.checkpoints = Checkpoints { done: Instant::now(), took: begun.elapsed() };
+        } else {
             self.writer.commit()?;
         }
         self.uncommitted_rows = 0;
@@ -213,11 +236,10 @@ impl Sink for Reel {
     }
 
     fn snapshot(&mut self) -> Result<()> {
-        self.writer.checkpoint_now()?;
+        let present = self.writer.seal(Ended::Stopped)?;
         self.snapshots += 1;
-        let past = self.files.iter().flat_map(|files| &files.past).map(|past| past.path.clone());
-        let files = past.map(|path| (path, u64::MAX)).chain([self.writer.whole()]).collect();
-        Snapshot { output: self.supplies.output.clone(), number: self.snapshots, files }.take();
+        let past = self.files.iter().flat_map(|files| &files.past).map(|past| past.path.clone()).collect();
+        Snapshot { output: self.supplies.output.clone(), number: self.snapshots, past, present }.take();
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use pyrec_schema::{Ended, Result, TraceWriter};
+use pyrec_schema::{Result, Sealed};
 
 use crate::reel::create_directory;
 
@@ -18,8 +18,10 @@ pub(crate) struct Snapshot {
     pub output: PathBuf,
     /// Counted from 1.
     pub number: u32,
-    /// Its files, each with as many bytes as are whole.
-    pub files: Vec<(PathBuf, u64)>,
+    /// Its files that are done.
+    pub past: Vec<PathBuf>,
+    /// The one that is being written.
+    pub present: Sealed,
 }
 
 impl Snapshot {
@@ -43,20 +45,28 @@ impl Snapshot {
         if is_directory {
             create_directory(&hidden).map_err(io)?;
         }
-        for (file, len) in &self.files {
-            let name = file.file_name().unwrap_or_default();
-            let to = if is_directory { hidden.join(name) } else { hidden.clone() };
+        let to = |file: &Path| match file.file_name() {
+            Some(name) if is_directory => hidden.join(name),
+            _ => hidden.clone(),
+        };
+        for file in &self.past {
             // What was thrown away meanwhile was too old to be asked for.
-            match copy(file, *len, &to) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            match link_or_copy(file, &to(file)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 copied => copied.map_err(io)?,
             }
-            if *len != u64::MAX {
-                TraceWriter::seal(&to, Ended::Stopped)?;
-            }
         }
+        self.complete(&to(&self.present.path)).map_err(io)?;
         fs::rename(&hidden, &path).map_err(io)?;
         Ok(path)
+    }
+
+    /// Copies what there is of the present file, and what it lacks.
+    fn complete(&self, to: &Path) -> io::Result<()> {
+        let Sealed { path, len, rest } = &self.present;
+        let mut copy = private().open(to)?;
+        io::copy(&mut File::open(path)?.take(*len), &mut copy)?;
+        copy.write_all(rest)
     }
 
     /// `pyrec.parquet` is copied to `pyrec.snapshot-1.parquet`.
@@ -91,14 +101,16 @@ fn say(sentence: std::fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "pyrec: {sentence}");
 }
 
-/// Copies the beginning of a file; all of one that is done, which need not be copied where it can have two names.
-fn copy(from: &Path, len: u64, to: &Path) -> io::Result<()> {
-    if len == u64::MAX && fs::hard_link(from, to).is_ok() {
-        return Ok(());
-    }
-    let mut source = File::open(from)?.take(len);
-    let mut copy = File::options().write(true).create_new(true).mode(0o600).open(to)?;
-    io::copy(&mut source, &mut copy).map(drop)
+/// Copies a file that is done; where it can have two names it need not be.
+fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to).or_else(|_| io::copy(&mut File::open(from)?, &mut private().open(to)?).map(drop))
+}
+
+/// For its user alone, as the recording is.
+fn private() -> fs::OpenOptions {
+    let mut options = File::options();
+    options.write(true).create_new(true).mode(0o600);
+    options
 }
 
 /// Asks the recorder of a trace for a snapshot.

@@ -54,9 +54,14 @@ impl Levels {
         Some(())
     }
 
-    /// The nulls in all pages; the next row group counts anew.
-    pub(crate) fn take_null_count(&mut self) -> u64 {
-        std::mem::take(&mut self.nulls)
+    /// The nulls in all pages.
+    pub(crate) fn null_count(&self) -> u64 {
+        self.nulls
+    }
+
+    /// Counts anew.
+    pub(crate) fn clear(&mut self) {
+        self.nulls = 0;
     }
 }
 
@@ -96,14 +101,21 @@ impl TimeColumn {
         self.pages.restore(fields)
     }
 
-    pub(crate) fn close(&mut self) -> Chunk {
-        let (min, max) = self.range.take().unzip();
+    /// Its pages so far.
+    pub(crate) fn chunk(&self) -> Chunk<'_> {
+        let (min, max) = self.range.unzip();
         Chunk {
             dictionary: None,
-            data: std::mem::take(&mut self.pages),
+            data: &self.pages,
             encoding: Encoding::DELTA_BINARY_PACKED,
             statistics: Statistics::int64(min, max, None, Some(0), false),
         }
+    }
+
+    /// Forgets them.
+    pub(crate) fn clear(&mut self) {
+        self.range = None;
+        self.pages.clear();
     }
 
     /// Bytes that the pages take.
@@ -148,14 +160,21 @@ impl ValueColumn {
         self.pages.restore(fields)
     }
 
-    pub(crate) fn close(&mut self) -> Chunk {
-        let nulls = self.levels.take_null_count();
+    /// Its pages so far.
+    pub(crate) fn chunk(&self) -> Chunk<'_> {
+        let nulls = self.levels.null_count();
         Chunk {
             dictionary: None,
-            data: std::mem::take(&mut self.pages),
+            data: &self.pages,
             encoding: Encoding::PLAIN,
             statistics: Statistics::int64(None, None, None, Some(nulls), false),
         }
+    }
+
+    /// Forgets them.
+    pub(crate) fn clear(&mut self) {
+        self.levels.clear();
+        self.pages.clear();
     }
 
     /// Bytes that the pages take.
@@ -227,22 +246,23 @@ impl DictionaryColumn {
         Some(())
     }
 
-    /// Ends the chunk. `plain` writes the value of a key as a dictionary page holds it.
-    pub(crate) fn close(
-        &mut self,
+    /// Its pages so far. `plain` writes the value of a key as a dictionary page holds it.
+    pub(crate) fn chunk(
+        &self,
         statistics: Statistics,
         plain: impl Fn(u32, &mut Vec<u8>),
         maker: &mut PageMaker,
-    ) -> io::Result<Chunk> {
+    ) -> io::Result<Chunk<'_>> {
         let keys = self.dictionary.keys();
         let dictionary = maker.dictionary(keys.len(), |out| keys.iter().for_each(|&key| plain(key, out)))?;
+        let (dictionary, encoding) = (Some(dictionary), Encoding::RLE_DICTIONARY);
+        Ok(Chunk { dictionary, data: &self.pages, encoding, statistics })
+    }
+
+    /// Forgets them.
+    pub(crate) fn clear(&mut self) {
         self.dictionary.clear();
-        Ok(Chunk {
-            dictionary: Some(dictionary),
-            data: std::mem::take(&mut self.pages),
-            encoding: Encoding::RLE_DICTIONARY,
-            statistics,
-        })
+        self.pages.clear();
     }
 
     /// The smallest and largest key as signed integers.
@@ -263,22 +283,21 @@ impl DictionaryColumn {
     }
 }
 
-/// A column of a row group that is done.
+/// A column of a row group, as it stands in a file.
 #[derive(Debug)]
-pub(crate) struct Chunk {
+pub(crate) struct Chunk<'a> {
     dictionary: Option<Pages>,
-    data: Pages,
+    data: &'a Pages,
     encoding: Encoding,
     statistics: Statistics,
 }
 
-impl Chunk {
-    /// Appends the chunk to `out`, which begins at `start` in the file, as the `column`th of a row group of `rows` rows.
+impl Chunk<'_> {
+    /// Appends the chunk to `out`, as the `column`th of a row group of `rows` rows.
     pub(crate) fn append(
         self,
         column: usize,
         rows: usize,
-        start: u64,
         out: &mut Vec<u8>,
     ) -> io::Result<ColumnChunkMetaData> {
         let level = ZstdLevel::try_new(1).map_err(io::Error::other)?;
@@ -289,10 +308,10 @@ impl Chunk {
         if let Some(dictionary) = &self.dictionary {
             encodings.push(Encoding::PLAIN);
             uncompressed_len += dictionary.uncompressed_len;
-            dictionary_at = Some((start + out.len() as u64) as i64);
+            dictionary_at = Some(out.len() as i64);
             out.extend_from_slice(&dictionary.bytes);
         }
-        let data_at = start + out.len() as u64;
+        let data_at = out.len();
         out.extend_from_slice(&self.data.bytes);
         ColumnChunkMetaData::builder(PARQUET.column(column))
             .set_compression(Compression::ZSTD(level))
@@ -322,9 +341,9 @@ mod tests {
     use crate::format::column;
 
     /// What Parquet's own reader finds in a chunk: the values, and per row whether there is one.
-    fn read<T: DataType>(chunk: Chunk, at: usize, rows: usize) -> (Vec<T::T>, Vec<i16>) {
+    fn read<T: DataType>(chunk: Chunk<'_>, at: usize, rows: usize) -> (Vec<T::T>, Vec<i16>) {
         let mut bytes = vec![0; 100];
-        let metadata = chunk.append(at, rows, 0, &mut bytes).unwrap();
+        let metadata = chunk.append(at, rows, &mut bytes).unwrap();
         let pages = SerializedPageReader::new(Arc::new(Bytes::from(bytes)), &metadata, rows, None).unwrap();
         let mut reader: ColumnReaderImpl<T> =
             get_typed_column_reader(get_column_reader(PARQUET.column(at), Box::new(pages)));
@@ -350,7 +369,7 @@ mod tests {
             }
             let plain = |key: u32, out: &mut Vec<u8>| out.extend_from_slice(&key.to_le_bytes());
             let statistics = Statistics::int32(None, None, None, None, false);
-            let chunk = dictionary.close(statistics, plain, &mut maker).unwrap();
+            let chunk = dictionary.chunk(statistics, plain, &mut maker).unwrap();
             assert!(
                 read::<Int32Type>(chunk, column::LINE, expected.len()).0 == expected,
                 "{distinct} distinct"
@@ -372,7 +391,7 @@ mod tests {
                 times.end_page(&mut maker).unwrap();
             }
         }
-        assert!(read::<Int64Type>(times.close(), column::TIME_NS, expected.len()).0 == expected);
+        assert!(read::<Int64Type>(times.chunk(), column::TIME_NS, expected.len()).0 == expected);
     }
 
     #[test]
@@ -393,6 +412,6 @@ mod tests {
                 column.end_page(rows, &mut maker).unwrap();
             }
         }
-        assert!(read::<Int64Type>(column.close(), column::VALUE, levels.len()) == (values, levels));
+        assert!(read::<Int64Type>(column.chunk(), column::VALUE, levels.len()) == (values, levels));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,6 +24,29 @@ pub(crate) fn private() -> OpenOptions {
     options
 }
 
+/// Reads some bytes from a place in a file.
+fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::read_at(file, buffer, at);
+    #[cfg(windows)]
+    return std::os::windows::fs::FileExt::seek_read(file, buffer, at);
+}
+
+/// Writes all bytes to a place in a file.
+pub(crate) fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::write_all_at(file, bytes, at);
+    #[cfg(windows)]
+    {
+        let mut written = 0;
+        while written < bytes.len() {
+            written +=
+                std::os::windows::fs::FileExt::seek_write(file, &bytes[written..], at + written as u64)?;
+        }
+        Ok(())
+    }
+}
+
 /// An open trace: a file, or the part of a zip file that is one.
 #[derive(Clone, Debug)]
 pub(crate) struct TraceFile {
@@ -30,16 +54,50 @@ pub(crate) struct TraceFile {
     /// Where it begins.
     start: u64,
     len: u64,
+    /// The length of what it is in, or its own.
+    file_len: u64,
+    held: Arc<Held>,
+}
+
+/// Bytes of a file that are read from memory, since others may soon stand in their place.
+#[derive(Debug, Default)]
+struct Held {
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Held {
+    /// What it has from there on.
+    fn from(&self, position: u64) -> Option<&[u8]> {
+        let skipped = usize::try_from(position.checked_sub(self.start)?).ok()?;
+        self.bytes.get(skipped..).filter(|bytes| !bytes.is_empty())
+    }
 }
 
 impl TraceFile {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        let place = match archive::find(&file)? {
-            Some(place) => place,
-            None => Place { start: 0, len: file.metadata()?.len() },
-        };
-        Ok(TraceFile { file: Arc::new(file), start: place.start, len: place.len })
+        let file_len = file.metadata()?.len();
+        let place = archive::find(&file)?.unwrap_or(Place { start: 0, len: file_len });
+        Ok(TraceFile {
+            file: Arc::new(file),
+            start: place.start,
+            len: place.len,
+            file_len,
+            held: Arc::default(),
+        })
+    }
+
+    /// Reads these bytes now, and from memory ever after.
+    pub(crate) fn hold(&mut self, place: Range<u64>) -> io::Result<()> {
+        let bytes = self.read(place.start, (place.end - place.start) as usize)?;
+        self.held = Arc::new(Held { start: place.start, bytes });
+        Ok(())
+    }
+
+    /// Whether the file has another length than when it was opened: then somebody is writing it.
+    pub(crate) fn has_moved(&self) -> io::Result<bool> {
+        Ok(self.file.metadata()?.len() != self.file_len)
     }
 
     /// The length that it had when it was opened.
@@ -59,8 +117,8 @@ impl TraceFile {
     }
 
     fn at(&self, position: u64) -> Cursor {
-        let end = self.start + self.len;
-        Cursor { file: self.file.clone(), position: self.start.saturating_add(position), end }
+        let (file, held) = (self.file.clone(), self.held.clone());
+        Cursor { file, held, start: self.start, position, end: self.len }
     }
 }
 
@@ -86,6 +144,10 @@ impl ChunkReader for TraceFile {
 #[derive(Debug)]
 pub(crate) struct Cursor {
     file: Arc<File>,
+    held: Arc<Held>,
+    /// Where the trace begins in the file.
+    start: u64,
+    /// Within the trace.
     position: u64,
     /// What lies behind is no part of the trace.
     end: u64,
@@ -96,10 +158,10 @@ impl Read for Cursor {
         let left = self.end.saturating_sub(self.position);
         let len = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let buffer = &mut buffer[..len];
-        #[cfg(unix)]
-        let read = std::os::unix::fs::FileExt::read_at(&*self.file, buffer, self.position)?;
-        #[cfg(windows)]
-        let read = std::os::windows::fs::FileExt::seek_read(&*self.file, buffer, self.position)?;
+        let read = match self.held.from(self.position) {
+            Some(mut held) => held.read(buffer)?,
+            None => read_at(&self.file, buffer, self.start.saturating_add(self.position))?,
+        };
         self.position += read as u64;
         Ok(read)
     }

@@ -1,4 +1,9 @@
 //! Footers: one ends every checkpoint, and the last whole one says what a file holds.
+//!
+//! ```text
+//! … row groups │ metadata │ length, PAR1        what lies between metadata and its length is passed over: a recorder
+//! … row groups │ metadata │ ····· │ length, PAR1        was killed while it wrote the next checkpoint there
+//! ```
 
 use std::io;
 use std::path::Path;
@@ -16,19 +21,19 @@ use crate::file::TraceFile;
 use crate::format::{ARROW, ARROW_SCHEMA_KEY, MANIFEST_KEY, PARQUET};
 use crate::shapes::{self, ROW_GROUPS};
 use crate::thrift::{self, MAX_DEPTH, Walk};
-use crate::{Error, FORMAT_VERSION, Manifest, Result};
+use crate::{Error, FORMAT_VERSION, Manifest, Result, tail, unsettled};
 
 /// What a Parquet file begins and ends with.
 pub(crate) const MAGIC: &[u8; 4] = b"PAR1";
 
 /// The bytes after a footer's metadata: their length and the magic.
-const TAIL_BYTES: u64 = 8;
+pub(crate) const TAIL_BYTES: u64 = 8;
 
 /// How much of a file is searched at once for the last footer.
 const SEARCH_BYTES: u64 = 1 << 20;
 
-/// Appends a footer. What it says does not depend on where it stands.
-pub(crate) fn append(manifest: &Manifest, groups: &[RowGroupMetaData], out: &mut Vec<u8>) -> io::Result<()> {
+/// A footer's metadata, without its length and the magic. What it says does not depend on where it stands.
+pub(crate) fn metadata(manifest: &Manifest, groups: Vec<RowGroupMetaData>) -> io::Result<Vec<u8>> {
     let keys = vec![
         KeyValue::new(MANIFEST_KEY.to_owned(), serde_json::to_string(manifest)?),
         KeyValue::new(ARROW_SCHEMA_KEY.to_owned(), encode_arrow_schema(&ARROW)),
@@ -36,8 +41,11 @@ pub(crate) fn append(manifest: &Manifest, groups: &[RowGroupMetaData], out: &mut
     let rows = groups.iter().map(RowGroupMetaData::num_rows).sum();
     let writer = concat!("pyrec version ", env!("CARGO_PKG_VERSION")).to_owned();
     let file = FileMetaData::new(2, rows, Some(writer), Some(keys), PARQUET.clone(), None);
-    let metadata = ParquetMetaData::new(file, groups.to_vec());
-    ParquetMetaDataWriter::new(out, &metadata).finish().map_err(io::Error::other)
+    let metadata = ParquetMetaData::new(file, groups);
+    let mut out = Vec::new();
+    ParquetMetaDataWriter::new(&mut out, &metadata).finish().map_err(io::Error::other)?;
+    out.truncate(out.len() - TAIL_BYTES as usize);
+    Ok(out)
 }
 
 /// A footer that was found.
@@ -45,7 +53,9 @@ pub(crate) fn append(manifest: &Manifest, groups: &[RowGroupMetaData], out: &mut
 pub(crate) struct Footer {
     pub(crate) metadata: ParquetMetaData,
     pub(crate) manifest: Manifest,
-    /// Where it ends in the file.
+    /// Where it begins in the file.
+    pub(crate) start: u64,
+    /// Where it ends: after its own length and magic, as far as they are there.
     pub(crate) end: u64,
 }
 
@@ -63,12 +73,12 @@ pub(crate) fn find(file: &TraceFile, path: &Path) -> Result<Footer> {
     let mut end = file.len();
     while let Some(found) = last_magic(file, end).map_err(io)? {
         match parse(file, found) {
-            Ok(footer) => return Ok(footer),
+            Ok(footer) if found == file.len() || unsettled::are_intact(file, &footer) => return Ok(footer),
             Err(Flaw::Io(source)) => return Err(io(source)),
             Err(flaw) if found == file.len() => return Err(flaw.into_error(path)),
             Err(Flaw::Newer(found)) => return Err(Flaw::Newer(found).into_error(path)),
-            // Bytes of a page that look like a footer's end.
-            Err(_) => end = found - 1,
+            // Bytes of a page that look like a footer's end, or the footer of a checkpoint that was written over.
+            Ok(_) | Err(_) => end = found - 1,
         }
     }
     Err(Error::Cut { path: path.into() })
@@ -115,17 +125,21 @@ impl Flaw {
 
 /// The footer that ends at `end`.
 fn parse(file: &TraceFile, end: u64) -> Result<Footer, Flaw> {
-    let (metadata, start) = decode(file, end)?;
+    let Decoded { metadata, start, len } = decode(file, end)?;
     let manifest = manifest(&metadata)?;
     check_columns(&metadata)?;
     check_row_groups(&metadata, start)?;
     check_rows(&metadata, file.len())?;
-    Ok(Footer { metadata, manifest, end })
+    let own_tail = start + len;
+    let is_own = || Ok(file.read(own_tail, TAIL_BYTES as usize)? == tail::tail(len));
+    let end =
+        if own_tail + TAIL_BYTES < end && is_own().map_err(Flaw::Io)? { own_tail + TAIL_BYTES } else { end };
+    Ok(Footer { metadata, manifest, start, end })
 }
 
 /// The footer of a Parquet file that is no trace, looked at as far as that goes; or why it cannot be one.
 pub(crate) fn of_other(file: &TraceFile) -> Result<ParquetMetaData, String> {
-    let checked = decode(file, file.len()).and_then(|(metadata, start)| {
+    let checked = decode(file, file.len()).and_then(|Decoded { metadata, start, .. }| {
         check_row_groups(&metadata, start)?;
         check_rows(&metadata, file.len())?;
         Ok(metadata)
@@ -137,8 +151,17 @@ pub(crate) fn of_other(file: &TraceFile) -> Result<ParquetMetaData, String> {
     })
 }
 
-/// The metadata of the footer that ends at `end`, and where it begins.
-fn decode(file: &TraceFile, end: u64) -> Result<(ParquetMetaData, u64), Flaw> {
+/// Metadata that was read.
+struct Decoded {
+    metadata: ParquetMetaData,
+    /// Where it begins in the file.
+    start: u64,
+    /// How long it is. It may stand farther before the end than that.
+    len: u64,
+}
+
+/// The metadata of the footer that ends at `end`.
+fn decode(file: &TraceFile, end: u64) -> Result<Decoded, Flaw> {
     let damaged = |reason: &str| Flaw::Damaged(reason.to_owned());
     let tail_at = end.checked_sub(TAIL_BYTES).ok_or_else(|| damaged("it has no room for a footer"))?;
     let tail = file.read(tail_at, 4).map_err(Flaw::Io)?;
@@ -146,21 +169,25 @@ fn decode(file: &TraceFile, end: u64) -> Result<(ParquetMetaData, u64), Flaw> {
     let start = tail_at.checked_sub(len).filter(|&start| start >= MAGIC.len() as u64);
     let start = start.ok_or_else(|| damaged("its footer would begin before the file"))?;
     let bytes = file.read(start, len as usize).map_err(Flaw::Io)?;
-    check_lists(&bytes).map_err(|_| damaged("its footer cannot be read: its lists are not what they say"))?;
-    let metadata = attempt(|| ParquetMetaDataReader::decode_metadata(&bytes))
+    let len = check_lists(&bytes)
+        .map_err(|_| damaged("its footer cannot be read: its lists are not what they say"))?;
+    let metadata = attempt(|| ParquetMetaDataReader::decode_metadata(&bytes[..len]))
         .ok_or_else(|| damaged("its footer cannot be decoded"))?
         .map_err(|err| Flaw::Damaged(format!("its footer cannot be read: {err}")))?;
-    Ok((metadata, start))
+    Ok(Decoded { metadata, start, len: len as u64 })
 }
 
-/// That a footer holds what its lists claim, so that reading it takes no more memory than its bytes can mean.
-fn check_lists(footer: &[u8]) -> thrift::Result<()> {
-    Walk(footer).fields(shapes::FOOTER, MAX_DEPTH, &mut |field, _, mut value| match field {
+/// That a footer holds what its lists claim, so that reading it takes no more memory than its bytes can mean. Gives its
+/// length.
+fn check_lists(footer: &[u8]) -> thrift::Result<usize> {
+    let mut walk = Walk(footer);
+    walk.fields(shapes::FOOTER, MAX_DEPTH, &mut |field, _, mut value| match field {
         ROW_GROUPS if value.list()?.0 > footer.len() / bounds::ROW_GROUP_FOOTER_BYTES => {
             Err(thrift::Flaw::Malformed)
         }
         _ => Ok(()),
-    })
+    })?;
+    Ok(footer.len() - walk.0.len())
 }
 
 /// That it claims no more rows than its bytes can mean.

@@ -2,8 +2,8 @@
 //! the provider was when they were finished.
 //!
 //! ```text
-//! journal-7  begin │ page │ page │ commit │ page │ close │ page │ commit │ page
-//!            └──────── put back after checkpoint 7 ─────────────────────┘
+//! journal-7  begin │ open │ commit │ page │ commit │ page │ close │ page │ commit │ page
+//!            └──────── put back after checkpoint 7 ──────────────────────────────┘
 //! ```
 //!
 //! Each checkpoint has a journal of its own, begun before its footer is written, so nothing is ever overwritten. One that
@@ -32,7 +32,9 @@ pub(crate) struct Journal {
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
-    /// A page of each column, as `RowGroup::save` wrote it.
+    /// The row group that was open at the checkpoint, the last one of its footer, as `RowGroup::save` wrote it.
+    Open(Vec<u8>),
+    /// A page of each column after that.
     Page(Vec<u8>),
     /// The row group is done.
     Close,
@@ -44,6 +46,7 @@ const BEGIN: u32 = 1;
 const PAGE: u32 = 2;
 const CLOSE: u32 = 3;
 const COMMIT: u32 = 4;
+const OPEN: u32 = 5;
 
 impl Journal {
     /// Begins the journal of a checkpoint, after which the provider is at these positions.
@@ -59,6 +62,7 @@ impl Journal {
     /// Appends an entry.
     pub(crate) fn append(&mut self, entry: &Entry) -> io::Result<()> {
         let bytes = match entry {
+            Entry::Open(pages) => framed(OPEN, |out| out.extend_from_slice(pages)),
             Entry::Page(page) => framed(PAGE, |out| out.extend_from_slice(page)),
             Entry::Close => framed(CLOSE, |_| ()),
             Entry::Commit(positions) => framed(COMMIT, |out| put_positions(positions, out)),
@@ -110,6 +114,7 @@ fn read_file(path: &Path) -> io::Result<Option<(Positions, Vec<Entry>)>> {
     let mut entries = Vec::new();
     while let (Some(tag), Some(payload)) = (fields.u32(), fields.bytes()) {
         let entry = match tag {
+            OPEN => Some(Entry::Open(payload.to_vec())),
             PAGE => Some(Entry::Page(payload.to_vec())),
             CLOSE => Some(Entry::Close),
             COMMIT => positions(payload).map(Entry::Commit),
@@ -167,7 +172,7 @@ mod tests {
         let path = path(directory.path(), 7);
         let begin = fs::metadata(&path).unwrap().len();
         for entry in [
-            Entry::Page(vec![1, 2, 3]),
+            Entry::Open(vec![1, 2, 3]),
             Entry::Commit(at(5)),
             Entry::Page(vec![4]),
             Entry::Close,

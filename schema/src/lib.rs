@@ -37,8 +37,10 @@ mod reader;
 mod row_group;
 mod shapes;
 mod spacing;
+mod tail;
 mod thrift;
 mod trace;
+mod unsettled;
 mod writer;
 
 pub use archive::archive;
@@ -55,4 +57,4 @@ pub use profile::{PathId, Profile, ProfileKey, ProfileRow, ProfileSums};
 pub use profile_file::{PROFILE_VERSION, is_profile, read_profile, write_profile};
 pub use reader::{Columns, TraceReader};
 pub use trace::{Trace, files_at};
-pub use writer::{Resumed, TraceWriter, WriterOptions};
+pub use writer::{Resumed, Sealed, TraceWriter, WriterOptions};

@@ -53,6 +53,14 @@ pub struct Manifest {
     /// Which file of a rotated recording this is; none where there is but one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<Part>,
+    /// How many of the last row groups the next checkpoint writes once more, and then over: while a file grows, they must be
+    /// read at once. None once it is done.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub unsettled_row_groups: usize,
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// The part of a recording that somebody cut out of it.
@@ -127,6 +135,7 @@ impl Manifest {
             slice: None,
             session: None,
             part: None,
+            unsettled_row_groups: 0,
         }
     }
 }

@@ -34,6 +34,11 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
+    /// Forgets them.
+    pub(crate) fn clear(&mut self) {
+        *self = Pages::default();
+    }
+
     /// Appends the pages that came since the last time.
     pub(crate) fn save(&mut self, out: &mut Vec<u8>) {
         put_u64(self.uncompressed_len as u64, out);

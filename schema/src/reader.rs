@@ -16,9 +16,13 @@ use parquet::file::statistics::Statistics;
 use crate::attempt::attempt;
 use crate::decode::Decoder;
 use crate::file::TraceFile;
+use crate::footer::Footer;
 use crate::format::{ARROW_READ, BATCH_ROWS, column};
 use crate::pages::{self, Unfit};
-use crate::{Batch, Error, Event, Manifest, Marker, Names, Part, Result, bounds, footer};
+use crate::{Batch, Error, Event, Manifest, Marker, Names, Part, Result, bounds, footer, unsettled};
+
+/// A recorder writes twice a second, and a file is opened in less: so who tries so often has another trouble.
+const MOST_TRIES: u32 = 10;
 
 /// Which columns to read; the others of a [`Batch`] hold nothing but their default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +71,9 @@ pub struct TraceReader {
 }
 
 impl TraceReader {
-    /// Opens one file.
+    /// Opens one file. Of one that grows it reads at once what its recorder will write over.
     pub fn open(path: &Path, names: Arc<Names>) -> Result<TraceReader> {
-        let file = TraceFile::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
-        let footer = footer::find(&file, path)?;
+        let (file, footer) = open_whole(path)?;
         let torn_bytes = file.len() - footer.end;
         names.allow(bounds::string_bytes(file.len()));
         let options = ArrowReaderOptions::new().with_schema(ARROW_READ.clone());
@@ -210,6 +213,23 @@ impl TraceReader {
                 strings(&buf).any(|name| name == marker.name().as_bytes())
             }
             _ => true,
+        }
+    }
+}
+
+/// Opens a file, and reads once more what a recorder wrote over meanwhile: that changes the file's length.
+fn open_whole(path: &Path) -> Result<(TraceFile, Footer)> {
+    let io = |source| Error::Io { path: path.into(), source };
+    let mut tries = 0;
+    loop {
+        let mut file = TraceFile::open(path).map_err(io)?;
+        let found = footer::find(&file, path).and_then(|footer| {
+            file.hold(unsettled::split(&footer).place).map_err(io)?;
+            Ok(footer)
+        });
+        tries += 1;
+        if tries == MOST_TRIES || !file.has_moved().map_err(io)? {
+            return found.map(|footer| (file, footer));
         }
     }
 }

@@ -47,11 +47,6 @@ impl RowGroup {
         self.rows
     }
 
-    /// The rows of the page that is being filled.
-    pub(crate) fn page_rows(&self) -> usize {
-        self.time_ns.page.len()
-    }
-
     /// Takes rows of `batch` from row `from` on, at least one and at most `limit`. Returns how many.
     pub(crate) fn take(
         &mut self,
@@ -199,45 +194,52 @@ impl RowGroup {
         self.text.end_page(rows, Some(&mut self.text_levels), maker)
     }
 
-    /// Appends it to `out`, which begins at `start` in the file, and is empty again.
-    pub(crate) fn close(
+    /// Appends it to `out`, as it is now.
+    pub(crate) fn append(
         &mut self,
-        start: u64,
         names: &Names,
         maker: &mut PageMaker,
         out: &mut Vec<u8>,
     ) -> io::Result<RowGroupMetaData> {
         self.end_open_page(maker)?;
-        let rows = std::mem::take(&mut self.rows);
         let mut columns = Vec::with_capacity(column::COUNT);
         for (at, chunk) in self.chunks(names, maker)?.into_iter().enumerate() {
-            columns.push(chunk.append(at, rows, start, out)?);
+            columns.push(chunk.append(at, self.rows, out)?);
         }
-        self.string_bytes = 0;
-        self.newest_code = 0;
         RowGroupMetaData::builder(PARQUET.clone())
-            .set_num_rows(rows as i64)
+            .set_num_rows(self.rows as i64)
             .set_total_byte_size(columns.iter().map(|chunk| chunk.uncompressed_size()).sum())
             .set_column_metadata(columns)
             .build()
             .map_err(io::Error::other)
     }
 
-    fn chunks(&mut self, names: &Names, maker: &mut PageMaker) -> io::Result<[Chunk; column::COUNT]> {
+    /// Forgets its rows.
+    pub(crate) fn clear(&mut self) {
+        let RowGroup { rows, time_ns, pid, tid, marker, code, line, value, text, text_levels, .. } = self;
+        *rows = 0;
+        time_ns.clear();
+        [pid, tid, marker, code, line, text].into_iter().for_each(DictionaryColumn::clear);
+        value.clear();
+        text_levels.clear();
+        (self.string_bytes, self.newest_code) = (0, 0);
+    }
+
+    fn chunks(&self, names: &Names, maker: &mut PageMaker) -> io::Result<[Chunk<'_>; column::COUNT]> {
         let code = |key, out: &mut Vec<u8>| string(&names.code_str(CodeId(key)), out);
         let text = |key, out: &mut Vec<u8>| string(&text(key, names), out);
         let (pid_min, pid_max) = self.pid.range();
         let (tid_min, tid_max) = self.tid.range();
-        let nulls = self.text_levels.take_null_count();
+        let nulls = self.text_levels.null_count();
         Ok([
-            self.time_ns.close(),
-            self.pid.close(Statistics::int32(pid_min, pid_max, None, Some(0), false), integer, maker)?,
-            self.tid.close(Statistics::int32(tid_min, tid_max, None, Some(0), false), integer, maker)?,
-            self.marker.close(null_count(0), marker, maker)?,
-            self.code.close(null_count(0), code, maker)?,
-            self.line.close(Statistics::int32(None, None, None, Some(0), false), integer, maker)?,
-            self.value.close(),
-            self.text.close(null_count(nulls), text, maker)?,
+            self.time_ns.chunk(),
+            self.pid.chunk(Statistics::int32(pid_min, pid_max, None, Some(0), false), integer, maker)?,
+            self.tid.chunk(Statistics::int32(tid_min, tid_max, None, Some(0), false), integer, maker)?,
+            self.marker.chunk(null_count(0), marker, maker)?,
+            self.code.chunk(null_count(0), code, maker)?,
+            self.line.chunk(Statistics::int32(None, None, None, Some(0), false), integer, maker)?,
+            self.value.chunk(),
+            self.text.chunk(null_count(nulls), text, maker)?,
         ])
     }
 }

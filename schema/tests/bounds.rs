@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{Row, batch, manifest, names, plain_rows};
+use common::{Row, batch, manifest, names, plain_rows, put};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::{
     ColumnChunkMetaData, ParquetMetaDataBuilder, ParquetMetaDataReader, ParquetMetaDataWriter,
@@ -149,7 +149,7 @@ fn with_pages(path: &Path, column: usize, rows: i64, pages: &[u8]) {
     );
     let metadata = ParquetMetaDataBuilder::new(facts).set_row_groups(vec![group.build().unwrap()]).build();
     ParquetMetaDataWriter::new(&mut bytes, &metadata).finish().unwrap();
-    fs::write(path, bytes).unwrap();
+    put(path, bytes);
 }
 
 const LINE: usize = 5;
@@ -185,12 +185,12 @@ fn headers_of_pages_cannot_claim_what_their_bytes_are_not() {
     ];
     for (header, reason) in claims {
         let pages = [header.bytes(), vec![0; 9]].concat();
-        fs::write(&path, &whole).unwrap();
+        put(&path, &whole);
         with_pages(&path, LINE, 100, &pages);
         assert!(refusal(&path).contains(reason), "{reason}: {}", refusal(&path));
     }
     let cut = sound.bytes();
-    fs::write(&path, &whole).unwrap();
+    put(&path, &whole);
     with_pages(&path, LINE, 100, &cut[..cut.len() - 1]);
     assert!(refusal(&path).contains("outside its column"));
 }
@@ -235,13 +235,13 @@ fn lists_of_a_footer_hold_what_they_claim() {
     ];
     for list in lists {
         let footer = [b"PAR1", list, &(list.len() as u32).to_le_bytes(), b"PAR1"].concat();
-        fs::write(&path, footer).unwrap();
+        put(&path, footer);
         assert!(refusal(&path).contains("its lists are not what they say"), "{list:?}: {}", refusal(&path));
     }
     // Structs in structs, ten thousand deep.
     let deep = [&[0x15, 4][..], &[0xec; 1], &[0x1c; 10_000], &[0; 10_002]].concat();
     let footer = [b"PAR1", &deep[..], &(deep.len() as u32).to_le_bytes(), b"PAR1"].concat();
-    fs::write(&path, footer).unwrap();
+    put(&path, footer);
     assert!(refusal(&path).contains("its lists are not what they say"));
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int32Type, Schema};
-use common::{batch, manifest, names, plain_rows};
+use common::{batch, manifest, names, plain_rows, put};
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::{
     ColumnChunkMetaDataBuilder, KeyValue, ParquetMetaDataBuilder, ParquetMetaDataReader,
@@ -225,7 +225,7 @@ fn with_row_groups(path: &Path, change: impl Fn(usize, RowGroupMetaData) -> RowG
     let metadata =
         ParquetMetaDataBuilder::new(metadata.file_metadata().clone()).set_row_groups(groups).build();
     ParquetMetaDataWriter::new(&mut bytes, &metadata).finish().unwrap();
-    fs::write(path, bytes).unwrap();
+    put(path, bytes);
 }
 
 /// The same with another column chunk in the second row group.
@@ -267,7 +267,7 @@ fn numbers_in_the_footer_that_cannot_be() {
     ];
     for (at, change) in changes.into_iter().enumerate() {
         for column in 0..8 {
-            fs::write(&path, &whole).unwrap();
+            put(&path, &whole);
             with_column(&path, column, change);
             match refusal(&path) {
                 Some(Error::Damaged { .. }) => {}
@@ -276,7 +276,7 @@ fn numbers_in_the_footer_that_cannot_be() {
         }
     }
     for rows in [-1, 0, 99, 101, i64::MAX / 2] {
-        fs::write(&path, &whole).unwrap();
+        put(&path, &whole);
         with_row_groups(&path, |at, group| match at {
             1 => group.into_builder().set_num_rows(rows).build().unwrap(),
             _ => group,
@@ -284,7 +284,7 @@ fn numbers_in_the_footer_that_cannot_be() {
         assert_refused!(&path, Error::Damaged { .. });
     }
     // Consistent, yet more rows than there are.
-    fs::write(&path, &whole).unwrap();
+    put(&path, &whole);
     with_row_groups(&path, |_, group| {
         let columns = group.columns().iter().cloned();
         let columns =
@@ -302,7 +302,7 @@ fn any_changed_byte_is_survived() {
     for at in 0..whole.len() {
         let mut changed = whole.clone();
         changed[at] ^= [0x01, 0x80, 0xff][at % 3];
-        fs::write(&path, changed).unwrap();
+        put(&path, changed);
         // An error or rows: all that counts is that it returns, and names the file if it fails.
         refusal(&path);
     }

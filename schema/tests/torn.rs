@@ -7,7 +7,8 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{Row, batch, manifest, names, plain_rows, read};
+use common::{Row, batch, manifest, names, plain_rows, put, read};
+use parquet::file::metadata::ParquetMetaDataReader;
 use pyrec_schema::{Ended, Error, Names, Trace, TraceReader, TraceWriter, WriterOptions};
 
 /// A checkpoint: how long the file was then, and how many rows it held.
@@ -22,20 +23,12 @@ fn write(path: &Path, rows: &[Row]) -> Vec<Checkpoint> {
     let mut writer =
         TraceWriter::create(path, names.clone(), manifest(), WriterOptions { row_group_rows: 25 }).unwrap();
     let mut checkpoints = vec![Checkpoint { len: fs::metadata(path).unwrap().len(), rows: 0 }];
-    let mut look = || {
-        let len = fs::metadata(path).unwrap().len();
-        if checkpoints.last().unwrap().len < len {
-            let rows = TraceReader::open(path, names.clone()).unwrap().rows() as usize;
-            checkpoints.push(Checkpoint { len, rows });
-        }
-    };
     for (at, some) in rows.chunks(10).enumerate() {
-        // This fills a row group now and then, which is then written.
         writer.write(&batch(some, &names)).unwrap();
-        look();
-        if at % 3 == 0 {
-            assert!(writer.checkpoint().unwrap());
-            look();
+        if at % 2 == 0 {
+            writer.checkpoint().unwrap();
+            let rows = TraceReader::open(path, names.clone()).unwrap().rows() as usize;
+            checkpoints.push(Checkpoint { len: fs::metadata(path).unwrap().len(), rows });
         }
     }
     let len = writer.finish().unwrap();
@@ -54,7 +47,7 @@ fn every_cut_past_the_first_checkpoint_is_a_checkpointed_prefix() {
     assert_eq!(bytes.len() as u64, checkpoints.last().unwrap().len);
 
     for len in checkpoints[0].len..=bytes.len() as u64 {
-        fs::write(&cut_path, &bytes[..len as usize]).unwrap();
+        put(&cut_path, &bytes[..len as usize]);
         let last = checkpoints.iter().rfind(|checkpoint| checkpoint.len <= len).unwrap();
         let trace = Trace::open(&[&cut_path]).unwrap();
         assert_eq!(trace.files()[0].torn_bytes(), len - last.len, "cut at {len}");
@@ -75,7 +68,7 @@ fn every_cut_before_the_first_checkpoint_is_an_error() {
     let checkpoints = write(&path, &plain_rows(20));
     let bytes = fs::read(&path).unwrap();
     for len in 0..checkpoints[0].len as usize {
-        fs::write(&cut_path, &bytes[..len]).unwrap();
+        put(&cut_path, &bytes[..len]);
         let err = Trace::open(&[&cut_path]).unwrap_err();
         let expected =
             if len == 0 { matches!(err, Error::Empty { .. }) } else { matches!(err, Error::Cut { .. }) };
@@ -100,7 +93,7 @@ fn a_footer_is_found_across_the_border_of_what_is_searched_at_once() {
         for tail in mebibytes - 6..mebibytes + 6 {
             let mut torn = whole.clone();
             torn.resize(whole.len() + tail, b'P');
-            fs::write(&path, &torn).unwrap();
+            put(&path, &torn);
             let reader = TraceReader::open(&path, names.clone()).unwrap();
             assert_eq!((reader.torn_bytes(), reader.rows()), (tail as u64, 10));
         }
@@ -119,8 +112,75 @@ fn magic_in_a_torn_tail_is_not_a_footer() {
         torn.extend_from_slice(&len.to_le_bytes());
         torn.extend_from_slice(b"PAR1PAR1 and more");
     }
-    fs::write(&path, &torn).unwrap();
+    put(&path, &torn);
     assert_eq!(read(&path), rows);
+}
+
+/// Checkpoints of a few rows each, until the last is one whose rows will be written again. Gives the rows of the last two.
+fn unsettled(path: &Path) -> [Vec<Row>; 2] {
+    let names = names();
+    let rows = plain_rows(40_000);
+    let mut writer = TraceWriter::create(path, names.clone(), manifest(), WriterOptions::default()).unwrap();
+    let mut unsettled = 0;
+    for (at, some) in rows.chunks(100).enumerate() {
+        writer.write(&batch(some, &names)).unwrap();
+        writer.checkpoint().unwrap();
+        let reader = TraceReader::open(path, names.clone()).unwrap();
+        unsettled = if reader.manifest().unsettled_row_groups > 0 { unsettled + 1 } else { 0 };
+        // By turns they lie right behind what is settled, and behind that: these are the second ones.
+        if unsettled == 4 {
+            return [rows[..at * 100].to_vec(), rows[..(at + 1) * 100].to_vec()];
+        }
+    }
+    panic!("footers always had room");
+}
+
+/// What is left when a recorder is killed amid a checkpoint: the file's length is that of the next one, its end says where
+/// the last one is. Any reader takes that.
+#[test]
+fn a_footer_is_found_from_far_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.parquet");
+    let [_, rows] = unsettled(&path);
+    let whole = fs::read(&path).unwrap();
+    let footer_len = u32::from_le_bytes(whole[whole.len() - 8..][..4].try_into().unwrap());
+    for more in [8, 16, 1000, 100_000] {
+        let mut killed = whole.clone();
+        killed.resize(whole.len() + more - 8, 7);
+        killed.extend_from_slice(&(footer_len + more as u32).to_le_bytes());
+        killed.extend_from_slice(b"PAR1");
+        put(&path, &killed);
+        let trace = Trace::open(&[&path]).unwrap();
+        assert_eq!(trace.files()[0].torn_bytes(), more as u64);
+        assert!(read(&path) == rows);
+        let parquet = ParquetMetaDataReader::new().parse_and_finish(&fs::File::open(&path).unwrap()).unwrap();
+        assert_eq!(parquet.file_metadata().num_rows() as usize, rows.len());
+        drop(TraceWriter::resume(&path, names()).unwrap());
+        assert!(fs::read(&path).unwrap() == whole);
+    }
+}
+
+/// Of a copy that is cut short the footer counts whose rows are all there: not one of a checkpoint that was written over.
+#[test]
+fn a_checkpoint_that_was_written_over_is_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.parquet");
+    let [before, rows] = unsettled(&path);
+    let whole = fs::read(&path).unwrap();
+    assert!(read(&path) == rows);
+    // Without the last one it is the one before, which lies where the next one will.
+    let cut = &whole[..whole.len() - 1];
+    put(&path, cut);
+    assert!(read(&path) == before);
+    let torn = Trace::open(&[&path]).unwrap();
+    let end = cut.len() - torn.files()[0].torn_bytes() as usize;
+    let len = u32::from_le_bytes(cut[end - 8..][..4].try_into().unwrap()) as usize;
+    let mut over = cut.to_vec();
+    // A page of the row group right before its footer.
+    over[end - 8 - len - 20] ^= 1;
+    put(&path, over);
+    let left = read(&path);
+    assert!(left.len() < before.len() && before.starts_with(&left), "{} {}", left.len(), before.len());
 }
 
 #[test]
@@ -133,7 +193,7 @@ fn until_the_end_is_written_a_trace_says_that_it_was_cut_short() {
     let ended = |path: &Path| TraceReader::open(path, Names::new().into()).unwrap().manifest().ended.clone();
     assert_eq!(ended(&path), Ended::Recording);
     writer.write(&batch(&plain_rows(5), &names)).unwrap();
-    assert!(writer.checkpoint().unwrap());
+    writer.checkpoint().unwrap();
     assert_eq!(ended(&path), Ended::Recording);
     writer.manifest_mut().ended = Ended::Killed { signal: 9 };
     writer.finish().unwrap();

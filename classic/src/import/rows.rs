@@ -132,7 +132,7 @@ impl Rows {
         }
         self.trace.write(&self.batch)?;
         self.batch.clear();
-        self.trace.checkpoint().map(drop)
+        Ok(())
     }
 
     /// Writes the rest, with what else is known of the recording.

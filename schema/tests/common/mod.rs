@@ -44,6 +44,7 @@ pub fn manifest() -> Manifest {
         slice: None,
         session: None,
         part: None,
+        unsettled_row_groups: 0,
     }
 }
 
@@ -92,9 +93,19 @@ pub fn batch(rows: &[Row], names: &Names) -> Batch {
     rows.iter().map(|row| row.to_event(names)).collect()
 }
 
+/// Puts a file there. Writing over one that has bytes would wait for the disk (ext4's `auto_da_alloc`), each time.
+pub fn put(path: &Path, bytes: impl AsRef<[u8]>) {
+    let _ = std::fs::remove_file(path);
+    std::fs::write(path, bytes).unwrap();
+}
+
 /// Every row of a trace.
 pub fn read(path: &Path) -> Vec<Row> {
-    let trace = Trace::open(&[path]).unwrap();
+    rows_of(&Trace::open(&[path]).unwrap())
+}
+
+/// The same of one that is open.
+pub fn rows_of(trace: &Trace) -> Vec<Row> {
     let mut rows = Vec::new();
     for file in trace.files() {
         for group in 0..file.row_groups() {

@@ -1,27 +1,38 @@
 //! Rows into a file that is whole at every checkpoint.
 //!
 //! ```text
-//! PAR1 │ footer │ row group │ footer │ row group │ row group │ footer │ …
-//!      └ create ┘└── one write call ─┘└──────── one write call ───────┘
+//! PAR1 │ footer │ row group │ footer │ row group │ row group │ row group │ footer
+//!      └ create ┘ settled ──┴ stays ─┘ ───────── settled ────┘ open      └ is written anew with the next checkpoint
 //! ```
+//!
+//! The open row group is in the file from its first checkpoint on, and is written once more with each until it is done.
+//! Only who reads a file while it grows sees it move: `tail` shows how.
 
-use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+mod resume;
+
+pub use resume::Resumed;
+
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 use parquet::file::metadata::RowGroupMetaData;
 
-use crate::file::{TraceFile, private};
-use crate::journal::{self, Entry, Journal};
+use crate::file::private;
+use crate::journal::{Entry, Journal};
 use crate::page::PageMaker;
 use crate::row_group::RowGroup;
 use crate::spacing::Spacing;
-use crate::{Batch, Ended, Error, Manifest, Names, Part, Positions, Result, Session, footer};
+use crate::tail::{self, Place, Tail};
+use crate::{Batch, Ended, Error, Manifest, Names, Part, Positions, Result, Session, footer, unsettled};
 
-/// Row groups that wait for their footer are written with one all the same when they take this much.
+/// Row groups that are done and wait for a checkpoint get one when they take this much.
 const WAITING_BYTES: usize = 16 << 20;
+
+/// At a checkpoint the open row group is done if it takes this much, or this part of the file: so that what is written again
+/// stays short, and so do footers.
+const DONE_BYTES: u64 = 256 << 10;
+const DONE_SHARE: u64 = 256;
 
 /// After this many row groups they hold twice the rows, so that long files have short footers …
 const GROUPS_PER_DOUBLING: usize = 64;
@@ -46,25 +57,22 @@ impl Default for WriterOptions {
 #[derive(Debug)]
 pub struct TraceWriter {
     path: PathBuf,
-    file: File,
+    tail: Tail,
     names: Arc<Names>,
     manifest: Manifest,
     options: WriterOptions,
     maker: PageMaker,
     rows: u64,
-    open: RowGroup,
-    /// Row groups that are done, in the file or waiting.
-    groups: Vec<RowGroupMetaData>,
     /// How many of them are in the file.
-    groups_in_file: usize,
-    /// The bytes of the others.
+    checkpointed_rows: u64,
+    /// Row groups that stay where they are in the file.
+    settled: Vec<RowGroupMetaData>,
+    /// Row groups that are done and not settled yet, with their places in `waiting`.
+    closed: Vec<RowGroupMetaData>,
     waiting: Vec<u8>,
-    file_len: u64,
-    /// What footers take of it.
+    open: RowGroup,
+    /// What footers take of the file.
     spacing: Spacing,
-    /// When the file was made, and when the last footer was.
-    made: Instant,
-    checkpointed: Instant,
     /// Where the rows that are in no footer yet are kept meanwhile, if that was asked for.
     journal: Option<Journal>,
     /// Whether there was none for a while, though it was asked for.
@@ -73,17 +81,15 @@ pub struct TraceWriter {
     positions: Positions,
 }
 
-/// A trace that a killed recorder left, ready to be written on.
+/// What makes a whole file of one that is being written.
 #[derive(Debug)]
-pub struct Resumed {
-    /// The trace, with everything in it that its journal had.
-    pub writer: TraceWriter,
-    /// Where the provider was then; none where no journal says it.
-    pub positions: Option<Positions>,
-    /// Rows that the journal had.
-    pub rows: u64,
-    /// Bytes of a half-written row group that were cut off.
-    pub torn_bytes: u64,
+pub struct Sealed {
+    /// Where that is.
+    pub path: PathBuf,
+    /// How many of its bytes to take. Nobody writes them again.
+    pub len: u64,
+    /// What follows them.
+    pub rest: Vec<u8>,
 }
 
 impl TraceWriter {
@@ -98,7 +104,8 @@ impl TraceWriter {
     ) -> Result<TraceWriter> {
         let io = |source| Error::Io { path: path.into(), source };
         let file = private().create_new(true).open(path).map_err(io)?;
-        let mut writer = TraceWriter::of(path, file, names, manifest, options)?;
+        let tail = Tail::of(file, 0, Place::default());
+        let mut writer = TraceWriter::of(path, tail, names, manifest, options)?;
         writer.waiting.extend_from_slice(footer::MAGIC);
         if let Err(err) = writer.put(Ended::Recording) {
             // A file without a footer is of no use, and would be in the way of the next try.
@@ -110,82 +117,29 @@ impl TraceWriter {
 
     fn of(
         path: &Path,
-        file: File,
+        tail: Tail,
         names: Arc<Names>,
         manifest: Manifest,
         options: WriterOptions,
     ) -> Result<TraceWriter> {
         Ok(TraceWriter {
             path: path.into(),
-            file,
+            tail,
             names,
             manifest,
             options,
             maker: PageMaker::new().map_err(|source| Error::Io { path: path.into(), source })?,
             rows: 0,
-            open: RowGroup::default(),
-            groups: Vec::new(),
-            groups_in_file: 0,
+            checkpointed_rows: 0,
+            settled: Vec::new(),
+            closed: Vec::new(),
             waiting: Vec::new(),
-            file_len: 0,
+            open: RowGroup::default(),
             spacing: Spacing::default(),
-            made: Instant::now(),
-            checkpointed: Instant::now(),
             journal: None,
             lacked_journal: false,
             positions: Positions::new(),
         })
-    }
-
-    /// Opens a file that a killed recorder left, cuts off what it had half written, and puts back what its journal has.
-    /// Nothing of that is in the file before [`TraceWriter::finish`].
-    pub fn resume(path: &Path, names: Arc<Names>) -> Result<Resumed> {
-        let (mut writer, torn_bytes) = TraceWriter::open(path, names)?;
-        let session = writer.manifest.session.clone();
-        let io = |source| Error::Io { path: path.into(), source };
-        let before = writer.rows;
-        let left = session.map(|session| journal::read(&session.directory, session.checkpoint));
-        let left = left.transpose().map_err(io)?.flatten();
-        let positions =
-            left.map(|left| writer.put_back(left.entries).map(|()| left.positions)).transpose()?;
-        writer.positions = positions.clone().unwrap_or_default();
-        Ok(Resumed { positions, rows: writer.rows - before, torn_bytes, writer })
-    }
-
-    /// Opens a file to append to it. Gives how many bytes after the last footer were cut off.
-    fn open(path: &Path, names: Arc<Names>) -> Result<(TraceWriter, u64)> {
-        let io = |source| Error::Io { path: path.into(), source };
-        let found = footer::find(&TraceFile::open(path).map_err(io)?, path)?;
-        let mut file = File::options().write(true).open(path).map_err(io)?;
-        let len = file.metadata().map_err(io)?.len();
-        if len > found.end {
-            file.set_len(found.end).map_err(io)?;
-        }
-        file.seek(SeekFrom::Start(found.end)).map_err(io)?;
-        let mut writer = TraceWriter::of(path, file, names, found.manifest, WriterOptions::default())?;
-        writer.groups = found.metadata.row_groups().to_vec();
-        writer.groups_in_file = writer.groups.len();
-        writer.rows = writer.groups.iter().map(|group| group.num_rows() as u64).sum();
-        writer.file_len = found.end;
-        Ok((writer, len - found.end))
-    }
-
-    fn put_back(&mut self, entries: Vec<Entry>) -> Result<()> {
-        for entry in entries {
-            match entry {
-                Entry::Page(page) => {
-                    let before = self.open.rows();
-                    if self.open.restore(&page, &self.names).is_none() {
-                        let reason = "its journal holds no pages".to_owned();
-                        return Err(Error::Damaged { path: self.path.clone(), reason });
-                    }
-                    self.rows += (self.open.rows() - before) as u64;
-                }
-                Entry::Close => self.close_row_group()?,
-                Entry::Commit(_) => {}
-            }
-        }
-        Ok(())
     }
 
     /// Says where the provider will be at the end of the next batch, or that a record of it is gone.
@@ -198,28 +152,23 @@ impl TraceWriter {
         }
     }
 
-    /// Rows of the last page, which is not in the journal yet.
-    pub fn page_rows(&self) -> usize {
-        self.open.page_rows()
-    }
-
     /// Keeps everything up to the end of the last batch in the journal. The provider may forget it then. Where there is
     /// no journal (any more) nothing is kept before the next checkpoint.
     pub fn commit(&mut self) -> Result<()> {
         if self.journal.is_some() {
-            self.save_page()?;
+            self.save(Entry::Page)?;
             self.note(Entry::Commit(self.positions.clone()));
         }
         Ok(())
     }
 
-    /// Ends the open page, and keeps it.
-    fn save_page(&mut self) -> Result<()> {
+    /// Ends the open page, and keeps what came since the last time.
+    fn save(&mut self, entry: impl FnOnce(Vec<u8>) -> Entry) -> Result<()> {
         let ended = self.open.end_open_page(&mut self.maker);
         ended.map_err(|source| self.io(source))?;
-        let mut page = Vec::new();
-        self.open.save(&self.names, &mut page);
-        self.note(Entry::Page(page));
+        let mut pages = Vec::new();
+        self.open.save(&self.names, &mut pages);
+        self.note(entry(pages));
         Ok(())
     }
 
@@ -239,7 +188,8 @@ impl TraceWriter {
         self.lacked_journal
     }
 
-    /// Begins the journal of the next checkpoint, which has everything that will not be in its footer.
+    /// Begins the journal of the next checkpoint, with the row group that will be open then: what comes after it goes into
+    /// the same one.
     fn next_journal(&mut self) -> Result<Option<Journal>> {
         let Some(session) = self.manifest.session.clone() else { return Ok(None) };
         let Ok(journal) = Journal::begin(&session.directory, session.checkpoint + 1, &self.positions) else {
@@ -249,7 +199,7 @@ impl TraceWriter {
         let old = self.journal.replace(journal);
         if self.open.rows() > 0 {
             self.open.forget_saved();
-            self.save_page()?;
+            self.save(Entry::Open)?;
             self.note(Entry::Commit(self.positions.clone()));
         }
         Ok(std::mem::replace(&mut self.journal, old))
@@ -268,10 +218,9 @@ impl TraceWriter {
 
     /// Appends rows. Reaches the disk with the row group that they fill, or at the next checkpoint.
     pub fn write(&mut self, batch: &Batch) -> Result<()> {
-        // Where no footer fits, more row groups would only make the next one longer.
-        let doublings = if self.footer_fits() { self.groups.len() / GROUPS_PER_DOUBLING } else { DOUBLINGS };
+        let doublings = (self.settled.len() + self.closed.len()) / GROUPS_PER_DOUBLING;
         let full_rows = self.options.row_group_rows << doublings.min(DOUBLINGS);
-        let (mut from, groups) = (0, self.groups.len());
+        let mut from = 0;
         while from < batch.len() {
             let room = full_rows.saturating_sub(self.open.rows()).max(1);
             let taken = self.open.take(batch, from, room, &self.names, &mut self.maker);
@@ -283,31 +232,22 @@ impl TraceWriter {
             }
         }
         // Only between two batches it is known where the provider is.
-        let is_due = self.footer_fits() || self.waiting.len() >= WAITING_BYTES;
-        if is_due && self.groups.len() > groups { self.put(Ended::Recording) } else { Ok(()) }
+        if self.waiting.len() < WAITING_BYTES { Ok(()) } else { self.put(Ended::Recording).map(drop) }
     }
 
-    /// Makes everything written so far part of a whole file, unless footers would then take more than their share
-    /// of it and the last one is not old. Says whether it did.
-    pub fn checkpoint(&mut self) -> Result<bool> {
-        if self.open.rows() == 0 && self.waiting.is_empty() {
-            return Ok(true);
+    /// Makes everything written so far part of a whole file.
+    pub fn checkpoint(&mut self) -> Result<()> {
+        let done_len = DONE_BYTES.max(self.tail.settled() / DONE_SHARE);
+        if self.footer_fits() || self.open.bytes() as u64 >= done_len {
+            self.close_row_group()?;
         }
-        if !self.footer_fits() && !Spacing::is_old(self.made.elapsed(), self.checkpointed.elapsed()) {
-            return Ok(false);
-        }
-        self.close_row_group()?;
-        self.put(Ended::Recording)?;
-        Ok(true)
+        if self.rows > self.checkpointed_rows { self.put(Ended::Recording).map(drop) } else { Ok(()) }
     }
 
-    /// The same, whatever share of the file that leaves to footers.
-    pub fn checkpoint_now(&mut self) -> Result<()> {
-        if self.open.rows() == 0 && self.waiting.is_empty() {
-            return Ok(());
-        }
+    /// The same, and the next rows will be in another row group.
+    pub fn checkpoint_and_close(&mut self) -> Result<()> {
         self.close_row_group()?;
-        self.put(Ended::Recording)
+        self.checkpoint()
     }
 
     /// Creates the file that goes on where this one ends, with this one's facts and journal.
@@ -315,7 +255,8 @@ impl TraceWriter {
         let io = |source| Error::Io { path: path.into(), source };
         let file = private().create_new(true).open(path).map_err(io)?;
         let manifest = Manifest { part: Some(part), ..self.manifest.clone() };
-        let mut next = TraceWriter::of(path, file, self.names.clone(), manifest, self.options)?;
+        let tail = Tail::of(file, 0, Place::default());
+        let mut next = TraceWriter::of(path, tail, self.names.clone(), manifest, self.options)?;
         next.waiting.extend_from_slice(footer::MAGIC);
         next.positions = self.positions.clone();
         next.lacked_journal = self.lacked_journal;
@@ -330,17 +271,25 @@ impl TraceWriter {
         Ok(())
     }
 
-    /// Where the file is, and how long it was at its last footer.
-    pub fn whole(&self) -> (PathBuf, u64) {
-        (self.path.clone(), self.file_len)
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// Says in a copy of an unfinished file how far it goes.
-    pub fn seal(path: &Path, ended: Ended) -> Result<()> {
-        let mut writer = TraceWriter::open(path, Arc::default())?.0;
-        writer.manifest.ended = ended;
-        writer.manifest.session = None;
-        writer.finish().map(drop)
+    /// What makes a whole file of everything up to now, which ends like that.
+    pub fn seal(&mut self, ended: Ended) -> Result<Sealed> {
+        let len = self.tail.settled();
+        let closed_len = self.waiting.len();
+        let open = self.append_open().map_err(|source| self.io(source))?;
+        let manifest = Manifest { ended, session: None, ..self.manifest.clone() };
+        let made = self.footer_at(len, open.as_ref(), manifest);
+        let mut rest = self.waiting.clone();
+        self.waiting.truncate(closed_len);
+        let (place, footer) = made.map_err(|source| self.io(source))?;
+        rest.resize((place.footer - len) as usize, 0);
+        rest.extend_from_slice(&footer);
+        rest.extend_from_slice(&tail::tail(footer.len() as u64));
+        Ok(Sealed { path: self.path.clone(), len, rest })
     }
 
     /// Rows written so far.
@@ -348,16 +297,25 @@ impl TraceWriter {
         self.rows
     }
 
-    /// Length of the file so far, in bytes, with what waits for the next checkpoint.
+    /// Length of the file so far, in bytes, if it ended here: but for its footer.
     pub fn bytes(&self) -> u64 {
-        self.file_len + (self.waiting.len() + self.open.bytes()) as u64
+        self.tail.settled() + (self.waiting.len() + self.open.bytes()) as u64
+    }
+
+    /// Length of the file that is there, in bytes: between two checkpoints it may be longer than it will be.
+    pub fn bytes_on_disk(&self) -> u64 {
+        self.tail.len().max(self.bytes())
     }
 
     /// Writes what is left and the last footer. Returns the length of the file in bytes.
     pub fn finish(mut self) -> Result<u64> {
         self.close_row_group()?;
-        self.put(self.manifest.ended.clone())?;
-        if self.is_there() { Ok(self.file_len) } else { Err(Error::Vanished { path: self.path }) }
+        let ended = self.manifest.ended.clone();
+        // Where the last checkpoint is in the way, this makes room, and the second time there is.
+        if !self.put(ended.clone())? {
+            self.put(ended)?;
+        }
+        if self.is_there() { Ok(self.tail.len()) } else { Err(Error::Vanished { path: self.path }) }
     }
 
     /// Whether the file still has its name: somebody may have removed it, or its directory.
@@ -367,7 +325,7 @@ impl TraceWriter {
         let same = |named: std::fs::Metadata, ours: std::fs::Metadata| {
             (named.dev(), named.ino()) == (ours.dev(), ours.ino())
         };
-        let both = std::fs::metadata(&self.path).and_then(|named| Ok((named, self.file.metadata()?)));
+        let both = std::fs::metadata(&self.path).and_then(|named| Ok((named, self.tail.file().metadata()?)));
         both.is_ok_and(|(named, ours)| same(named, ours))
     }
 
@@ -376,56 +334,99 @@ impl TraceWriter {
         self.path.exists()
     }
 
-    /// Whether one more footer, with the open row group in it, leaves footers their share.
+    /// Whether one more footer, with the open row group in it, may stay.
     fn footer_fits(&self) -> bool {
-        self.spacing.fits(self.groups.len() - self.groups_in_file + 1, self.bytes())
+        self.spacing.fits(self.closed.len() + 1, self.bytes())
     }
 
     /// Moves the open row group, if it has rows, to those that wait.
     fn close_row_group(&mut self) -> Result<()> {
         if self.open.rows() > 0 {
             if self.journal.is_some() {
-                self.save_page()?;
+                self.save(Entry::Page)?;
                 self.note(Entry::Close);
             }
-            let group = self.open.close(self.file_len, &self.names, &mut self.maker, &mut self.waiting);
-            self.groups.push(group.map_err(|source| self.io(source))?);
+            let group = self.append_open().map_err(|source| self.io(source))?;
+            self.closed.extend(group);
+            self.open.clear();
         }
         Ok(())
     }
 
-    /// Writes what waits, and a footer.
-    fn put(&mut self, ended: Ended) -> Result<()> {
+    /// Puts the open row group behind those that wait, if it has rows.
+    fn append_open(&mut self) -> io::Result<Option<RowGroupMetaData>> {
+        let is_there = self.open.rows() > 0;
+        is_there.then(|| self.open.append(&self.names, &mut self.maker, &mut self.waiting)).transpose()
+    }
+
+    /// The footer of a checkpoint whose row groups begin at `start`, all that wait and the open one, and where it stands.
+    fn footer_at(
+        &self,
+        start: u64,
+        open: Option<&RowGroupMetaData>,
+        manifest: Manifest,
+    ) -> io::Result<(Place, Vec<u8>)> {
+        let mut groups = self.settled.clone();
+        for group in self.closed.iter().chain(open) {
+            groups.push(unsettled::moved(group, start as i64)?);
+        }
+        let footer = footer::metadata(&manifest, groups)?;
+        Ok((tail::place(start, self.waiting.len(), footer.len()), footer))
+    }
+
+    /// Makes everything so far part of a whole file, which says so of its end. Says whether what is done is settled.
+    fn put(&mut self, ended: Ended) -> Result<bool> {
         let journal = if ended == Ended::Recording { self.next_journal()? } else { None };
         let session = self.manifest.session.take().filter(|_| ended == Ended::Recording);
         self.manifest.session =
             session.map(|session| Session { checkpoint: session.checkpoint + 1, ..session });
-        let data_len = self.waiting.len();
-        let manifest = Manifest { ended, ..self.manifest.clone() };
-        let written = footer::append(&manifest, &self.groups, &mut self.waiting)
-            .and_then(|()| self.file.write_all(&self.waiting));
-        if let Err(source) = written {
-            self.waiting.truncate(data_len);
-            return Err(self.cut_back(source));
-        }
+        let stays = self.open.rows() == 0 && self.footer_fits();
+        let done_len = self.waiting.len();
+        let written = self.append_open().and_then(|open| self.write_checkpoint(ended, open));
+        self.waiting.truncate(done_len);
+        let place = written.map_err(|source| {
+            let (path, rows) = (self.path.clone(), self.checkpointed_rows);
+            Error::Write { path, rows, source }
+        })?;
         if let Some(old) = std::mem::replace(&mut self.journal, journal) {
             old.remove();
         }
-        self.spacing.add((self.waiting.len() - data_len) as u64);
-        self.file_len += self.waiting.len() as u64;
-        self.groups_in_file = self.groups.len();
-        self.waiting.clear();
-        self.checkpointed = Instant::now();
-        Ok(())
+        self.checkpointed_rows = self.rows;
+        let is_settled = place.start == self.tail.settled();
+        if is_settled {
+            self.settle(place, stays).map_err(|source| self.io(source))?;
+        }
+        self.spacing.add(place.end - place.footer, is_settled && stays);
+        Ok(is_settled)
     }
 
-    /// Takes the half of a write that failed off the file again.
-    fn cut_back(&mut self, source: io::Error) -> Error {
-        // If even that fails the tail is torn, and readers find the footer before it.
-        let _ =
-            self.file.set_len(self.file_len).and_then(|()| self.file.seek(SeekFrom::Start(self.file_len)));
-        let rows = self.groups[..self.groups_in_file].iter().map(|group| group.num_rows() as u64).sum();
-        Error::Write { path: self.path.clone(), rows, source }
+    /// Writes what waits, the open row group and a footer: right behind what is settled or, where the last checkpoint is in
+    /// the way, behind that.
+    fn write_checkpoint(&mut self, ended: Ended, open: Option<RowGroupMetaData>) -> io::Result<Place> {
+        let open_groups = usize::from(open.is_some());
+        let manifest = |unsettled_row_groups| {
+            let manifest = self.manifest.clone();
+            Manifest { ended: ended.clone(), unsettled_row_groups, ..manifest }
+        };
+        let near = self.tail.settled();
+        let (mut place, mut footer) = self.footer_at(near, open.as_ref(), manifest(open_groups))?;
+        let len = place.end - place.start;
+        if !self.tail.has_room(len) {
+            let all = manifest(self.closed.len() + open_groups);
+            (place, footer) = self.footer_at(self.tail.behind(len), open.as_ref(), all)?;
+        }
+        self.tail.put(place, &self.waiting, &footer)?;
+        Ok(place)
+    }
+
+    /// Leaves what waited where it was written, and the footer, too, if it stays.
+    fn settle(&mut self, place: Place, footer_stays: bool) -> io::Result<()> {
+        for group in self.closed.drain(..) {
+            self.settled.push(unsettled::moved(&group, place.start as i64)?);
+        }
+        self.tail.settle(if footer_stays { place.end } else { place.start + self.waiting.len() as u64 });
+        self.waiting.clear();
+        Ok(())
     }
 
     fn io(&self, source: io::Error) -> Error {

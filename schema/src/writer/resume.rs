@@ -1,0 +1,100 @@
+//! A file that a killed recorder left is written on.
+//!
+//! ```text
+//! settled │ closed … │ open │ footer      the file
+//!                      open │ page │ page  its journal, which has the open row group once more
+//! ```
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{TraceWriter, WriterOptions};
+use crate::file::TraceFile;
+use crate::journal::{self, Entry};
+use crate::tail::{Place, Tail};
+use crate::unsettled::{self, Split};
+use crate::{Error, Names, Positions, Result, footer};
+
+/// A trace that a killed recorder left, ready to be written on.
+#[derive(Debug)]
+pub struct Resumed {
+    /// The trace, with everything in it that its journal had.
+    pub writer: TraceWriter,
+    /// Where the provider was then; none where no journal says it.
+    pub positions: Option<Positions>,
+    /// Rows that the journal had.
+    pub rows: u64,
+    /// Bytes of a half-written row group that were cut off.
+    pub torn_bytes: u64,
+}
+
+impl TraceWriter {
+    /// Opens a file that a killed recorder left, cuts off what it had half written, and puts back what its journal has.
+    /// Nothing of that is in the file before [`TraceWriter::finish`].
+    pub fn resume(path: &Path, names: Arc<Names>) -> Result<Resumed> {
+        let (mut writer, torn_bytes) = TraceWriter::open(path, names)?;
+        let session = writer.manifest.session.clone();
+        let io = |source| Error::Io { path: path.into(), source };
+        let before = writer.rows;
+        let left = session.map(|session| journal::read(&session.directory, session.checkpoint));
+        let left = left.transpose().map_err(io)?.flatten();
+        let positions =
+            left.map(|left| writer.put_back(left.entries).map(|()| left.positions)).transpose()?;
+        writer.positions = positions.clone().unwrap_or_default();
+        Ok(Resumed { positions, rows: writer.rows - before, torn_bytes, writer })
+    }
+
+    /// Opens a file to write on. Gives how many bytes after the last footer were cut off.
+    fn open(path: &Path, names: Arc<Names>) -> Result<(TraceWriter, u64)> {
+        let io = |source| Error::Io { path: path.into(), source };
+        let read = TraceFile::open(path).map_err(io)?;
+        let found = footer::find(&read, path)?;
+        let file = File::options().write(true).open(path).map_err(io)?;
+        file.set_len(found.end).map_err(io)?;
+        let Split { settled, settled_end, unsettled, place } = unsettled::split(&found);
+        // The last footer may stay where nothing before it will be written again.
+        let settled_end = if unsettled.is_empty() { found.end } else { settled_end };
+        let live = Place { start: place.start, footer: found.start, end: found.end };
+        let moved = unsettled.iter().map(|group| unsettled::moved(group, -(place.start as i64)));
+        let closed = moved.collect::<io::Result<_>>().map_err(io)?;
+        let settled = settled.to_vec();
+        let waiting = read.read(place.start, (place.end - place.start) as usize).map_err(io)?;
+        let tail = Tail::of(file, settled_end, live);
+        let mut writer = TraceWriter::of(path, tail, names, found.manifest, WriterOptions::default())?;
+        (writer.settled, writer.closed, writer.waiting) = (settled, closed, waiting);
+        writer.spacing.add(found.end - found.start, false);
+        writer.rows = found.metadata.file_metadata().num_rows() as u64;
+        writer.checkpointed_rows = writer.rows;
+        Ok((writer, read.len() - found.end))
+    }
+
+    fn put_back(&mut self, entries: Vec<Entry>) -> Result<()> {
+        for entry in entries {
+            match entry {
+                Entry::Open(pages) => {
+                    let Some(group) = self.closed.pop() else { return Err(self.without_pages()) };
+                    self.waiting.truncate(unsettled::range(&group).start as usize);
+                    self.rows -= group.num_rows() as u64;
+                    self.restore(&pages)?;
+                }
+                Entry::Page(page) => self.restore(&page)?,
+                Entry::Close => self.close_row_group()?,
+                Entry::Commit(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, pages: &[u8]) -> Result<()> {
+        let before = self.open.rows();
+        self.open.restore(pages, &self.names).ok_or_else(|| self.without_pages())?;
+        self.rows += (self.open.rows() - before) as u64;
+        Ok(())
+    }
+
+    fn without_pages(&self) -> Error {
+        Error::Damaged { path: self.path.clone(), reason: "its journal holds no pages of it".to_owned() }
+    }
+}
