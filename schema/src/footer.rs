@@ -32,12 +32,16 @@ pub(crate) const TAIL_BYTES: u64 = 8;
 /// How much of a file is searched at once for the last footer.
 const SEARCH_BYTES: u64 = 1 << 20;
 
-/// A footer's metadata, without its length and the magic. What it says does not depend on where it stands.
-pub(crate) fn metadata(manifest: &Manifest, groups: Vec<RowGroupMetaData>) -> io::Result<Vec<u8>> {
-    let keys = vec![
+/// What a footer says beside its row groups.
+pub(crate) fn keys(manifest: &Manifest) -> io::Result<Vec<KeyValue>> {
+    Ok(vec![
         KeyValue::new(MANIFEST_KEY.to_owned(), serde_json::to_string(manifest)?),
         KeyValue::new(ARROW_SCHEMA_KEY.to_owned(), encode_arrow_schema(&ARROW)),
-    ];
+    ])
+}
+
+/// A footer's metadata, without its length and the magic. What it says does not depend on where it stands.
+pub(crate) fn metadata(keys: Vec<KeyValue>, groups: Vec<RowGroupMetaData>) -> io::Result<Vec<u8>> {
     let rows = groups.iter().map(RowGroupMetaData::num_rows).sum();
     let writer = concat!("pyrec version ", env!("CARGO_PKG_VERSION")).to_owned();
     let file = FileMetaData::new(2, rows, Some(writer), Some(keys), PARQUET.clone(), None);

@@ -25,6 +25,7 @@ mod footer;
 mod format;
 mod hybrid;
 mod journal;
+mod listed;
 mod loss;
 mod manifest;
 mod marker;

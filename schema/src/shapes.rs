@@ -3,14 +3,15 @@
 use crate::thrift::Shape;
 use crate::thrift::Type::{Binary, Bool, Byte, Double, I16, I32, I64, List, Struct};
 
-/// The number of the row groups among the fields of a footer.
+/// The numbers of the rows and the row groups among the fields of a footer.
+pub(crate) const ROWS: i16 = 3;
 pub(crate) const ROW_GROUPS: i16 = 4;
 
 /// `FileMetaData`.
 pub(crate) const FOOTER: Shape = &[
     (1, I32),
     (2, List(&Struct(SCHEMA_ELEMENT))),
-    (3, I64),
+    (ROWS, I64),
     (ROW_GROUPS, List(&Struct(ROW_GROUP))),
     (5, List(&Struct(KEY_VALUE))),
     (6, Binary),
@@ -58,7 +59,8 @@ const LOGICAL_TYPE: Shape = &[
 
 const TIME: Shape = &[(1, Bool), (2, Struct(&[(1, Struct(EMPTY)), (2, Struct(EMPTY)), (3, Struct(EMPTY))]))];
 
-const ROW_GROUP: Shape = &[
+/// `RowGroup`.
+pub(crate) const ROW_GROUP: Shape = &[
     (1, List(&Struct(COLUMN_CHUNK))),
     (2, I64),
     (3, I64),

@@ -157,7 +157,18 @@ impl<'a> Walk<'a> {
         if count > self.0.len() { Err(Flaw::Short) } else { Ok((count, head & 0x0f)) }
     }
 
-    fn zigzag(&mut self) -> Result<i64> {
+    /// Walks over a list of structs. Gives how many there are, and their bytes.
+    pub(crate) fn structs(&mut self, shape: Shape) -> Result<(usize, &'a [u8])> {
+        let (count, _) = self.list()?;
+        let from = self.0;
+        for _ in 0..count {
+            self.fields(shape, MAX_DEPTH, &mut |_, _, _| Ok(()))?;
+        }
+        Ok((count, &from[..from.len() - self.0.len()]))
+    }
+
+    /// An integer.
+    pub(crate) fn zigzag(&mut self) -> Result<i64> {
         let number = self.varint()?;
         Ok((number >> 1) as i64 ^ -((number & 1) as i64))
     }

@@ -20,6 +20,7 @@ use parquet::file::metadata::RowGroupMetaData;
 
 use crate::file::private;
 use crate::journal::{Entry, Journal};
+use crate::listed::Listed;
 use crate::page::PageMaker;
 use crate::row_group::RowGroup;
 use crate::spacing::Spacing;
@@ -66,7 +67,7 @@ pub struct TraceWriter {
     /// How many of them are in the file.
     checkpointed_rows: u64,
     /// Row groups that stay where they are in the file.
-    settled: Vec<RowGroupMetaData>,
+    settled: Listed,
     /// Row groups that are done and not settled yet, with their places in `waiting`.
     closed: Vec<RowGroupMetaData>,
     waiting: Vec<u8>,
@@ -131,7 +132,7 @@ impl TraceWriter {
             maker: PageMaker::new().map_err(|source| Error::Io { path: path.into(), source })?,
             rows: 0,
             checkpointed_rows: 0,
-            settled: Vec::new(),
+            settled: Listed::default(),
             closed: Vec::new(),
             waiting: Vec::new(),
             open: RowGroup::default(),
@@ -218,7 +219,7 @@ impl TraceWriter {
 
     /// Appends rows. Reaches the disk with the row group that they fill, or at the next checkpoint.
     pub fn write(&mut self, batch: &Batch) -> Result<()> {
-        let doublings = (self.settled.len() + self.closed.len()) / GROUPS_PER_DOUBLING;
+        let doublings = (self.settled.count() + self.closed.len()) / GROUPS_PER_DOUBLING;
         let full_rows = self.options.row_group_rows << doublings.min(DOUBLINGS);
         let mut from = 0;
         while from < batch.len() {
@@ -366,11 +367,8 @@ impl TraceWriter {
         open: Option<&RowGroupMetaData>,
         manifest: Manifest,
     ) -> io::Result<(Place, Vec<u8>)> {
-        let mut groups = self.settled.clone();
-        for group in self.closed.iter().chain(open) {
-            groups.push(unsettled::moved(group, start as i64)?);
-        }
-        let footer = footer::metadata(&manifest, groups)?;
+        let groups = self.closed.iter().chain(open).map(|group| unsettled::moved(group, start as i64));
+        let footer = self.settled.footer(&manifest, groups.collect::<io::Result<_>>()?)?;
         Ok((tail::place(start, self.waiting.len(), footer.len()), footer))
     }
 
@@ -421,9 +419,8 @@ impl TraceWriter {
 
     /// Leaves what waited where it was written, and the footer, too, if it stays.
     fn settle(&mut self, place: Place, footer_stays: bool) -> io::Result<()> {
-        for group in self.closed.drain(..) {
-            self.settled.push(unsettled::moved(&group, place.start as i64)?);
-        }
+        let groups = self.closed.drain(..).map(|group| unsettled::moved(&group, place.start as i64));
+        self.settled.push(groups.collect::<io::Result<_>>()?)?;
         self.tail.settle(if footer_stays { place.end } else { place.start + self.waiting.len() as u64 });
         self.waiting.clear();
         Ok(())

@@ -59,11 +59,12 @@ impl TraceWriter {
         let live = Place { start: place.start, footer: found.start, end: found.end };
         let moved = unsettled.iter().map(|group| unsettled::moved(group, -(place.start as i64)));
         let closed = moved.collect::<io::Result<_>>().map_err(io)?;
-        let settled = settled.to_vec();
         let waiting = read.read(place.start, (place.end - place.start) as usize).map_err(io)?;
         let tail = Tail::of(file, settled_end, live);
-        let mut writer = TraceWriter::of(path, tail, names, found.manifest, WriterOptions::default())?;
-        (writer.settled, writer.closed, writer.waiting) = (settled, closed, waiting);
+        let mut writer =
+            TraceWriter::of(path, tail, names, found.manifest.clone(), WriterOptions::default())?;
+        writer.settled.push(settled.to_vec()).map_err(io)?;
+        (writer.closed, writer.waiting) = (closed, waiting);
         writer.spacing.add(found.end - found.start, false);
         writer.rows = found.metadata.file_metadata().num_rows() as u64;
         writer.checkpointed_rows = writer.rows;
