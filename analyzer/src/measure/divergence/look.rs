@@ -102,14 +102,22 @@ impl Watcher {
         let starts: Vec<usize> = wants.iter().map(|want| start(run, want)).collect();
         let mut walks: Option<Walks> = None;
         for (at, row_group) in run.starts.iter().enumerate() {
-            let is_open = |(want, &start): (&Want, &usize)| start <= at && self.sights[want.place].is_none();
-            if !wants.iter().zip(&starts).any(is_open) {
+            let is_open = |sights: &[Option<Sight>]| {
+                let is_open = |(want, &start): (&Want, &usize)| start <= at && sights[want.place].is_none();
+                wants.iter().zip(&starts).any(is_open)
+            };
+            if !is_open(&self.sights) {
                 walks = None;
                 continue;
             }
-            let walks = walks.get_or_insert_with(|| row_group.walks.clone().unwrap_or_default());
             for batch in trace.files()[row_group.file].read(row_group.number, run::columns(trace))? {
+                // Once all is found, the rest of the row group is not worth its reading.
+                if !is_open(&self.sights) {
+                    walks = None;
+                    break;
+                }
                 let batch = batch?;
+                let walks = walks.get_or_insert_with(|| row_group.walks.clone().unwrap_or_default());
                 for (thread, rows) in order::runs(&batch).filter(|(thread, _)| threads.contains(thread)) {
                     let (before, walk) = walks.entry(thread).or_insert_with(|| {
                         (0, Walk::new(filter.has_thread(thread.pid, thread.tid), eye.lookup.is_open()))

@@ -195,9 +195,7 @@ fn unite(runs: &mut [Run; 2], alignment: &Alignment) -> Vec<[Option<Frame>; 2]> 
             key
         };
         let keys: Vec<Key> = run.frames.iter().map(key).collect();
-        if keys.iter().zip(0..).any(|(&key, number)| key != number) {
-            run.shapes.translate(|head| head.with_key(keys[head.key() as usize]));
-        }
+        run.shapes.translate(|head| head.with_key(keys[head.key() as usize]));
     }
     frames
 }

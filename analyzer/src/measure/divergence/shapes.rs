@@ -110,11 +110,13 @@ impl Shapes {
 
     /// Takes other heads instead of its own. What is the same then keeps its numbers, and is known by the same.
     pub fn translate(&mut self, head: impl Fn(Head) -> Head) {
+        let is_changed = |shape: &Shape| head(shape.head) != shape.head;
+        let Some(first) = self.shapes.iter().position(is_changed) else { return };
+        // Most are as before where the runs call their functions in the same order at first.
         let mut is_other = vec![false; self.shapes.len()];
-        for id in 0..self.shapes.len() {
+        for id in first..self.shapes.len() {
             let (before, children) = (self.shapes[id].head, self.children(id as ShapeId));
             let head = head(before);
-            // Most are as before where the runs call their functions in the same order at first.
             if head != before || children.iter().any(|&child| is_other[child as usize]) {
                 let children = children.iter().map(|&child| self.hashes[child as usize]);
                 self.hashes[id] = Hash::of(head, children);
