@@ -64,11 +64,15 @@ fn processes(threads: &[Named]) -> Vec<Vec<usize>> {
     processes
 }
 
-/// Pairs what has the same name and did the same; of the rest what has the same name, the first with the first; and then
-/// what is left, in order.
+/// Pairs what has the same name and did the same, or did the same and has no name that is known in one of the runs; of the
+/// rest what has the same name, the first with the first; and then what is left, in order.
 fn by_name(old: &[(String, Hash)], new: &[(String, Hash)]) -> Vec<(usize, usize)> {
     let mut left = [(0..old.len()).collect(), (0..new.len()).collect()];
     let mut pairs = by(&mut left, |at| &old[at], |at| &new[at]);
+    let nameless =
+        |all: &[(String, Hash)], at: usize| Some(all[at].1).filter(|_| all[at].0.is_empty()).ok_or(at);
+    pairs.extend(by(&mut left, |at| nameless(old, at), |at| Ok(new[at].1)));
+    pairs.extend(by(&mut left, |at| Ok(old[at].1), |at| nameless(new, at)));
     pairs.extend(by(&mut left, |at| &old[at].0, |at| &new[at].0));
     pairs.extend(by(&mut left, |_| (), |_| ()));
     pairs.sort_unstable();
@@ -139,16 +143,32 @@ mod tests {
         assert_eq!(pair(&[], &new), []);
     }
 
+    fn shape(key: Key) -> Hash {
+        Hash::of(Head::new(key, Start::Called, Finish::Returned), [].into_iter())
+    }
+
     /// Nobody names the threads of a pool, and the system starts them in any order.
     #[test]
     fn of_threads_with_one_name_those_that_did_the_same_are_pairs() {
-        let shape = |key| Hash::of(Head::new(key, Start::Called, Finish::Returned), [].into_iter());
         let pool = |keys: [Key; 3]| {
             let mut threads = threads(&[(7, "app", ""), (7, "app", ""), (7, "app", "")]);
             threads.iter_mut().zip(keys).for_each(|(thread, key)| thread.shape = shape(key));
             threads
         };
         assert_eq!(pair(&pool([1, 2, 3]), &pool([2, 9, 1])), [(0, 2), (1, 0), (2, 1)]);
+    }
+
+    /// A thread that ends at once may have no name yet that anybody could ask for.
+    #[test]
+    fn a_thread_without_a_name_is_the_one_that_did_the_same() {
+        let pool = |names: [&str; 2], keys: [Key; 2]| {
+            let mut threads = threads(&[(7, "app", names[0]), (7, "app", names[1])]);
+            threads.iter_mut().zip(keys).for_each(|(thread, key)| thread.shape = shape(key));
+            threads
+        };
+        assert_eq!(pair(&pool(["a", ""], [1, 2]), &pool(["", "a"], [1, 2])), [(0, 0), (1, 1)]);
+        assert_eq!(pair(&pool(["a", ""], [1, 2]), &pool(["a", "b"], [2, 3])), [(0, 1), (1, 0)]);
+        assert_eq!(pair(&pool(["a", "b"], [1, 2]), &pool(["a", "b"], [2, 1])), [(0, 0), (1, 1)]);
     }
 
     #[test]
