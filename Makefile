@@ -4,7 +4,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build wheel test torture fuzz bench lint deny skeleton skeleton-check
+.PHONY: help demo build wheel test torture soak fuzz bench lint deny skeleton skeleton-check
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "make %-15s %s\n", $$1, $$2 }'
@@ -28,11 +28,20 @@ test: ## Run every test
 	scripts/pythons & $(CARGO) test --workspace --locked --no-default-features --bin pyrec && wait
 	$(CARGO) test --workspace --locked --no-fail-fast
 
-torture: ## Run the tests that take minutes: kill, attach, detach, again and again
-	@scripts/need build record test torture
+# Ten minutes on two cores: what becomes of a recording, and of a report, when the worst happens.
+TORTURE := crash killed loss long every_report
+SOAK := cpython diff spark visits
+
+torture: ## Run ten minutes of kills, full disks, long recordings and hostile traces
+	@scripts/need build record test
 	scripts/pythons
-	$(CARGO) test --workspace --locked --tests --no-fail-fast -- --ignored
+	$(CARGO) test --workspace --locked --no-fail-fast $(TORTURE:%=--test %) -- --ignored --nocapture
 	PROPTEST_CASES=100000 $(CARGO) test --workspace --locked --lib -- any_stream:: any_events::
+
+soak: ## Run what takes longer (CPython's own tests, attaching again and again, Spark, a busy machine)
+	@scripts/need build record test soak
+	scripts/pythons
+	$(CARGO) test --workspace --locked --no-fail-fast $(SOAK:%=--test %) -- --ignored --nocapture
 
 fuzz: ## Feed what strangers could send to whatever reads it, for FUZZ_SECONDS a target
 	@scripts/need build

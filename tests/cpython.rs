@@ -94,7 +94,7 @@ mod the_quick_ones {
 macro_rules! all_of_them {
     ($($name:ident $version:literal),+) => {
         $(#[test]
-        #[ignore = "it takes minutes; `make torture` runs it"]
+        #[ignore = "it takes minutes; `make soak` runs it"]
         fn $name() {
             judge(&Python::find($version), &MODULES, &PARTS);
         })+

@@ -346,7 +346,7 @@ fn a_program_under_load_is_no_other_than_itself() {
 }
 
 #[test]
-#[ignore = "it takes minutes; `make torture` runs it"]
+#[ignore = "it takes minutes; `make soak` runs it"]
 fn a_program_under_load_is_no_other_than_itself_twenty_times() {
     is_no_other(20);
 }

@@ -305,13 +305,13 @@ fn ten_thousand_processes_are_reported_by_all() {
 }
 
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "it takes minutes; `make torture` runs it"]
 fn a_call_stack_of_a_million_frames_is_reported_by_all() {
     survives(2_000_000, 1, 50_000, deep(1_000_000));
 }
 
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "it takes minutes; `make torture` runs it"]
 fn a_million_processes_are_reported_by_all() {
     survives(2_000_000, 1, 4_000, wide(1_000_000));
 }

@@ -17,7 +17,7 @@ const PACKAGES: [&str; 3] = ["pandas<3", "pyarrow", "pyspark>=4"];
 const RECORDINGS: usize = 200;
 
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "it takes minutes; `make soak` runs it"]
 fn two_workers_of_which_one_is_killed_give_what_one_machine_gives() {
     if !Command::new("java").arg("-version").output().is_ok_and(|java| java.status.success()) {
         return skipped("there is no java");

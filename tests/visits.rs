@@ -22,7 +22,7 @@ fn attached_to_and_let_go(subject: &Subject) {
 }
 
 #[test]
-#[ignore = "it takes minutes; `make torture` runs it"]
+#[ignore = "it takes minutes; `make soak` runs it"]
 fn attached_to_and_let_go_fifty_times() {
     for version in ["3.9", "3.11", "3.15"] {
         Subject::marked(version).iter().for_each(|subject| rounds(subject, 50, Duration::from_secs(1)));
