@@ -48,7 +48,7 @@ const SHAPES: [Shape; 4] = [
 
 /// When they are killed, milliseconds after the first call: while all footers stay, and when most no longer do.
 const SOON: Range<u64> = 0..2_000;
-const LATE: Range<u64> = 15_000..30_000;
+const LATE: Range<u64> = 12_000..18_000;
 
 /// How many calls each thread had made by then.
 type Calls = BTreeMap<Thread, u64>;
@@ -94,8 +94,10 @@ fn rounds(count: usize, victim: Victim) {
                         break readers.read();
                     }
                     let python = &pythons[round % pythons.len()];
-                    let shape = SHAPES[round / pythons.len() % SHAPES.len()];
-                    let moments = if round % 25 == 24 { LATE } else { SOON };
+                    let (shape, moments) = match round % 50 {
+                        49 => (SHAPES[0], LATE),
+                        _ => (SHAPES[round / pythons.len() % SHAPES.len()], SOON),
+                    };
                     let age = is_killed(python, shape, victim, moments, &mut readers, place.path());
                     ages.lock().expect("nobody panics").push(age);
                 }
