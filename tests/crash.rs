@@ -153,6 +153,8 @@ fn is_killed(
         // More than rings hold: so it is recorded no more, and does not wait for anybody.
         let more = |calls: &Calls| calls.values().sum::<u64>() > just_now.values().sum::<u64>() + 400_000;
         wait_for("the program, which goes on", || more(&numbered(folder.path())).then_some(()));
+        // What follows is about files, and quicker where nothing else runs.
+        run(Command::new("/bin/sh").args(["-c", &format!("kill -s KILL {}", pids.join(" "))]));
     }
     let session = session(&trace);
     assert!(session.exists(), "{how}");
