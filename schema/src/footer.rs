@@ -29,6 +29,10 @@ pub(crate) const MAGIC: &[u8; 4] = b"PAR1";
 /// The bytes after a footer's metadata: their length and the magic.
 pub(crate) const TAIL_BYTES: u64 = 8;
 
+/// How many checkpoints that were written over are looked at, which takes reading their row groups. Behind what is settled
+/// there are two or three; others that somebody has made up would take hours.
+const MOST_WRITTEN_OVER: u32 = 8;
+
 /// How much of a file is searched at once for the last footer.
 const SEARCH_BYTES: u64 = 1 << 20;
 
@@ -74,15 +78,17 @@ pub(crate) fn find(file: &TraceFile, path: &Path) -> Result<Footer> {
     if !MAGIC.starts_with(&head) {
         return Err(Error::NotParquet { path: path.into() });
     }
-    let mut end = file.len();
+    let (mut end, mut written_over) = (file.len(), 0);
     while let Some(found) = last_magic(file, end).map_err(io)? {
         match parse(file, found) {
             Ok(footer) if found == file.len() || unsettled::are_intact(file, &footer) => return Ok(footer),
             Err(Flaw::Io(source)) => return Err(io(source)),
             Err(flaw) if found == file.len() => return Err(flaw.into_error(path)),
             Err(Flaw::Newer(found)) => return Err(Flaw::Newer(found).into_error(path)),
-            // Bytes of a page that look like a footer's end, or the footer of a checkpoint that was written over.
-            Ok(_) | Err(_) => end = found - 1,
+            Ok(_) if written_over == MOST_WRITTEN_OVER => break,
+            Ok(_) => (end, written_over) = (found - 1, written_over + 1),
+            // Bytes of a page that look like a footer's end.
+            Err(_) => end = found - 1,
         }
     }
     Err(Error::Cut { path: path.into() })
