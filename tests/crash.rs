@@ -47,7 +47,7 @@ const SHAPES: [Shape; 4] = [
 ];
 
 /// When they are killed, milliseconds after the first call: while all footers stay, and when most no longer do.
-const SOON: Range<u64> = 0..2_000;
+const SOON: Range<u64> = 0..1_500;
 const LATE: Range<u64> = 12_000..18_000;
 
 /// How many calls each thread had made by then.

@@ -169,7 +169,7 @@ fn the_last_seconds_are_kept() {
 #[ignore = "it takes minutes; `make torture` runs it"]
 fn a_flight_recorder_stays_within_its_bounds() {
     let Some(subject) = Subject::any() else { return };
-    flies(&subject, &["--keep", "4MB"], Duration::from_secs(90), 4_000_000);
+    flies(&subject, &["--keep", "4MB"], Duration::from_secs(60), 4_000_000);
 }
 
 /// Keeps so many bytes for so long; what is kept is a recording with the last calls in it.

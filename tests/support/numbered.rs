@@ -1,11 +1,11 @@
 //! `numbered.py`, whose threads count their calls in files that outlive them, and what of that is in a trace.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 
-use pyrec_schema::{Code, CodeId, Columns, Marker, Trace};
+use pyrec_schema::{Code, Columns, Event, Marker, Names, Trace};
 
 /// A thread: its process and its number.
 pub type Thread = (i64, i64);
@@ -28,29 +28,32 @@ pub fn numbered(folder: &Path) -> BTreeMap<Thread, u64> {
     threads.collect()
 }
 
+const COLUMNS: Columns = Columns { line: false, value: false, text: false };
+
 /// Entries and returns of `tick`.
 pub fn recorded(trace: &Path) -> BTreeMap<Thread, [u64; 2]> {
     let trace = Trace::open(&[trace]).expect("the trace is whole");
     let mut threads = BTreeMap::<Thread, [u64; 2]>::new();
-    let mut is_tick = HashMap::<CodeId, bool>::new();
     for file in trace.files() {
         for group in 0..file.row_groups() {
-            for batch in file.read(group, Columns::ALL).expect("it is there") {
-                for event in batch.expect("it is whole").iter() {
-                    let column = match event.marker {
-                        Marker::FunctionEntry => 0,
-                        Marker::FunctionReturn => 1,
-                        _ => continue,
-                    };
-                    let is_tick = *is_tick.entry(event.code).or_insert_with(|| {
-                        Code::parse(&trace.names().code_str(event.code)).qualname == "tick"
-                    });
-                    if is_tick {
-                        threads.entry((event.pid.into(), event.tid.into())).or_default()[column] += 1;
-                    }
-                }
+            for batch in file.read(group, COLUMNS).expect("it is there") {
+                add(batch.expect("it is whole").iter(), trace.names(), &mut threads);
             }
         }
     }
     threads
+}
+
+/// Millions of rows, most of them in long runs of one thread's `tick`.
+fn add(events: impl Iterator<Item = Event>, names: &Names, threads: &mut BTreeMap<Thread, [u64; 2]>) {
+    let events: Vec<Event> = events.collect();
+    for run in events.chunk_by(|one, next| (one.pid, one.tid, one.code) == (next.pid, next.tid, next.code)) {
+        let Event { pid, tid, code, .. } = run[0];
+        if Code::parse(&names.code_str(code)).qualname == "tick" {
+            let counts = threads.entry((pid.into(), tid.into())).or_default();
+            for (count, marker) in counts.iter_mut().zip([Marker::FunctionEntry, Marker::FunctionReturn]) {
+                *count += run.iter().filter(|event| event.marker == marker).count() as u64;
+            }
+        }
+    }
 }
