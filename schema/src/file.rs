@@ -11,6 +11,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
 
 use crate::archive::{self, Place};
+use crate::footer::TAIL_BYTES;
 
 /// How much is read at once of what has no known length: a page's header.
 const HEADER_BYTES: usize = 512;
@@ -54,9 +55,27 @@ pub(crate) struct TraceFile {
     /// Where it begins.
     start: u64,
     len: u64,
-    /// The length of what it is in, or its own.
-    file_len: u64,
+    /// How what it is in ended when it was opened, or it itself.
+    ended: Ending,
     held: Arc<Held>,
+}
+
+/// What every checkpoint changes: the length of a file, or its last bytes, which say where the footer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Ending {
+    file_len: u64,
+    last: [u8; TAIL_BYTES as usize],
+}
+
+impl Ending {
+    fn of(file: &File) -> io::Result<Ending> {
+        let (file_len, mut last) = (file.metadata()?.len(), [0; TAIL_BYTES as usize]);
+        if file_len >= TAIL_BYTES {
+            // Fewer where it has just become shorter, which the next look sees.
+            read_at(file, &mut last, file_len - TAIL_BYTES)?;
+        }
+        Ok(Ending { file_len, last })
+    }
 }
 
 /// Bytes of a file that are read from memory, since others may soon stand in their place.
@@ -77,13 +96,13 @@ impl Held {
 impl TraceFile {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        let file_len = file.metadata()?.len();
-        let place = archive::find(&file)?.unwrap_or(Place { start: 0, len: file_len });
+        let ended = Ending::of(&file)?;
+        let place = archive::find(&file)?.unwrap_or(Place { start: 0, len: ended.file_len });
         Ok(TraceFile {
             file: Arc::new(file),
             start: place.start,
             len: place.len,
-            file_len,
+            ended,
             held: Arc::default(),
         })
     }
@@ -95,9 +114,9 @@ impl TraceFile {
         Ok(())
     }
 
-    /// Whether the file has another length than when it was opened: then somebody is writing it.
+    /// Whether the file ends otherwise than when it was opened: then somebody is writing it.
     pub(crate) fn has_moved(&self) -> io::Result<bool> {
-        Ok(self.file.metadata()?.len() != self.file_len)
+        Ok(Ending::of(&self.file)? != self.ended)
     }
 
     /// The length that it had when it was opened.

@@ -1,8 +1,8 @@
 //! Footers: one ends every checkpoint, and the last whole one says what a file holds.
 //!
 //! ```text
-//! … row groups │ metadata │ length, PAR1        what lies between metadata and its length is passed over: a recorder
-//! … row groups │ metadata │ ····· │ length, PAR1        was killed while it wrote the next checkpoint there
+//! … row groups │ metadata │ length, PAR1
+//! … row groups │ metadata │ ····· │ length, PAR1        while a file grows: what lies in between is passed over
 //! ```
 
 use std::io;
@@ -30,7 +30,7 @@ pub(crate) const MAGIC: &[u8; 4] = b"PAR1";
 pub(crate) const TAIL_BYTES: u64 = 8;
 
 /// How many checkpoints that were written over are looked at, which takes reading their row groups. Behind what is settled
-/// there are two or three; others that somebody has made up would take hours.
+/// there are a few; others that somebody has made up would take hours.
 const MOST_WRITTEN_OVER: u32 = 8;
 
 /// How much of a file is searched at once for the last footer.

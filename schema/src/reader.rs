@@ -217,7 +217,7 @@ impl TraceReader {
     }
 }
 
-/// Opens a file, and reads once more what a recorder wrote over meanwhile: that changes the file's length.
+/// Opens a file, and once more where its recorder went on meanwhile: others may stand then where its last row groups were.
 fn open_whole(path: &Path) -> Result<(TraceFile, Footer)> {
     let io = |source| Error::Io { path: path.into(), source };
     let mut tries = 0;

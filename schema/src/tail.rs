@@ -1,22 +1,21 @@
-//! The end of a file, which is written again and again, and at every moment is the end of a whole one.
+//! The end of a file that grows: at every moment it is the end of a whole one.
 //!
 //! ```text
-//! settled │ live                        between two checkpoints the file ends with the last one
+//! settled │ live                                   a file that has grown by whole checkpoints
 //!
-//! further on, where the next one is new:
-//! settled │ live │ ···· │       L PAR1  1. the last eight bytes; L reaches back to the live footer
-//! settled │ live │ ···· │ next  L PAR1  2. what lies before them
-//! settled │ ···· · ···· │ live  l PAR1  3. its own length, which is four bytes within a page
+//! settled │ ······ │ next          ······ L PAR1   the next one stands apart, so that what comes to stay has room
+//! settled │ groups │ ·· │ before │ live · L PAR1   and is followed by those after it, one after the other, …
+//! settled │ groups │ ·· │ live │ before · L PAR1   … round and round, until what is settled gets there
 //!
-//! in the room before it, where there is enough:
-//! settled │ next l PAR1 │ ···· live     1. all of it
-//! settled │ live l PAR1                 2. the file ends there
+//! settled │ last l PAR1                            at the end the last one closes up, and the rest is cut off
 //! ```
 //!
-//! The kernel copies a write page by page, and leaves it undone where the process is killed in between. So what makes a
-//! footer the last one is a write that lies within a page, or a new length. For the moment between 1 and 3 a reader finds
-//! a footer that is followed by other bytes: metadata says itself where it ends (Thrift's compact protocol), so readers
-//! pass over what follows.
+//! L is the distance of the live footer from the end. Metadata says itself where it ends (Thrift's compact protocol), so
+//! readers pass over what lies between. The kernel copies a write page by page, and leaves it undone where the process is
+//! killed in between; so what makes a footer the last one is a write of eight bytes that lie within a page, or a new length.
+//!
+//! Whoever has opened the file can read what it held then for as long as a round takes. (Rounds are longer in long files,
+//! which take longer to read.) What nobody has written takes no room on the disk.
 
 use std::fs::File;
 use std::io;
@@ -24,21 +23,47 @@ use std::io;
 use crate::file::write_all_at;
 use crate::footer::{MAGIC, TAIL_BYTES};
 
+/// Between what is settled and the checkpoints there is room for some more of what came last, and in a round as well: for as
+/// many in any file, …
+const LEAST_STEPS: u64 = 2;
+
+/// … and for as many in a longer one, …
+const STEPS: u64 = 8;
+
+/// … but no more than this part of it, so that a limit on its length is not met much sooner, and at least that of a very
+/// long one …
+const MOST_SHARE: u64 = 8;
+const LEAST_SHARE: u64 = 64;
+
+/// … up to this: readers fetch what lies between a footer and the end.
+const MOST_BYTES: u64 = 16 << 20;
+
 /// Where a checkpoint lies in the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// Of its row groups.
+    /// Of the row groups that are written with it, and anew with the next one.
     pub(crate) start: u64,
     /// Of its footer's metadata.
     pub(crate) footer: u64,
+    /// Of whatever comes next.
     pub(crate) end: u64,
+    /// How long the file is with it.
+    pub(crate) file_len: u64,
+    /// Where the round begins that it belongs to, if it stands apart.
+    pub(crate) round: u64,
+}
+
+impl Place {
+    fn is_clear_of(&self, start: u64, len: u64) -> bool {
+        self.end <= start || start + len <= self.start
+    }
 }
 
 /// One call of the kernel.
 #[derive(Debug)]
 enum Step<'a> {
     Write(u64, &'a [u8]),
-    /// The length of a footer, and the magic.
+    /// The distance of a footer, and the magic.
     WriteTail(u64, [u8; TAIL_BYTES as usize]),
     SetLen(u64),
 }
@@ -49,14 +74,16 @@ pub(crate) struct Tail {
     file: File,
     /// Up to here nothing is ever written again.
     settled: u64,
-    /// The checkpoint that makes the file whole. It ends where the file does.
+    /// The checkpoint that makes the file whole.
     live: Place,
+    /// The one before.
+    before: Place,
 }
 
 impl Tail {
     /// A file that ends with a checkpoint, or one without a byte.
     pub(crate) fn of(file: File, settled: u64, live: Place) -> Tail {
-        Tail { file, settled, live }
+        Tail { file, settled, live, before: Place::default() }
     }
 
     pub(crate) fn file(&self) -> &File {
@@ -75,40 +102,82 @@ impl Tail {
 
     /// How long the file is.
     pub(crate) fn len(&self) -> u64 {
-        self.live.end
+        self.live.file_len
     }
 
-    /// Whether so many bytes have room right behind what is settled.
+    /// Whether so many bytes can come to stay right behind what is settled: neither the live checkpoint is there nor, for the
+    /// sake of those who read it, the one before.
     pub(crate) fn has_room(&self, len: u64) -> bool {
-        self.live.end <= self.settled || self.settled + len <= self.live.start
+        self.is_free(self.settled, len)
     }
 
-    /// Where so many bytes go that have no room there: so far behind that their successor has, even if it is twice as long.
-    pub(crate) fn behind(&self, len: u64) -> u64 {
-        self.live.end.max(self.settled + 2 * len)
+    fn is_free(&self, start: u64, len: u64) -> bool {
+        self.live.is_clear_of(start, len) && self.before.is_clear_of(start, len)
     }
 
-    /// Makes these row groups and the footer after them, without its tail, the live checkpoint.
-    pub(crate) fn put(&mut self, place: Place, groups: &[u8], footer: &[u8]) -> io::Result<()> {
-        for step in self.steps(place, groups, footer) {
+    /// Whether the live checkpoint is the last thing that was settled.
+    pub(crate) fn is_closed_up(&self) -> bool {
+        self.settled == self.live.file_len
+    }
+
+    /// The place of a checkpoint whose footer comes right behind what is settled and `groups_len` bytes more: there the file
+    /// ends, with eight bytes that lie within a page.
+    pub(crate) fn close(&self, groups_len: usize, footer_len: usize) -> Place {
+        let start = self.settled + groups_len as u64;
+        let end = (start + footer_len as u64 + TAIL_BYTES).next_multiple_of(TAIL_BYTES);
+        Place { start, footer: end - TAIL_BYTES - footer_len as u64, end, file_len: end, round: 0 }
+    }
+
+    /// Whether the file can be closed up there: the live checkpoint is not in the way.
+    pub(crate) fn can_close(&self, place: Place) -> bool {
+        self.live.is_clear_of(self.settled, place.end - self.settled)
+    }
+
+    /// The place of a checkpoint apart, with row groups and a footer of so many bytes, where what is settled will end at
+    /// `settled_end`, and all may take `step` more bytes with the next one.
+    pub(crate) fn apart(&self, settled_end: u64, step: u64, groups_len: usize, footer_len: usize) -> Place {
+        // What closes up ends with eight bytes more, at a multiple of eight.
+        let step = step + 2 * TAIL_BYTES;
+        let most = (STEPS * step).max(settled_end / LEAST_SHARE).min(MOST_BYTES);
+        let room = (settled_end / MOST_SHARE).min(most).max(LEAST_STEPS * step);
+        let is_reached = self.live.round < settled_end + LEAST_STEPS * step;
+        let round = if is_reached { settled_end + room } else { self.live.round };
+        let len = (groups_len + footer_len) as u64;
+        // Behind the live one, or where the next round begins; or at the end, where they grow too fast for that.
+        let behind = self.live.end.max(round);
+        let first = if behind > round + room { round } else { behind };
+        let end = behind.max(self.before.end);
+        let start = [first, behind].into_iter().find(|&at| self.is_free(at, len)).unwrap_or(end);
+        let (footer, end) = (start + groups_len as u64, start + len);
+        let file_len = self.len().max(end + TAIL_BYTES).next_multiple_of(TAIL_BYTES);
+        Place { start, footer, end, file_len, round }
+    }
+
+    /// Writes row groups that come to stay, those that do not, and a footer, and makes that the live checkpoint.
+    pub(crate) fn put(&mut self, next: Place, stay: &[u8], move_on: &[u8], footer: &[u8]) -> io::Result<()> {
+        for step in self.steps(next, stay, move_on, footer) {
             if let Err(error) = self.take(&step) {
                 // If even that fails the file is whole all the same, and a little longer.
-                let _ = self.file.set_len(self.live.end);
+                let _ = self.file.set_len(self.len());
                 return Err(error);
             }
         }
-        self.live = place;
+        self.before = std::mem::replace(&mut self.live, next);
         Ok(())
     }
 
-    fn steps<'a>(&self, next: Place, groups: &'a [u8], footer: &'a [u8]) -> Vec<Step<'a>> {
-        let tail_at = next.end - TAIL_BYTES;
-        let becomes_last = Step::WriteTail(tail_at, tail(tail_at - next.footer));
-        let mut steps = vec![Step::Write(next.start, groups), Step::Write(next.footer, footer), becomes_last];
-        if next.end <= self.live.start {
-            steps.push(Step::SetLen(next.end));
-        } else if self.live.end > 0 {
-            steps.insert(0, Step::WriteTail(tail_at, tail(tail_at - self.live.footer)));
+    fn steps<'a>(&self, next: Place, stay: &'a [u8], move_on: &'a [u8], footer: &'a [u8]) -> Vec<Step<'a>> {
+        let tail_at = next.file_len - TAIL_BYTES;
+        let mut steps = Vec::new();
+        if next.file_len > self.len() && self.len() > 0 {
+            steps.push(Step::WriteTail(tail_at, tail(tail_at - self.live.footer)));
+        }
+        let writes = [(self.settled, stay), (next.start, move_on), (next.footer, footer)];
+        let writes = writes.into_iter().filter(|(_, bytes)| !bytes.is_empty());
+        steps.extend(writes.map(|(at, bytes)| Step::Write(at, bytes)));
+        steps.push(Step::WriteTail(tail_at, tail(tail_at - next.footer)));
+        if next.file_len < self.len() {
+            steps.push(Step::SetLen(next.file_len));
         }
         steps
     }
@@ -122,17 +191,10 @@ impl Tail {
     }
 }
 
-/// Where a checkpoint that begins there has its footer, so that its last eight bytes lie within a page.
-pub(crate) fn place(start: u64, groups_len: usize, footer_len: usize) -> Place {
-    let end = start + groups_len as u64 + footer_len as u64 + TAIL_BYTES;
-    let end = end.next_multiple_of(TAIL_BYTES);
-    Place { start, footer: end - TAIL_BYTES - footer_len as u64, end }
-}
-
-/// What a file ends with whose metadata is so long.
-pub(crate) fn tail(len: u64) -> [u8; TAIL_BYTES as usize] {
+/// What a file ends with whose footer stands so far before.
+pub(crate) fn tail(distance: u64) -> [u8; TAIL_BYTES as usize] {
     let mut tail = [0; TAIL_BYTES as usize];
-    tail[..4].copy_from_slice(&(len as u32).to_le_bytes());
+    tail[..4].copy_from_slice(&(distance as u32).to_le_bytes());
     tail[4..].copy_from_slice(MAGIC);
     tail
 }
@@ -148,26 +210,103 @@ mod tests {
 
     const PAGE: usize = 4096;
 
-    /// What becomes of a checkpoint: it stays as it is, without its footer, or not even all of its row groups do.
-    #[derive(Clone, Copy, Debug)]
-    enum Settled {
-        All,
-        Groups,
-        Some,
-    }
-
+    /// What is written with a checkpoint.
     #[derive(Clone, Debug)]
     struct Checkpoint {
-        groups: Vec<u8>,
+        done: Vec<u8>,
+        open: Vec<u8>,
         footer: Vec<u8>,
-        settled: Settled,
+        closes: bool,
     }
 
     fn checkpoint() -> impl Strategy<Value = Checkpoint> {
-        let settled = prop_oneof![Just(Settled::All), Just(Settled::Groups), Just(Settled::Some)];
-        (0..3 * PAGE, 1..2 * PAGE, 1..=255u8, settled).prop_map(|(groups, footer, byte, settled)| {
-            Checkpoint { groups: vec![byte; groups], footer: vec![byte; footer], settled }
+        let lens = (prop_oneof![Just(0), 0..5 * PAGE], prop_oneof![Just(0), 0..3 * PAGE], 1..2 * PAGE);
+        (lens, 1..=255u8, any::<bool>()).prop_map(|((done, open, footer), byte, closes)| Checkpoint {
+            done: vec![byte; done],
+            open: vec![byte; open],
+            footer: vec![byte; footer],
+            closes,
         })
+    }
+
+    /// A file as its writer goes about it.
+    struct Writer {
+        named: tempfile::NamedTempFile,
+        tail: Tail,
+        waiting: Vec<u8>,
+    }
+
+    /// A checkpoint that is in the file, or on its way.
+    #[derive(Clone, Debug)]
+    struct Put {
+        place: Place,
+        settled: u64,
+        stay: Vec<u8>,
+        move_on: Vec<u8>,
+        footer: Vec<u8>,
+    }
+
+    impl Writer {
+        fn new() -> Writer {
+            let named = tempfile::NamedTempFile::new().unwrap();
+            let tail = Tail::of(named.reopen().unwrap(), 0, Place::default());
+            Writer { named, tail, waiting: Vec::new() }
+        }
+
+        fn file(&self) -> Vec<u8> {
+            std::fs::read(self.named.path()).unwrap()
+        }
+
+        fn next(&mut self, checkpoint: &Checkpoint) -> Put {
+            self.waiting.extend_from_slice(&checkpoint.done);
+            let (tail, footer) = (&self.tail, checkpoint.footer.clone());
+            let (settled, waiting_len) = (tail.settled(), self.waiting.len());
+            let closed = tail.close(waiting_len, footer.len());
+            if checkpoint.closes && checkpoint.open.is_empty() && tail.can_close(closed) {
+                return Put { place: closed, settled, stay: self.waiting.clone(), move_on: vec![], footer };
+            }
+            let stay_len = if tail.has_room(waiting_len as u64) { waiting_len } else { 0 };
+            let (stay, rest) = self.waiting.split_at(stay_len);
+            let move_on = [rest, &checkpoint.open].concat();
+            let (settled_end, step) =
+                (settled + waiting_len as u64, self.waiting.len() + checkpoint.open.len());
+            let step = (step + footer.len()) as u64;
+            let place = tail.apart(settled_end, step, move_on.len(), footer.len());
+            Put { place, settled, stay: stay.to_vec(), move_on, footer }
+        }
+
+        fn put(&mut self, put: &Put) {
+            self.tail.put(put.place, &put.stay, &put.move_on, &put.footer).unwrap();
+            self.settle(put);
+        }
+
+        fn settle(&mut self, put: &Put) {
+            if put.stay.len() == self.waiting.len() {
+                let end = put.settled + put.stay.len() as u64;
+                self.tail.settle(if put.place.end == put.place.file_len { put.place.end } else { end });
+                self.waiting.clear();
+            }
+        }
+    }
+
+    impl Put {
+        /// Whether everything is still in a file that was put there.
+        fn is_in(&self, file: &[u8]) -> bool {
+            let starts = |at: u64, bytes: &[u8]| {
+                bytes.is_empty() || file.get(at as usize..).is_some_and(|file| file.starts_with(bytes))
+            };
+            starts(self.settled, &self.stay)
+                && starts(self.place.start, &self.move_on)
+                && starts(self.place.footer, &self.footer)
+        }
+
+        /// Whether a reader finds it from the file's end.
+        fn is_live(&self, file: &[u8]) -> bool {
+            let (rest, tail) = file.split_at(file.len() - TAIL_BYTES as usize);
+            let distance = u32::from_le_bytes(tail[..4].try_into().unwrap()) as usize;
+            let found = rest.len().checked_sub(distance) == Some(self.place.footer as usize);
+            tail.ends_with(MAGIC) && found && self.is_in(file)
+        }
     }
 
     /// The states that a step goes through, each on top of the one before.
@@ -190,84 +329,83 @@ mod tests {
         }
     }
 
-    /// Whether a reader finds that checkpoint at the file's end.
-    fn is_whole(file: &[u8], place: Place, groups: &[u8], footer: &[u8]) -> bool {
-        let (rest, tail) = file.split_at(file.len() - TAIL_BYTES as usize);
-        let len = u32::from_le_bytes(tail[..4].try_into().unwrap()) as usize;
-        let starts = |at: usize, bytes: &[u8]| file.get(at..).is_some_and(|file| file.starts_with(bytes));
-        tail.ends_with(MAGIC)
-            && rest.len().checked_sub(len) == Some(place.footer as usize)
-            && starts(place.footer as usize, footer)
-            && starts(place.start as usize, groups)
-    }
-
-    /// Where a checkpoint goes, as the writer chooses.
-    fn next(tail: &Tail, checkpoint: &Checkpoint) -> Place {
-        let at = |start| place(start, checkpoint.groups.len(), checkpoint.footer.len());
-        let near = at(tail.settled());
-        let len = near.end - near.start;
-        if tail.has_room(len) { near } else { at(tail.behind(len)) }
-    }
-
     proptest! {
         #[test]
         fn whoever_is_killed_leaves_the_last_checkpoint_or_the_one_before(
-            checkpoints in proptest::collection::vec(checkpoint(), 1..12)
+            checkpoints in proptest::collection::vec(checkpoint(), 1..20)
         ) {
-            let named = tempfile::NamedTempFile::new().unwrap();
-            let mut tail = Tail::of(named.reopen().unwrap(), 0, Place::default());
-            let mut before: Option<(Place, &Checkpoint)> = None;
-            for checkpoint in &checkpoints {
-                let place = next(&tail, checkpoint);
-                let mut file = std::fs::read(named.path()).unwrap();
-                let settled = file[..file.len().min(tail.settled() as usize)].to_vec();
-                for step in tail.steps(place, &checkpoint.groups, &checkpoint.footer) {
+            let mut writer = Writer::new();
+            let mut puts: Vec<Put> = Vec::new();
+            for checkpoint in checkpoints {
+                let closes = checkpoint.closes && writer.tail.is_closed_up();
+                let next = writer.next(&Checkpoint { closes, ..checkpoint });
+                let before = puts.last();
+                let mut file = writer.file();
+                let settled = file[..file.len().min(writer.tail.settled() as usize)].to_vec();
+                for step in writer.tail.steps(next.place, &next.stay, &next.move_on, &next.footer) {
                     copied(&mut file, &step, |file| {
-                        let is = |(place, checkpoint): (Place, &Checkpoint)| {
-                            is_whole(file, place, &checkpoint.groups, &checkpoint.footer)
-                        };
-                        assert!(before.is_none_or(is) || is((place, checkpoint)));
+                        assert!(before.is_none_or(|before| before.is_live(file)) || next.is_live(file));
                         assert!(file.starts_with(&settled));
                     });
                 }
-                tail.put(place, &checkpoint.groups, &checkpoint.footer).unwrap();
-                prop_assert!(std::fs::read(named.path()).unwrap() == file);
-                prop_assert!(is_whole(&file, place, &checkpoint.groups, &checkpoint.footer));
-                prop_assert_eq!(tail.len(), file.len() as u64);
-                if place.start == tail.settled() {
-                    let groups_len = checkpoint.groups.len() as u64;
-                    match checkpoint.settled {
-                        Settled::All => tail.settle(place.end),
-                        Settled::Groups => tail.settle(place.start + groups_len),
-                        Settled::Some => tail.settle(place.start + groups_len / 2),
-                    }
-                }
-                before = Some((place, checkpoint));
+                writer.put(&next);
+                prop_assert!(writer.file() == file && next.is_live(&file));
+                prop_assert_eq!(writer.tail.len(), file.len() as u64);
+                puts.push(next);
+                // Whoever has opened the file has time to read it.
+                prop_assert!(puts.iter().rev().take(3).all(|put| put.is_in(&file)));
             }
-            // The last one comes to lie right behind what is settled, in two tries at the most.
-            let last = checkpoints.last().unwrap();
+            // The last one closes up, in two tries at the most.
+            let last = Checkpoint { done: vec![], open: vec![], footer: vec![7; PAGE], closes: true };
             for _ in 0..2 {
-                let place = next(&tail, last);
-                tail.put(place, &last.groups, &last.footer).unwrap();
-                if place.start == tail.settled() {
+                let next = writer.next(&last);
+                writer.put(&next);
+                if writer.tail.is_closed_up() {
                     break;
                 }
             }
-            prop_assert_eq!(tail.live.start, tail.settled());
+            prop_assert!(writer.tail.is_closed_up() && writer.waiting.is_empty());
+        }
+    }
+
+    #[test]
+    fn in_a_longer_file_a_checkpoint_stays_for_a_round() {
+        let mut writer = Writer::new();
+        let first = Checkpoint { done: vec![1; 1 << 20], open: vec![], footer: vec![1; 100], closes: true };
+        let first = writer.next(&first);
+        writer.put(&first);
+        let mut puts = Vec::new();
+        for number in 0..100u8 {
+            // Now and then what was open is done.
+            let done = vec![number; if number % 10 == 9 { 5_000 } else { 0 }];
+            let (open, footer) = (vec![number; 5_000], vec![number; 500]);
+            let next = writer.next(&Checkpoint { done, open, footer, closes: false });
+            writer.put(&next);
+            let file = writer.file();
+            puts.push(next);
+            assert!(puts.iter().rev().take(STEPS as usize).all(|put| put.is_in(&file)), "after {number}");
+            let most = writer.tail.settled() + 3 * STEPS * 10_500;
+            assert!(file.len() as u64 <= most, "{} bytes after {number}", file.len());
         }
     }
 
     #[test]
     fn a_write_that_fails_leaves_the_last_checkpoint() {
-        let named = tempfile::NamedTempFile::new().unwrap();
-        let mut tail = Tail::of(named.reopen().unwrap(), 0, Place::default());
-        tail.put(place(0, 3, 4), b"abc", b"meta").unwrap();
-        let file = std::fs::read(named.path()).unwrap();
-        tail.settle(tail.len());
+        let mut writer = Writer::new();
+        let checkpoint = |byte: u8| Checkpoint {
+            done: vec![byte; 3],
+            open: vec![byte; 3],
+            footer: vec![byte; 4],
+            closes: false,
+        };
+        let first = writer.next(&checkpoint(1));
+        writer.put(&first);
+        let file = writer.file();
         // A file that was opened for reading can be neither written nor cut.
-        tail.file = File::open(named.path()).unwrap();
-        assert!(tail.put(place(tail.len(), 3, 4), b"def", b"next").is_err());
-        assert_eq!(std::fs::read(named.path()).unwrap(), file);
-        assert_eq!(tail.len(), file.len() as u64);
+        writer.tail.file = File::open(writer.named.path()).unwrap();
+        let next = writer.next(&checkpoint(2));
+        assert!(writer.tail.put(next.place, &next.stay, &next.move_on, &next.footer).is_err());
+        assert_eq!(writer.file(), file);
+        assert_eq!(writer.tail.len(), file.len() as u64);
     }
 }

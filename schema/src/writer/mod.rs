@@ -1,13 +1,14 @@
 //! Rows into a file that is whole at every checkpoint.
 //!
 //! ```text
-//! PAR1 │ footer │ row group │ footer │ row group │ row group │ row group │ footer
-//!      └ create ┘ settled ──┴ stays ─┘ ───────── settled ────┘ open      └ is written anew with the next checkpoint
+//! PAR1 │ footer │ row group │ footer │ row group │ row group │ ···· │ row group │ footer
+//!      └ create ┘ settled ──┴ stays ─┘ ─────── settled ──────┘        open      └ written anew with the next checkpoint
 //! ```
 //!
 //! The open row group is in the file from its first checkpoint on, and is written once more with each until it is done.
 //! Only who reads a file while it grows sees it move: `tail` shows how.
 
+mod checkpoint;
 mod resume;
 
 pub use resume::Resumed;
@@ -25,7 +26,7 @@ use crate::page::PageMaker;
 use crate::row_group::RowGroup;
 use crate::spacing::Spacing;
 use crate::tail::{self, Place, Tail};
-use crate::{Batch, Ended, Error, Manifest, Names, Part, Positions, Result, Session, footer, unsettled};
+use crate::{Batch, Ended, Error, Manifest, Names, Part, Positions, Result, footer, unsettled};
 
 /// Row groups that are done and wait for a checkpoint get one when they take this much.
 const WAITING_BYTES: usize = 16 << 20;
@@ -280,13 +281,17 @@ impl TraceWriter {
     /// What makes a whole file of everything up to now, which ends like that.
     pub fn seal(&mut self, ended: Ended) -> Result<Sealed> {
         let len = self.tail.settled();
-        let closed_len = self.waiting.len();
-        let open = self.append_open().map_err(|source| self.io(source))?;
-        let manifest = Manifest { ended, session: None, ..self.manifest.clone() };
-        let made = self.footer_at(len, open.as_ref(), manifest);
+        let done_len = self.waiting.len();
+        let made = self.append_open().and_then(|open| {
+            let open = open.iter().map(|group| unsettled::moved(group, len as i64));
+            let manifest =
+                Manifest { ended, session: None, unsettled_row_groups: 0, ..self.manifest.clone() };
+            self.settled.footer(&manifest, self.closed_at(len).chain(open).collect::<io::Result<_>>()?)
+        });
         let mut rest = self.waiting.clone();
-        self.waiting.truncate(closed_len);
-        let (place, footer) = made.map_err(|source| self.io(source))?;
+        self.waiting.truncate(done_len);
+        let footer = made.map_err(|source| self.io(source))?;
+        let place = self.tail.close(rest.len(), footer.len());
         rest.resize((place.footer - len) as usize, 0);
         rest.extend_from_slice(&footer);
         rest.extend_from_slice(&tail::tail(footer.len() as u64));
@@ -358,72 +363,6 @@ impl TraceWriter {
     fn append_open(&mut self) -> io::Result<Option<RowGroupMetaData>> {
         let is_there = self.open.rows() > 0;
         is_there.then(|| self.open.append(&self.names, &mut self.maker, &mut self.waiting)).transpose()
-    }
-
-    /// The footer of a checkpoint whose row groups begin at `start`, all that wait and the open one, and where it stands.
-    fn footer_at(
-        &self,
-        start: u64,
-        open: Option<&RowGroupMetaData>,
-        manifest: Manifest,
-    ) -> io::Result<(Place, Vec<u8>)> {
-        let groups = self.closed.iter().chain(open).map(|group| unsettled::moved(group, start as i64));
-        let footer = self.settled.footer(&manifest, groups.collect::<io::Result<_>>()?)?;
-        Ok((tail::place(start, self.waiting.len(), footer.len()), footer))
-    }
-
-    /// Makes everything so far part of a whole file, which says so of its end. Says whether what is done is settled.
-    fn put(&mut self, ended: Ended) -> Result<bool> {
-        let journal = if ended == Ended::Recording { self.next_journal()? } else { None };
-        let session = self.manifest.session.take().filter(|_| ended == Ended::Recording);
-        self.manifest.session =
-            session.map(|session| Session { checkpoint: session.checkpoint + 1, ..session });
-        let stays = self.open.rows() == 0 && self.footer_fits();
-        let done_len = self.waiting.len();
-        let written = self.append_open().and_then(|open| self.write_checkpoint(ended, open));
-        self.waiting.truncate(done_len);
-        let place = written.map_err(|source| {
-            let (path, rows) = (self.path.clone(), self.checkpointed_rows);
-            Error::Write { path, rows, source }
-        })?;
-        if let Some(old) = std::mem::replace(&mut self.journal, journal) {
-            old.remove();
-        }
-        self.checkpointed_rows = self.rows;
-        let is_settled = place.start == self.tail.settled();
-        if is_settled {
-            self.settle(place, stays).map_err(|source| self.io(source))?;
-        }
-        self.spacing.add(place.end - place.footer, is_settled && stays);
-        Ok(is_settled)
-    }
-
-    /// Writes what waits, the open row group and a footer: right behind what is settled or, where the last checkpoint is in
-    /// the way, behind that.
-    fn write_checkpoint(&mut self, ended: Ended, open: Option<RowGroupMetaData>) -> io::Result<Place> {
-        let open_groups = usize::from(open.is_some());
-        let manifest = |unsettled_row_groups| {
-            let manifest = self.manifest.clone();
-            Manifest { ended: ended.clone(), unsettled_row_groups, ..manifest }
-        };
-        let near = self.tail.settled();
-        let (mut place, mut footer) = self.footer_at(near, open.as_ref(), manifest(open_groups))?;
-        let len = place.end - place.start;
-        if !self.tail.has_room(len) {
-            let all = manifest(self.closed.len() + open_groups);
-            (place, footer) = self.footer_at(self.tail.behind(len), open.as_ref(), all)?;
-        }
-        self.tail.put(place, &self.waiting, &footer)?;
-        Ok(place)
-    }
-
-    /// Leaves what waited where it was written, and the footer, too, if it stays.
-    fn settle(&mut self, place: Place, footer_stays: bool) -> io::Result<()> {
-        let groups = self.closed.drain(..).map(|group| unsettled::moved(&group, place.start as i64));
-        self.settled.push(groups.collect::<io::Result<_>>()?)?;
-        self.tail.settle(if footer_stays { place.end } else { place.start + self.waiting.len() as u64 });
-        self.waiting.clear();
-        Ok(())
     }
 
     fn io(&self, source: io::Error) -> Error {

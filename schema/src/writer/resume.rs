@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::{TraceWriter, WriterOptions};
 use crate::file::TraceFile;
+use crate::footer::TAIL_BYTES;
 use crate::journal::{self, Entry};
 use crate::tail::{Place, Tail};
 use crate::unsettled::{self, Split};
@@ -54,9 +55,11 @@ impl TraceWriter {
         let file = File::options().write(true).open(path).map_err(io)?;
         file.set_len(found.end).map_err(io)?;
         let Split { settled, settled_end, unsettled, place } = unsettled::split(&found);
-        // The last footer may stay where nothing before it will be written again.
-        let settled_end = if unsettled.is_empty() { found.end } else { settled_end };
-        let live = Place { start: place.start, footer: found.start, end: found.end };
+        // A footer that stands right behind what is settled stays.
+        let is_apart = !unsettled.is_empty() || found.start >= settled_end + TAIL_BYTES;
+        let settled_end = if is_apart { settled_end } else { found.end };
+        let (footer, end) = (found.start, found.end);
+        let live = Place { start: place.start, footer, end, file_len: end, round: 0 };
         let moved = unsettled.iter().map(|group| unsettled::moved(group, -(place.start as i64)));
         let closed = moved.collect::<io::Result<_>>().map_err(io)?;
         let waiting = read.read(place.start, (place.end - place.start) as usize).map_err(io)?;
