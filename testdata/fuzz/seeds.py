@@ -58,8 +58,22 @@ def traces():
         with pyarrow.parquet.ParquetWriter(place("reader", f"{name}.parquet"), schema, **options) as writer:
             writer.write_table(table, row_group_size=4)
             writer.add_key_value_metadata(manifest)
+        if name == "zstd":
+            growing({"pyrec": json.dumps(MANIFEST | {"unsettled_row_groups": 1})}, table, options)
     torn = place("reader", "zstd.parquet").read_bytes() + b"\7" * 40
     place("reader", "torn.parquet").write_bytes(torn)
+
+
+def growing(manifest, table, options):
+    """A trace that is being recorded: its footer stands apart from its length. And one that was copied meanwhile."""
+    with pyarrow.parquet.ParquetWriter(place("reader", "growing.parquet"), table.schema, **options) as writer:
+        writer.write_table(table, row_group_size=4)
+        writer.add_key_value_metadata(manifest)
+    whole = place("reader", "growing.parquet").read_bytes()
+    distance = int.from_bytes(whole[-8:-4], "little") + 40
+    apart = whole[:-8] + b"\7" * 40 + struct.pack("<I", distance) + b"PAR1"
+    place("reader", "growing.parquet").write_bytes(apart)
+    place("reader", "copied.parquet").write_bytes(apart + b"\7" * 40)
 
 
 def rows():
