@@ -23,19 +23,19 @@ use std::io;
 use crate::file::write_all_at;
 use crate::footer::{MAGIC, TAIL_BYTES};
 
-/// Between what is settled and the checkpoints there is room for some more of what came last, and in a round as well: for as
-/// many in any file, …
+/// Between what is settled and the checkpoints there is room for some more of what came last, and in a round, too: for so many
+/// in any file, …
 const LEAST_STEPS: u64 = 2;
 
-/// … and for as many in a longer one, …
+/// … for so many in a longer one, …
 const STEPS: u64 = 8;
 
-/// … but no more than this part of it, so that a limit on its length is not met much sooner, and at least that of a very
-/// long one …
+/// … but for no more than this part of it, so that a limit on its length is not met much sooner, and at least for this part of
+/// a very long one, …
 const MOST_SHARE: u64 = 8;
 const LEAST_SHARE: u64 = 64;
 
-/// … up to this: readers fetch what lies between a footer and the end.
+/// … up to so many bytes: readers fetch what lies between a footer and the end.
 const MOST_BYTES: u64 = 16 << 20;
 
 /// Where a checkpoint lies in the file.
