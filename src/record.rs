@@ -10,7 +10,9 @@ use clap::{Args, ValueEnum};
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
 use pyrec_analyzer::Plain;
 use pyrec_analyzer::filter::{Pattern, parse_duration};
-use pyrec_recorder::{Extent, OnFull, Options, Outcome, Progress, Rotation, Target, as_invoking_user};
+use pyrec_recorder::{
+    Capture, Extent, OnFull, Options, Outcome, Progress, Rotation, Target, as_invoking_user,
+};
 
 use crate::extent::parse_extent;
 use crate::input::DEFAULT;
@@ -106,20 +108,11 @@ impl Record {
         let clear = || Place::clear(self.output.as_deref(), self.force, Path::new(""));
         let place = as_invoking_user(clear)??;
         let options = Options {
-            target,
+            capture: self.capture(target),
             output: place.path().to_owned(),
-            groups: self.events.groups(),
-            include: texts(&self.include),
-            exclude: texts(&self.exclude),
-            provider: self.aim.provider.into(),
-            duration: self.duration,
             rotation: Rotation { rotate: self.rotate, keep: self.keep },
             max_bytes: self.max_size,
-            on_full: match self.on_full {
-                WhenFull::Wait => OnFull::Wait,
-                WhenFull::Drop => OnFull::Drop,
-            },
-            expose_markers: self.expose_markers,
+            duration: self.duration,
         };
         if self.expose_markers && !self.quiet {
             let library = pyrec_recorder::exposed_library();
@@ -135,6 +128,19 @@ impl Record {
             say(&summary(&outcome, &options.output));
         }
         Ok(status(outcome.exit))
+    }
+
+    fn capture(&self, target: Target) -> Capture {
+        Capture {
+            include: texts(&self.include),
+            exclude: texts(&self.exclude),
+            on_full: match self.on_full {
+                WhenFull::Wait => OnFull::Wait,
+                WhenFull::Drop => OnFull::Drop,
+            },
+            expose_markers: self.expose_markers,
+            ..Capture::of(target, self.aim.provider.into(), self.events.groups())
+        }
     }
 
     fn target(&self) -> Result<Target> {

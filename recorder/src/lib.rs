@@ -47,7 +47,7 @@ mod user;
 
 pub use attach::Error as AttachError;
 pub use error::{Error, Result};
-pub use options::{OnFull, Options, ProviderChoice, Target};
+pub use options::{Capture, OnFull, Options, ProviderChoice, Target};
 pub use recording::{Exit, Outcome, Progress, record};
 pub use reel::{Extent, Rotation};
 pub use repair::{Found, Repair, repair};

@@ -12,33 +12,53 @@ use crate::{Error, Result, Rotation};
 /// Everything that [`crate::record`] needs to know.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What to run, or what to attach to.
-    pub target: Target,
+    /// What to record.
+    pub capture: Capture,
     /// The trace to write; there must be no such file.
     pub output: PathBuf,
     /// How the trace is cut into files, if it is.
     pub rotation: Rotation,
     /// When to end the recording: when the trace is that long, in bytes.
     pub max_bytes: Option<u64>,
-    /// The markers to record.
-    pub groups: Vec<Group>,
-    /// Record only functions that match one of these globs: by their name, their qualified name, or the end of their
-    /// file's path. All, if there are none.
-    pub include: Vec<String>,
-    /// Record no functions that match one of these.
-    pub exclude: Vec<String>,
-    /// Where events come from.
-    pub provider: ProviderChoice,
     /// When to end the recording of a process that runs already, counted from its beginning.
     pub duration: Option<Duration>,
-    /// What the program does when events come faster than they can be written.
+}
+
+/// Whose events are taken, which of them, and how.
+#[derive(Clone, Debug)]
+pub struct Capture {
+    /// What to run, or what to attach to.
+    pub target: Target,
+    /// Where events come from.
+    pub provider: ProviderChoice,
+    /// The markers.
+    pub groups: Vec<Group>,
+    /// Take only functions that match one of these globs: by their name, their qualified name, or the end of their
+    /// file's path. All, if there are none.
+    pub include: Vec<String>,
+    /// Take no functions that match one of these.
+    pub exclude: Vec<String>,
+    /// What the program does when events come faster than they can be taken.
     pub on_full: OnFull,
-    /// Whether other tools are to find static markers in what the agent records.
+    /// Whether other tools are to find static markers in what the agent takes.
     pub expose_markers: bool,
 }
 
-impl Options {
-    /// Which functions to record.
+impl Capture {
+    /// All functions of a target; it waits when events come too fast.
+    pub fn of(target: Target, provider: ProviderChoice, groups: Vec<Group>) -> Capture {
+        Capture {
+            target,
+            provider,
+            groups,
+            include: Vec::new(),
+            exclude: Vec::new(),
+            on_full: OnFull::default(),
+            expose_markers: false,
+        }
+    }
+
+    /// Which functions to take.
     pub(crate) fn filter(&self) -> Result<Filter> {
         Filter::new(&self.include, &self.exclude).map_err(Error::Filter)
     }

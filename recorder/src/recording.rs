@@ -102,7 +102,7 @@ pub fn record(options: &Options, mut watch: impl FnMut(&Progress)) -> Result<Out
         signals.pending().next().is_some()
     };
     let Start { mut provider, target, manifest } =
-        Start::prepare(options, Purpose::Record, user.as_ref(), &mut is_given_up)?;
+        Start::prepare(&options.capture, Purpose::Record, user.as_ref(), &mut is_given_up)?;
 
     let names = Arc::new(Names::new());
     let sources = Arc::new(Mutex::new(Sources::default()));

@@ -14,7 +14,7 @@ use rustix::process::Pid;
 use crate::acting::{Acting, act};
 use crate::attach::Root;
 use crate::user::User;
-use crate::{Error, OnFull, Options, Result, library, shelter, shrunk};
+use crate::{Capture, Error, OnFull, Result, library, shelter, shrunk};
 
 /// What the names of session directories begin with.
 pub(crate) const PREFIX: &str = "pyrec-";
@@ -48,10 +48,10 @@ const ACT: &str = "act as the user of the program";
 impl Session {
     /// Makes the directory and all that an agent expects in it, for programs of this user that have this root: in the
     /// first place that has room for it.
-    pub fn create(options: &Options, clock: ClockSource, user: Option<&User>, root: Root) -> Result<Session> {
+    pub fn create(capture: &Capture, clock: ClockSource, user: Option<&User>, root: Root) -> Result<Session> {
         let mut failure = None;
         for place in ring_places(&root) {
-            match Room::furnish(&place, options, clock, user, &root) {
+            match Room::furnish(&place, capture, clock, user, &root) {
                 Ok(room) => return Ok(Session { room, root, user: user.cloned() }),
                 Err(error) => failure = Some(error),
             }
@@ -126,7 +126,7 @@ impl Session {
 impl Room {
     fn furnish(
         place: &Path,
-        options: &Options,
+        capture: &Capture,
         clock: ClockSource,
         user: Option<&User>,
         root: &Root,
@@ -134,12 +134,12 @@ impl Room {
         let _acting = act(user).map_err(Error::system(ACT))?;
         let directory = make_directory(place, user, root)?;
         let failed = |source| Error::Session { path: directory.path().to_owned(), source };
-        let filter_bytes = write_filter(directory.path(), options).map_err(failed)?;
-        let page = write_page(directory.path(), options, clock, filter_bytes).map_err(failed)?;
+        let filter_bytes = write_filter(directory.path(), capture).map_err(failed)?;
+        let page = write_page(directory.path(), capture, clock, filter_bytes).map_err(failed)?;
         let mut lock = create(&directory.path().join("lock"), 0o600).map_err(failed)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| failed(error.into()))?;
         lock.write_all(std::process::id().to_string().as_bytes()).map_err(failed)?;
-        let (library, library_directory) = match options.expose_markers {
+        let (library, library_directory) = match capture.expose_markers {
             true => (expose(user)?, None),
             false => place_library(directory.path(), user, root)?,
         };
@@ -184,19 +184,19 @@ fn make_directory(place: &Path, user: Option<&User>, root: &Root) -> Result<temp
 }
 
 /// Writes which functions to record, if not all. Returns the file's length.
-fn write_filter(directory: &Path, options: &Options) -> io::Result<u32> {
-    if options.include.is_empty() && options.exclude.is_empty() {
+fn write_filter(directory: &Path, capture: &Capture) -> io::Result<u32> {
+    if capture.include.is_empty() && capture.exclude.is_empty() {
         return Ok(0);
     }
     let path = directory.join("filter");
-    let bytes = Filter::encode(&options.include, &options.exclude);
+    let bytes = Filter::encode(&capture.include, &capture.exclude);
     create(&path, 0o600)?.write_all(&bytes)?;
     u32::try_from(bytes.len()).map_err(io::Error::other)
 }
 
 fn write_page(
     directory: &Path,
-    options: &Options,
+    capture: &Capture,
     clock: ClockSource,
     filter_bytes: u32,
 ) -> io::Result<MmapRaw> {
@@ -205,17 +205,17 @@ fn write_page(
     file.write_all(&[0; PAGE])?;
     shrunk::survive();
     let page = MmapOptions::new().len(PAGE).map_raw(&file)?;
-    let on_full = match options.on_full {
+    let on_full = match capture.on_full {
         OnFull::Wait => pyrec_wire::OnFull::Wait,
         OnFull::Drop => pyrec_wire::OnFull::Drop,
     };
     // SAFETY: a fresh page of zeros that nobody else has mapped yet; zeros are a valid Session.
     let session = unsafe { &mut *page.as_mut_ptr().cast::<pyrec_wire::Session>() };
     session.version = VERSION;
-    session.groups = options.groups.iter().fold(0, |bits, &group| bits | 1 << group as u32);
+    session.groups = capture.groups.iter().fold(0, |bits, &group| bits | 1 << group as u32);
     session.clock = clock as u32;
     session.on_full = on_full as u32;
-    session.expose_markers = u32::from(options.expose_markers);
+    session.expose_markers = u32::from(capture.expose_markers);
     session.filter_bytes = filter_bytes;
     Ok(page)
 }

@@ -16,7 +16,7 @@ use crate::provider::Provider;
 use crate::subject::{Child, Process, Subject};
 use crate::usdt::{self, Usdt, Work};
 use crate::user::User;
-use crate::{AttachError, Error, Options, ProviderChoice, Result, Target, program};
+use crate::{AttachError, Capture, Error, ProviderChoice, Result, Target, program};
 
 /// A recording that could begin.
 pub(crate) struct Start {
@@ -72,20 +72,20 @@ impl Waiting {
 impl Start {
     /// Chooses the provider and readies it and the target.
     pub fn prepare(
-        options: &Options,
+        capture: &Capture,
         purpose: Purpose<'_>,
         user: Option<&User>,
         is_given_up: &mut dyn FnMut() -> bool,
     ) -> Result<Start> {
-        let choice = options.provider;
-        let filter = options.filter()?;
-        match &options.target {
+        let choice = capture.provider;
+        let filter = capture.filter()?;
+        match &capture.target {
             Target::Command(words) => {
                 let words = as_user(user, || program::command(words))??;
                 if choice == ProviderChoice::Usdt {
-                    launch_usdt(&words, options, purpose, user)
+                    launch_usdt(&words, capture, purpose, user)
                 } else {
-                    launch_agent(&words, options, purpose, user)
+                    launch_agent(&words, capture, purpose, user)
                 }
             }
             Target::Processes(pids) => {
@@ -96,7 +96,7 @@ impl Start {
                 {
                     return Err(Error::NoProcess { pid });
                 }
-                let (provider, manifest) = attach(pids, options, filter, purpose, is_given_up)?;
+                let (provider, manifest) = attach(pids, capture, filter, purpose, is_given_up)?;
                 let directory = pids.first().and_then(|pid| fs::read_link(format!("/proc/{pid}/cwd")).ok());
                 Ok(Start {
                     provider,
@@ -112,8 +112,8 @@ impl Start {
                 if choice == ProviderChoice::Agent {
                     return Err(Error::AgentAll);
                 }
-                let usdt = Usdt::attach_machine(&options.groups, purpose.work())?.filtered(filter);
-                let manifest = manifest("usdt", "monotonic", options);
+                let usdt = Usdt::attach_machine(&capture.groups, purpose.work())?.filtered(filter);
+                let manifest = manifest("usdt", "monotonic", capture);
                 Ok(Start { provider: Box::new(usdt), target: Waiting::Running(Subject::Machine), manifest })
             }
         }
@@ -122,23 +122,23 @@ impl Start {
 
 fn attach(
     pids: &[i32],
-    options: &Options,
+    capture: &Capture,
     filter: Filter,
     purpose: Purpose<'_>,
     is_given_up: &mut dyn FnMut() -> bool,
 ) -> Result<(Box<dyn Provider>, Manifest)> {
     let by_markers = || -> Result<(Box<dyn Provider>, Manifest), usdt::Error> {
-        let usdt = Usdt::attach_processes(pids, &options.groups, purpose.work())?.filtered(filter);
-        Ok((Box::new(usdt), manifest("usdt", "monotonic", options)))
+        let usdt = Usdt::attach_processes(pids, &capture.groups, purpose.work())?.filtered(filter);
+        Ok((Box::new(usdt), manifest("usdt", "monotonic", capture)))
     };
     let mut by_agent = || -> Result<(Box<dyn Provider>, Manifest)> {
         let &[pid] = pids else { return Err(AttachError::Several.into()) };
-        let agent = Agent::attach(pid, options, is_given_up)?;
+        let agent = Agent::attach(pid, capture, is_given_up)?;
         let session = Some(session(&agent));
-        let manifest = Manifest { session, ..manifest("agent", agent.clock_name(), options) };
+        let manifest = Manifest { session, ..manifest("agent", agent.clock_name(), capture) };
         Ok((Box::new(agent), manifest))
     };
-    match options.provider {
+    match capture.provider {
         ProviderChoice::Usdt => Ok(by_markers()?),
         ProviderChoice::Agent => by_agent(),
         ProviderChoice::Auto => by_markers().or_else(|refusal| match (by_agent(), refusal) {
@@ -153,21 +153,21 @@ fn attach(
 
 fn launch_agent(
     words: &[OsString],
-    options: &Options,
+    capture: &Capture,
     purpose: Purpose<'_>,
     user: Option<&User>,
 ) -> Result<Start> {
-    let mut agent = Agent::new(options, user)?;
+    let mut agent = Agent::new(capture, user)?;
     let held = Held::fork(words, &agent.environment(), user, purpose.output())?;
     agent.launched(held.pid());
     let session = Some(session(&agent));
-    let manifest = Manifest { session, ..launched(words, manifest("agent", agent.clock_name(), options)) };
+    let manifest = Manifest { session, ..launched(words, manifest("agent", agent.clock_name(), capture)) };
     Ok(Start { provider: Box::new(agent), target: Waiting::Program(held), manifest })
 }
 
 fn launch_usdt(
     words: &[OsString],
-    options: &Options,
+    capture: &Capture,
     purpose: Purpose<'_>,
     user: Option<&User>,
 ) -> Result<Start> {
@@ -175,9 +175,9 @@ fn launch_usdt(
     let no_binary = || Error::NoBinary { program: program.to_string_lossy().into_owned() };
     let binary = as_user(user, || program::binary(program))?.ok_or_else(no_binary)?;
     let held = Held::fork(words, &[], user, purpose.output())?;
-    let usdt = Usdt::attach_launched(&binary, held.pid(), &options.groups, purpose.work())?
-        .filtered(options.filter()?);
-    let manifest = launched(words, manifest("usdt", "monotonic", options));
+    let usdt = Usdt::attach_launched(&binary, held.pid(), &capture.groups, purpose.work())?
+        .filtered(capture.filter()?);
+    let manifest = launched(words, manifest("usdt", "monotonic", capture));
     Ok(Start { provider: Box::new(usdt), target: Waiting::Program(held), manifest })
 }
 
@@ -196,13 +196,13 @@ fn session(agent: &Agent) -> Session {
     Session { directory: agent.session().to_owned(), checkpoint: 0 }
 }
 
-fn manifest(provider: &str, clock: &str, options: &Options) -> Manifest {
+fn manifest(provider: &str, clock: &str, capture: &Capture) -> Manifest {
     let (anchor_monotonic_ns, anchor_unix_ns) = wall_anchor();
     Manifest {
         provider: provider.into(),
-        markers: options.groups.iter().map(|group| group.name().into()).collect(),
-        include: options.include.clone(),
-        exclude: options.exclude.clone(),
+        markers: capture.groups.iter().map(|group| group.name().into()).collect(),
+        include: capture.include.clone(),
+        exclude: capture.exclude.clone(),
         clock: Clock { source: clock.into(), anchor_monotonic_ns, anchor_unix_ns: Some(anchor_unix_ns) },
         host: host(),
         ..Manifest::unknown(concat!("pyrec ", env!("CARGO_PKG_VERSION")))

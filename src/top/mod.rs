@@ -14,7 +14,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use pyrec_analyzer::filter::Pattern;
 use pyrec_analyzer::{Filter, Plain};
-use pyrec_recorder::{Counted, Live, Wish};
+use pyrec_recorder::{Capture, Counted, Live, Wish};
 
 use self::batch::Layout;
 use self::screen::Facts;
@@ -110,12 +110,9 @@ impl Top {
     }
 
     fn what(&self) -> Result<pyrec_recorder::Top> {
-        Ok(pyrec_recorder::Top {
-            target: self.aim.target("top")?,
-            groups: self.events.groups(),
-            provider: self.aim.provider.into(),
-            output: None,
-        })
+        let target = self.aim.target("top")?;
+        let capture = Capture::of(target, self.aim.provider.into(), self.events.groups());
+        Ok(pyrec_recorder::Top { capture, output: None })
     }
 
     fn draw(&self) -> Result<Counted> {
@@ -124,7 +121,7 @@ impl Top {
         let what = pyrec_recorder::Top { output, ..self.what()? };
         let facts = Facts {
             title: self.title(),
-            groups: what.groups.clone(),
+            groups: what.capture.groups.clone(),
             output: Vec::new(),
             colours: colours(),
         };
@@ -154,7 +151,7 @@ impl Top {
 
     fn print_tables(&self) -> Result<Counted> {
         let what = self.what()?;
-        let (groups, show) = (what.groups.clone(), self.show());
+        let (groups, show) = (what.capture.groups.clone(), self.show());
         let rows = rows(self.rows, false, CLASSIC);
         let layout = Layout { groups: &groups, sort: self.sort, show: &show, rows };
         let mut tables = Tables { looks: Looks::default(), due: None, printed: 0, failure: Ok(()) };

@@ -30,7 +30,7 @@ use crate::provider::Provider;
 use crate::rows::Rows;
 use crate::session::Session;
 use crate::user::User;
-use crate::{Error, Options, Result};
+use crate::{Capture, Error, Result};
 
 /// Drains every process that the agent has entered.
 pub(crate) struct Agent {
@@ -52,27 +52,27 @@ pub(crate) struct Agent {
 
 impl Agent {
     /// Makes a session for programs of this user.
-    pub fn new(options: &Options, user: Option<&User>) -> Result<Agent> {
-        Agent::with_root(options, user, Root::ours())
+    pub fn new(capture: &Capture, user: Option<&User>) -> Result<Agent> {
+        Agent::with_root(capture, user, Root::ours())
     }
 
     /// Enters a process that runs already. `is_given_up` is asked now and then while it comes to no safe point.
-    pub fn attach(pid: i32, options: &Options, is_given_up: &mut dyn FnMut() -> bool) -> Result<Agent> {
+    pub fn attach(pid: i32, capture: &Capture, is_given_up: &mut dyn FnMut() -> bool) -> Result<Agent> {
         let root = Root::of(pid).map_err(|source| attach::Error::of(pid, source))?;
         attach::refuse_container(pid)?;
         attach::refuse_recorded(pid, &root)?;
         // Before anything is written for it.
         Door::find(pid, &root)?;
         let user = User::of(pid);
-        let mut agent = Agent::with_root(options, user.as_ref(), root)?;
+        let mut agent = Agent::with_root(capture, user.as_ref(), root)?;
         agent.visit = Some(Visit::begin(pid, &agent.session, is_given_up)?);
         Ok(agent)
     }
 
-    fn with_root(options: &Options, user: Option<&User>, root: Root) -> Result<Agent> {
+    fn with_root(capture: &Capture, user: Option<&User>, root: Root) -> Result<Agent> {
         let source = clock::best_source();
         Ok(Agent {
-            session: Session::create(options, source, user, root)?,
+            session: Session::create(capture, source, user, root)?,
             generation: None,
             clock: Clock::new(source),
             processes: Vec::new(),

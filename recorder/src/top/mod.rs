@@ -13,11 +13,10 @@ mod stack;
 mod tallies;
 
 use std::fs::File;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pyrec_schema::{Group, Manifest, Names};
+use pyrec_schema::{Manifest, Names};
 
 pub use counts::{ByGroup, Counts, Function, Tally};
 pub(crate) use counts::{Name, Sums};
@@ -33,17 +32,13 @@ use crate::rows::Rows;
 use crate::signals::Signals;
 use crate::start::{Purpose, Start};
 use crate::user::User;
-use crate::{OnFull, Options, ProviderChoice, Result, Rotation, Target};
+use crate::{Capture, Result};
 
 /// What to count.
 #[derive(Debug)]
 pub struct Top {
-    /// What to run, or what to attach to.
-    pub target: Target,
-    /// The markers to count.
-    pub groups: Vec<Group>,
-    /// Where events come from.
-    pub provider: ProviderChoice,
+    /// Whose events, and which.
+    pub capture: Capture,
     /// Where what a launched program prints is kept; it then has no standard input. Without it, it has ours.
     pub output: Option<File>,
 }
@@ -107,10 +102,9 @@ pub fn top(top: Top, mut look: impl FnMut(&mut Live) -> Result<Wish>) -> Result<
     let user = User::invoking();
     let mut signals = Signals::watch()?;
     let purpose = Purpose::Count(top.output.as_ref());
-    let options = options(&top);
     let mut is_given_up = || signals.pending().next().is_some();
     let Start { mut provider, target, manifest } =
-        Start::prepare(&options, purpose, user.as_ref(), &mut is_given_up)?;
+        Start::prepare(&top.capture, purpose, user.as_ref(), &mut is_given_up)?;
     let (names, tallies) = (Arc::new(Names::new()), Shared::default());
     let mut rows = Rows::new(names.clone(), Arc::default(), Pipeline::start(tallies.clone())?);
     let subject = target.release()?;
@@ -123,22 +117,6 @@ pub fn top(top: Top, mut look: impl FnMut(&mut Live) -> Result<Wish>) -> Result<
         return Err(error);
     }
     counting.finish(provider, rows, &manifest, &tallies, &names)
-}
-
-fn options(top: &Top) -> Options {
-    Options {
-        target: top.target.clone(),
-        output: PathBuf::new(),
-        rotation: Rotation::default(),
-        max_bytes: None,
-        groups: top.groups.clone(),
-        include: Vec::new(),
-        exclude: Vec::new(),
-        provider: top.provider,
-        duration: None,
-        on_full: OnFull::Wait,
-        expose_markers: false,
-    }
 }
 
 struct Counting {
