@@ -98,9 +98,22 @@ def part(python, rounds, folder):
     old, new = folder / "old.parquet", folder / "new.parquet"
     for trace, arguments in (old, [calls]), (new, [calls, place]):
         say("recording ten million calls")
-        command = [PYREC, "record", "-q", "-f", "-o", trace, "--", python, ROOT / "bench/parts.py", *map(str, arguments)]
+        command = [
+            PYREC,
+            "record",
+            "-q",
+            "-f",
+            "-o",
+            trace,
+            "--",
+            python,
+            ROOT / "bench/parts.py",
+            *map(str, arguments),
+        ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    found = subprocess.run([PYREC, "diff", "--divergence", "--json", "--root", "main", old, new], check=True, capture_output=True)
+    found = subprocess.run(
+        [PYREC, "diff", "--divergence", "--json", "--root", "main", old, new], check=True, capture_output=True
+    )
     found = json.loads(found.stdout)
     (first,) = found["divergences"]
     if [call["qualname"] for call in first["new"]["only"]] != ["extra"] or found["places"] != 1:
@@ -125,7 +138,9 @@ def part(python, rounds, folder):
 
 def measure(python, rounds, folder):
     venv = make_venv(python)
-    source = next(venv.glob("lib/python*/site-packages/pyperformance/data-files/benchmarks/bm_richards/run_benchmark.py"))
+    source = next(
+        venv.glob("lib/python*/site-packages/pyperformance/data-files/benchmarks/bm_richards/run_benchmark.py")
+    )
     traces = {"long": folder / "long.parquet", "short": folder / "short.parquet"}
     events = record(venv / "bin/python", source, 104, traces["long"])
     record(venv / "bin/python", source, 10, traces["short"])
@@ -138,12 +153,19 @@ def measure(python, rounds, folder):
     say("")
 
     rows = [
-        [each.name, each.cores, spread([events / 1e6 / s for s in each.seconds], "{:.0f}"), f"{each.peak / 2**20:.0f} MiB"]
+        [
+            each.name,
+            each.cores,
+            spread([events / 1e6 / s for s in each.seconds], "{:.0f}"),
+            f"{each.peak / 2**20:.0f} MiB",
+        ]
         for key, each in subjects.items()
         if key != "short"
     ]
     per_second = report_events / 1e6 / report.seconds[0]
-    rows.append(["viztracer's report (of a hundredth)", report.cores, f"{per_second:.2f}", f"{report.peak / 2**20:.0f} MiB"])
+    rows.append(
+        ["viztracer's report (of a hundredth)", report.cores, f"{per_second:.2f}", f"{report.peak / 2**20:.0f} MiB"]
+    )
     one, short, decode = subjects["stats", 1], subjects["short"], subjects["decode"]
     lines = [
         f"**Richards, 104 iterations**, {events / 1e6:.0f} M events, {version(python)}, {rounds} rounds:\n",
@@ -164,7 +186,18 @@ def main():
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
     options = arguments.parse_args()
-    build = ["cargo", "build", "--release", "--locked", "--quiet", "--workspace", "--bin", "pyrec", "--example", "rebuild"]
+    build = [
+        "cargo",
+        "build",
+        "--release",
+        "--locked",
+        "--quiet",
+        "--workspace",
+        "--bin",
+        "pyrec",
+        "--example",
+        "rebuild",
+    ]
     subprocess.run(build, cwd=ROOT, check=True)
     HOME.mkdir(parents=True, exist_ok=True)
     python = find_python("3.13") or find_python("3.12")

@@ -91,7 +91,7 @@ def measure(file, before, action, pyrec, rounds, folder):
     """Nanoseconds that an event added in each round: under bpftrace with this action, under pyrec; and the trace."""
     trace = folder / "marked.parquet"
     trace.unlink(missing_ok=True)
-    plain, theirs, ours = everyone = [Watched(file, before, folder, number) for number in range(3)]
+    _plain, theirs, ours = everyone = [Watched(file, before, folder, number) for number in range(3)]
     theirs.by_bpftrace(action)
     ours.by_pyrec(pyrec, trace)
     added = []

@@ -58,7 +58,10 @@ def make_venv(python):
 def make_probe(python):
     """Builds bench/probe.c for that interpreter. Returns the folder that holds the module."""
     include = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_path('include'))"], capture_output=True, text=True, check=True
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('include'))"],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.strip()
     folder = HOME / f"probe-{Path(include).name}"
     folder.mkdir(exist_ok=True)
@@ -144,7 +147,9 @@ def nanoseconds(subject, plain, events):
 def table(heading, rows):
     widths = [max(len(str(row[column])) for row in [heading, *rows]) for column in range(len(heading))]
     lines = [heading, ["-" * width for width in widths], *rows]
-    return "\n".join("| " + " | ".join(str(cell).ljust(width) for cell, width in zip(line, widths)) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(str(cell).ljust(width) for cell, width in zip(line, widths)) + " |" for line in lines
+    )
 
 
 # --- what is measured -------------------------------------------------------------------------------------------
@@ -165,13 +170,34 @@ def agent(python, rounds, folder):
         plain = subject("plain", interpreter)
         floor = subject("bare C callback, 16 bytes", interpreter, ROOT / "bench/probed.py", PYTHONPATH=str(probe))
         ours = subject("pyrec record", PYREC, "record", "-q", "-f", "-o", trace, "--", interpreter)
-        floor_lines = subject("bare C callback with lines", interpreter, ROOT / "bench/probed.py", "--lines", PYTHONPATH=str(probe))
-        lines = subject("pyrec record --lines", PYREC, "record", "-q", "--lines", "-f", "-o", folder / "lines.parquet", "--", interpreter)
+        floor_lines = subject(
+            "bare C callback with lines", interpreter, ROOT / "bench/probed.py", "--lines", PYTHONPATH=str(probe)
+        )
+        lines = subject(
+            "pyrec record --lines",
+            PYREC,
+            "record",
+            "-q",
+            "--lines",
+            "-f",
+            "-o",
+            folder / "lines.parquet",
+            "--",
+            interpreter,
+        )
         coverage = subject(
-            "coverage, C tracer", interpreter, "-m", "coverage", "run", f"--data-file={folder}/coverage", COVERAGE_CORE="ctrace"
+            "coverage, C tracer",
+            interpreter,
+            "-m",
+            "coverage",
+            "run",
+            f"--data-file={folder}/coverage",
+            COVERAGE_CORE="ctrace",
         )
         profile = subject("cProfile", interpreter, "-m", "cProfile", "-o", folder / "out.pstats")
-        viztracer = subject("viztracer, last 1 M events", venv / "bin/viztracer", "--quiet", "-o", folder / "ring.json", "--")
+        viztracer = subject(
+            "viztracer, last 1 M events", venv / "bin/viztracer", "--quiet", "-o", folder / "ring.json", "--"
+        )
         everyone = [plain, floor, ours, floor_lines, lines, coverage, profile, viztracer]
         interleaved(everyone, program, loops, rounds, folder)
 
@@ -192,7 +218,12 @@ def agent(python, rounds, folder):
 
         texts.append(over("program under pyrec ÷ under the bare callback", ours, floor))
         texts.append(over("with lines: program under pyrec ÷ under the bare callback", lines, floor_lines))
-        added = [a / b for a, b in zip(*([run.program - base.program for run, base in zip(s.runs, plain.runs)] for s in (ours, viztracer)))]
+        added = [
+            a / b
+            for a, b in zip(
+                *([run.program - base.program for run, base in zip(s.runs, plain.runs)] for s in (ours, viztracer))
+            )
+        ]
         texts.append(f"- time that pyrec added to the program ÷ that viztracer added: {spread(added)}")
         texts.append(after_the_run(info, trace, ours, plain))
         if program.parent.name == "bm_richards":
@@ -227,8 +258,16 @@ def older_agent(python, venv, rounds, folder):
         lines = subject("pyrec record --lines", *pyrec, "--lines", "--", python)
         interleaved([plain, bare, ours, bare_lines, lines], program, loops, rounds, folder)
         pairs = [(bare, plain), (ours, plain), (ours, bare), (lines, bare_lines)]
-        rows.append([name, *(spread([a.program / b.program for a, b in zip(one.runs, two.runs)]) for one, two in pairs)])
-    heading = ["", "bare C profile function ÷ plain", "pyrec ÷ plain", "pyrec ÷ bare function", "with lines: pyrec ÷ bare function"]
+        rows.append(
+            [name, *(spread([a.program / b.program for a, b in zip(one.runs, two.runs)]) for one, two in pairs)]
+        )
+    heading = [
+        "",
+        "bare C profile function ÷ plain",
+        "pyrec ÷ plain",
+        "pyrec ÷ bare function",
+        "with lines: pyrec ÷ bare function",
+    ]
     return f"**{version(python)}**, {rounds} rounds, time of the program:\n\n{table(heading, rows)}\n"
 
 
@@ -251,7 +290,13 @@ def keeping_up(python, folder):
         rates = [f"{events / seconds / 1e6:.0f} M/s" if seconds else "–" for seconds in (emitted, drained, written)]
         rows.append([f"{threads} × {processes}", *rates, f"{waited:.3f} s"])
     say("")
-    heading = ["threads × processes", "program emits", "recorder drains and decodes", "writer encodes", "program waited"]
+    heading = [
+        "threads × processes",
+        "program emits",
+        "recorder drains and decodes",
+        "writer encodes",
+        "program waited",
+    ]
     return f"**Empty calls in a loop**, per second of processor time, {version(python)}:\n\n{table(heading, rows)}\n"
 
 
@@ -292,7 +337,9 @@ def everything_by_viztracer(venv, program, loops, events, ours, plain, folder):
     say("viztracer, everything")
     out = folder / "all.json"
     room = str(events // 2 + 1_000_000)
-    full = subject("viztracer, everything", venv / "bin/viztracer", "--quiet", "--tracer_entries", room, "-o", out, "--")
+    full = subject(
+        "viztracer, everything", venv / "bin/viztracer", "--quiet", "--tracer_entries", room, "-o", out, "--"
+    )
     full.run(program, loops, folder)
     say("")
     run, mine = full.runs[0], statistics.median(run.whole for run in ours.runs)
@@ -325,7 +372,9 @@ def usdt(file, before, rounds, folder):
     heading = ["ns per entry or return", "its own", "pyrec record --provider usdt", "pyrec ÷ it"]
     times = f"{rounds} rounds of {marked.ASKED} times fib(17), processor time"
     lost = f"- lost: {pyrec_json('info', '-i', trace)['lost']}\n"
-    return "\n".join([f"**The static markers**, {version(*before, file)}, {times}:\n", table(heading, rows) + "\n", lost])
+    return "\n".join(
+        [f"**The static markers**, {version(*before, file)}, {times}:\n", table(heading, rows) + "\n", lost]
+    )
 
 
 def version(*python):
@@ -353,7 +402,9 @@ def main():
         pythons = marked.interpreters() if os.geteuid() == 0 and shutil.which("bpftrace") else []
         sections += [usdt(file, before, options.rounds, Path(folder)) for file, before in pythons]
         if len(pythons) < 2:
-            print("skipped: figures of the static markers, which need root, bpftrace, Debian's python3.11, scripts/pythons")
+            print(
+                "skipped: figures of the static markers, which need root, bpftrace, Debian's python3.11, scripts/pythons"
+            )
     figures = "\n".join(sections)
     print(figures)
     if options.write:

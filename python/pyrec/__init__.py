@@ -1,4 +1,4 @@
-"""pyrec, a flight recorder for Python: recordings as tables.
+"""pyrec, a flight recorder for Python: traces as tables.
 
     import pyrec
 
@@ -6,7 +6,7 @@
     trace.functions()              # a pyarrow.Table
     trace.calls(library="polars")  # a polars.DataFrame
 
-The tables are what the command says: this package runs it and reads what it writes.
+This package runs the command `pyrec`, which the same distribution installs, and parses its output.
 """
 
 from pyrec._command import CommandFailed

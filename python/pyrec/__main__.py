@@ -1,4 +1,4 @@
-"""`python -m pyrec`: the command, which then records with this very Python."""
+"""`python -m pyrec`: runs the command, which by default records with this interpreter."""
 
 import os
 import sys
@@ -6,10 +6,11 @@ import sys
 from pyrec._command import path
 
 
-def main():
+def main() -> None:
+    """Replaces this process with the command."""
     os.environ.setdefault("PYREC_PYTHON", sys.executable)
     command = path()
-    os.execv(command, [command] + sys.argv[1:])
+    os.execv(command, [command, *sys.argv[1:]])
 
 
 main()

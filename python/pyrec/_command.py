@@ -1,33 +1,37 @@
-"""The command that was installed beside this package."""
+"""The command `pyrec` that is installed beside this package."""
 
 import os
 import shutil
 import subprocess
 import sysconfig
+from typing import List
 
 
 class CommandFailed(Exception):
-    """pyrec could not do what was asked. The text is the sentence that it said."""
+    """The command exited with an error. The text is what it printed on standard error."""
 
 
-def path():
-    """The command's path: in the environment of this package, in the user's scripts, or on the `PATH`."""
+def path() -> str:
+    """Returns the command's path: in this package's environment, in the user's scripts, or on the `PATH`."""
     user_scheme = "posix_user"
-    places = [sysconfig.get_path("scripts"), sysconfig.get_path("scripts", scheme=user_scheme)]
-    for place in places:
-        command = os.path.join(place, "pyrec")
+    folders = [sysconfig.get_path("scripts"), sysconfig.get_path("scripts", scheme=user_scheme)]
+    for folder in folders:
+        command = os.path.join(folder, "pyrec")
         if os.access(command, os.X_OK):
             return command
-    command = shutil.which("pyrec")
-    if command is None:
-        raise CommandFailed("the command pyrec is not installed; `pip install pyrec` brings it")
-    return command
+    found = shutil.which("pyrec")
+    if found is None:
+        raise CommandFailed(
+            "cannot find the command pyrec: it is neither beside this package nor on the PATH; "
+            "install the distribution pyrec-recorder again"
+        )
+    return found
 
 
-def run(arguments):
-    """Runs the command and returns what it printed."""
-    done = subprocess.run([path()] + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def run(arguments: List[str]) -> bytes:
+    """Runs the command and returns its standard output. Raises `CommandFailed` if it exits with an error."""
+    done = subprocess.run([path(), *arguments], capture_output=True)
     if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip()
-        raise CommandFailed(said or "pyrec ended with status {}".format(done.returncode))
+        message = done.stderr.decode("utf-8", "replace").strip()
+        raise CommandFailed(message or f"pyrec ended with status {done.returncode}")
     return done.stdout

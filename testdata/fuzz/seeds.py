@@ -13,10 +13,18 @@ import pyarrow.parquet
 
 HERE = pathlib.Path(__file__).parent
 MANIFEST = {
-    "format": 1, "writer": "seeds", "command": [], "attached": [], "python": [], "provider": "agent",
-    "markers": ["function"], "clock": {"source": "tsc", "anchor_monotonic_ns": 0, "anchor_unix_ns": 0},
-    "host": {"system": "", "machine": "", "processors": 1, "name": ""}, "cost_per_event_ns": None,
-    "waited_ns": None, "ended": {"how": "stopped"},
+    "format": 1,
+    "writer": "seeds",
+    "command": [],
+    "attached": [],
+    "python": [],
+    "provider": "agent",
+    "markers": ["function"],
+    "clock": {"source": "tsc", "anchor_monotonic_ns": 0, "anchor_unix_ns": 0},
+    "host": {"system": "", "machine": "", "processors": 1, "name": ""},
+    "cost_per_event_ns": None,
+    "waited_ns": None,
+    "ended": {"how": "stopped"},
 }
 
 
@@ -79,8 +87,16 @@ def growing(manifest, table, options):
 def rows():
     """Rows as the target reads them: marker, cut and thread, code, text, value, and what to do with the time."""
     entry, leave, line, gc, lost, end = 0, 1, 2, 3, 14, 13
-    calls = [(entry, 0, 1, 6), (entry, 0, 2, 6), (line, 1, 2, 6), (leave, 0x80, 2, 1), (lost, 0, 0, 2),
-             (gc, 0, 0, 6), (leave, 0x80, 1, 6), (end, 0, 0, 6)]
+    calls = [
+        (entry, 0, 1, 6),
+        (entry, 0, 2, 6),
+        (line, 1, 2, 6),
+        (leave, 0x80, 2, 1),
+        (lost, 0, 0, 2),
+        (gc, 0, 0, 6),
+        (leave, 0x80, 1, 6),
+        (end, 0, 0, 6),
+    ]
     place("rebuild", "calls").write_bytes(b"".join(bytes(row) + b"\0\1\3\2" for row in calls))
     there = bytes([entry, 0, 1, 6, 255, 254, 0, 0, leave, 0, 1, 6, 255, 255, 0, 0])
     place("rebuild", "ends").write_bytes(there * 3)
@@ -90,11 +106,23 @@ def rows():
 
 def wire():
     """What an agent writes, after a byte that says where the log is cut."""
-    text = lambda string: struct.pack("=I", len(string)) + string.encode()
-    words = lambda strings: struct.pack("=I", len(strings)) + b"".join(map(text, strings))
+
+    def text(string):
+        return struct.pack("=I", len(string)) + string.encode()
+
+    def words(strings):
+        return struct.pack("=I", len(strings)) + b"".join(map(text, strings))
+
     fields = [
-        (1, struct.pack("=IIQ", 7, 1, 5) + text("3.13.0") + text("main") + text("/usr/bin/python3")
-            + words(["python3", "a.py"]) + words(["/srv"])),
+        (
+            1,
+            struct.pack("=IIQ", 7, 1, 5)
+            + text("3.13.0")
+            + text("main")
+            + text("/usr/bin/python3")
+            + words(["python3", "a.py"])
+            + words(["/srv"]),
+        ),
         (2, struct.pack("=II", 1, 3) + text("a.py") + text("C.f") + struct.pack("=I", 3) + text("\x11\x22")),
         (3, struct.pack("=I", 2) + text("json")),
         (7, struct.pack("=II", 1, 1) + text("open")),

@@ -15,7 +15,7 @@ import pyarrow.parquet
 
 
 def with_duckdb(file):
-    calls = duckdb.read_parquet(file)
+    calls = duckdb.read_parquet(file)  # noqa: F841 (DuckDB finds it by its name)
     functions = duckdb.sql(
         "select code, count(*), sum(self_ns)::bigint, max(duration_ns) from calls where kind = 'function' group by code"
     ).fetchall()
@@ -34,9 +34,7 @@ def with_pyarrow(file):
     table = table.set_column(table.column_names.index("code"), "code", table["code"].cast("string"))
     functions = table.filter(pyarrow.compute.equal(table["kind"].cast("string"), "function"))
     sums = functions.group_by("code").aggregate([("id", "count"), ("self_ns", "sum"), ("duration_ns", "max")])
-    found = {
-        row["code"]: [row["id_count"], row["self_ns_sum"], row["duration_ns_max"]] for row in sums.to_pylist()
-    }
+    found = {row["code"]: [row["id_count"], row["self_ns_sum"], row["duration_ns_max"]] for row in sums.to_pylist()}
     depths = dict(zip(table["id"].to_pylist(), table["depth"].to_pylist()))
     pairs = zip(table["parent"].to_pylist(), table["depth"].to_pylist())
     strays = sum(depth != (0 if parent is None else depths[parent] + 1) for parent, depth in pairs)

@@ -17,7 +17,7 @@ import pyarrow.parquet
 
 
 def with_duckdb(files):
-    trace = duckdb.read_parquet(files)
+    trace = duckdb.read_parquet(files)  # noqa: F841 (DuckDB finds it by its name)
     totals = duckdb.sql("select count(*), count(distinct code), sum(value) from trace").fetchall()
     rows, codes, value = totals[0]
     markers = dict(duckdb.sql("select marker, count(*) from trace group by marker").fetchall())

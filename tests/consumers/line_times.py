@@ -17,9 +17,5 @@ for _, function in inspect.getmembers(program, inspect.isfunction):
         profiler.add_function(function)
 profiler.runcall(program.main)
 stats = profiler.get_stats()
-lines = [
-    [line, round(time * stats.unit * 1e9)]
-    for timings in stats.timings.values()
-    for line, hits, time in timings
-]
+lines = [[line, round(time * stats.unit * 1e9)] for timings in stats.timings.values() for line, hits, time in timings]
 print(json.dumps(sorted(lines)))

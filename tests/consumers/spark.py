@@ -14,9 +14,8 @@ import threading
 import time
 
 import pyspark
-from pyspark.sql import SparkSession
-
 from pyrec import spark as pyrec_spark
+from pyspark.sql import SparkSession
 
 HOME = os.path.dirname(pyspark.__file__)
 os.environ["PYSPARK_PYTHON"] = sys.executable
@@ -61,7 +60,7 @@ def kill_when_a_quarter_is_done(spark, worker, recordings, killed):
 
 def main(folder, out, kill):
     recordings = len(os.listdir(folder))
-    master = "spark://127.0.0.1:{}".format(free_port())
+    master = f"spark://127.0.0.1:{free_port()}"
     daemons = [daemon("master.Master", "--port", master.rsplit(":", 1)[1])]
     killed = []
     try:

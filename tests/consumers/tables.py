@@ -6,7 +6,6 @@ import sys
 import pyrec
 
 
-
 def column(table, name):
     values = table[name]
     return values.to_pylist() if hasattr(values, "to_pylist") else list(values)
