@@ -15,7 +15,7 @@ use tempfile::TempDir;
 fn wheel() -> Option<PathBuf> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it lies in the target directory");
     let wheels = std::fs::read_dir(target.join("wheels")).into_iter().flatten().flatten();
-    let start = concat!("pyrec-", env!("CARGO_PKG_VERSION"), "-");
+    let start = concat!("pyrec_recorder-", env!("CARGO_PKG_VERSION"), "-");
     let found = wheels.map(|file| file.path()).find(|path| {
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
         name.starts_with(start) && name.ends_with(".whl")
