@@ -40,7 +40,7 @@ impl Audit {
     pub fn run(self) -> Result<ExitCode> {
         let trace = self.input.open()?;
         let rows = rows(self.rows, self.json, SCREEN);
-        let options = report::audit::Options { rows };
+        let options = report::audit::AuditOptions { rows };
         let audit = measure::Audit::read(&trace, &self.filters.into(), &self.events)?;
         print(|out| match self.json {
             true => report::audit::write_json(&audit, &options, out),

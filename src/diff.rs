@@ -131,7 +131,7 @@ impl Diff {
         let filter = self.filters.clone().into();
         let divergences = Divergences::read([old, new], sources, &filter, &self.renames, most)?;
         self.may_compare(&divergences.comparability)?;
-        let options = divergence::Options { sources, colours: colours() };
+        let options = divergence::DivergenceOptions { sources, colours: colours() };
         print(|out| match self.json {
             true => divergence::write_json(&divergences, out),
             false => divergence::write(&divergences, &options, out),
@@ -177,15 +177,15 @@ impl Diff {
         })
     }
 
-    fn table(&self, rows: Option<usize>) -> report::Options {
+    fn table(&self, rows: Option<usize>) -> report::DiffTableOptions {
         let view = match self.view {
-            View::Functions => report::View::Functions,
-            View::Tree => report::View::Tree,
-            View::Lines => report::View::Lines,
-            View::Imports => report::View::Imports,
-            View::Gc => report::View::Gc,
+            View::Functions => report::DiffView::Functions,
+            View::Tree => report::DiffView::Tree,
+            View::Lines => report::DiffView::Lines,
+            View::Imports => report::DiffView::Imports,
+            View::Gc => report::DiffView::Gc,
         };
-        report::Options { view, rows }
+        report::DiffTableOptions { view, rows }
     }
 
     /// What must be read for what was asked for.
@@ -225,12 +225,12 @@ fn default(name: &'static str) -> Result<&'static Path> {
 }
 
 /// What was run, and which files are others here and now than those that the new side ran.
-fn page_options(diff: &Differences, new: &[Trace]) -> report::PageOptions {
+fn page_options(diff: &Differences, new: &[Trace]) -> report::DiffPageOptions {
     let command = new.first().map(|trace| trace.manifest().command.clone()).unwrap_or_default();
     let is_changed = |file: &&FileDiff| match (&file.new_file, diff.alignment.ran(file.place, Side::New)) {
         (Some(path), Ran::Text(ran)) => has_changed(path, ran),
         _ => false,
     };
     let changed = diff.files.iter().filter(is_changed).map(|file| file.place).collect();
-    report::PageOptions { command, changed }
+    report::DiffPageOptions { command, changed }
 }

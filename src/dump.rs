@@ -32,9 +32,10 @@ impl Dump {
     /// Prints them.
     pub fn run(self) -> Result<ExitCode> {
         let trace = self.input.open()?;
-        let style = if self.json { report::dump::Style::Json } else { report::dump::Style::Script };
+        let format =
+            if self.json { report::dump::DumpFormat::Json } else { report::dump::DumpFormat::Script };
         let markers = self.markers.iter().flat_map(|markers| markers.0).copied().collect();
-        let options = report::dump::Options { markers, style };
+        let options = report::dump::DumpOptions { markers, format };
         let filter = self.part.into();
         print(|out| report::dump::write(&trace, &filter, &options, out))
     }

@@ -97,7 +97,7 @@ impl Flame {
             folded.find(function, &calls);
         }
         let trust = folded.trust.clone();
-        let options = report::flame::Options { icicle: self.icicle, reverse, title: self.title };
+        let options = report::flame::FlameOptions { icicle: self.icicle, reverse, title: self.title };
         write_picture(&self.out, &trust, |out| report::flame::write(folded, &options, out))
     }
 }

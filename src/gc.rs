@@ -35,7 +35,7 @@ impl Gc {
     pub fn run(self) -> Result<ExitCode> {
         let trace = self.input.open()?;
         let rows = rows(self.rows, self.json, SCREEN);
-        let options = report::gc::Options { rows };
+        let options = report::gc::GcOptions { rows };
         let gc = measure::Gc::read(&trace, &self.filters.into())?;
         print(|out| match self.json {
             true => report::gc::write_json(&gc, &options, out),

@@ -8,7 +8,7 @@ use clap::Args;
 use pyrec_analyzer::Filter;
 use pyrec_analyzer::filter::Pattern;
 use pyrec_analyzer::measure::{Lines, Sources};
-use pyrec_analyzer::report::heat::{self, PageOptions};
+use pyrec_analyzer::report::heat::{self, HeatListingOptions, HeatPageOptions};
 use pyrec_schema::Trace;
 
 use crate::input::{Filters, Input, rows};
@@ -57,13 +57,16 @@ impl Heat {
             let files = lines.files.iter().map(|file| &file.file);
             let is_changed = |file: &&String| sources.text(file).is_some_and(|ran| has_changed(file, ran));
             let changed = files.filter(is_changed).cloned().collect();
-            let options = PageOptions { command: trace.manifest().command.clone(), changed };
+            let options = HeatPageOptions { command: trace.manifest().command.clone(), changed };
             return write_picture(&self.out, &lines.trust, |out| {
                 heat::write_page(&lines, &sources, &options, out)
             });
         };
-        let options =
-            heat::Options { what: what.as_ref(), rows: rows(self.rows, false, SCREEN), colours: colours() };
+        let options = HeatListingOptions {
+            pattern: what.as_ref(),
+            rows: rows(self.rows, false, SCREEN),
+            colours: colours(),
+        };
         print(|out| heat::write(&lines, &sources, &options, out))
     }
 }

@@ -39,7 +39,7 @@ impl Instances {
     /// Prints them.
     pub fn run(self) -> Result<ExitCode> {
         let trace = self.input.open()?;
-        let options = report::instances::Options { rows: rows(self.rows, self.json, SCREEN) };
+        let options = report::instances::InstancesOptions { rows: rows(self.rows, self.json, SCREEN) };
         let instances = measure::Instances::read(&trace, &self.filters.into(), &self.classes)?;
         print(|out| match self.json {
             true => report::instances::write_json(&instances, &options, out),

@@ -76,8 +76,8 @@ impl Stats {
         })
     }
 
-    fn options(&self) -> report::stats::Options {
-        use report::stats::Sort as By;
+    fn options(&self) -> report::stats::StatsOptions {
+        use report::stats::SortColumn as By;
         let sort = match self.sort {
             Sort::SelfTime => By::SelfTime,
             Sort::Total => By::Total,
@@ -86,7 +86,7 @@ impl Stats {
             Sort::Max => By::Max,
             Sort::Name => By::Name,
         };
-        report::stats::Options { sort, rows: rows(self.rows, self.json, SCREEN) }
+        report::stats::StatsOptions { sort, rows: rows(self.rows, self.json, SCREEN) }
     }
 }
 
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::cli::{Command, parse};
 
-    fn options(words: &str) -> report::stats::Options {
+    fn options(words: &str) -> report::stats::StatsOptions {
         match parse("pyrec stats".split(' ').chain(words.split_whitespace()).map(std::ffi::OsString::from)) {
             Ok(Command::Stats(stats)) => stats.options(),
             other => panic!("{words}: {other:?}"),
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn columns_are_named_as_in_the_table() {
-        use report::stats::Sort as By;
+        use report::stats::SortColumn as By;
         for (name, sort) in
             [("self", By::SelfTime), ("total", By::Total), ("calls", By::Calls), ("name", By::Name)]
         {

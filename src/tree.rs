@@ -51,13 +51,17 @@ impl Tree {
     /// Prints it.
     pub fn run(self) -> Result<ExitCode> {
         let trace = self.input.open()?;
-        let style = match self.style {
-            Style::Pyrec => report::tree::Style::Pyrec,
-            Style::Dtrace => report::tree::Style::Dtrace,
-            Style::Stap => report::tree::Style::Stap,
+        let format = match self.style {
+            Style::Pyrec => report::tree::TreeFormat::Pyrec,
+            Style::Dtrace => report::tree::TreeFormat::Dtrace,
+            Style::Stap => report::tree::TreeFormat::Stap,
         };
-        let options =
-            report::tree::Options { style, depth: self.depth, markers: self.markers, fold: self.fold };
+        let options = report::tree::TreeOptions {
+            format,
+            depth: self.depth,
+            markers: self.markers,
+            fold_repeats: self.fold,
+        };
         let filter = self.filters.into();
         print(|out| report::tree::write(&trace, &filter, &options, out))
     }

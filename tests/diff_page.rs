@@ -224,13 +224,13 @@ fn switches_choose_what_is_compared() {
         checked,
         "press 3",
         checked,
-        "click #only",
+        "click #only-relevant",
         names,
         "press o",
         names,
         "press Home",
         CHOSEN,
-        "click #best",
+        "click #largest",
         CHOSEN,
         "press End",
         "press p",
@@ -255,7 +255,7 @@ fn switches_choose_what_is_compared() {
 #[test]
 fn the_search_finds_what_went() {
     let Some(page) = shop() else { return };
-    let found = "read document.querySelector('#found').textContent";
+    let found = "read document.querySelector('#search-summary').textContent";
     let steps = [
         "press /",
         "type give(good)",

@@ -132,14 +132,14 @@ fn switches_choose_what_is_hot() {
         checked,
         "press 1",
         checked,
-        "click #only",
+        "click #only-relevant",
         rows,
         "read document.querySelectorAll('.row.fold').length",
         "press o",
         rows,
         "press Home",
         CHOSEN,
-        "click #best",
+        "click #largest",
         CHOSEN,
     ];
     let Some(read) = page.visit(&steps) else { return };
@@ -200,7 +200,7 @@ fn calls_are_followed_there_and_back() {
 #[test]
 fn the_search_finds_files_functions_and_source() {
     let Some(page) = shop() else { return };
-    let found = "read document.querySelector('#found').textContent";
+    let found = "read document.querySelector('#search-summary').textContent";
     let results =
         "read [...document.querySelectorAll('#results .line small')].map((place) => place.textContent)";
     let marks = "read [...document.querySelectorAll('#lines mark')].map((mark) => mark.textContent).join('')";
@@ -252,7 +252,7 @@ fn light_and_dark_and_the_keys() {
         open,
         "press Escape",
         open,
-        "click #ask",
+        "click #show-keys",
         open,
         "press ?",
         open,
@@ -432,7 +432,7 @@ fn a_large_file_has_only_the_rows_that_are_seen() {
         CHOSEN,
         "read document.querySelector('.row.chosen .hits').textContent",
         "press Escape",
-        "click #map",
+        "click #minimap",
         "read document.querySelector('#lines').scrollTop > 100000",
         "read dispatchEvent(new Event('beforeprint'))",
         rows,

@@ -14,7 +14,7 @@
 //!
 //! let trace = pyrec_schema::Trace::open(&["pyrec.parquet"])?;
 //! let calls = CallTree::read(&trace, &Filter::default())?;
-//! stats::write(&Totals::of(&calls), &stats::Options::default(), &mut std::io::stdout())?;
+//! stats::write(&Totals::of(&calls), &stats::StatsOptions::default(), &mut std::io::stdout())?;
 //! # Ok::<(), pyrec_analyzer::Error>(())
 //! ```
 

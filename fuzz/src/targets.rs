@@ -75,12 +75,12 @@ pub fn rebuild(bytes: &[u8]) {
 fn report(calls: &CallTree, filter: &Filter) -> io::Result<()> {
     let out = &mut io::sink();
     let totals = Totals::of(calls);
-    stats::write(&totals, &stats::Options::default(), out)?;
-    stats::write_json(&totals, &stats::Options::default(), out)?;
+    stats::write(&totals, &stats::StatsOptions::default(), out)?;
+    stats::write_json(&totals, &stats::StatsOptions::default(), out)?;
     info::write(&Info::of(calls), out)?;
     threads::write(&Threads::of(calls, filter), out)?;
     let folded = Folded::of(calls, Weight::Time);
-    match flame::write(folded.reversed(1, 100), &flame::Options::default(), out) {
+    match flame::write(folded.reversed(1, 100), &flame::FlameOptions::default(), out) {
         Ok(()) | Err(Error::NothingToDraw) => Ok(()),
         Err(error) => Err(io::Error::other(error)),
     }

@@ -27,7 +27,7 @@ pub struct Fit {
 impl Fit {
     fn write(share: &Share, since_ns: Option<i64>, path: PathBuf) -> Result<Fit> {
         let written = share.write(since_ns, &path)?;
-        let page = report::share::page(&written);
+        let page = report::share::readme(&written);
         let bytes = fs::metadata(&path)?.len() + page.len() as u64 + ZIP_BYTES;
         Ok(Fit { path, written, bytes })
     }

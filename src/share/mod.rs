@@ -78,17 +78,17 @@ impl Share {
             _ => Sources::Own,
         };
         let filter = Filter { root: self.root, ..self.part.into() };
-        let share = Shared::new(&trace, filter, sources, key::key()?, &here(), report::share::PAGE)?;
+        let share = Shared::new(&trace, filter, sources, key::key()?, &here(), report::share::README)?;
         if self.dry_run {
             let trust = Trust::of(&CallTree::read(&trace, &Filter::default())?);
-            return print(|out| report::share::write_removed(share.secrets(), share.texts(), &trust, out));
+            return print(|out| report::share::write_redactions(share.secrets(), share.texts(), &trust, out));
         }
         let (written, bytes) = write(&share, self.max_size, &self.out, self.force)?;
         print(|out| -> Result<(), Error> {
             writeln!(out, "{}", report::trust_line(&written.trust))?;
             let size = report::Bytes(bytes);
-            writeln!(out, "{}: {size} in {name}", report::share::part(&written))?;
-            writeln!(out, "{}", report::share::removed(share.secrets()))?;
+            writeln!(out, "{}: {size} in {name}", report::share::slice_description(&written))?;
+            writeln!(out, "{}", report::share::redaction_summary(share.secrets()))?;
             Ok(writeln!(out, "send {name}; whoever gets it types `pyrec info -i {name}`")?)
         })
     }
@@ -106,12 +106,12 @@ fn write(
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let scratch = tempfile::Builder::new().prefix(".pyrec-share-").tempdir_in(folder).map_err(cannot)?;
     let Fit { path, written, .. } = fit(share, max_bytes, scratch.path())?;
-    let page = report::share::page(&written);
+    let page = report::share::readme(&written);
     let zip = tempfile::NamedTempFile::new_in(scratch.path()).map_err(cannot)?;
     pyrec_schema::archive(&path, &page, zip.reopen().map_err(cannot)?).map_err(cannot)?;
     if let Some(leak) = share.leak(zip.path(), &page)? {
         let pyrec_analyzer::share::Leak { secret, place } = leak;
-        let (kind, text) = (secret.kind.name(), report::plain(&secret.text));
+        let (kind, text) = (secret.kind.name(), report::printable(&secret.text));
         bail!("the {kind} {text} would still be in {place}, so {name} is not written; please report that");
     }
     let bytes = zip.as_file().metadata().map_err(cannot)?.len();

@@ -1,23 +1,23 @@
-//! Audit events, for people and for programs.
+//! The report of audit events, as text and JSON.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::escape::Plain;
-use super::units::{Count, Instant, plural};
+use super::display::{Count, Instant, plural};
 use super::{json, trust_line};
+use crate::escape::Plain;
 use crate::measure::{Audit, AuditGroup, MAX_CALLERS, Trust};
 
-/// How it is written.
+/// Options of the report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// How many groups at most; all, if there is no number.
+pub struct AuditOptions {
+    /// The number of groups at most; `None` writes all.
     pub rows: Option<usize>,
 }
 
-/// Writes the events by name and place, and the trust line.
-pub fn write(audit: &Audit, options: &Options, out: &mut impl Write) -> io::Result<()> {
+/// Writes the events grouped by name and call stack, and the trust line.
+pub fn write(audit: &Audit, options: &AuditOptions, out: &mut impl Write) -> io::Result<()> {
     if audit.recorded == 0 {
         writeln!(out, "no audit event was recorded; `pyrec record --markers function,audit` does that")?;
     } else if audit.groups.is_empty() {
@@ -32,7 +32,7 @@ pub fn write(audit: &Audit, options: &Options, out: &mut impl Write) -> io::Resu
     writeln!(out, "{}", trust_line(&audit.trust))
 }
 
-fn choose<'a>(audit: &'a Audit, options: &Options) -> &'a [AuditGroup] {
+fn choose<'a>(audit: &'a Audit, options: &AuditOptions) -> &'a [AuditGroup] {
     &audit.groups[..options.rows.unwrap_or(usize::MAX).min(audit.groups.len())]
 }
 
@@ -50,7 +50,7 @@ fn write_group(group: &AuditGroup, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Writes the same as JSON: `{"groups": […], "trust": {…}}`.
-pub fn write_json(audit: &Audit, options: &Options, out: &mut impl Write) -> io::Result<()> {
+pub fn write_json(audit: &Audit, options: &AuditOptions, out: &mut impl Write) -> io::Result<()> {
     #[derive(Serialize)]
     struct Json<'a> {
         groups: &'a [AuditGroup],
@@ -61,7 +61,7 @@ pub fn write_json(audit: &Audit, options: &Options, out: &mut impl Write) -> io:
 
 #[cfg(test)]
 mod tests {
-    //! The list and its JSON.
+    //! Text and JSON of a small trace.
 
     use super::*;
     use crate::{Filter, script};
@@ -79,18 +79,19 @@ mod tests {
 
     fn audit(script: &str, pattern: &str) -> Audit {
         let (trace, _directory) = script::trace(script, 4);
-        let pattern = pattern.parse().expect("a pattern");
-        Audit::read(&trace, &Filter::default(), &[pattern]).expect("a whole trace")
+        let pattern = pattern.parse().expect("the pattern is valid");
+        Audit::read(&trace, &Filter::default(), &[pattern]).expect("the trace is readable")
     }
 
     fn text(script: &str, pattern: &str, rows: Option<usize>) -> String {
         let mut out = Vec::new();
-        write(&audit(script, pattern), &Options { rows }, &mut out).expect("a vector takes all");
-        String::from_utf8(out).expect("text")
+        write(&audit(script, pattern), &AuditOptions { rows }, &mut out)
+            .expect("a vector accepts all writes");
+        String::from_utf8(out).expect("the output is UTF-8")
     }
 
     #[test]
-    fn each_place_is_named_once() {
+    fn events_with_equal_stacks_are_one_group() {
         assert_eq!(
             text(SCRIPT, "*", None),
             "\
@@ -106,7 +107,7 @@ trust: 8 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
     }
 
     #[test]
-    fn nothing_is_said_to_be_nothing() {
+    fn an_empty_selection_has_a_message() {
         assert!(
             text(SCRIPT, "open", None)
                 .starts_with("no audit event in what was asked for, of 3 recorded\ntrust")
@@ -115,10 +116,11 @@ trust: 8 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
     }
 
     #[test]
-    fn json_for_programs() {
+    fn json_has_the_documented_keys() {
         let mut out = Vec::new();
-        write_json(&audit(SCRIPT, "socket.*"), &Options::default(), &mut out).expect("a vector takes all");
-        let json: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+        write_json(&audit(SCRIPT, "socket.*"), &AuditOptions::default(), &mut out)
+            .expect("a vector accepts all writes");
+        let json: serde_json::Value = serde_json::from_slice(&out).expect("the output is valid JSON");
         let place = |file: &str, first_line, qualname: &str, module: &str, line| {
             serde_json::json!({"file": file, "first_line": first_line, "qualname": qualname, "module": module,
                                "line": line})

@@ -1,4 +1,4 @@
-//! Rows as text, in the order in which they stand in the file.
+//! The rows of a trace as text or JSON lines, in the order of the file.
 
 use std::io::{self, Write};
 
@@ -13,26 +13,26 @@ use crate::script::Line;
 use crate::tree::{self, Streams, Window};
 use crate::{Filter, Result};
 
-/// How the rows are written.
+/// Options of the dump.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Which markers; if none are named, all but the texts of sources.
+pub struct DumpOptions {
+    /// The markers whose rows are written. If empty: all but source texts.
     pub markers: Vec<Marker>,
-    /// What a row is written as.
-    pub style: Style,
+    /// The format of a row.
+    pub format: DumpFormat,
 }
 
-/// What a row is written as.
+/// The format of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Style {
-    /// A line of a script, which [`crate::script::parse`] reads.
+pub enum DumpFormat {
+    /// A line of a script, as [`crate::script::parse`] reads it.
     #[default]
     Script,
-    /// An object of JSON on a line.
+    /// A JSON object on a line.
     Json,
 }
 
-impl Options {
+impl DumpOptions {
     fn has(&self, marker: Marker) -> bool {
         match self.markers.as_slice() {
             [] => marker != Marker::Source,
@@ -41,16 +41,16 @@ impl Options {
     }
 }
 
-/// Writes the rows of the threads, the time and the markers that are asked for, and the trust line. Rows have no
-/// callers and no length, so nothing else of the filter applies.
-pub fn write(trace: &Trace, filter: &Filter, options: &Options, out: &mut impl Write) -> Result<()> {
+/// Writes the rows that the filter and the options select, and the trust line. Only the threads and the time range of the
+/// filter apply, since a row has no callers and no duration.
+pub fn write(trace: &Trace, filter: &Filter, options: &DumpOptions, out: &mut impl Write) -> Result<()> {
     let origin_ns = if filter.time.is_some() { order::origin_ns(trace)? } else { None };
     let window = tree::window(filter, origin_ns.unwrap_or(0));
     let is_wanted = |event: &Event| {
         options.has(event.marker) && filter.has_thread(event.pid, event.tid) && window.contains(event.time_ns)
     };
     let names = trace.names();
-    // The calls are rebuilt as for every other report, for the trust line to say the same.
+    // The calls are rebuilt only for the number of repairs in the trust line.
     let mut streams = Streams::first(Window::ALL);
     for file in trace.files() {
         for row_group in 0..file.row_groups() {
@@ -58,7 +58,7 @@ pub fn write(trace: &Trace, filter: &Filter, options: &Options, out: &mut impl W
                 let batch = batch?;
                 streams.push(&batch, names);
                 let mut rows = batch.iter().filter(is_wanted);
-                rows.try_for_each(|event| write_row(&event, names, options.style, out))?;
+                rows.try_for_each(|event| write_row(&event, names, options.format, out))?;
             }
         }
     }
@@ -66,17 +66,17 @@ pub fn write(trace: &Trace, filter: &Filter, options: &Options, out: &mut impl W
     let torn_bytes = trace.files().iter().map(|file| file.torn_bytes()).sum();
     let seen = Seen { counts, repairs: streams.repairs(), torn_bytes };
     let trust = Trust::of_seen(trace.manifest(), &seen);
-    Ok(write_trust(&trust, options.style, out)?)
+    Ok(write_trust(&trust, options.format, out)?)
 }
 
-fn write_row(event: &Event, names: &Names, style: Style, out: &mut impl Write) -> io::Result<()> {
-    match style {
-        Style::Script => writeln!(out, "{}", Line { event, names }),
-        Style::Json => write_json_row(event, names, out),
+fn write_row(event: &Event, names: &Names, format: DumpFormat, out: &mut impl Write) -> io::Result<()> {
+    match format {
+        DumpFormat::Script => writeln!(out, "{}", Line { event, names }),
+        DumpFormat::Json => write_json_row(event, names, out),
     }
 }
 
-/// By the names of the columns.
+/// The keys are the names of the trace's columns.
 fn write_json_row(event: &Event, names: &Names, out: &mut impl Write) -> io::Result<()> {
     #[derive(Serialize)]
     struct Row<'a> {
@@ -95,15 +95,15 @@ fn write_json_row(event: &Event, names: &Names, out: &mut impl Write) -> io::Res
     json::write(&Row { time_ns, pid, tid, marker, code: &code, line, value, text }, out)
 }
 
-/// In a script the trust line is for people; among objects it is one of them.
-fn write_trust(trust: &Trust, style: Style, out: &mut impl Write) -> io::Result<()> {
+/// In a script the trust line is a comment. In JSON lines it is the last object.
+fn write_trust(trust: &Trust, format: DumpFormat, out: &mut impl Write) -> io::Result<()> {
     #[derive(Serialize)]
-    struct Last<'a> {
+    struct TrustRow<'a> {
         trust: &'a Trust,
     }
-    match style {
-        Style::Script => writeln!(out, "# {}", trust_line(trust)),
-        Style::Json => json::write(&Last { trust }, out),
+    match format {
+        DumpFormat::Script => writeln!(out, "# {}", trust_line(trust)),
+        DumpFormat::Json => json::write(&TrustRow { trust }, out),
     }
 }
 
@@ -128,16 +128,16 @@ mod tests {
         50  7/7  source            /srv/run.py::     1  5  a()
     ";
 
-    fn text(filter: &Filter, options: &Options) -> String {
+    fn text(filter: &Filter, options: &DumpOptions) -> String {
         let (trace, _directory) = script::trace(SCRIPT, 3);
         let mut out = Vec::new();
-        write(&trace, filter, options, &mut out).expect("a vector takes all");
-        String::from_utf8(out).expect("text")
+        write(&trace, filter, options, &mut out).expect("a vector accepts all writes");
+        String::from_utf8(out).expect("the output is UTF-8")
     }
 
     /// The first two words of each row.
     fn places(filter: &Filter, markers: &[Marker]) -> Vec<String> {
-        let options = Options { markers: markers.to_vec(), ..Options::default() };
+        let options = DumpOptions { markers: markers.to_vec(), ..DumpOptions::default() };
         let text = text(filter, &options);
         let rows = text.lines().filter(|line| !line.starts_with('#'));
         rows.map(|row| row.split_whitespace().take(2).collect::<Vec<_>>().join(" ")).collect()
@@ -145,7 +145,10 @@ mod tests {
 
     #[test]
     fn what_is_dumped_is_read_as_the_same_rows() {
-        let text = text(&Filter::default(), &Options { markers: Marker::ALL.to_vec(), ..Options::default() });
+        let text = text(
+            &Filter::default(),
+            &DumpOptions { markers: Marker::ALL.to_vec(), ..DumpOptions::default() },
+        );
         let names = Arc::new(Names::new());
         assert_eq!(script::rows(&text, &names), script::rows(SCRIPT, &names));
         assert!(text.ends_with(
@@ -158,9 +161,10 @@ mod tests {
         for (name, script) in script::all("script") {
             let (trace, _directory) = script::trace(&script, 5);
             let mut out = Vec::new();
-            write(&trace, &Filter::default(), &Options::default(), &mut out).expect("a vector takes all");
+            write(&trace, &Filter::default(), &DumpOptions::default(), &mut out)
+                .expect("a vector accepts all writes");
             let names = Arc::new(Names::new());
-            let dumped = String::from_utf8(out).expect("text");
+            let dumped = String::from_utf8(out).expect("the output is UTF-8");
             assert_eq!(script::rows(&dumped, &names), script::rows(&script, &names), "{name}");
         }
     }
@@ -172,7 +176,8 @@ mod tests {
         let pids = Filter { pids: vec![8], ..Filter::default() };
         assert_eq!(places(&pids, &[]), [""; 0]);
         // From the first event of Python on, which is at 20.
-        let time = Filter { time: Some("5ns-15ns".parse().expect("a range")), ..Filter::default() };
+        let time =
+            Filter { time: Some("5ns-15ns".parse().expect("the range is valid")), ..Filter::default() };
         assert_eq!(places(&time, &[]), ["25 7/8", "30 7/8"]);
         assert_eq!(
             places(&Filter::default(), &[Marker::Lost, Marker::FunctionEntry]),
@@ -182,9 +187,10 @@ mod tests {
 
     #[test]
     fn json_lines_have_the_columns_and_end_with_the_trust() {
-        let text = text(&Filter::default(), &Options { style: Style::Json, ..Options::default() });
+        let text =
+            text(&Filter::default(), &DumpOptions { format: DumpFormat::Json, ..DumpOptions::default() });
         let lines: Vec<serde_json::Value> =
-            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+            text.lines().map(|line| serde_json::from_str(line).expect("the output is valid JSON")).collect();
         assert_eq!(
             lines[0],
             serde_json::json!({"time_ns": 10, "pid": 7, "tid": 7, "marker": "process__start", "code": "", "line": 0,

@@ -1,98 +1,107 @@
-//! The flame graph.
+//! The flame graph, as an SVG picture drawn by inferno.
 
 use std::io::{self, Write};
 
 use inferno::flamegraph::color::{BasicPalette, Color, Palette, PaletteMap};
 use inferno::flamegraph::{self, Direction, TextTruncateDirection};
 
-use super::escape::Plain;
+use super::display::{Count, Percent};
 use super::trust_line;
-use super::units::{Count, Share};
+use crate::escape::Plain;
 use crate::measure::{Folded, Weight};
 use crate::tree;
 use crate::{Error, Result};
 
-/// How the flame graph is drawn.
+/// Options of the flame graph.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Callers above what they call, instead of below.
+pub struct FlameOptions {
+    /// Draws callers above callees instead of below.
     pub icicle: bool,
-    /// What has weight of its own below, and above it who called it.
+    /// Starts with the frames that have weight of their own, and draws their callers on top of them.
     pub reverse: bool,
-    /// The headline; says what was run if none is given.
+    /// The title. `None` uses the command that was recorded.
     pub title: Option<String>,
 }
 
-/// Python stops at a depth of 1,000 by default. What goes deeper is drawn as part of the frame at this depth.
+/// The depth up to which frames are drawn, which is Python's default recursion limit. Deeper frames are added to their
+/// caller at this depth.
 const MAX_DEPTH: usize = 1_000;
 
-/// Nor are more paths drawn than take so many bytes, each with all its callers.
+/// The bytes of all stack lines that are passed to inferno. Each line contains all callers.
 const MAX_BYTES: usize = 1 << 28;
 
-/// More weight cannot be added up by who draws.
-const MOST_WEIGHT: u64 = 1 << 62;
+/// The sum of all weights that are passed to inferno, so that its own sums do not overflow.
+const MAX_WEIGHT: u64 = 1 << 62;
 
-/// What is narrower than this part of the picture is a tenth of a pixel wide, so it is drawn as part of its caller.
-const NARROWEST: u64 = 10_000;
+/// A frame of less than 1/10,000 of the total would be about a tenth of a pixel wide. It is added to its caller.
+const MIN_FRACTION: u64 = 10_000;
 
-/// What is looked for, in the colour of the picture's own search.
-const FOUND: Color = Color { r: 230, g: 0, b: 230 };
+/// The colour of frames that match the search pattern, which is that of inferno's own search.
+const MATCH_COLOR: Color = Color { r: 230, g: 0, b: 230 };
 
-/// Writes an SVG picture that zooms and searches where scripts run and can be read where they do not.
-pub fn write(folded: Folded, options: &Options, out: &mut impl Write) -> Result<()> {
+/// Writes an SVG picture. Its scripts zoom and search; without scripts it is a static picture.
+///
+/// # Errors
+///
+/// [`Error::NothingToDraw`] if the total weight is 0, and the errors of writing.
+pub fn write(folded: Folded, options: &FlameOptions, out: &mut impl Write) -> Result<()> {
     let total = tree::sum(folded.frames.iter().map(|frame| frame.own));
     if total == 0 {
         return Err(Error::NothingToDraw);
     }
     let folded = match options.reverse {
-        true => folded.reversed(total.div_ceil(NARROWEST), MAX_DEPTH),
+        true => folded.reversed(total.div_ceil(MIN_FRACTION), MAX_DEPTH),
         false => folded,
     };
     let stacks = Stacks::of(&folded);
-    let mut found = PaletteMap::default();
+    let mut match_colors = PaletteMap::default();
     for frame in folded.frames.iter().filter(|frame| frame.is_found) {
-        found.insert(text(&frame.label), FOUND);
+        match_colors.insert(frame_text(&frame.label), MATCH_COLOR);
     }
-    let mut drawing = drawing(&folded, options, &stacks);
-    if found.iter().next().is_some() {
-        drawing.palette_map = Some(&mut found);
+    let mut inferno_options = inferno_options(&folded, options, &stacks);
+    if match_colors.iter().next().is_some() {
+        inferno_options.palette_map = Some(&mut match_colors);
     }
-    draw(drawing, &stacks, out)
+    draw(inferno_options, &stacks, out)
 }
 
-/// Draws call paths.
-pub(super) fn draw(mut drawing: flamegraph::Options, stacks: &Stacks, out: &mut impl Write) -> Result<()> {
+/// Draws stacks.
+pub(super) fn draw(mut options: flamegraph::Options, stacks: &Stacks, out: &mut impl Write) -> Result<()> {
     let mut out = Unflushed(out);
-    flamegraph::from_lines(&mut drawing, stacks.lines.iter().map(String::as_str), &mut out)?;
+    flamegraph::from_lines(&mut options, stacks.lines.iter().map(String::as_str), &mut out)?;
     Ok(())
 }
 
-/// How a picture looks, whatever is in it.
-pub(super) fn drawing<'a>(folded: &Folded, options: &Options, stacks: &Stacks) -> flamegraph::Options<'a> {
-    let mut drawing = flamegraph::Options::default();
-    drawing.title = match &options.title {
+/// The options for inferno that all pictures share.
+pub(super) fn inferno_options<'a>(
+    folded: &Folded,
+    options: &FlameOptions,
+    stacks: &Stacks,
+) -> flamegraph::Options<'a> {
+    let mut inferno = flamegraph::Options::default();
+    inferno.title = match &options.title {
         Some(title) => Plain(title).to_string(),
         None if folded.command.is_empty() => "pyrec".into(),
         None => Plain(&folded.command.join(" ")).to_string(),
     };
-    drawing.subtitle = Some(subtitle(folded, stacks));
-    (drawing.count_name, drawing.factor) = match folded.weight {
+    inferno.subtitle = Some(subtitle(folded, stacks));
+    (inferno.count_name, inferno.factor) = match folded.weight {
         Weight::Calls => ("calls".into(), 1.0),
         Weight::Time | Weight::Gc if stacks.total < 10_000_000 => ("ns".into(), 1.0),
         Weight::Time | Weight::Gc => ("µs".into(), 1e-3),
     };
-    drawing.direction = if options.icicle { Direction::Inverted } else { Direction::Straight };
-    drawing.colors = Palette::Basic(BasicPalette::Hot);
-    // The colour of a function is that of its name: the same in every picture.
-    drawing.deterministic = true;
-    // Where no script measures them: letters of the common monospaced fonts, the widest of them.
-    drawing.font_width = 0.61;
-    // A name's beginning says more than its line number at the end.
-    drawing.text_truncate_direction = TextTruncateDirection::Right;
-    drawing
+    inferno.direction = if options.icicle { Direction::Inverted } else { Direction::Straight };
+    inferno.colors = Palette::Basic(BasicPalette::Hot);
+    // The colour depends on the name only: a function has the same colour in every picture.
+    inferno.deterministic = true;
+    // The width of a letter in the widest common monospaced font, for viewers without scripts.
+    inferno.font_width = 0.61;
+    // The beginning of a label is the function's name, the end its line number.
+    inferno.text_truncate_direction = TextTruncateDirection::Right;
+    inferno
 }
 
-/// What a picture shows that is not all time by its callers, and how far to trust it.
+/// The line under the title: the weight unless it is time, whether frames are reversed or cut, and the trust line.
 fn subtitle(folded: &Folded, stacks: &Stacks) -> String {
     let mut parts = Vec::new();
     match folded.weight {
@@ -103,8 +112,8 @@ fn subtitle(folded: &Folded, stacks: &Stacks) -> String {
     if folded.is_reversed {
         parts.push("by where it passed, callers above".to_owned());
     }
-    if let Some(found) = stacks.found {
-        parts.push(format!("{} found", Share(found, stacks.total)));
+    if let Some(matched) = stacks.matched {
+        parts.push(format!("{} found", Percent(matched, stacks.total)));
     }
     if stacks.is_cut {
         parts.push(format!("cut at a depth of {}, or at {} MiB", Count(MAX_DEPTH as u64), MAX_BYTES >> 20));
@@ -113,35 +122,37 @@ fn subtitle(folded: &Folded, stacks: &Stacks) -> String {
     parts.join("; ")
 }
 
-/// Call paths as inferno reads them: `caller;callee 123`.
+/// Collapsed stacks as inferno reads them, `caller;callee 123`, limited in depth, size and number.
 pub(super) struct Stacks {
     lines: Vec<String>,
     pub(super) total: u64,
-    /// The weight of what is looked for, with all that it calls; none if nothing is.
-    found: Option<u64>,
+    /// The weight of the frames that match the search pattern and of their callees; `None` if no frame matches.
+    matched: Option<u64>,
+    /// Whether frames were left out by [`MAX_DEPTH`] or [`MAX_BYTES`].
     is_cut: bool,
 }
 
 impl Stacks {
+    /// The stacks of the frames that are deep and wide enough to be drawn.
     pub(super) fn of(folded: &Folded) -> Stacks {
         let totals = folded.totals();
         let is_base = |at: &usize| folded.frames[*at].parent.is_none();
         let total = tree::sum((0..totals.len()).filter(is_base).map(|at| totals[at]));
-        let found = found(folded, &totals);
-        let mut paths: Vec<Path> = Vec::new();
-        // Which path each frame's own weight goes to.
-        let mut places: Vec<Option<usize>> = Vec::with_capacity(totals.len());
+        let matched = matched_weight(folded, &totals);
+        let mut paths: Vec<DrawnPath> = Vec::new();
+        // The path that each frame's own weight is added to.
+        let mut path_of_frame: Vec<Option<usize>> = Vec::with_capacity(totals.len());
         let (mut is_cut, mut bytes) = (false, 0);
         for (at, (frame, weight)) in folded.frames.iter().zip(totals).enumerate() {
-            let caller = frame.parent.and_then(|parent| places[parent]);
+            let caller = frame.parent.and_then(|parent| path_of_frame[parent]);
             let depth = caller.map_or(0, |caller| paths[caller].depth + 1);
             let len = caller.map_or(0, |caller| paths[caller].len) + frame.label.len() + 1;
-            let is_wide = weight.saturating_mul(NARROWEST) >= total;
+            let is_wide = weight.saturating_mul(MIN_FRACTION) >= total;
             let is_drawn = is_wide && depth < MAX_DEPTH && bytes + len <= MAX_BYTES;
             is_cut |= is_wide && !is_drawn;
-            places.push(if is_drawn {
+            path_of_frame.push(if is_drawn {
                 bytes += len;
-                paths.push(Path { at, caller, depth, len, own: frame.own });
+                paths.push(DrawnPath { frame: at, caller, depth, len, own: frame.own });
                 Some(paths.len() - 1)
             } else {
                 if let Some(caller) = caller {
@@ -150,60 +161,62 @@ impl Stacks {
                 caller
             });
         }
-        Stacks { lines: lines(folded, &paths), total, found, is_cut }
+        Stacks { lines: lines(folded, &paths), total, matched, is_cut }
     }
 }
 
 /// A line for every path that has weight of its own.
-fn lines(folded: &Folded, paths: &[Path]) -> Vec<String> {
-    let mut left = MOST_WEIGHT;
+fn lines(folded: &Folded, paths: &[DrawnPath]) -> Vec<String> {
+    let mut left = MAX_WEIGHT;
     let mut lines = Vec::new();
     for (at, path) in paths.iter().enumerate().filter(|(_, path)| path.own > 0) {
         let own = path.own.min(left);
         left -= own;
         let mut labels: Vec<String> = std::iter::successors(Some(at), |&at| paths[at].caller)
-            .map(|at| text(&folded.frames[paths[at].at].label))
+            .map(|at| frame_text(&folded.frames[paths[at].frame].label))
             .collect();
         labels.reverse();
-        // No path may look like a comment.
+        // inferno skips lines that begin with a number sign.
         let escape = if labels[0].starts_with('#') { "\\" } else { "" };
         lines.push(format!("{escape}{} {own}", labels.join(";")));
     }
     lines
 }
 
-/// The weight of the outermost frames that are looked for.
-fn found(folded: &Folded, totals: &[u64]) -> Option<u64> {
+/// The total weight of the outermost frames that match the search pattern.
+fn matched_weight(folded: &Folded, totals: &[u64]) -> Option<u64> {
     let mut inside: Vec<bool> = Vec::with_capacity(totals.len());
-    let mut found = None;
+    let mut matched = None;
     for (frame, total) in folded.frames.iter().zip(totals) {
         let is_inside = frame.parent.is_some_and(|parent| inside[parent]);
         if frame.is_found && !is_inside {
-            let found = found.get_or_insert(0u64);
-            *found = found.saturating_add(*total);
+            let matched = matched.get_or_insert(0u64);
+            *matched = matched.saturating_add(*total);
         }
         inside.push(is_inside || frame.is_found);
     }
-    found
+    matched
 }
 
 /// A call path that is drawn.
-struct Path {
-    /// Its last frame, and the path without it.
-    at: usize,
+struct DrawnPath {
+    /// The index of its innermost frame.
+    frame: usize,
+    /// The index of the path without that frame.
     caller: Option<usize>,
     depth: usize,
-    /// Bytes of its labels.
+    /// The bytes of its labels.
     len: usize,
+    /// Its own weight, with that of the frames that are added to it.
     own: u64,
 }
 
-/// A label as it stands in the picture: it must hold no semicolon, which parts the frames.
-pub(super) fn text(label: &str) -> String {
+/// The text of a frame. Semicolons are replaced, since they separate frames.
+pub(super) fn frame_text(label: &str) -> String {
     Plain(&label.replace(';', ":")).to_string()
 }
 
-/// inferno flushes what it is given, and drops it: whoever gave it flushes.
+/// A writer that ignores flushes. inferno flushes its writer at the end, but `out` belongs to the caller.
 struct Unflushed<'a, W>(&'a mut W);
 
 impl<W: Write> Write for Unflushed<'_, W> {
@@ -218,7 +231,7 @@ impl<W: Write> Write for Unflushed<'_, W> {
 
 #[cfg(test)]
 mod tests {
-    //! What stands in the picture.
+    //! The content of the picture.
 
     use super::*;
     use crate::Filter;
@@ -233,15 +246,16 @@ mod tests {
         4000  7/7  function__return  /srv/run.py:1:<module>         9
     ";
 
-    fn svg(weight: Weight, options: &Options) -> String {
+    fn svg(weight: Weight, options: &FlameOptions) -> String {
         let mut out = Vec::new();
-        write(Folded::of(&calls(SCRIPT, &Filter::default()), weight), options, &mut out).expect("a picture");
-        String::from_utf8(out).expect("SVG is text")
+        write(Folded::of(&calls(SCRIPT, &Filter::default()), weight), options, &mut out)
+            .expect("the flame graph is drawn");
+        String::from_utf8(out).expect("the output is UTF-8")
     }
 
     #[test]
     fn names_weights_title_and_trust_are_in_the_picture() {
-        let svg = svg(Weight::Time, &Options::default());
+        let svg = svg(Weight::Time, &FlameOptions::default());
         for part in [
             ">python3 run.py</text>",
             ">trust: 4 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event</text>",
@@ -255,67 +269,67 @@ mod tests {
 
     #[test]
     fn calls_can_be_the_weight() {
-        assert!(svg(Weight::Calls, &Options::default()).contains("(1 calls, 50.00%)"));
+        assert!(svg(Weight::Calls, &FlameOptions::default()).contains("(1 calls, 50.00%)"));
     }
 
     #[test]
-    fn what_is_looked_for_has_its_colour_and_its_share() {
+    fn matches_are_coloured_and_their_percentage_is_shown() {
         let calls = calls(SCRIPT, &Filter::default());
         let mut folded = Folded::of(&calls, Weight::Time);
-        folded.find(&"f*".parse().expect("a pattern"), &calls);
+        folded.find(&"f*".parse().expect("the pattern is valid"), &calls);
         let mut out = Vec::new();
-        write(folded, &Options::default(), &mut out).expect("a picture");
-        let svg = String::from_utf8(out).expect("SVG is text");
+        write(folded, &FlameOptions::default(), &mut out).expect("the flame graph is drawn");
+        let svg = String::from_utf8(out).expect("the output is UTF-8");
         assert_eq!(svg.matches("fill=\"rgb(230,0,230)\"").count(), 1);
         assert!(svg.contains(">50.0 % found; trust: "), "{svg}");
     }
 
     #[test]
-    fn reversed_it_begins_with_where_time_passed() {
-        let svg = svg(Weight::Time, &Options { reverse: true, ..Options::default() });
+    fn a_reversed_graph_starts_with_frames_that_have_own_time() {
+        let svg = svg(Weight::Time, &FlameOptions { reverse: true, ..FlameOptions::default() });
         assert!(svg.contains(">by where it passed, callers above; trust: "), "{svg}");
-        // Of the 2,000 ns of the module itself nobody is above.
+        // The module's own 2,000 ns have no caller above them.
         assert_eq!(svg.matches("<title>&lt;module&gt; (__main__) (2,000 ns, 50.00%)</title>").count(), 2);
     }
 
     #[test]
     fn the_same_trace_gives_the_same_picture() {
-        assert_eq!(svg(Weight::Time, &Options::default()), svg(Weight::Time, &Options::default()));
+        assert_eq!(svg(Weight::Time, &FlameOptions::default()), svg(Weight::Time, &FlameOptions::default()));
     }
 
     #[test]
-    fn an_icicle_hangs() {
-        let height = |options: &Options| {
+    fn an_icicle_graph_has_callers_above_callees() {
+        let height = |options: &FlameOptions| {
             let svg = svg(Weight::Time, options);
             let frame = svg.split("<title>&lt;module").nth(1).expect("the frame").to_owned();
             let y = frame
                 .split(" y=\"")
                 .nth(1)
-                .expect("its place")
+                .expect("a coordinate")
                 .split('"')
                 .next()
                 .expect("a number")
                 .to_owned();
             y.parse::<u32>().expect("a number")
         };
-        let icicle = Options { icicle: true, ..Options::default() };
+        let icicle = FlameOptions { icicle: true, ..FlameOptions::default() };
         let child = |svg: String| -> u32 {
             let frame = svg.split("<title>C.").nth(1).expect("the frame").to_owned();
             frame.split(" y=\"").nth(1).and_then(|y| y.split('"').next()?.parse().ok()).expect("a number")
         };
         assert!(height(&icicle) < child(svg(Weight::Time, &icicle)));
-        assert!(height(&Options::default()) > child(svg(Weight::Time, &Options::default())));
+        assert!(height(&FlameOptions::default()) > child(svg(Weight::Time, &FlameOptions::default())));
     }
 
     #[test]
-    fn nothing_cannot_be_drawn() {
+    fn an_empty_graph_is_an_error() {
         let folded = Folded::of(&calls("", &Filter::default()), Weight::Time);
-        let result = write(folded, &Options::default(), &mut Vec::new());
+        let result = write(folded, &FlameOptions::default(), &mut Vec::new());
         assert!(matches!(result, Err(Error::NothingToDraw)));
     }
 
     #[test]
-    fn what_is_too_deep_or_too_narrow_is_part_of_its_caller() {
+    fn deep_and_narrow_frames_are_added_to_their_caller() {
         let mut folded = Folded::of(&calls("", &Filter::default()), Weight::Time);
         let frame =
             |parent, own| FoldedFrame { parent, frame: Frame::Gc, label: "# f".into(), own, is_found: false };

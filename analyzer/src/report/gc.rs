@@ -1,26 +1,27 @@
-//! The garbage collector's pauses, for people and for programs.
+//! The report of garbage collection pauses, as text and JSON.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::escape::Plain;
-use super::units::{Count, Share, Time, plural};
+use super::display::{Count, Percent, Time, plural};
 use super::{json, table, trust_line};
+use crate::escape::Plain;
 use crate::measure::{Gc, Generation, Interrupted, Log2, Trust};
 
-/// How it is written.
+/// Options of the report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// How many places that were interrupted at most; all, if there is no number.
+pub struct GcOptions {
+    /// The number of interrupted functions at most; `None` writes all.
     pub rows: Option<usize>,
 }
 
-/// How many signs stand for all pauses of a generation.
-const BAR: u64 = 40;
+/// The width of a histogram bar for all pauses of a generation, in characters.
+const BAR_WIDTH: u64 = 40;
 
-/// Writes the pauses of each generation, how long they were, what they interrupted, and the trust line.
-pub fn write(gc: &Gc, options: &Options, out: &mut impl Write) -> io::Result<()> {
+/// Writes the pauses of each generation, histograms of their durations, the functions that they interrupted, and the trust
+/// line.
+pub fn write(gc: &Gc, options: &GcOptions, out: &mut impl Write) -> io::Result<()> {
     if gc.generations.is_empty() {
         writeln!(out, "no garbage was collected in what was asked for")?;
     } else {
@@ -30,7 +31,7 @@ pub fn write(gc: &Gc, options: &Options, out: &mut impl Write) -> io::Result<()>
             write_histogram(&generation.lengths, out)?;
         }
         write_interrupted(&gc.interrupted, options, out)?;
-        let (total, share, run) = (Time(gc.total_ns), Share(gc.total_ns, gc.run_ns), Time(gc.run_ns));
+        let (total, share, run) = (Time(gc.total_ns), Percent(gc.total_ns, gc.run_ns), Time(gc.run_ns));
         writeln!(out, "\ngarbage collection took {total}, {share} of {run}")?;
     }
     writeln!(out, "{}", trust_line(&gc.trust))
@@ -54,17 +55,21 @@ fn write_generations(gc: &Gc, out: &mut impl Write) -> io::Result<()> {
     table::write(["pauses", "total", "min", "mean", "max", "objects", "generation"], &rows, out)
 }
 
-/// As DTrace's `quantize` draws it: a row for each power of two.
+/// Writes a histogram with a row for each power of two, like DTrace's `quantize`.
 fn write_histogram(lengths: &Log2, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "  at least  ------------- Distribution ------------- count")?;
     for (from_ns, count) in lengths.steps() {
-        let bar = "@".repeat((count * BAR / lengths.count().max(1)) as usize);
+        let bar = "@".repeat((count * BAR_WIDTH / lengths.count().max(1)) as usize);
         writeln!(out, "{:>10} |{bar:<40} {}", Time(from_ns), Count(count))?;
     }
     Ok(())
 }
 
-fn write_interrupted(interrupted: &[Interrupted], options: &Options, out: &mut impl Write) -> io::Result<()> {
+fn write_interrupted(
+    interrupted: &[Interrupted],
+    options: &GcOptions,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let most = options.rows.unwrap_or(interrupted.len());
     let row = |found: &Interrupted| {
         let place = found.place.as_ref().map_or("(no function)", |place| place.label.as_str());
@@ -81,7 +86,7 @@ fn write_interrupted(interrupted: &[Interrupted], options: &Options, out: &mut i
 }
 
 /// Writes the same as JSON: `{"generations": […], "interrupted": […], "total_ns", "run_ns", "trust": {…}}`.
-pub fn write_json(gc: &Gc, options: &Options, out: &mut impl Write) -> io::Result<()> {
+pub fn write_json(gc: &Gc, options: &GcOptions, out: &mut impl Write) -> io::Result<()> {
     #[derive(Serialize)]
     struct Json<'a> {
         generations: Vec<Row>,
@@ -133,12 +138,12 @@ pub fn write_json(gc: &Gc, options: &Options, out: &mut impl Write) -> io::Resul
 
 #[cfg(test)]
 mod tests {
-    //! The histogram and its JSON.
+    //! Text and JSON of a small trace.
 
     use super::*;
     use crate::{Filter, script};
 
-    /// Three pauses of generation 0 in a, at 1,000, 1,100 and 4,000 ns, one of generation 2 in nothing.
+    /// Three pauses of generation 0 in `a`, of 1,000, 1,100 and 4,096 ns, and one of generation 2 outside any function.
     const SCRIPT: &str = "
         0      7/7  function__entry   /srv/run.py:1:a  1
         1000   7/7  gc__start         -                0  0
@@ -154,13 +159,13 @@ mod tests {
 
     fn gc(script: &str) -> Gc {
         let (trace, _directory) = script::trace(script, 4);
-        Gc::read(&trace, &Filter::default()).expect("a whole trace")
+        Gc::read(&trace, &Filter::default()).expect("the trace is readable")
     }
 
     fn text(script: &str, rows: Option<usize>) -> String {
         let mut out = Vec::new();
-        write(&gc(script), &Options { rows }, &mut out).expect("a vector takes all");
-        String::from_utf8(out).expect("text")
+        write(&gc(script), &GcOptions { rows }, &mut out).expect("a vector accepts all writes");
+        String::from_utf8(out).expect("the output is UTF-8")
     }
 
     #[test]
@@ -194,17 +199,17 @@ trust: 10 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per even
     }
 
     #[test]
-    fn nothing_is_said_to_be_nothing() {
+    fn an_empty_selection_has_a_message() {
         assert!(
             text("", None).starts_with("no garbage was collected in what was asked for\ntrust: 0 events")
         );
     }
 
     #[test]
-    fn json_for_programs() {
+    fn json_has_the_documented_keys() {
         let mut out = Vec::new();
-        write_json(&gc(SCRIPT), &Options::default(), &mut out).expect("a vector takes all");
-        let json: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+        write_json(&gc(SCRIPT), &GcOptions::default(), &mut out).expect("a vector accepts all writes");
+        let json: serde_json::Value = serde_json::from_slice(&out).expect("the output is valid JSON");
         assert_eq!(
             json["generations"][1],
             serde_json::json!({

@@ -1,17 +1,17 @@
-//! Imports, for people and for programs.
+//! The report of imports, as text and JSON.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::escape::Plain;
-use super::indent::Indent;
-use super::units::{Count, Share, Time, plural};
+use super::display::Indent;
+use super::display::{Count, Percent, Time, plural};
 use super::{json, table, trust_line};
+use crate::escape::Plain;
 use crate::measure::{Import, Imports, Trust};
 
-/// Writes every import below the one that it lies in, as `-X importtime` does but in the order of time, and the trust
-/// line.
+/// Writes every import, indented below the one that caused it, and the trust line. Unlike `-X importtime` the order is that
+/// of the starts.
 pub fn write(imports: &Imports, out: &mut impl Write) -> io::Result<()> {
     if imports.recorded == 0 {
         writeln!(out, "no import was recorded; `pyrec record --markers function,import` does that")?;
@@ -19,7 +19,12 @@ pub fn write(imports: &Imports, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "no import in what was asked for, of {} recorded", Count(imports.recorded))?;
     } else {
         let modules: Vec<String> = imports.imports.iter().map(module).collect();
-        let width = modules.iter().map(|module| module.chars().count()).max().unwrap_or(0).min(table::WIDEST);
+        let width = modules
+            .iter()
+            .map(|module| module.chars().count())
+            .max()
+            .unwrap_or(0)
+            .min(table::MAX_COLUMN_WIDTH);
         let row = |(import, module): (&Import, &String)| {
             let by = import.by.as_ref().map_or(String::new(), |by| Plain(&by.label).to_string());
             let cell = format!("{module:<width$}  {by}");
@@ -28,7 +33,7 @@ pub fn write(imports: &Imports, out: &mut impl Write) -> io::Result<()> {
         let rows: Vec<[String; 3]> = imports.imports.iter().zip(&modules).map(row).collect();
         let module = format!("{:<width$}  by", "module");
         table::write(["self", "total", module.as_str()], &rows, out)?;
-        let (total, share) = (Time(imports.total_ns), Share(imports.total_ns, imports.run_ns));
+        let (total, share) = (Time(imports.total_ns), Percent(imports.total_ns, imports.run_ns));
         let count = plural(imports.recorded, "import");
         writeln!(out, "{count} took {total}, {share} of {}", Time(imports.run_ns))?;
     }
@@ -65,7 +70,7 @@ pub fn write_json(imports: &Imports, out: &mut impl Write) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    //! The list and its JSON.
+    //! Text and JSON of a small trace.
 
     use super::*;
     use crate::{Filter, script};
@@ -88,17 +93,17 @@ mod tests {
 
     fn imports(script: &str) -> Imports {
         let (trace, _directory) = script::trace(script, 4);
-        Imports::read(&trace, &Filter::default()).expect("a whole trace")
+        Imports::read(&trace, &Filter::default()).expect("the trace is readable")
     }
 
     fn text(script: &str) -> String {
         let mut out = Vec::new();
-        write(&imports(script), &mut out).expect("a vector takes all");
-        String::from_utf8(out).expect("text")
+        write(&imports(script), &mut out).expect("a vector accepts all writes");
+        String::from_utf8(out).expect("the output is UTF-8")
     }
 
     #[test]
-    fn each_import_lies_below_the_one_that_asked_for_it() {
+    fn nested_imports_are_indented() {
         assert_eq!(
             text(SCRIPT),
             "\x20  self    total  module                by
@@ -114,15 +119,15 @@ event
     }
 
     #[test]
-    fn nothing_is_said_to_be_nothing() {
+    fn an_empty_selection_has_a_message() {
         assert!(text("").starts_with("no import was recorded; `pyrec record --markers"));
     }
 
     #[test]
-    fn json_for_programs() {
+    fn json_has_the_documented_keys() {
         let mut out = Vec::new();
-        write_json(&imports(SCRIPT), &mut out).expect("a vector takes all");
-        let json: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+        write_json(&imports(SCRIPT), &mut out).expect("a vector accepts all writes");
+        let json: serde_json::Value = serde_json::from_slice(&out).expect("the output is valid JSON");
         assert_eq!(
             json["imports"][2],
             serde_json::json!({

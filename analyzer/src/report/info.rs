@@ -1,17 +1,17 @@
-//! What was recorded, for people and for programs.
+//! The report of a trace's metadata and event counts, as text and JSON.
 
 use std::io::{self, Write};
 
 use pyrec_schema::{Ended, Host};
 use serde::{Serialize, Serializer};
 
-use super::escape::Plain;
-use super::units::{Count, Time, WallClock, plural};
+use super::display::{Count, Time, WallClock, plural};
 use super::{json, trust_line};
+use crate::escape::Plain;
 use crate::measure::Info;
 use crate::tree::Repairs;
 
-/// Writes what was recorded, and the trust line.
+/// Writes a line for each fact, a line for each marker with its number of rows, and the trust line.
 pub fn write(info: &Info, out: &mut impl Write) -> io::Result<()> {
     let mut fact = |name: &str, value: &str| writeln!(out, "{name:<10} {}", Plain(value));
     match (info.command.is_empty(), info.attached.is_empty()) {
@@ -111,7 +111,7 @@ fn markers<S: Serializer>(info: &Info, serializer: S) -> Result<S::Ok, S::Error>
 
 #[cfg(test)]
 mod tests {
-    //! The facts and their JSON.
+    //! Text and JSON of a small trace.
 
     use super::*;
     use crate::Filter;
@@ -124,11 +124,11 @@ mod tests {
     ";
 
     #[test]
-    fn facts_for_people() {
+    fn each_fact_has_a_line() {
         let mut out = Vec::new();
-        write(&Info::of(&calls(SCRIPT, &Filter::default())), &mut out).expect("a vector takes all");
+        write(&Info::of(&calls(SCRIPT, &Filter::default())), &mut out).expect("a vector accepts all writes");
         assert_eq!(
-            String::from_utf8(out).expect("text"),
+            String::from_utf8(out).expect("the output is UTF-8"),
             "\
 command    python3 run.py
 python     3.13.0
@@ -152,11 +152,12 @@ trust: 2 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
     }
 
     #[test]
-    fn json_for_programs() {
+    fn json_has_the_documented_keys() {
         let mut out = Vec::new();
-        write_json(&Info::of(&calls(SCRIPT, &Filter::default())), &mut out).expect("a vector takes all");
+        write_json(&Info::of(&calls(SCRIPT, &Filter::default())), &mut out)
+            .expect("a vector accepts all writes");
         assert_eq!(
-            serde_json::from_slice::<serde_json::Value>(&out).expect("JSON"),
+            serde_json::from_slice::<serde_json::Value>(&out).expect("the output is valid JSON"),
             serde_json::json!({
                 "events": 2,
                 "markers": {"function__entry": 1, "function__return": 1, "thread__exit": 1},

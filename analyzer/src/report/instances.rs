@@ -1,29 +1,29 @@
-//! Instances, for people and for programs.
+//! The report of instances that were created, as text and JSON.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::escape::Plain;
-use super::units::{Count, Time, plural};
+use super::display::{Count, Time, plural};
 use super::{json, table, trust_line};
+use crate::escape::Plain;
 use crate::measure::{ClassInstances, CreatingLine, Creations, Finalizer, Instances, Trust};
 
-/// How it is written.
+/// Options of the report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// How many classes at most; all, if there is no number.
+pub struct InstancesOptions {
+    /// The number of classes at most; `None` writes all.
     pub rows: Option<usize>,
 }
 
-/// Lines of a class that are told where not all classes are.
-const LINES: usize = 5;
+/// The number of creating lines per class if the number of classes is limited.
+const MAX_LINES: usize = 5;
 
 const NOT_SEEN: &str =
     "not seen: objects that no Python code made by calling their class, deletions without `__del__`";
 
-/// Writes every class with the lines that called it, the finalizers that ran, and the trust line.
-pub fn write(instances: &Instances, options: &Options, out: &mut impl Write) -> io::Result<()> {
+/// Writes the classes with the lines that created instances, the finalizers that ran, and the trust line.
+pub fn write(instances: &Instances, options: &InstancesOptions, out: &mut impl Write) -> io::Result<()> {
     if instances.recorded == 0 {
         writeln!(out, "no instance was recorded; `pyrec record --markers function,instance` does that")?;
     } else if instances.classes.is_empty() {
@@ -36,7 +36,7 @@ pub fn write(instances: &Instances, options: &Options, out: &mut impl Write) -> 
     writeln!(out, "{}", trust_line(&instances.trust))
 }
 
-fn write_classes(instances: &Instances, options: &Options, out: &mut impl Write) -> io::Result<()> {
+fn write_classes(instances: &Instances, options: &InstancesOptions, out: &mut impl Write) -> io::Result<()> {
     let classes = choose(&instances.classes, options);
     let rows: Vec<[String; 6]> = classes.iter().flat_map(|class| class_rows(class, options)).collect();
     table::write(["created", "failed", "total", "mean", "max", "class, and who called it"], &rows, out)?;
@@ -47,16 +47,16 @@ fn write_classes(instances: &Instances, options: &Options, out: &mut impl Write)
     }
 }
 
-fn class_rows(class: &ClassInstances, options: &Options) -> Vec<[String; 6]> {
+fn class_rows(class: &ClassInstances, options: &InstancesOptions) -> Vec<[String; 6]> {
     let unfinished = match class.creations.unfinished {
         0 => String::new(),
         unfinished => format!(", {} not finished", Count(unfinished)),
     };
     let mut rows = vec![row(&class.creations, format!("{}{unfinished}", Plain(&class.class)))];
-    let most = if options.rows.is_some() { LINES } else { usize::MAX };
-    let lines = class.lines.iter().take(most);
-    rows.extend(lines.map(|line| row(&line.creations, format!("  {}", who(line)))));
-    if let more @ 1.. = class.lines.len().saturating_sub(most) {
+    let max_lines = if options.rows.is_some() { MAX_LINES } else { usize::MAX };
+    let lines = class.lines.iter().take(max_lines);
+    rows.extend(lines.map(|line| row(&line.creations, format!("  {}", source_location(line)))));
+    if let more @ 1.. = class.lines.len().saturating_sub(max_lines) {
         let [.., cell] = &mut rows[0];
         cell.push_str(&format!(", from {} more", plural(more as u64, "line")));
     }
@@ -70,7 +70,7 @@ fn row(creations: &Creations, cell: String) -> [String; 6] {
     [Count(created).to_string(), Count(failed).to_string(), total, mean, max, cell]
 }
 
-fn who(line: &CreatingLine) -> String {
+fn source_location(line: &CreatingLine) -> String {
     line.place.as_ref().map_or("(no function)".into(), |place| Plain(&place.label).to_string())
 }
 
@@ -78,7 +78,11 @@ fn time(ns: Option<u64>) -> String {
     ns.map_or("unknown".into(), |ns| Time(ns).to_string())
 }
 
-fn write_finalizers(instances: &Instances, options: &Options, out: &mut impl Write) -> io::Result<()> {
+fn write_finalizers(
+    instances: &Instances,
+    options: &InstancesOptions,
+    out: &mut impl Write,
+) -> io::Result<()> {
     if !instances.has_functions {
         return writeln!(
             out,
@@ -102,13 +106,13 @@ fn write_finalizers(instances: &Instances, options: &Options, out: &mut impl Wri
     }
 }
 
-fn choose<'a, T>(all: &'a [T], options: &Options) -> &'a [T] {
+fn choose<'a, T>(all: &'a [T], options: &InstancesOptions) -> &'a [T] {
     &all[..options.rows.unwrap_or(usize::MAX).min(all.len())]
 }
 
-/// Writes the same as JSON: `{"classes": […], "finalizers": […], "trust": {…}}`. No finalizers are known, which is null,
-/// where functions were not recorded.
-pub fn write_json(instances: &Instances, options: &Options, out: &mut impl Write) -> io::Result<()> {
+/// Writes the same as JSON: `{"classes": […], "finalizers": […], "trust": {…}}`. `finalizers` is null if functions were not
+/// recorded.
+pub fn write_json(instances: &Instances, options: &InstancesOptions, out: &mut impl Write) -> io::Result<()> {
     #[derive(Serialize)]
     struct Json<'a> {
         classes: &'a [ClassInstances],
@@ -124,7 +128,7 @@ pub fn write_json(instances: &Instances, options: &Options, out: &mut impl Write
 
 #[cfg(test)]
 mod tests {
-    //! The table and its JSON.
+    //! Text and JSON of a small trace.
 
     use super::*;
     use crate::{Filter, script};
@@ -143,17 +147,17 @@ mod tests {
 
     fn instances(script: &str) -> Instances {
         let (trace, _directory) = script::trace(script, 4);
-        Instances::read(&trace, &Filter::default(), &[]).expect("a whole trace")
+        Instances::read(&trace, &Filter::default(), &[]).expect("the trace is readable")
     }
 
     fn text(script: &str, rows: Option<usize>) -> String {
         let mut out = Vec::new();
-        write(&instances(script), &Options { rows }, &mut out).expect("a vector takes all");
-        String::from_utf8(out).expect("text")
+        write(&instances(script), &InstancesOptions { rows }, &mut out).expect("a vector accepts all writes");
+        String::from_utf8(out).expect("the output is UTF-8")
     }
 
     #[test]
-    fn a_table_for_people() {
+    fn each_class_has_the_lines_that_created_it() {
         assert_eq!(
             text(SCRIPT, None),
             "\
@@ -173,7 +177,7 @@ trust: 9 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
     }
 
     #[test]
-    fn of_many_lines_the_first_are_told() {
+    fn the_lines_of_a_class_are_limited() {
         let call = |line: usize| {
             let [from, to] = [2 * line, 2 * line + 1];
             format!(
@@ -181,7 +185,7 @@ trust: 9 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
                 {to} 7/7 instance__new__done /srv/run.py:1:main {line} 1 C\n"
             )
         };
-        let script: String = (1..=LINES + 2).map(call).collect();
+        let script: String = (1..=MAX_LINES + 2).map(call).collect();
         let some = text(&script, Some(30));
         assert!(some.contains("C, from 2 lines more\n") && !some.contains("line 6"), "{some}");
         assert!(text(&script, None).contains("line 7"));
@@ -189,7 +193,7 @@ trust: 9 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
     }
 
     #[test]
-    fn nothing_is_said_to_be_nothing() {
+    fn an_empty_selection_has_a_message() {
         assert!(
             text("", None).starts_with("no instance was recorded; `pyrec record --markers function,inst")
         );
@@ -198,11 +202,12 @@ trust: 9 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
     }
 
     #[test]
-    fn json_for_programs() {
+    fn json_has_the_documented_keys() {
         let json = |script| -> serde_json::Value {
             let mut out = Vec::new();
-            write_json(&instances(script), &Options::default(), &mut out).expect("a vector takes all");
-            serde_json::from_slice(&out).expect("JSON")
+            write_json(&instances(script), &InstancesOptions::default(), &mut out)
+                .expect("a vector accepts all writes");
+            serde_json::from_slice(&out).expect("the output is valid JSON")
         };
         let whole = json(SCRIPT);
         let place = |line| {

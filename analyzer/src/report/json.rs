@@ -1,29 +1,29 @@
-//! JSON that can be printed on a terminal.
+//! JSON output in which control characters are escaped, so that it can be printed on a terminal.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
-use super::escape;
+use crate::escape;
 
 /// Writes a value as one line of JSON.
 pub fn write(value: &impl Serialize, out: &mut impl Write) -> io::Result<()> {
-    value.serialize(&mut Serializer::with_formatter(&mut *out, Escaping))?;
+    value.serialize(&mut Serializer::with_formatter(&mut *out, TerminalSafe))?;
     out.write_all(b"\n")
 }
 
-/// Writes by their number the characters that JSON would let through and a terminal would act on.
-struct Escaping;
+/// Escapes characters that are valid in JSON strings but that a terminal interprets.
+struct TerminalSafe;
 
-impl Formatter for Escaping {
+impl Formatter for TerminalSafe {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         let mut rest = fragment;
         while let Some(at) = rest.find(escape::is_unsafe) {
             let (before, from) = rest.split_at(at);
             writer.write_all(before.as_bytes())?;
             let mut chars = from.chars();
-            // All of them are in the basic plane, so one number does.
+            // All unsafe characters are in the basic multilingual plane: one escape is enough.
             write!(writer, "\\u{:04x}", chars.next().map_or(0, u32::from))?;
             rest = chars.as_str();
         }
@@ -33,17 +33,17 @@ impl Formatter for Escaping {
 
 #[cfg(test)]
 mod tests {
-    //! Strings there and back.
+    //! Round trips of strings.
 
     use super::*;
 
     #[test]
-    fn no_control_character_is_written_and_all_are_read_again() {
-        let nasty = "a\u{1b}[2J\u{9b}\u{202e}\"\\\n数😀";
+    fn control_characters_are_escaped_and_round_trip() {
+        let text = "a\u{1b}[2J\u{9b}\u{202e}\"\\\n数😀";
         let mut json = Vec::new();
-        write(&nasty, &mut json).expect("a vector takes everything");
-        let text = String::from_utf8(json).expect("JSON is text");
-        assert_eq!(text, "\"a\\u001b[2J\\u009b\\u202e\\\"\\\\\\n数😀\"\n");
-        assert_eq!(serde_json::from_str::<String>(&text).expect("JSON"), nasty);
+        write(&text, &mut json).expect("a vector accepts all writes");
+        let json = String::from_utf8(json).expect("the output is UTF-8");
+        assert_eq!(json, "\"a\\u001b[2J\\u009b\\u202e\\\"\\\\\\n数😀\"\n");
+        assert_eq!(serde_json::from_str::<String>(&json).expect("the output is valid JSON"), text);
     }
 }

@@ -1,9 +1,12 @@
-//! Values into text, SVG and JSON. Only here does anything know a terminal or inferno.
+//! Reports: what a measure or a trace looks like as text, JSON, SVG, HTML, or another tool's format.
+//!
+//! A report takes a plain value and writes it to an `impl Write`. Only here are terminals, SVG and HTML known.
 
 #[cfg(test)]
-mod any_events;
+mod arbitrary_events;
 pub mod audit;
 pub mod diff;
+mod display;
 pub mod divergence;
 pub mod dump;
 pub mod export;
@@ -11,7 +14,6 @@ pub mod flame;
 pub mod gc;
 pub mod heat;
 pub mod imports;
-mod indent;
 pub mod info;
 pub mod instances;
 mod json;
@@ -22,15 +24,12 @@ mod table;
 pub mod threads;
 pub mod tree;
 mod trust;
-mod units;
 pub mod worst;
 
+pub use display::{Bytes, Count, Time, plural};
 pub use trust::trust_line;
-pub use units::{Bytes, Count, Time, plural};
 
-use crate::escape;
-
-/// A word of a stranger's program, safe to print.
-pub fn plain(word: &str) -> String {
-    escape::Plain(word).to_string()
+/// A text of the recorded program with control characters escaped, so that it can be printed on a terminal.
+pub fn printable(text: &str) -> String {
+    crate::escape::Plain(text).to_string()
 }

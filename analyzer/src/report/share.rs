@@ -1,31 +1,31 @@
-//! What sharing a recording removes from it, and the page that goes with it.
+//! The texts of `pyrec share`: the README in the archive, and the report of what was replaced.
 
 use std::io::{self, Write};
 
-use super::escape::Plain;
+use super::display::plural;
 use super::table;
-use super::trust::{Span, trust_line};
-use super::units::plural;
+use super::trust::{SliceSpan, trust_line};
+use crate::escape::Plain;
 use crate::measure::Trust;
 use crate::share::{Secret, Written};
 
-/// What the page says of every recording, to somebody who has never seen pyrec.
-pub const PAGE: &str = "\
+/// The part of the README that is the same for every recording. It is written for readers who do not know pyrec.
+pub const README: &str = "\
 WHAT THIS IS
 
 pyrec.parquet is a recording of a Python program, made with pyrec, a flight
 recorder for Python. It holds the calls that the program made, with times.
-Whoever sent it to you wants you to see where the time went, or what happened.
+It was sent to you to show where the time went, or what happened.
 
 HOW TO OPEN IT
 
-You need no Python and no rights for that. Build pyrec once, with Rust, on any
+You need neither Python nor special rights. Build pyrec once, with Rust, on any
 system, in its source tree:
 
     cargo build --release --no-default-features
 
 The command is then target/release/pyrec. It reads this .zip file as it is:
-there is nothing to unpack. Put the name of the file in the place of share.zip:
+there is nothing to unpack. Replace share.zip by the name of the file:
 
     pyrec info -i share.zip                what is in it
     pyrec stats -i share.zip -n 20         the functions that took longest
@@ -33,7 +33,7 @@ there is nothing to unpack. Put the name of the file in the place of share.zip:
     pyrec tree -i share.zip --fold         who called whom, in order
     pyrec heat -i share.zip                the lines that took longest
 
-`pyrec --help` tells the rest. Without pyrec: unpack the file, and open
+`pyrec --help` lists all commands. Without pyrec: unpack the file, and open
 pyrec.parquet with any tool that reads Parquet. With DuckDB, for example:
 
     duckdb -c \"select marker, count(*) from 'pyrec.parquet' group by all\"
@@ -42,32 +42,32 @@ WHAT IS NOT IN IT
 
 Names of people and machines, home directories, arguments of programs, names
 that were given to threads, and paths outside the program were removed before
-it was sent. Words such as user_k3jd82hx stand for them: the same word stands
-for the same name, also in another recording by the same person. Nobody can
-get the names back from them. Names of functions, modules and files stay, as
-does the text of the program's own files, if it is there at all.
+it was sent. Tokens such as user_k3jd82hx replace them: the same token stands
+for the same name, also in other recordings by the same person. The names
+cannot be recovered from the tokens. Names of functions, modules and files are
+kept, and so is the text of the program's own files, if it was included.
 ";
 
-/// The page that goes with a recording.
-pub fn page(written: &Written) -> String {
+/// The README of a shared recording.
+pub fn readme(written: &Written) -> String {
     format!(
-        "{PAGE}\nWHAT IS IN IT\n\n{}, with the text of {}.\n{}\n",
-        part(written),
+        "{README}\nWHAT IS IN IT\n\n{}, with the text of {}.\n{}\n",
+        slice_description(written),
         plural(written.texts as u64, "file"),
         trust_line(&written.trust)
     )
 }
 
-/// Which part of the recording it is.
-pub fn part(written: &Written) -> String {
+/// Says whether the whole recording or which slice of it was written.
+pub fn slice_description(written: &Written) -> String {
     match &written.slice {
-        Some(slice) => format!("A slice of the recording: {}", Span(slice)),
+        Some(slice) => format!("A slice of the recording: {}", SliceSpan(slice)),
         None => "The whole recording".to_owned(),
     }
 }
 
-/// How much was removed.
-pub fn removed(secrets: &[Secret]) -> String {
+/// Says how many names were removed.
+pub fn redaction_summary(secrets: &[Secret]) -> String {
     match secrets.len() {
         0 => "it held no name of people, machines or places".to_owned(),
         names => {
@@ -76,8 +76,9 @@ pub fn removed(secrets: &[Secret]) -> String {
     }
 }
 
-/// Writes what would be removed, and what stands for it.
-pub fn write_removed(
+/// Writes a table of the names that would be removed with their tokens, the number of files whose texts would be shared,
+/// and the trust line. `shared` and `hidden` are numbers of files.
+pub fn write_redactions(
     secrets: &[Secret],
     (shared, hidden): (usize, usize),
     trust: &Trust,
@@ -103,13 +104,13 @@ pub fn write_removed(
 
 #[cfg(test)]
 mod tests {
-    //! What the page promises.
+    //! The form of the README.
 
     use super::*;
 
     #[test]
-    fn lines_of_the_page_fit_any_screen() {
-        for line in PAGE.lines() {
+    fn readme_lines_are_short_ascii() {
+        for line in README.lines() {
             assert!(line.len() < 80 && line.is_ascii(), "{line}");
         }
     }

@@ -1,28 +1,28 @@
-//! The table of functions.
+//! The report of functions with their calls and times, as text and JSON.
 
 use std::cmp::Reverse;
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::escape::Plain;
-use super::units::{Count, Time, plural};
+use super::display::{Count, Time, plural};
 use super::{json, table, trust_line};
+use crate::escape::Plain;
 use crate::measure::{FunctionTotals, GroupedTotals, Pauses, Totals, Trust};
 
-/// How the table is drawn.
+/// Options of the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// What comes first.
-    pub sort: Sort,
-    /// How many functions at most; all, if there is no number.
+pub struct StatsOptions {
+    /// The column that the rows are sorted by.
+    pub sort: SortColumn,
+    /// The number of functions at most; `None` writes all.
     pub rows: Option<usize>,
 }
 
-/// What comes first: the most, or the first in the alphabet.
+/// The column that the rows are sorted by: numbers in descending order, names in ascending order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the columns of the table")]
-pub enum Sort {
+pub enum SortColumn {
     #[default]
     SelfTime,
     Total,
@@ -36,13 +36,13 @@ const HEAD: [&str; 11] =
     ["calls", "total", "± tracing", "self", "mean", "min", "p50", "p95", "p99", "max", "function"];
 
 /// Writes the table and the trust line.
-pub fn write(totals: &Totals, options: &Options, out: &mut impl Write) -> io::Result<()> {
+pub fn write(totals: &Totals, options: &StatsOptions, out: &mut impl Write) -> io::Result<()> {
     write_functions(&totals.functions, totals.gc, options, out)?;
     writeln!(out, "{}", trust_line(&totals.trust))
 }
 
 /// Writes a table for each group, and the trust line of all of them.
-pub fn write_groups(totals: &GroupedTotals, options: &Options, out: &mut impl Write) -> io::Result<()> {
+pub fn write_groups(totals: &GroupedTotals, options: &StatsOptions, out: &mut impl Write) -> io::Result<()> {
     for group in &totals.groups {
         writeln!(out, "{}", Plain(&group.label))?;
         write_functions(&group.functions, group.gc, options, out)?;
@@ -54,7 +54,7 @@ pub fn write_groups(totals: &GroupedTotals, options: &Options, out: &mut impl Wr
 fn write_functions(
     functions: &[FunctionTotals],
     gc: Pauses,
-    options: &Options,
+    options: &StatsOptions,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let (functions, more) = choose(functions, options);
@@ -75,7 +75,7 @@ fn write_functions(
 }
 
 /// Writes the same as JSON: `{"functions": […], "trust": {…}}`.
-pub fn write_json(totals: &Totals, options: &Options, out: &mut impl Write) -> io::Result<()> {
+pub fn write_json(totals: &Totals, options: &StatsOptions, out: &mut impl Write) -> io::Result<()> {
     #[derive(Serialize)]
     struct Stats<'a> {
         functions: Vec<&'a FunctionTotals>,
@@ -84,9 +84,13 @@ pub fn write_json(totals: &Totals, options: &Options, out: &mut impl Write) -> i
     json::write(&Stats { functions: choose(&totals.functions, options).0, trust: &totals.trust }, out)
 }
 
-/// Writes the groups as JSON: `{"groups": [{"host", "run", "pid", "command", "functions": […]}], "trust": {…}}`. What a
-/// group's members do not have in common is null.
-pub fn write_groups_json(totals: &GroupedTotals, options: &Options, out: &mut impl Write) -> io::Result<()> {
+/// Writes the groups as JSON: `{"groups": [{"host", "run", "pid", "command", "functions": […]}], "trust": {…}}`. A value that
+/// differs between the members of a group is null.
+pub fn write_groups_json(
+    totals: &GroupedTotals,
+    options: &StatsOptions,
+    out: &mut impl Write,
+) -> io::Result<()> {
     #[derive(Serialize)]
     struct Stats<'a> {
         groups: Vec<GroupStats<'a>>,
@@ -110,17 +114,17 @@ pub fn write_groups_json(totals: &GroupedTotals, options: &Options, out: &mut im
     json::write(&Stats { groups: groups.collect(), trust: &totals.trust }, out)
 }
 
-/// The functions that come first, and how many do not fit.
-fn choose<'a>(all: &'a [FunctionTotals], options: &Options) -> (Vec<&'a FunctionTotals>, u64) {
+/// The functions in the order of the options, and the number of functions that were cut off.
+fn choose<'a>(all: &'a [FunctionTotals], options: &StatsOptions) -> (Vec<&'a FunctionTotals>, u64) {
     let mut functions: Vec<&FunctionTotals> = all.iter().collect();
     // The sort is stable: equal functions stay in the order of their files and lines.
     match options.sort {
-        Sort::SelfTime => functions.sort_by_key(|function| Reverse(function.self_ns)),
-        Sort::Total => functions.sort_by_key(|function| Reverse(function.total_ns)),
-        Sort::Calls => functions.sort_by_key(|function| Reverse(function.calls)),
-        Sort::Mean => functions.sort_by_key(|function| Reverse(function.mean_ns)),
-        Sort::Max => functions.sort_by_key(|function| Reverse(function.max_ns)),
-        Sort::Name => functions.sort_by(|a, b| (&a.qualname, &a.module).cmp(&(&b.qualname, &b.module))),
+        SortColumn::SelfTime => functions.sort_by_key(|function| Reverse(function.self_ns)),
+        SortColumn::Total => functions.sort_by_key(|function| Reverse(function.total_ns)),
+        SortColumn::Calls => functions.sort_by_key(|function| Reverse(function.calls)),
+        SortColumn::Mean => functions.sort_by_key(|function| Reverse(function.mean_ns)),
+        SortColumn::Max => functions.sort_by_key(|function| Reverse(function.max_ns)),
+        SortColumn::Name => functions.sort_by(|a, b| (&a.qualname, &a.module).cmp(&(&b.qualname, &b.module))),
     }
     let all = functions.len();
     functions.truncate(options.rows.unwrap_or(all));
@@ -148,7 +152,7 @@ fn row(function: &FunctionTotals) -> [String; 11] {
 
 #[cfg(test)]
 mod tests {
-    //! The table and its JSON.
+    //! Text and JSON of small traces.
 
     use super::*;
     use crate::Filter;
@@ -164,17 +168,17 @@ mod tests {
         4200  7/7  gc__done          -                       0  9
     ";
 
-    fn text(options: &Options) -> String {
+    fn text(options: &StatsOptions) -> String {
         let mut out = Vec::new();
         write(&Totals::of(&calls(SCRIPT, &Filter::default())), options, &mut out)
-            .expect("a vector takes all");
-        String::from_utf8(out).expect("text")
+            .expect("a vector accepts all writes");
+        String::from_utf8(out).expect("the output is UTF-8")
     }
 
     #[test]
-    fn a_table_for_people() {
+    fn each_function_has_a_row() {
         assert_eq!(
-            text(&Options::default()),
+            text(&StatsOptions::default()),
             "\
 calls    total  ± tracing     self     mean      min      p50      p95      p99      max  function
     1  2.50 µs      61 ns  2.50 µs  2.50 µs  2.50 µs  2.50 µs  2.50 µs  2.50 µs  2.50 µs  C.f (__main__:3)
@@ -187,26 +191,26 @@ trust: 6 events, 0 lost, 2 repaired (2 calls still open), exited with 0, tracing
     }
 
     #[test]
-    fn the_first_rows_by_each_column() {
+    fn rows_are_sorted_by_the_chosen_column() {
         let first = |sort| {
-            let text = text(&Options { sort, rows: Some(1) });
+            let text = text(&StatsOptions { sort, rows: Some(1) });
             assert!(text.contains("… and 2 more functions\n"), "{text}");
             text.lines().nth(1).and_then(|line| line.split("  ").last()).map(str::to_owned)
         };
-        assert_eq!(first(Sort::SelfTime).as_deref(), Some("C.f (__main__:3)"));
-        assert_eq!(first(Sort::Total).as_deref(), Some("<module> (__main__)"));
-        assert_eq!(first(Sort::Calls).as_deref(), Some("g (x.py:9)"));
-        assert_eq!(first(Sort::Max).as_deref(), Some("C.f (__main__:3)"));
-        assert_eq!(first(Sort::Mean).as_deref(), Some("C.f (__main__:3)"));
-        assert_eq!(first(Sort::Name).as_deref(), Some("<module> (__main__)"));
+        assert_eq!(first(SortColumn::SelfTime).as_deref(), Some("C.f (__main__:3)"));
+        assert_eq!(first(SortColumn::Total).as_deref(), Some("<module> (__main__)"));
+        assert_eq!(first(SortColumn::Calls).as_deref(), Some("g (x.py:9)"));
+        assert_eq!(first(SortColumn::Max).as_deref(), Some("C.f (__main__:3)"));
+        assert_eq!(first(SortColumn::Mean).as_deref(), Some("C.f (__main__:3)"));
+        assert_eq!(first(SortColumn::Name).as_deref(), Some("<module> (__main__)"));
     }
 
     #[test]
-    fn json_for_programs() {
+    fn json_has_the_documented_keys() {
         let mut out = Vec::new();
         let totals = Totals::of(&calls(SCRIPT, &Filter::default()));
-        write_json(&totals, &Options::default(), &mut out).expect("a vector takes all");
-        let json: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+        write_json(&totals, &StatsOptions::default(), &mut out).expect("a vector accepts all writes");
+        let json: serde_json::Value = serde_json::from_slice(&out).expect("the output is valid JSON");
         assert_eq!(
             json["functions"][0],
             serde_json::json!({
@@ -236,17 +240,17 @@ trust: 6 events, 0 lost, 2 repaired (2 calls still open), exited with 0, tracing
                      9 7/7 function__return /srv/run.py:3:C.f 3";
         let filter = Filter::default();
         let mut grouping = Grouping::new(By::Process, &filter);
-        for (run, host, text) in [("a\u{1b}[2J", "ant", other), ("b", "bee", SCRIPT)] {
-            let (trace, _directory) = script::trace_on(host, text, 4);
-            grouping.add(run, &trace).expect("a whole trace");
+        for (run, host, script) in [("a\u{1b}[2J", "ant", other), ("b", "bee", SCRIPT)] {
+            let (trace, _directory) = script::trace_on(host, script, 4);
+            grouping.add(run, &trace).expect("the trace is readable");
         }
         let totals = GroupedTotals::of(&grouping.finish().expect("facts add up"));
-        let options = Options { rows: Some(1), ..Options::default() };
+        let options = StatsOptions { rows: Some(1), ..StatsOptions::default() };
         let mut out = Vec::new();
-        write_groups(&totals, &options, &mut out).expect("a vector takes all");
-        let text = String::from_utf8(out).expect("text");
+        write_groups(&totals, &options, &mut out).expect("a vector accepts all writes");
+        let text = String::from_utf8(out).expect("the output is UTF-8");
         let heads: Vec<&str> = text.split("\n\n").filter_map(|part| part.lines().next()).collect();
-        // The one that took most comes first, and the trust line is that of both.
+        // The group with the most time comes first, and the trust line covers both.
         assert_eq!(heads[..2], ["process 7, b, on bee", "process 7, a\\u{1b}[2J, on ant"]);
         assert!(heads[2].starts_with("trust: 8 events, 0 lost, 2 repaired"), "{text}");
         assert!(
@@ -254,8 +258,8 @@ trust: 6 events, 0 lost, 2 repaired (2 calls still open), exited with 0, tracing
             "{text}"
         );
         let mut out = Vec::new();
-        write_groups_json(&totals, &options, &mut out).expect("a vector takes all");
-        let json: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+        write_groups_json(&totals, &options, &mut out).expect("a vector accepts all writes");
+        let json: serde_json::Value = serde_json::from_slice(&out).expect("the output is valid JSON");
         let [first, second] = [&json["groups"][0], &json["groups"][1]];
         assert_eq!((&first["host"], &first["run"], &first["pid"]), (&"bee".into(), &"b".into(), &7.into()));
         assert_eq!(second["functions"][0]["total_ns"], 9);
@@ -263,10 +267,10 @@ trust: 6 events, 0 lost, 2 repaired (2 calls still open), exited with 0, tracing
     }
 
     #[test]
-    fn nothing_is_said_to_be_nothing() {
+    fn an_empty_selection_has_a_message() {
         let mut out = Vec::new();
         let totals = Totals::of(&calls("", &Filter::default()));
-        write(&totals, &Options::default(), &mut out).expect("a vector takes all");
+        write(&totals, &StatsOptions::default(), &mut out).expect("a vector accepts all writes");
         assert!(
             String::from_utf8_lossy(&out)
                 .starts_with("no function ran in what was asked for\ntrust: 0 events")

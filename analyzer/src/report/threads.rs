@@ -1,13 +1,13 @@
-//! Who ran.
+//! The report of processes and their threads, as text and JSON.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::escape::Plain;
+use super::display::{Count, Instant, Time};
 use super::table::Columns;
-use super::units::{Count, Instant, Time};
 use super::{json, trust_line};
+use crate::escape::Plain;
 use crate::measure::{Process, ThreadOf, Threads, Trust};
 
 const HEAD: [&str; 9] = ["thread", "start", "end", "events", "in calls", "busy", "lost", "repaired", "name"];
@@ -71,7 +71,7 @@ pub fn write_json(threads: &Threads, out: &mut impl Write) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    //! The list and its JSON.
+    //! Text and JSON of a small trace.
 
     use super::*;
     use crate::Filter;
@@ -103,13 +103,13 @@ mod tests {
 
     fn text(filter: &Filter) -> String {
         let mut out = Vec::new();
-        write(&threads(filter), &mut out).expect("a vector takes all");
-        String::from_utf8(out).expect("text")
+        write(&threads(filter), &mut out).expect("a vector accepts all writes");
+        String::from_utf8(out).expect("the output is UTF-8")
     }
 
     #[test]
     fn processes_and_threads_in_the_order_of_their_start() {
-        // Of thread 7's 8 ms, 4 lie in a; of thread 8's 3 ms, 1.5 lie in b; of process 9's 0.8 ms, 0.2.
+        // Thread 7 is in `a` for 4 of 8 ms, thread 8 in `b` for 1.5 of 3 ms, thread 9 in `b` for 0.2 of 0.8 ms.
         assert_eq!(
             text(&Filter::default()),
             "\
@@ -134,10 +134,10 @@ event
     }
 
     #[test]
-    fn json_for_programs() {
+    fn json_has_the_documented_keys() {
         let mut out = Vec::new();
-        write_json(&threads(&Filter::default()), &mut out).expect("a vector takes all");
-        let json: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+        write_json(&threads(&Filter::default()), &mut out).expect("a vector accepts all writes");
+        let json: serde_json::Value = serde_json::from_slice(&out).expect("the output is valid JSON");
         let process = &json["processes"][0];
         assert_eq!(
             (

@@ -1,4 +1,4 @@
-//! The line that ends every report.
+//! The trust line, which ends every report: events, losses, repairs, the end of the recording, the cost of tracing.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use pyrec_schema::Slice;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::escape::Plain;
-use super::units::{Count, Time, plural};
+use super::display::{Count, Time, plural};
+use crate::escape::Plain;
 use crate::measure::Trust;
 use crate::tree::Repairs;
 
-/// One line that says how far to trust a report, without a line end.
+/// The trust line of a report, without a line end. A value that the trace does not contain is `unknown`, never 0.
 pub fn trust_line(trust: &Trust) -> String {
     let lost = match trust.all_lost() {
         Some(lost) => format!("{} lost", Count(lost)),
@@ -26,7 +26,8 @@ pub fn trust_line(trust: &Trust) -> String {
         0 => String::new(),
         bytes => format!(", {} at the end unreadable", plural(bytes, "byte")),
     };
-    let slice = trust.slice.as_ref().map(|slice| format!(", a slice: {}", Span(slice))).unwrap_or_default();
+    let slice =
+        trust.slice.as_ref().map(|slice| format!(", a slice: {}", SliceSpan(slice))).unwrap_or_default();
     format!(
         "trust: {}, {lost}, {}, {}{torn}{slice}, tracing cost {cost}",
         plural(trust.events, "event"),
@@ -35,10 +36,10 @@ pub fn trust_line(trust: &Trust) -> String {
     )
 }
 
-/// Which part of a recording a slice is.
-pub struct Span<'a>(pub &'a Slice);
+/// The position and length of a slice in its recording, as text.
+pub struct SliceSpan<'a>(pub &'a Slice);
 
-impl fmt::Display for Span<'_> {
+impl fmt::Display for SliceSpan<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Slice { from_ns, to_ns, of_ns, is_inside, is_some_threads, is_several } = *self.0;
         let (from, to) = (from_ns.unwrap_or(0), to_ns.unwrap_or(of_ns).min(of_ns));
@@ -80,7 +81,7 @@ fn repaired(repairs: &Repairs) -> String {
     }
 }
 
-/// The same for programs, under `trust`.
+/// The value of the key `trust` in JSON reports.
 impl Serialize for Trust {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -105,7 +106,7 @@ impl Serialize for Repairs {
 
 #[cfg(test)]
 mod tests {
-    //! What the line says, and what it does not pretend to know.
+    //! Trust lines of whole, damaged and sliced recordings.
 
     use pyrec_schema::Ended;
 
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_says_so() {
+    fn a_slice_is_named_with_its_position() {
         let slice = Slice { from_ns: Some(7_000_000_000), of_ns: 10_000_000_000, ..Slice::default() };
         let last = Trust { slice: Some(slice.clone()), ..trust() };
         assert_eq!(
@@ -152,24 +153,24 @@ mod tests {
             "trust: 1,234,567 events, 0 lost, 0 repaired, exited with 0, a slice: 3.00 s of 10.0 s, the last, tracing \
              cost 31 ns per event"
         );
-        let json = serde_json::to_value(&last).expect("JSON");
+        let json = serde_json::to_value(&last).expect("the output is valid JSON");
         assert_eq!(json["slice"]["from_ns"], 7_000_000_000u64);
         let middle = Slice { to_ns: Some(8_000_000_000), is_inside: true, is_some_threads: true, ..slice };
         assert_eq!(
-            Span(&middle).to_string(),
+            SliceSpan(&middle).to_string(),
             "1.00 s of 10.0 s, from 7.00 s on, only inside some calls, only some threads"
         );
     }
 
     #[test]
-    fn what_nobody_knows_is_unknown() {
+    fn missing_values_are_unknown() {
         let cut = Trust { ended: Ended::Recording, cost_per_event_ns: None, torn_bytes: 4_096, ..trust() };
         assert_eq!(
             trust_line(&cut),
             "trust: 1,234,567 events, lost unknown, 0 repaired, not finished: recorded still, or cut short, 4,096 bytes \
              at the end unreadable, tracing cost unknown"
         );
-        let json = serde_json::to_value(&cut).expect("JSON");
+        let json = serde_json::to_value(&cut).expect("the output is valid JSON");
         assert_eq!(
             (&json["lost"], &json["cost_per_event_ns"]),
             (&serde_json::Value::Null, &serde_json::Value::Null)
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_cannot_write_to_the_terminal() {
+    fn control_characters_in_a_reason_are_escaped() {
         let failed = Trust { ended: Ended::Failed { reason: "\u{1b}[2J".into() }, ..trust() };
         assert!(!trust_line(&failed).contains('\u{1b}'));
     }

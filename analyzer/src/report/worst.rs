@@ -1,17 +1,17 @@
-//! The slowest calls of one function, for people and for programs.
+//! The report of a function's slowest calls, as text and JSON.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::escape::Plain;
-use super::indent::Indent;
+use super::display::Indent;
+use super::display::{Count, Instant, Time, WallClock, plural};
 use super::table::Columns;
-use super::units::{Count, Instant, Time, WallClock, plural};
 use super::{json, trust_line};
+use crate::escape::Plain;
 use crate::measure::{Branch, MAX_CALLERS, SlowCall, Trust, Worst};
 
-/// Writes each call with what it called, and the trust line.
+/// Writes each call with its callers and callees, and the trust line.
 pub fn write(worst: &Worst, out: &mut impl Write) -> io::Result<()> {
     if worst.calls.is_empty() {
         writeln!(out, "no such call was measured in what was asked for; `pyrec stats` names the functions")?;
@@ -83,7 +83,7 @@ pub fn write_json(worst: &Worst, out: &mut impl Write) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    //! The calls and their JSON.
+    //! Text and JSON of a small trace.
 
     use super::*;
     use crate::{Filter, script};
@@ -104,18 +104,18 @@ mod tests {
 
     fn worst(function: &str) -> Worst {
         let (trace, _directory) = script::trace(SCRIPT, 4);
-        Worst::read(&trace, &Filter::default(), &function.parse().expect("a pattern"), 2)
-            .expect("a whole trace")
+        Worst::read(&trace, &Filter::default(), &function.parse().expect("the pattern is valid"), 2)
+            .expect("the trace is readable")
     }
 
     fn text(function: &str) -> String {
         let mut out = Vec::new();
-        write(&worst(function), &mut out).expect("a vector takes all");
-        String::from_utf8(out).expect("text")
+        write(&worst(function), &mut out).expect("a vector accepts all writes");
+        String::from_utf8(out).expect("the output is UTF-8")
     }
 
     #[test]
-    fn each_call_says_when_and_where_and_what_it_called() {
+    fn each_call_has_its_time_thread_callers_and_callees() {
         assert_eq!(
             text("f"),
             "\
@@ -139,15 +139,15 @@ trust: 10 events, 0 lost, 2 repaired (2 calls still open), exited with 0, tracin
     }
 
     #[test]
-    fn nothing_is_said_to_be_nothing() {
-        assert!(text("nobody").starts_with("no such call was measured in what was asked for"));
+    fn an_empty_selection_has_a_message() {
+        assert!(text("missing").starts_with("no such call was measured in what was asked for"));
     }
 
     #[test]
-    fn json_for_programs() {
+    fn json_has_the_documented_keys() {
         let mut out = Vec::new();
-        write_json(&worst("f"), &mut out).expect("a vector takes all");
-        let json: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+        write_json(&worst("f"), &mut out).expect("a vector accepts all writes");
+        let json: serde_json::Value = serde_json::from_slice(&out).expect("the output is valid JSON");
         let call = &json["calls"][0];
         assert_eq!(
             (&call["qualname"], &call["start_ns"], &call["start_unix_ns"], &call["duration_ns"]),

@@ -1,10 +1,11 @@
-//! Differences for programs.
+//! A comparison as JSON.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{breach, imports, lines};
+use super::summary::breach;
+use super::tables::{import_has_changed, line_has_changed};
 use crate::measure::Trust;
 use crate::measure::diff::{
     Breach, CallsDiff, Comparability, CountVerdict, Diff, Function, GcDiff, ImportDiff, Interval, Kind,
@@ -12,7 +13,7 @@ use crate::measure::diff::{
 };
 use crate::report::json;
 
-/// All of a comparison.
+/// The whole report.
 #[derive(Serialize)]
 struct Report<'a> {
     comparable: bool,
@@ -45,7 +46,7 @@ struct FunctionRow<'a> {
     numbers: Numbers<'a>,
 }
 
-/// The middle run of each side, and what can be said.
+/// The medians of both sides, and the verdicts.
 #[derive(Serialize)]
 struct Numbers<'a> {
     calls_old: u64,
@@ -62,7 +63,7 @@ struct Numbers<'a> {
     runs: Runs<'a>,
 }
 
-/// All runs.
+/// The values of all runs.
 #[derive(Serialize)]
 struct Runs<'a> {
     calls: &'a Samples,
@@ -72,7 +73,7 @@ struct Runs<'a> {
 
 #[derive(Serialize)]
 struct PathRow<'a> {
-    /// The outermost function first.
+    /// The labels of its functions, outermost first.
     path: Vec<String>,
     #[serde(flatten)]
     numbers: Numbers<'a>,
@@ -93,7 +94,7 @@ struct LineRow<'a> {
 
 #[derive(Serialize)]
 struct ImportRow<'a> {
-    /// The module, after those whose imports it lies in.
+    /// The module, after the modules that caused its import.
     modules: &'a [String],
     count_old: u64,
     count_new: u64,
@@ -133,13 +134,13 @@ struct BreachRow<'a> {
     message: String,
 }
 
-/// Writes everything as JSON: every function, and of paths, lines and imports those that changed.
+/// Writes a comparison as JSON: all functions, and the paths, lines and imports that changed.
 pub fn write_json(diff: &Diff, breaches: &[Breach], out: &mut impl Write) -> io::Result<()> {
     let functions = diff.alignment.functions.iter().zip(&diff.functions);
     let functions = functions.filter(|(function, _)| matches!(function.kind, Kind::Python | Kind::C));
     let paths = (0..diff.paths.len()).filter(|&path| diff.paths[path].calls.has_changed());
-    let lines = diff.lines.iter().filter(|line| lines::has_changed(line));
-    let imports = diff.imports.iter().filter(|import| imports::has_changed(import));
+    let lines = diff.lines.iter().filter(|line| line_has_changed(line));
+    let imports = diff.imports.iter().filter(|import| import_has_changed(import));
     let (old, new) = diff.trust.split_at(diff.old_runs);
     let report = Report {
         comparable: diff.comparability.is_comparable(),
@@ -156,7 +157,7 @@ pub fn write_json(diff: &Diff, breaches: &[Breach], out: &mut impl Write) -> io:
     json::write(&report, out)
 }
 
-/// Writes that two sides cannot be compared, and why.
+/// Writes the reasons why two sides cannot be compared as JSON.
 pub fn write_refusal(comparability: &Comparability, out: &mut impl Write) -> io::Result<()> {
     #[derive(Serialize)]
     struct Refusal<'a> {

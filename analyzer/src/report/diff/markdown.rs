@@ -1,29 +1,30 @@
-//! A comparison as a comment for a pull request.
+//! A comparison as Markdown, for a comment on a pull request.
 
 use std::fmt::Display;
 use std::io::{self, Write};
 
-use super::cells::{change, count, interval, times, verdict};
-use super::functions;
+use super::format::{change, count, interval, times, verdict};
+use super::summary::{self, notes, trust_lines};
+use super::tables::{changed_functions, function_summary};
+use crate::escape::Plain;
 use crate::measure::diff::{Breach, CallsDiff, Diff};
-use crate::report::escape::Plain;
 
-/// Writes the functions that changed, the rules that broke, and how far to trust each run.
+/// Writes the functions that changed, the rules that broke, notes, and a trust line for each run.
 pub fn write_markdown(
     diff: &Diff,
     rows: Option<usize>,
     breaches: &[Breach],
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let [calls, time] = functions::summary(diff);
+    let [calls, time] = function_summary(diff);
     writeln!(out, "**{}**  \n{}", text(&calls), text(&time))?;
     if !breaches.is_empty() {
         writeln!(out, "\n**Rules that broke**\n")?;
     }
     for breach in breaches {
-        writeln!(out, "- {}", text(&super::breach(breach)))?;
+        writeln!(out, "- {}", text(&summary::breach(breach)))?;
     }
-    let order = functions::order(diff);
+    let order = changed_functions(diff);
     let shown = &order[..rows.unwrap_or(order.len()).min(order.len())];
     if !shown.is_empty() {
         writeln!(out, "\n| function | calls | self | change | 95 % interval | verdict |")?;
@@ -47,18 +48,18 @@ pub fn write_markdown(
         writeln!(out, "\n… and {} more", order.len() - shown.len())?;
     }
     writeln!(out, "\n<details><summary>How far to trust this</summary>\n")?;
-    for line in super::notes(diff).into_iter().chain(super::trust(diff)) {
+    for line in notes(diff).into_iter().chain(trust_lines(diff)) {
         writeln!(out, "- {}", text(&line))?;
     }
     writeln!(out, "\n</details>")
 }
 
-/// A name as code: nothing in it is Markdown, and no bar ends its cell.
+/// A name as inline code in a table cell, with backticks and bars escaped.
 fn code(name: &str) -> String {
     format!("`{}`", Plain(name).to_string().replace('`', "'").replace('|', "\\|"))
 }
 
-/// Words in which nothing is Markdown or HTML.
+/// Text with the characters of Markdown and HTML escaped.
 fn text(words: &impl Display) -> String {
     let mut text = String::new();
     for c in words.to_string().chars() {
@@ -74,12 +75,12 @@ fn text(words: &impl Display) -> String {
 
 #[cfg(test)]
 mod tests {
-    //! Names that would be Markdown.
+    //! Names that contain Markdown and HTML.
 
     use super::*;
 
     #[test]
-    fn a_name_cannot_leave_its_cell() {
+    fn markup_in_names_is_escaped() {
         assert_eq!(code("a|b`c<script>\u{1b}"), "`a\\|b'c<script>\\u{1b}`");
         assert_eq!(text(&"*a* <b> __init__ @me"), "\\*a\\* &lt;b> \\_\\_init\\_\\_ \\@me");
     }

@@ -1,16 +1,16 @@
-//! Valgrind's profile format, for `callgrind_annotate` and KCachegrind.
+//! Export in Valgrind's callgrind format, for `callgrind_annotate` and KCachegrind.
 //!
 //! ```text
-//! fl=(1) /srv/run.py       file and function, by number once they are known
+//! fl=(1) /srv/run.py       file and function; the number replaces the name from then on
 //! fn=(1) main
 //! 12 5400                  line, own nanoseconds
 //! cfl=(1)
 //! cfn=(2) f
-//! calls=3 20               calls, the callee's line
-//! 12 9100                  the line that calls, nanoseconds in these calls
+//! calls=3 20               number of calls, first line of the callee
+//! 12 9100                  line of the call, nanoseconds in these calls
 //! ```
 //!
-//! All time of a function stands at its first line: a call tree knows no others.
+//! A call tree has no times by line, so all time of a function is at its first line.
 
 use std::io::{self, Write};
 
@@ -22,7 +22,7 @@ use crate::measure::{Graph, GraphFunction, Trust};
 use crate::report::trust_line;
 use crate::tree;
 
-/// Writes the functions and what they called.
+/// Writes the functions and their callees.
 pub fn write(graph: &Graph, out: &mut impl Write) -> Result<Trust> {
     writeln!(out, "# callgrind format\nversion: 1\ncreator: pyrec {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "cmd: {}", Plain(&graph.command.join(" ")))?;
@@ -30,43 +30,44 @@ pub fn write(graph: &Graph, out: &mut impl Write) -> Result<Trust> {
     writeln!(out, "positions: line\nevents: ns")?;
     let all_ns = tree::sum(graph.functions.iter().map(|function| function.sum.self_ns));
     writeln!(out, "summary: {all_ns}")?;
-    let (mut files, mut functions) = (Numbers::default(), Numbers::default());
+    let (mut files, mut functions) = (NameTable::default(), NameTable::default());
     let mut edges = graph.edges.as_slice();
-    for (place, function) in graph.functions.iter().enumerate() {
+    for (caller, function) in graph.functions.iter().enumerate() {
         writeln!(out)?;
         files.write("fl", file(function), out)?;
         functions.write("fn", name(function), out)?;
         let line = function.name.first_line;
         writeln!(out, "{line} {}", function.sum.self_ns)?;
-        let of_it = edges.partition_point(|edge| edge.caller <= place);
-        for edge in &edges[..of_it] {
+        let edge_count = edges.partition_point(|edge| edge.caller <= caller);
+        for edge in &edges[..edge_count] {
             let callee = &graph.functions[edge.callee];
             files.write("cfl", file(callee), out)?;
             functions.write("cfn", name(callee), out)?;
             writeln!(out, "calls={} {}", edge.sum.calls, callee.name.first_line)?;
             writeln!(out, "{line} {}", edge.sum.total_ns)?;
         }
-        edges = &edges[of_it..];
+        edges = &edges[edge_count..];
     }
     writeln!(out, "\ntotals: {all_ns}")?;
     Ok(graph.trust.clone())
 }
 
-/// What Valgrind says where there is no file.
+/// The file of a function; `???`, as in Valgrind, if it is unknown.
 fn file(function: &GraphFunction) -> String {
     function.name.file.as_deref().map_or("???".into(), |file| Plain(file).to_string())
 }
 
-/// Readers tell functions by their names alone, so those of one name get their places, too.
+/// The name of a function. Readers of the format identify functions by name, so the graph adds the source location to names
+/// that several functions share.
 fn name(function: &GraphFunction) -> String {
     Plain(&function.name.function).to_string()
 }
 
-/// Names that were written once are written by their numbers from then on.
+/// Numbers of names. A name is written in full the first time, and as its number from then on.
 #[derive(Default)]
-struct Numbers(FxHashMap<String, usize>);
+struct NameTable(FxHashMap<String, usize>);
 
-impl Numbers {
+impl NameTable {
     fn write(&mut self, key: &str, name: String, out: &mut impl Write) -> io::Result<()> {
         match self.0.get(&name) {
             Some(number) => writeln!(out, "{key}=({number})"),

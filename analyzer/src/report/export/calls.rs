@@ -1,4 +1,4 @@
-//! A row for every call, in a Parquet file: for SQL. `docs/export.md` lists the columns.
+//! Export of every call as a row of a Parquet file, for SQL. `docs/export.md` describes the columns.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::report::trust_line;
 use crate::tree::Frame;
 use crate::{Filter, Result};
 
-/// Writes every call when it ends.
+/// Writes a row for every call, in the order in which calls end.
 pub fn write(trace: &Trace, filter: &Filter, out: &mut (impl Write + Send)) -> Result<Trust> {
     let mut writer = CallsWriter::new(out)?;
     let mut titles = Titles::new(trace);
@@ -31,10 +31,10 @@ pub fn write(trace: &Trace, filter: &Filter, out: &mut (impl Write + Send)) -> R
     Ok(trust)
 }
 
-/// The row of a call that ends.
+/// The row of a moment that ends a call; `None` for other moments.
 fn row<'a>(moment: Moment, callers: Callers, title: &'a Title, names: &Names) -> Option<CallRow<'a>> {
     let kind = title.kind;
-    let nothing = CallRow {
+    let defaults = CallRow {
         id: None,
         parent: None,
         pid: 0,
@@ -72,7 +72,7 @@ fn row<'a>(moment: Moment, callers: Callers, title: &'a Title, names: &Names) ->
                 (_, None) => "return",
             },
             value: call.entry.value.filter(|_| call.frame == Frame::Gc),
-            ..nothing
+            ..defaults
         }),
         Moment::Unseen(frame, event) => Some(CallRow {
             parent: callers.innermost().map(|caller| number(caller.id)),
@@ -81,16 +81,16 @@ fn row<'a>(moment: Moment, callers: Callers, title: &'a Title, names: &Names) ->
             depth: callers.innermost().map_or(0, |caller| caller.depth as i32 + 1),
             end_ns: event.time_ns,
             ended: word(event, frame, names, ENDINGS),
-            ..nothing
+            ..defaults
         }),
         Moment::Enter(_) | Moment::Point(_) => None,
     }
 }
 
-/// How a call ends by a row.
+/// The values of `ended` for calls that end with a row.
 const ENDINGS: [&str; 3] = ["return", "yield", "unwind"];
 
-/// The word that a function's row says, the first where it says none. Other rows' texts are names.
+/// The word in the text of a function's row, or the first of `words` if it has none. The texts of other rows are names.
 fn word(event: &Event, frame: Frame, names: &Names, words: [&'static str; 3]) -> &'static str {
     let text = match frame {
         Frame::Function(_) => names.text_str(event.text),
@@ -103,7 +103,7 @@ fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// What a frame is called, in the words of the columns.
+/// The columns that depend on the frame only.
 #[derive(Debug)]
 struct Title {
     kind: &'static str,
@@ -112,19 +112,19 @@ struct Title {
     name: String,
 }
 
-/// The titles that have been asked for.
+/// The titles of all frames so far.
 struct Titles<'a> {
     naming: Naming<'a>,
-    known: FxHashMap<Frame, Title>,
+    titles: FxHashMap<Frame, Title>,
 }
 
 impl<'a> Titles<'a> {
     fn new(trace: &'a Trace) -> Self {
-        Titles { naming: Naming::new(trace.names(), trace.manifest()), known: FxHashMap::default() }
+        Titles { naming: Naming::new(trace.names(), trace.manifest()), titles: FxHashMap::default() }
     }
 
     fn get(&mut self, frame: Frame) -> &Title {
-        self.known.entry(frame).or_insert_with(|| Title::of(frame, &self.naming))
+        self.titles.entry(frame).or_insert_with(|| Title::of(frame, &self.naming))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Collapsed stacks: a call path on a line, the outermost function first, and its own time in nanoseconds.
+//! Export as collapsed stacks: a line for each call path, outermost function first, with its own time in nanoseconds.
 //!
 //! ```text
 //! # trust: 1,234 events, 0 lost, …
@@ -12,11 +12,11 @@ use crate::escape::Plain;
 use crate::measure::{Folded, FoldedFrame, Trust};
 use crate::report::trust_line;
 
-/// What goes deeper is part of the frame at this depth: a line holds all callers, so a million frames would be a
-/// million lines of a million names.
+/// The depth up to which frames are written. Deeper frames are added to their caller at this depth. A line contains all
+/// callers, so the output would grow with the square of the depth.
 const MAX_DEPTH: usize = 1_000;
 
-/// Writes a line for every path that has time of its own.
+/// Writes a line for every path that has own time.
 pub fn write(folded: &Folded, out: &mut impl Write) -> Result<Trust> {
     writeln!(out, "# {}", trust_line(&folded.trust))?;
     let (paths, is_cut) = paths(&folded.frames);
@@ -38,29 +38,32 @@ pub fn write(folded: &Folded, out: &mut impl Write) -> Result<Trust> {
     Ok(folded.trust.clone())
 }
 
-/// A frame that may have a line.
+/// The path that ends with a frame.
 struct Path {
     depth: usize,
+    /// Its own time, with that of deeper frames that are added to it.
     own: u64,
 }
 
-/// The frames with the time that their lines tell, and whether some are too deep for one.
+/// The paths of all frames, and whether some are too deep to be written.
 fn paths(frames: &[FoldedFrame]) -> (Vec<Path>, bool) {
     let mut paths: Vec<Path> = Vec::with_capacity(frames.len());
-    // The frame whose line tells of each.
-    let mut places: Vec<usize> = Vec::with_capacity(frames.len());
+    // The frame whose path each frame is added to: itself unless it is too deep.
+    let mut written_frame: Vec<usize> = Vec::with_capacity(frames.len());
     for (at, frame) in frames.iter().enumerate() {
         let depth = frame.parent.map_or(0, |parent| paths[parent].depth + 1);
         paths.push(Path { depth, own: 0 });
-        places.push(frame.parent.filter(|_| depth >= MAX_DEPTH).map_or(at, |parent| places[parent]));
-        let own = &mut paths[places[at]].own;
+        written_frame
+            .push(frame.parent.filter(|_| depth >= MAX_DEPTH).map_or(at, |parent| written_frame[parent]));
+        let own = &mut paths[written_frame[at]].own;
         *own = own.saturating_add(frame.own);
     }
     let is_cut = paths.iter().any(|path| path.depth >= MAX_DEPTH);
     (paths, is_cut)
 }
 
-/// A semicolon would part a frame in two, and a number sign would make a comment of the line.
+/// The label of a frame. Semicolons are replaced, since they separate frames, and a number sign at the beginning is escaped,
+/// since it starts a comment.
 fn label(frame: &FoldedFrame) -> String {
     let label = Plain(&frame.label).to_string().replace(';', ":");
     if label.starts_with('#') { format!("\\{label}") } else { label }

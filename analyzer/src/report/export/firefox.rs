@@ -1,21 +1,20 @@
-//! Firefox Profiler's processed format.
+//! Export in Firefox Profiler's processed profile format.
 //!
-//! It knows samples, not calls. So there is a sample wherever the stack changes, which weighs as many microseconds as
-//! the stack stayed that way. The whole profile is made in memory before it is written: that is how its columns lie.
+//! The format has samples, not calls. So a sample is written whenever the stack changes, and weighs as many microseconds as
+//! the stack stayed the same. The format has columns of all samples, so the whole profile is built in memory.
 
 use std::io::Write;
 use std::time::Duration;
 
 use fxprof_processed_profile::{
-    CategoryColor, CategoryHandle, CpuDelta, Frame as Shown, FrameFlags, FrameInfo, ProcessHandle, Profile,
-    ReferenceTimestamp, SamplingInterval, StackHandle, ThreadHandle, Timestamp, WeightType,
+    CategoryColor, CategoryHandle, CpuDelta, Frame as ProfileFrame, FrameFlags, FrameInfo, ProcessHandle,
+    Profile, ReferenceTimestamp, SamplingInterval, StackHandle, ThreadHandle, Timestamp, WeightType,
 };
 use pyrec_schema::Trace;
 use rustc_hash::FxHashMap;
 
-use super::labels::Labels;
-use super::timeline::{self, Mark};
-use super::{command, thread_name};
+use super::labels::{Labels, command, find_thread, thread_name};
+use super::timeline::{self, SpanEvent};
 use crate::measure::Trust;
 use crate::order::Thread;
 use crate::report::trust_line;
@@ -25,21 +24,21 @@ use crate::{CallTree, Error, Filter, Result};
 /// Writes every call of every thread.
 pub fn write(trace: &Trace, calls: &CallTree, filter: &Filter, out: &mut impl Write) -> Result<Trust> {
     let trust = Trust::of(calls);
-    let mut maker = Maker::new(trace, calls, &trust);
+    let mut builder = ProfileBuilder::new(trace, calls, &trust);
     timeline::read(trace, filter, &mut |thread, time_ns, mark| {
         match mark {
-            Mark::Begin(call) => maker.change(thread, time_ns, Some(call.frame)),
-            Mark::End(..) => maker.change(thread, time_ns, None),
-            Mark::Point(_) => {}
+            SpanEvent::Begin(call) => builder.change(thread, time_ns, Some(call.frame)),
+            SpanEvent::End(..) => builder.change(thread, time_ns, None),
+            SpanEvent::Point(_) => {}
         }
         Ok(())
     })?;
-    serde_json::to_writer(out, &maker.profile).map_err(|error| Error::Write(error.into()))?;
+    serde_json::to_writer(out, &builder.profile).map_err(|error| Error::Write(error.into()))?;
     Ok(trust)
 }
 
-/// The profile on its way.
-struct Maker<'a> {
+/// Builds the profile from the spans of calls.
+struct ProfileBuilder<'a> {
     calls: &'a CallTree,
     labels: Labels<'a>,
     profile: Profile,
@@ -49,27 +48,27 @@ struct Maker<'a> {
     threads: FxHashMap<Thread, Track>,
 }
 
-/// One thread.
+/// The state of a thread.
 struct Track {
     handle: ThreadHandle,
-    /// The stacks that end with each of the open calls.
+    /// The stack of each open call, outermost first.
     stacks: Vec<StackHandle>,
-    /// Since when the stack has been as it is.
+    /// The time of the last change of the stack.
     since_ns: u64,
-    /// For how long the one before was there.
-    before_us: u64,
+    /// The weight of the last sample, which is the CPU delta of the next one.
+    last_us: u64,
 }
 
-impl<'a> Maker<'a> {
+impl<'a> ProfileBuilder<'a> {
     fn new(trace: &'a Trace, calls: &'a CallTree, trust: &Trust) -> Self {
-        // It has no way to say that nobody knows.
+        // The format has no value for an unknown start time.
         let begun_unix_ns = calls.manifest.clock.unix_ns(calls.counts.first_ns).unwrap_or(0);
         let begun_unix_ns = u64::try_from(begun_unix_ns).unwrap_or(0);
         let begun = ReferenceTimestamp::from_duration_since_unix_epoch(Duration::from_nanos(begun_unix_ns));
-        // It has no place for comments, and shows the product.
+        // The format has no comments. The profiler shows the product, so the trust line is part of it.
         let product = format!("{} ({})", command(&calls.manifest), trust_line(trust));
         let mut profile = Profile::new(&product, begun, SamplingInterval::from_nanos(1_000));
-        Maker {
+        ProfileBuilder {
             calls,
             labels: Labels::new(trace.names(), trace.manifest()),
             python: profile.add_category("Python", CategoryColor::Yellow),
@@ -80,12 +79,12 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// The stack of a thread changes: a frame is opened, or the innermost one closed.
+    /// Opens a frame on the stack of a thread, or closes the innermost one if `opened` is `None`.
     fn change(&mut self, thread: Thread, time_ns: i64, opened: Option<Frame>) {
         let now_ns = u64::try_from(time_ns.saturating_sub(self.calls.counts.first_ns)).unwrap_or(0);
         if !self.threads.contains_key(&thread) {
             let handle = self.add_thread(thread, now_ns);
-            self.threads.insert(thread, Track { handle, stacks: Vec::new(), since_ns: now_ns, before_us: 0 });
+            self.threads.insert(thread, Track { handle, stacks: Vec::new(), since_ns: now_ns, last_us: 0 });
         }
         let frame = opened.map(|frame| self.frame(frame));
         let Some(track) = self.threads.get_mut(&thread) else { return };
@@ -110,8 +109,8 @@ impl<'a> Maker<'a> {
         let process =
             self.processes.entry(pid).or_insert_with(|| profile.add_process(&name, pid as u32, at(0)));
         let handle = profile.add_thread(*process, tid as u32, at(now_ns), pid == tid);
-        if let Some(known) = super::thread(self.calls, pid, tid) {
-            profile.set_thread_name(handle, &thread_name(known, &self.calls.names));
+        if let Some(thread) = find_thread(self.calls, pid, tid) {
+            profile.set_thread_name(handle, &thread_name(thread, &self.calls.names));
         }
         profile.set_thread_samples_weight_type(handle, WeightType::Samples);
         handle
@@ -121,25 +120,29 @@ impl<'a> Maker<'a> {
         let (number, _) = self.labels.number(frame);
         let name = self.profile.intern_string(&self.labels.get(number).name);
         let category = if frame == Frame::Gc { self.collector } else { self.python };
-        FrameInfo { frame: Shown::Label(name), category_pair: category.into(), flags: FrameFlags::empty() }
+        FrameInfo {
+            frame: ProfileFrame::Label(name),
+            category_pair: category.into(),
+            flags: FrameFlags::empty(),
+        }
     }
 }
 
 impl Track {
-    /// Ends the time in which the stack was as it is.
+    /// Adds a sample for the time since the last change of the stack.
     fn sample(&mut self, now_ns: u64, profile: &mut Profile) {
         let since_ns = std::mem::replace(&mut self.since_ns, now_ns);
         let Some(&stack) = self.stacks.last() else { return };
-        // From one microsecond to another, so that what is cut off here is not cut off there.
+        // The difference of rounded times, so that rounding errors do not add up.
         let now_us = now_ns / 1_000 - since_ns / 1_000;
-        let busy = CpuDelta::from_micros(std::mem::replace(&mut self.before_us, now_us));
+        let busy = CpuDelta::from_micros(std::mem::replace(&mut self.last_us, now_us));
         let weight = i32::try_from(now_us).unwrap_or(i32::MAX);
         profile.add_sample(self.handle, at(since_ns), Some(stack), busy, weight);
     }
 
-    /// Nothing is open any more: without a sample that says so, the last stack would seem to go on.
+    /// Adds a sample without a stack, since the profiler would extend the last stack otherwise.
     fn end(&mut self, now_ns: u64, profile: &mut Profile) {
-        let busy = CpuDelta::from_micros(std::mem::take(&mut self.before_us));
+        let busy = CpuDelta::from_micros(std::mem::take(&mut self.last_us));
         profile.add_sample(self.handle, at(now_ns), None, busy, 0);
         profile.set_thread_end_time(self.handle, at(now_ns));
     }

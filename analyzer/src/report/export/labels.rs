@@ -1,23 +1,25 @@
-//! Frames by number, each with its name made once.
+//! The names of commands, threads and frames in exports.
 
 use pyrec_schema::{Code, Manifest, Names};
 use rustc_hash::FxHashMap;
 
+use crate::CallTree;
+use crate::escape::Plain;
 use crate::measure::Naming;
-use crate::tree::Frame;
+use crate::tree::{Frame, Thread};
 
-/// What a frame is called.
+/// The name and source location of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
-    /// A name for people, with its module or file.
+    /// The qualified name with the module or file.
     pub name: String,
-    /// `co_filename`; none where it is unknown.
+    /// `co_filename`; `None` if it is unknown.
     pub file: Option<String>,
     /// `co_firstlineno`.
     pub line: Option<u32>,
 }
 
-/// Frames by number, in the order in which they came up.
+/// A table of labels. Frames are numbered in the order in which they are first looked up.
 #[derive(Debug)]
 pub struct Labels<'a> {
     naming: Naming<'a>,
@@ -26,12 +28,12 @@ pub struct Labels<'a> {
 }
 
 impl<'a> Labels<'a> {
-    /// No frames yet.
+    /// An empty table.
     pub fn new(names: &'a Names, manifest: &Manifest) -> Self {
         Labels { naming: Naming::new(names, manifest), numbers: FxHashMap::default(), labels: Vec::new() }
     }
 
-    /// The number of a frame, and whether it is new.
+    /// The number of a frame, and whether it was added by this call.
     pub fn number(&mut self, frame: Frame) -> (usize, bool) {
         if let Some(&number) = self.numbers.get(&frame) {
             return (number, false);
@@ -42,12 +44,12 @@ impl<'a> Labels<'a> {
         (number, true)
     }
 
-    /// What the frame of that number is called.
+    /// The label of the frame with a number.
     pub fn get(&self, number: usize) -> &Label {
         &self.labels[number]
     }
 
-    /// All of them.
+    /// All labels, in the order of their numbers.
     pub fn all(&self) -> &[Label] {
         &self.labels
     }
@@ -58,5 +60,27 @@ impl<'a> Labels<'a> {
         let code = code.as_deref().map(Code::parse);
         let file = code.map(|code| code.file.to_owned()).filter(|file| !file.is_empty());
         Label { name, file, line: code.and_then(|code| code.first_line) }
+    }
+}
+
+/// The command that was recorded, or `pyrec` if it is unknown.
+pub fn command(manifest: &Manifest) -> String {
+    match manifest.command.is_empty() {
+        true => "pyrec".into(),
+        false => Plain(&manifest.command.join(" ")).to_string(),
+    }
+}
+
+/// The thread of a call tree with these ids. Threads are sorted by pid and tid.
+pub fn find_thread(calls: &CallTree, pid: i32, tid: i32) -> Option<&Thread> {
+    let at = calls.threads.binary_search_by_key(&(pid, tid), |thread| (thread.pid, thread.tid)).ok()?;
+    Some(&calls.threads[at])
+}
+
+/// The name and id of a thread: `MainThread 8274`.
+pub fn thread_name(thread: &Thread, names: &Names) -> String {
+    match names.text_str(thread.facts.name) {
+        Some(name) => format!("{} {}", Plain(&name), thread.tid),
+        None => format!("thread {}", thread.tid),
     }
 }

@@ -1,9 +1,9 @@
-//! A recording in the formats of other tools.
+//! Export of a trace in the formats of other tools.
 //!
 //! ```text
 //! CallTree ──▶ Folded │ Graph ──▶ collapsed, pstats, callgrind          sums
-//! Moments ──▶ Timeline ──▶ speedscope, Perfetto, Firefox Profiler       every call, in time
-//!         └──▶ calls                                                    every call, a row each
+//! Moments ──▶ Timeline ──▶ speedscope, Perfetto, Firefox Profiler       every call, as a span
+//!         └──▶ calls                                                    every call, as a row
 //! ```
 
 mod callgrind;
@@ -11,7 +11,6 @@ mod calls;
 mod collapsed;
 mod firefox;
 mod labels;
-mod message;
 mod perfetto;
 mod pstats;
 mod speedscope;
@@ -19,36 +18,34 @@ mod timeline;
 
 use std::io::Write;
 
-use pyrec_schema::{Manifest, Names, Trace};
+use pyrec_schema::Trace;
 
-use crate::escape::Plain;
 use crate::measure::{Folded, Graph, Trust, Weight};
-use crate::tree::Thread;
 use crate::{CallTree, Filter, Result};
 
-/// What is written.
+/// The format of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A call path on a line, with its time: what flame graphs are drawn from.
+    /// Collapsed stacks: a line for each call path with its own time, the input of flame graph tools.
     Collapsed,
-    /// speedscope's own.
+    /// speedscope's evented profile, as JSON.
     Speedscope,
-    /// A trace of track events, in protocol buffers.
+    /// A Perfetto trace of track events, in protocol buffers.
     Perfetto,
-    /// Firefox Profiler's processed profile.
+    /// Firefox Profiler's processed profile, as JSON.
     Firefox,
-    /// Functions and their callers, as Python's own profilers save them.
+    /// Functions and their callers, as `cProfile` saves them.
     Pstats,
-    /// Functions and what they called, as Valgrind's tool saves them.
+    /// Functions and their callees, as Valgrind's callgrind saves them.
     Callgrind,
-    /// A row for every call, in a Parquet file.
+    /// A Parquet file with a row for every call.
     Calls,
 }
 
-/// Writes what the filter leaves of a trace. Returns how far to trust it; the formats that have a place for that hold
-/// it, too.
+/// Writes the part of a trace that the filter selects. Returns the trust, which the output contains too if its format has
+/// comments or a title.
 pub fn write(trace: &Trace, filter: &Filter, format: Format, out: &mut (impl Write + Send)) -> Result<Trust> {
-    // What shows single calls needs the tree, too: for the threads, and what stands before them.
+    // The timeline formats need the tree for their list of threads and for the trust line, which come before the calls.
     let tree = || CallTree::read(trace, filter);
     match format {
         Format::Collapsed => collapsed::write(&Folded::of(&tree()?, Weight::Time), out),
@@ -58,27 +55,5 @@ pub fn write(trace: &Trace, filter: &Filter, format: Format, out: &mut (impl Wri
         Format::Pstats => pstats::write(&Graph::of(&tree()?, |code| code.name()), out),
         Format::Callgrind => callgrind::write(&Graph::of(&tree()?, |code| code.qualname), out),
         Format::Calls => calls::write(trace, filter, out),
-    }
-}
-
-/// What was run, in a few words.
-fn command(manifest: &Manifest) -> String {
-    match manifest.command.is_empty() {
-        true => "pyrec".into(),
-        false => Plain(&manifest.command.join(" ")).to_string(),
-    }
-}
-
-/// A thread by its number; they are in the order of their numbers.
-fn thread(calls: &CallTree, pid: i32, tid: i32) -> Option<&Thread> {
-    let at = calls.threads.binary_search_by_key(&(pid, tid), |thread| (thread.pid, thread.tid)).ok()?;
-    Some(&calls.threads[at])
-}
-
-/// `MainThread 8274`
-fn thread_name(thread: &Thread, names: &Names) -> String {
-    match names.text_str(thread.facts.name) {
-        Some(name) => format!("{} {}", Plain(&name), thread.tid),
-        None => format!("thread {}", thread.tid),
     }
 }

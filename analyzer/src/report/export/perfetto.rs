@@ -1,21 +1,22 @@
-//! Perfetto's traces, which its viewer and its trace processor read.
+//! Export as a Perfetto trace of track events, for Perfetto's viewer and trace processor.
 //!
 //! ```text
-//! packet  the clock            every packet stands by itself, so memory holds the open calls and the names
-//! packet  thread 8274 is …
-//! packet  name 1 is "main …"; on that thread a slice begins
-//! packet  it ends
+//! packet  clock snapshot
+//! packet  track descriptor     thread 8274
+//! packet  track event          interns name 1 as "main …"; a slice with this name begins on the track
+//! packet  track event          the slice ends
 //! ```
+//!
+//! Packets are written one by one, so the memory grows with open calls and names only.
 
 use std::io::{self, Write};
 
+use prost::encoding::{WireType, encode_key, encode_varint};
 use pyrec_schema::{Lost, Marker, Trace};
 use rustc_hash::FxHashSet;
 
-use super::labels::{Label, Labels};
-use super::message::Message;
-use super::timeline::{self, Mark};
-use super::{command, thread_name};
+use super::labels::{Label, Labels, command, find_thread, thread_name};
+use super::timeline::{self, SpanEvent};
 use crate::calls::{Call, Ending};
 use crate::measure::Trust;
 use crate::order::Thread;
@@ -23,7 +24,7 @@ use crate::report::trust_line;
 use crate::tree::Frame;
 use crate::{CallTree, Filter, Result};
 
-/// The fields that are written here, by their numbers in Perfetto's `.proto` files.
+/// The numbers of the fields in Perfetto's `.proto` files.
 mod field {
     pub const PACKET: u32 = 1;
 
@@ -84,29 +85,29 @@ mod field {
     }
 }
 
-/// Perfetto's numbers for clocks.
+/// Values of `BuiltinClock`.
 const REALTIME: u64 = 1;
 const MONOTONIC: u64 = 3;
 
-/// What kind of a track event it is.
+/// Values of `TrackEvent.Type`.
 const SLICE_BEGIN: u64 = 1;
 const SLICE_END: u64 = 2;
 const INSTANT: u64 = 3;
 
-/// What the packets of a sequence say about the names that they share.
-const NAMES_BEGIN: u64 = 1;
-const NEEDS_NAMES: u64 = 2;
+/// Values of `TracePacket.SequenceFlags`: the interned names start here, or are needed.
+const INCREMENTAL_STATE_CLEARED: u64 = 1;
+const NEEDS_INCREMENTAL_STATE: u64 = 2;
 
-/// The track that says how far to trust the others. Those of threads hold a process in their upper half.
+/// The track of the trust line. The upper 32 bits of the uuids of processes and threads are the pid.
 const TRUST_TRACK: u64 = 1;
 
 /// Writes every call of every thread.
 pub fn write(trace: &Trace, calls: &CallTree, filter: &Filter, out: &mut impl Write) -> Result<Trust> {
     let trust = Trust::of(calls);
-    let mut writer = Writer {
+    let mut writer = TraceWriter {
         calls,
         labels: Labels::new(trace.names(), trace.manifest()),
-        known: FxHashSet::default(),
+        described: FxHashSet::default(),
         out,
     };
     writer.begin(&trust)?;
@@ -114,29 +115,32 @@ pub fn write(trace: &Trace, calls: &CallTree, filter: &Filter, out: &mut impl Wr
     Ok(trust)
 }
 
-struct Writer<'a, W> {
+struct TraceWriter<'a, W> {
     calls: &'a CallTree,
     labels: Labels<'a>,
-    /// The tracks that have been described.
-    known: FxHashSet<u64>,
+    /// The tracks whose descriptors have been written.
+    described: FxHashSet<u64>,
     out: W,
 }
 
-impl<W: Write> Writer<'_, W> {
+impl<W: Write> TraceWriter<'_, W> {
     fn begin(&mut self, trust: &Trust) -> io::Result<()> {
         let clock = &self.calls.manifest.clock;
         let reading = |id, time_ns| {
-            let id = Message::default().number(field::clocks::ID, id);
+            let id = ProtoMessage::default().number(field::clocks::ID, id);
             id.number(field::clocks::TIMESTAMP, unsigned(time_ns))
         };
-        let clocks = Message::default()
+        let clocks = ProtoMessage::default()
             .message(field::clocks::CLOCK, &reading(MONOTONIC, clock.anchor_monotonic_ns))
-            .maybe(field::clocks::CLOCK, clock.anchor_unix_ns.map(|unix_ns| reading(REALTIME, unix_ns)))
+            .optional_message(
+                field::clocks::CLOCK,
+                clock.anchor_unix_ns.map(|unix_ns| reading(REALTIME, unix_ns)),
+            )
             .number(field::clocks::PRIMARY, MONOTONIC);
-        let defaults = Message::default().number(field::DEFAULT_CLOCK, MONOTONIC);
+        let defaults = ProtoMessage::default().number(field::DEFAULT_CLOCK, MONOTONIC);
         self.packet(
-            Message::default()
-                .number(field::packet::SEQUENCE_FLAGS, NAMES_BEGIN)
+            ProtoMessage::default()
+                .number(field::packet::SEQUENCE_FLAGS, INCREMENTAL_STATE_CLEARED)
                 .message(field::packet::DEFAULTS, &defaults)
                 .message(field::packet::CLOCK_SNAPSHOT, &clocks),
         )?;
@@ -146,10 +150,10 @@ impl<W: Write> Writer<'_, W> {
         self.event(first_ns.unwrap_or(clock.anchor_monotonic_ns), &trusted, None)
     }
 
-    fn mark(&mut self, thread: Thread, time_ns: i64, mark: Mark) -> io::Result<()> {
+    fn mark(&mut self, thread: Thread, time_ns: i64, mark: SpanEvent) -> io::Result<()> {
         let track = self.track(thread)?;
         match mark {
-            Mark::Begin(call) => {
+            SpanEvent::Begin(call) => {
                 let (number, is_new) = self.labels.number(call.frame);
                 let label = self.labels.get(number);
                 let number = number as u64 + 1;
@@ -158,23 +162,31 @@ impl<W: Write> Writer<'_, W> {
                 if label.file.is_some() {
                     begin = begin.number(field::event::PLACE_NUMBER, number);
                 }
-                self.event(time_ns, &begin.maybe(field::event::ANNOTATION, self.began(call)), names)
+                self.event(
+                    time_ns,
+                    &begin.optional_message(field::event::ANNOTATION, self.began(call)),
+                    names,
+                )
             }
-            Mark::End(_, ending) => {
+            SpanEvent::End(_, ending) => {
                 let ended = ended(ending).map(|how| annotation("ended", how));
-                self.event(time_ns, &event(SLICE_END, track).maybe(field::event::ANNOTATION, ended), None)
+                self.event(
+                    time_ns,
+                    &event(SLICE_END, track).optional_message(field::event::ANNOTATION, ended),
+                    None,
+                )
             }
-            Mark::Point(point) if point.marker == Marker::Lost => {
+            SpanEvent::Point(point) if point.marker == Marker::Lost => {
                 let lost = Lost::from_event(point, &self.calls.names).map_or(0, |lost| lost.count);
                 let name = format!("{lost} events lost");
                 self.event(time_ns, &event(INSTANT, track).text(field::event::NAME, &name), None)
             }
-            Mark::Point(_) => Ok(()),
+            SpanEvent::Point(_) => Ok(()),
         }
     }
 
-    /// How a generator goes on, and the generation of a collection.
-    fn began(&self, call: &Call) -> Option<Message> {
+    /// How a generator was resumed, or the generation of a collection.
+    fn began(&self, call: &Call) -> Option<ProtoMessage> {
         match call.frame {
             Frame::Function(_) => {
                 self.calls.names.text_str(call.entry.text).map(|text| annotation("began", &text))
@@ -184,76 +196,76 @@ impl<W: Write> Writer<'_, W> {
         }
     }
 
-    /// The track of a thread, described when it is first met, and its process likewise.
+    /// The track of a thread. The descriptors of thread and process are written when they are first used.
     fn track(&mut self, thread: Thread) -> io::Result<u64> {
         use field::track::{PID, PROCESS, PROCESS_NAME, THREAD, THREAD_NAME, TID};
 
         let Thread { pid, tid } = thread;
         let (process_uuid, numbered) =
-            (u64::from(pid as u32) << 32, Message::default().number(PID, signed(pid)));
+            (u64::from(pid as u32) << 32, ProtoMessage::default().number(PID, signed(pid)));
         let thread_uuid = process_uuid | u64::from(tid as u32);
-        if self.known.insert(process_uuid) {
+        if self.described.insert(process_uuid) {
             let process = numbered.clone().text(PROCESS_NAME, &command(&self.calls.manifest));
             self.describe(track(process_uuid).message(PROCESS, &process))?;
         }
-        if self.known.insert(thread_uuid) {
+        if self.described.insert(thread_uuid) {
             let mut thread = numbered.number(TID, signed(tid));
-            if let Some(known) = super::thread(self.calls, pid, tid) {
-                thread = thread.text(THREAD_NAME, &thread_name(known, &self.calls.names));
+            if let Some(found) = find_thread(self.calls, pid, tid) {
+                thread = thread.text(THREAD_NAME, &thread_name(found, &self.calls.names));
             }
             self.describe(track(thread_uuid).message(THREAD, &thread))?;
         }
         Ok(thread_uuid)
     }
 
-    fn describe(&mut self, track: Message) -> io::Result<()> {
-        self.packet(Message::default().message(field::packet::TRACK_DESCRIPTOR, &track))
+    fn describe(&mut self, track: ProtoMessage) -> io::Result<()> {
+        self.packet(ProtoMessage::default().message(field::packet::TRACK_DESCRIPTOR, &track))
     }
 
-    fn event(&mut self, time_ns: i64, event: &Message, names: Option<Message>) -> io::Result<()> {
+    fn event(&mut self, time_ns: i64, event: &ProtoMessage, names: Option<ProtoMessage>) -> io::Result<()> {
         self.packet(
-            Message::default()
+            ProtoMessage::default()
                 .number(field::packet::TIMESTAMP, unsigned(time_ns))
-                .number(field::packet::SEQUENCE_FLAGS, NEEDS_NAMES)
-                .maybe(field::packet::INTERNED_DATA, names)
+                .number(field::packet::SEQUENCE_FLAGS, NEEDS_INCREMENTAL_STATE)
+                .optional_message(field::packet::INTERNED_DATA, names)
                 .message(field::packet::TRACK_EVENT, event),
         )
     }
 
-    /// A trace is a message of nothing but packets.
-    fn packet(&mut self, packet: Message) -> io::Result<()> {
+    /// Writes a packet as a field of the `Trace` message, which has only packets.
+    fn packet(&mut self, packet: ProtoMessage) -> io::Result<()> {
         let packet = packet.number(field::packet::SEQUENCE, 1);
-        self.out.write_all(Message::default().message(field::PACKET, &packet).as_bytes())
+        self.out.write_all(ProtoMessage::default().message(field::PACKET, &packet).as_bytes())
     }
 }
 
-fn track(uuid: u64) -> Message {
-    Message::default().number(field::track::UUID, uuid)
+fn track(uuid: u64) -> ProtoMessage {
+    ProtoMessage::default().number(field::track::UUID, uuid)
 }
 
-fn event(kind: u64, track: u64) -> Message {
-    Message::default().number(field::event::TYPE, kind).number(field::event::TRACK, track)
+fn event(kind: u64, track: u64) -> ProtoMessage {
+    ProtoMessage::default().number(field::event::TYPE, kind).number(field::event::TRACK, track)
 }
 
-/// Name and place of a function, under one number.
-fn interned(number: u64, label: &Label) -> Message {
+/// Interns the name and source location of a function under one number.
+fn interned(number: u64, label: &Label) -> ProtoMessage {
     use field::interned::{LINE, NAME, NUMBER, PLACE, TEXT};
 
-    let numbered = Message::default().number(NUMBER, number);
+    let numbered = ProtoMessage::default().number(NUMBER, number);
     let name = numbered.clone().text(TEXT, &label.name);
     let place = label
         .file
         .as_ref()
         .map(|file| numbered.text(TEXT, file).number(LINE, u64::from(label.line.unwrap_or(0))));
-    Message::default().message(NAME, &name).maybe(PLACE, place)
+    ProtoMessage::default().message(NAME, &name).optional_message(PLACE, place)
 }
 
-fn annotation(name: &str, text: &str) -> Message {
-    let name = Message::default().text(field::event::ANNOTATION_NAME, name);
+fn annotation(name: &str, text: &str) -> ProtoMessage {
+    let name = ProtoMessage::default().text(field::event::ANNOTATION_NAME, name);
     name.text(field::event::ANNOTATION_TEXT, text)
 }
 
-/// How a call ended, unless it returned.
+/// The ending of a call unless it returned. `None` as input stands for a span that a loss cut.
 fn ended(ending: Option<Ending>) -> Option<&'static str> {
     match ending {
         Some(Ending::Returned) => None,
@@ -264,12 +276,55 @@ fn ended(ending: Option<Ending>) -> Option<&'static str> {
     }
 }
 
-/// `CLOCK_MONOTONIC` begins at 0.
+/// A time as an unsigned number: times of `CLOCK_MONOTONIC` are not negative.
 fn unsigned(time_ns: i64) -> u64 {
     u64::try_from(time_ns).unwrap_or(0)
 }
 
-/// A number of 32 bits is written in 64.
+/// An `int32` as a varint, which sign-extends it to 64 bits.
 fn signed(number: i32) -> u64 {
     i64::from(number) as u64
+}
+
+/// A protocol buffers message that is encoded field by field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct ProtoMessage(Vec<u8>);
+
+impl ProtoMessage {
+    /// Appends a varint field.
+    fn number(mut self, field: u32, value: u64) -> Self {
+        encode_key(field, WireType::Varint, &mut self.0);
+        encode_varint(value, &mut self.0);
+        self
+    }
+
+    /// Appends a string field.
+    fn text(self, field: u32, text: &str) -> Self {
+        self.bytes(field, text.as_bytes())
+    }
+
+    /// Appends a message field.
+    fn message(self, field: u32, message: &ProtoMessage) -> Self {
+        self.bytes(field, &message.0)
+    }
+
+    /// Appends a message field if there is a message.
+    fn optional_message(self, field: u32, message: Option<ProtoMessage>) -> Self {
+        match message {
+            Some(message) => self.message(field, &message),
+            None => self,
+        }
+    }
+
+    /// The encoded message.
+    fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn bytes(mut self, field: u32, bytes: &[u8]) -> Self {
+        encode_key(field, WireType::LengthDelimited, &mut self.0);
+        encode_varint(bytes.len() as u64, &mut self.0);
+        self.0.extend_from_slice(bytes);
+        self
+    }
 }

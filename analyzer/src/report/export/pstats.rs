@@ -1,10 +1,10 @@
-//! What `cProfile` saves and `pstats` reads: a dictionary in Python's marshal format.
+//! Export for Python's `pstats`: a dictionary in marshal format, as `cProfile` saves it.
 //!
 //! ```text
-//! {(file, line, name): (primitive calls, calls, own seconds, seconds, {caller: (calls, primitive calls, own, all)})}
+//! {(file, line, name): (primitive calls, calls, own s, total s, {caller: (calls, primitive calls, own s, total s)})}
 //! ```
 //!
-//! It has no place for comments, so it holds no trust line.
+//! The format has no comments, so it contains no trust line.
 
 use std::io::{self, Write};
 
@@ -17,10 +17,9 @@ pub fn write(graph: &Graph, out: &mut impl Write) -> Result<Trust> {
     callers.sort_by_key(|edge| edge.callee);
     let mut callers = callers.as_slice();
     out.write_all(b"{")?;
-    for (place, function) in graph.functions.iter().enumerate() {
-        let of_it = callers.partition_point(|edge| edge.callee <= place);
-        let (edges, others) = callers.split_at(of_it);
-        callers = others;
+    for (callee, function) in graph.functions.iter().enumerate() {
+        let (edges, rest) = callers.split_at(callers.partition_point(|edge| edge.callee <= callee));
+        callers = rest;
         write_name(&function.name, out)?;
         write_tuple(5, out)?;
         write_sum(&function.sum, [function.sum.primitive, function.sum.calls], out)?;
@@ -28,7 +27,7 @@ pub fn write(graph: &Graph, out: &mut impl Write) -> Result<Trust> {
         for edge in edges {
             write_name(&graph.functions[edge.caller].name, out)?;
             write_tuple(4, out)?;
-            // Here the calls come first.
+            // Unlike in the tuple of a function, all calls come before primitive calls.
             write_sum(&edge.sum, [edge.sum.calls, edge.sum.primitive], out)?;
         }
         out.write_all(b"0")?;
@@ -39,7 +38,7 @@ pub fn write(graph: &Graph, out: &mut impl Write) -> Result<Trust> {
 
 fn write_name(name: &GraphName, out: &mut impl Write) -> io::Result<()> {
     write_tuple(3, out)?;
-    // What has no file has this one in all of Python's profilers.
+    // Python's profilers use `~` for functions without a file.
     write_str(name.file.as_deref().unwrap_or("~"), out)?;
     write_int(u64::from(name.first_line), out)?;
     write_str(&name.function, out)
@@ -62,7 +61,7 @@ fn write_str(text: &str, out: &mut impl Write) -> io::Result<()> {
     out.write_all(text.as_bytes())
 }
 
-/// Marshal has small integers of 32 bits, and others in digits of 15 bits.
+/// Marshal encodes integers of 32 bits as they are, and larger ones in digits of 15 bits.
 fn write_int(value: u64, out: &mut impl Write) -> io::Result<()> {
     if let Ok(value) = i32::try_from(value) {
         out.write_all(b"i")?;
@@ -82,15 +81,15 @@ fn write_seconds(ns: u64, out: &mut impl Write) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    //! Numbers as `marshal.dumps(value, 2)` writes them.
+    //! Integers in the encoding of `marshal.dumps(value, 2)`.
 
     use super::*;
 
     #[test]
-    fn integers_are_those_of_marshal() {
+    fn integers_are_encoded_as_by_marshal() {
         let written = |value| {
             let mut out = Vec::new();
-            write_int(value, &mut out).expect("a vector takes everything");
+            write_int(value, &mut out).expect("a vector accepts all writes");
             out
         };
         assert_eq!(written(0), b"i\0\0\0\0");

@@ -1,7 +1,8 @@
-//! speedscope's own format: a list of frames, and for each thread when they were opened and closed.
+//! Export in speedscope's evented format: a list of frames, and for each thread the times when frames were opened and closed.
 //!
-//! A thread's events must stand together, so the trace is read once for each thread of many events, and once for as many
-//! others as have few events together: memory stays bounded, and so does the reading.
+//! The events of a thread must be contiguous, so the trace is read several times: once for each thread with many events,
+//! whose events are written directly, and once for each group of threads that have few events together, whose events are
+//! buffered. This bounds the memory as well as the number of readings.
 
 use std::io::{self, Write};
 
@@ -9,21 +10,20 @@ use pyrec_schema::Trace;
 use rustc_hash::FxHashMap;
 use serde_json::{Value, json};
 
-use super::labels::{Label, Labels};
-use super::timeline::{self, Mark};
-use super::{command, thread_name};
+use super::labels::{Label, Labels, command, thread_name};
+use super::timeline::{self, SpanEvent};
 use crate::measure::Trust;
 use crate::report::trust_line;
 use crate::tree::Thread;
 use crate::{CallTree, Filter, Result, order};
 
-/// Events that are kept in memory until the trace has been read.
-const FEW: u64 = 1 << 20;
+/// The number of events of a group of threads that are buffered while the trace is read.
+const MAX_BUFFERED: u64 = 1 << 20;
 
 /// Writes every call of every thread.
 pub fn write(trace: &Trace, calls: &CallTree, filter: &Filter, out: &mut impl Write) -> Result<Trust> {
     let trust = Trust::of(calls);
-    // It has no place for comments, and shows the name.
+    // The format has no comments. speedscope shows the name, so the trust line is part of it.
     let name = format!("{} ({})", command(&calls.manifest), trust_line(&trust));
     let exporter = format!("pyrec {}", env!("CARGO_PKG_VERSION"));
     write!(out, "{{\"$schema\":\"https://www.speedscope.app/file-format-schema.json\",")?;
@@ -34,9 +34,9 @@ pub fn write(trace: &Trace, calls: &CallTree, filter: &Filter, out: &mut impl Wr
     for group in groups(wanted) {
         let mut profiles = Profiles::of(&group, calls);
         if let [thread] = group[..] {
-            let of_it = Filter { pids: vec![thread.pid], tids: vec![thread.tid], ..filter.clone() };
+            let thread_filter = Filter { pids: vec![thread.pid], tids: vec![thread.tid], ..filter.clone() };
             let mut begin = Some(format!("{separator}\n{}", profiles.begin(0)));
-            profiles.read(trace, &of_it, &mut labels, &mut |_, event| {
+            profiles.read(trace, &thread_filter, &mut labels, &mut |_, event| {
                 begin.take().map_or(Ok(()), |begin| out.write_all(begin.as_bytes()))?;
                 out.write_all(event)
             })?;
@@ -60,38 +60,39 @@ pub fn write(trace: &Trace, calls: &CallTree, filter: &Filter, out: &mut impl Wr
     Ok(trust)
 }
 
-/// Threads that are read together: one of many events, or several that have few together.
+/// Groups of threads that are read together: one thread with many events, or several with few events together.
 fn groups<'a>(threads: impl Iterator<Item = &'a Thread>) -> Vec<Vec<&'a Thread>> {
     let mut groups: Vec<Vec<&Thread>> = Vec::new();
-    let mut room = 0;
+    let mut remaining = 0;
     for thread in threads.filter(|thread| thread.has_events()) {
         match groups.last_mut() {
-            Some(group) if thread.facts.events <= room => group.push(thread),
+            Some(group) if thread.facts.events <= remaining => group.push(thread),
             _ => {
                 groups.push(vec![thread]);
-                room = FEW;
+                remaining = MAX_BUFFERED;
             }
         }
-        room = room.saturating_sub(thread.facts.events);
+        remaining = remaining.saturating_sub(thread.facts.events);
     }
     groups
 }
 
-/// Threads that are read together.
+/// The profiles of a group of threads.
 struct Profiles<'a> {
     threads: &'a [&'a Thread],
     calls: &'a CallTree,
-    places: FxHashMap<order::Thread, usize>,
-    /// The time of the last event of each; none where it has none yet.
+    /// The index of each thread in the group.
+    indexes: FxHashMap<order::Thread, usize>,
+    /// The time of the last event of each thread; `None` if it has none yet.
     last_ns: Vec<Option<i64>>,
 }
 
 impl<'a> Profiles<'a> {
     fn of(threads: &'a [&'a Thread], calls: &'a CallTree) -> Self {
-        let place =
+        let index =
             |(at, thread): (usize, &&Thread)| (order::Thread { pid: thread.pid, tid: thread.tid }, at);
-        let places = threads.iter().enumerate().map(place).collect();
-        Profiles { threads, calls, places, last_ns: vec![None; threads.len()] }
+        let indexes = threads.iter().enumerate().map(index).collect();
+        Profiles { threads, calls, indexes, last_ns: vec![None; threads.len()] }
     }
 
     fn begin(&self, at: usize) -> String {
@@ -105,7 +106,7 @@ impl<'a> Profiles<'a> {
         format!("],\"endValue\":{}}}", self.last_ns[at].unwrap_or(0))
     }
 
-    /// Reads their events. `sink` gets the place of a thread, and what to write for it next.
+    /// Reads the events of the threads. `sink` receives the index of a thread in the group and the next part of its output.
     fn read(
         &mut self,
         trace: &Trace,
@@ -115,11 +116,11 @@ impl<'a> Profiles<'a> {
     ) -> Result<()> {
         timeline::read(trace, filter, &mut |thread, time_ns, mark| {
             let (kind, call) = match mark {
-                Mark::Begin(call) => ("O", call),
-                Mark::End(call, _) => ("C", call),
-                Mark::Point(_) => return Ok(()),
+                SpanEvent::Begin(call) => ("O", call),
+                SpanEvent::End(call, _) => ("C", call),
+                SpanEvent::Point(_) => return Ok(()),
             };
-            let Some(&at) = self.places.get(&thread) else { return Ok(()) };
+            let Some(&at) = self.indexes.get(&thread) else { return Ok(()) };
             let frame = labels.number(call.frame).0;
             let at_ns = time_ns.saturating_sub(self.calls.counts.first_ns);
             let separator = if self.last_ns[at].is_none() { "" } else { "," };

@@ -1,7 +1,7 @@
-//! Moments as spans of time that nest and never run backwards: what viewers of timelines expect.
+//! Spans of calls for timeline viewers: they nest, they all end, and their times never decrease.
 //!
-//! A call that events were lost in ends where they were lost. If a return shows that it or a caller of it has been open
-//! all along, what goes on begins anew there, so that no time across a loss is shown as measured.
+//! The spans of all open calls end where events were lost. If a return after the loss shows that a call was open all along,
+//! new spans of its callers begin there. So no span contains a time in which events were lost.
 //!
 //! ```text
 //! E main  E a   ▒▒▒▒▒▒▒▒    E c  R c   R a     R main
@@ -17,26 +17,26 @@ use crate::order::Thread;
 use crate::tree::{Frame, Window};
 use crate::{Filter, Result};
 
-/// What a timeline shows.
+/// A change of a thread's spans, or an event without a duration.
 #[derive(Clone, Copy, Debug)]
-pub enum Mark<'a> {
-    /// A span begins, or goes on after a loss.
+pub enum SpanEvent<'a> {
+    /// A span begins, or continues after a loss.
     Begin(&'a Call),
-    /// The innermost span ends, and how; none where it is cut by a loss.
+    /// The innermost span ends, with the ending of the call; `None` if a loss cuts it.
     End(&'a Call, Option<Ending>),
-    /// Something without a duration.
+    /// An event without a duration.
     Point(&'a Event),
 }
 
-/// The spans of all threads that the filter leaves, those of a thread in their order.
+/// Reads the spans of all calls that the filter selects. `visit` receives those of a thread in the order of time.
 pub fn read(
     trace: &Trace,
     filter: &Filter,
-    show: &mut impl FnMut(Thread, i64, Mark) -> Result<()>,
+    visit: &mut impl FnMut(Thread, i64, SpanEvent) -> Result<()>,
 ) -> Result<()> {
     let columns = Columns { line: false, value: true, text: true };
     let mut timeline = Timeline::new(calls::window(trace, filter)?);
-    calls::read(trace, filter, columns, &mut |moment, _| timeline.push(moment, trace.names(), show))?;
+    calls::read(trace, filter, columns, &mut |moment, _| timeline.push(moment, trace.names(), visit))?;
     Ok(())
 }
 
@@ -55,7 +55,7 @@ impl Timeline {
         &mut self,
         moment: Moment,
         names: &Names,
-        show: &mut impl FnMut(Thread, i64, Mark) -> Result<()>,
+        visit: &mut impl FnMut(Thread, i64, SpanEvent) -> Result<()>,
     ) -> Result<()> {
         let (Moment::Enter(Call { entry: event, .. })
         | Moment::Leave(Call { entry: event, .. }, _)
@@ -63,7 +63,7 @@ impl Timeline {
         | Moment::Point(event)) = moment;
         let thread = Thread::of(event);
         let track = self.tracks.entry(thread).or_insert_with(|| Track::new(self.window));
-        track.push(moment, names, &mut |time_ns, mark| show(thread, time_ns, mark))
+        track.push(moment, names, &mut |time_ns, event| visit(thread, time_ns, event))
     }
 }
 
@@ -71,19 +71,19 @@ impl Timeline {
 struct Track {
     window: Window,
     open: Vec<Span>,
-    /// The time of the last mark.
+    /// The time of the last change.
     now_ns: i64,
 }
 
 /// An open call.
 struct Span {
     call: Call,
-    /// Whether it is shown now; not if events were lost in it.
+    /// Whether its span is open. It is not after a loss.
     is_shown: bool,
 }
 
-/// Where a mark goes.
-type Sink<'s> = &'s mut dyn FnMut(i64, Mark) -> Result<()>;
+/// The consumer of a thread's span events.
+type Sink<'s> = &'s mut dyn FnMut(i64, SpanEvent) -> Result<()>;
 
 impl Track {
     fn new(window: Window) -> Self {
@@ -94,7 +94,7 @@ impl Track {
         match moment {
             Moment::Enter(call) => self.enter(call, names, sink),
             Moment::Leave(_, end) => self.leave(end, sink),
-            Moment::Point(event) => sink(event.time_ns, Mark::Point(event)),
+            Moment::Point(event) => sink(event.time_ns, SpanEvent::Point(event)),
             Moment::Unseen(..) => Ok(()),
         }
     }
@@ -103,54 +103,54 @@ impl Track {
         if let Some(lost) = Lost::from_event(&call.entry, names) {
             self.cut(lost.from_ns, sink)?;
         }
-        self.pass_to(call.entry.time_ns);
+        self.advance(call.entry.time_ns);
         self.open.push(Span { call: *call, is_shown: true });
-        sink(self.now_ns, Mark::Begin(call))
+        sink(self.now_ns, SpanEvent::Begin(call))
     }
 
-    /// Ends what is shown.
+    /// Ends the spans of all open calls.
     fn cut(&mut self, time_ns: i64, sink: Sink) -> Result<()> {
-        self.pass_to(time_ns);
+        self.advance(time_ns);
         for span in self.open.iter_mut().rev().take_while(|span| span.is_shown) {
             span.is_shown = false;
-            sink(self.now_ns, Mark::End(&span.call, None))?;
+            sink(self.now_ns, SpanEvent::End(&span.call, None))?;
         }
         Ok(())
     }
 
     fn leave(&mut self, end: End, sink: Sink) -> Result<()> {
         let Some(span) = self.open.pop() else { return Ok(()) };
-        self.pass_to(end.time_ns);
+        self.advance(end.time_ns);
         if span.is_shown {
-            return sink(self.now_ns, Mark::End(&span.call, Some(end.ending)));
+            return sink(self.now_ns, SpanEvent::End(&span.call, Some(end.ending)));
         }
         match end.ending {
-            Ending::Returned | Ending::AcrossLoss => self.go_on(sink),
+            Ending::Returned | Ending::AcrossLoss => self.reopen(sink),
             Ending::NeverReturned | Ending::InLoss | Ending::StillOpen => Ok(()),
         }
     }
 
-    /// Shows the callers of a call that returned after a loss: they have been open all along, up to the loss before.
-    fn go_on(&mut self, sink: Sink) -> Result<()> {
+    /// Begins new spans for the callers of a call that returned after a loss. They have been open since before the loss.
+    fn reopen(&mut self, sink: Sink) -> Result<()> {
         let hidden = self.open.iter().rev().take_while(|span| !span.is_shown);
         let up_to_loss = hidden.clone().position(|span| span.call.frame == Frame::Lost);
         let from = self.open.len() - up_to_loss.map_or(hidden.count(), |above| above + 1);
         for span in &mut self.open[from..] {
             span.is_shown = true;
-            sink(self.now_ns, Mark::Begin(&span.call))?;
+            sink(self.now_ns, SpanEvent::Begin(&span.call))?;
         }
         Ok(())
     }
 
-    /// Goes on to an instant within the time that was asked for, and never back.
-    fn pass_to(&mut self, time_ns: i64) {
+    /// Advances the time, but not beyond the window. It never goes back.
+    fn advance(&mut self, time_ns: i64) {
         self.now_ns = time_ns.clamp(self.now_ns, self.window.to_ns.max(self.now_ns));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    //! Spans of the damaged streams.
+    //! Spans of damaged streams.
 
     use std::collections::HashMap;
 
@@ -164,28 +164,28 @@ mod tests {
     use crate::tree::tests::any_stream;
 
     proptest! {
-        /// Whatever the stream, viewers get spans that nest, that all end, and whose times rise.
+        /// The spans of any stream nest, they all end, and their times never decrease.
         #[test]
         fn spans_of_any_stream_nest(rows in any_stream::rows(), window in windows()) {
             let (names, filter) = (Names::new(), Filter::default());
             let mut timeline = Timeline::new(window);
             let mut threads: HashMap<Thread, (Vec<u64>, i64)> = HashMap::new();
-            let mut show = |thread: Thread, time_ns: i64, mark: Mark| {
+            let mut check = |thread: Thread, time_ns: i64, event: SpanEvent| {
                 let (open, last_ns) = threads.entry(thread).or_insert((vec![], window.from_ns));
-                match mark {
-                    Mark::Begin(call) => open.push(call.id),
-                    Mark::End(call, _) => assert_eq!(open.pop(), Some(call.id)),
-                    Mark::Point(_) => return Ok(()),
+                match event {
+                    SpanEvent::Begin(call) => open.push(call.id),
+                    SpanEvent::End(call, _) => assert_eq!(open.pop(), Some(call.id)),
+                    SpanEvent::Point(_) => return Ok(()),
                 }
                 assert!(*last_ns <= time_ns && time_ns <= window.to_ns);
                 *last_ns = time_ns;
                 Ok(())
             };
             let mut calls = Calls::new(&filter, &names, window);
-            let mut visit = |moment: Moment, _: Callers| timeline.push(moment, &names, &mut show);
+            let mut visit = |moment: Moment, _: Callers| timeline.push(moment, &names, &mut check);
             let batch = batch(&rows, 2, &names);
-            batch.iter().try_for_each(|event| calls.push(&event, &mut visit)).expect("nothing fails");
-            calls.finish(&mut visit).expect("nothing fails");
+            batch.iter().try_for_each(|event| calls.push(&event, &mut visit)).expect("the visitor never fails");
+            calls.finish(&mut visit).expect("the visitor never fails");
             assert!(threads.values().all(|(open, _)| open.is_empty()), "every span ends");
         }
     }
@@ -197,41 +197,41 @@ mod tests {
         let mut marks = Vec::new();
         read(&trace, filter, &mut |_, time_ns, mark| {
             match mark {
-                Mark::Begin(call) => marks.push(match call.frame {
+                SpanEvent::Begin(call) => marks.push(match call.frame {
                     Frame::Function(code) => {
                         format!("{time_ns}+{}", Code::parse(&names.code_str(code)).qualname)
                     }
                     _ => format!("{time_ns}+?"),
                 }),
-                Mark::End(..) => marks.push(format!("{time_ns}-")),
-                Mark::Point(_) => {}
+                SpanEvent::End(..) => marks.push(format!("{time_ns}-")),
+                SpanEvent::Point(_) => {}
             }
             Ok(())
         })
-        .expect("a whole trace");
+        .expect("the trace is readable");
         marks.join(" ")
     }
 
     fn draw_named(name: &str) -> String {
         let scripts = script::all("script");
-        let (_, script) = scripts.iter().find(|(found, _)| found == name).expect("there is such a script");
+        let (_, script) = scripts.iter().find(|(found, _)| found == name).expect("the script exists");
         draw(script, &Filter::default())
     }
 
     #[test]
-    fn nothing_is_shown_across_a_loss() {
+    fn no_span_crosses_a_loss() {
         assert_eq!(draw_named("lost"), "0+main 1+a 2+b 3- 3- 3- 13+? 14+c 16- 16- 17+main 18+d 19- 20-");
         assert_eq!(draw_named("lost_entry"), "0+a 2- 6+? 7-");
     }
 
     #[test]
-    fn what_never_returned_ends_with_the_last_row_in_it() {
+    fn a_call_without_a_return_ends_with_its_last_row() {
         assert_eq!(draw_named("never_returned"), "0+a 1+b 2- 3+b 4+c 5- 5- 9-");
         assert_eq!(draw_named("killed"), "0+a 2+b 7- 7-");
     }
 
     #[test]
-    fn time_never_runs_backwards_here() {
+    fn time_never_decreases() {
         assert_eq!(draw_named("backwards"), "0+a 2+b 4- 8-");
         let back = "
             9  7/7  function__entry   m.py:1:a  1
@@ -243,14 +243,14 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_cut_to_the_time_asked_for() {
+    fn calls_are_cut_to_the_time_range() {
         let long = "
             10  7/7  function__entry   m.py:1:a  1
             20  7/7  function__entry   m.py:5:b  5
             30  7/7  function__return  m.py:5:b  5
             40  7/7  function__return  m.py:1:a  1
         ";
-        let time = Some("15ns-25ns".parse().expect("a stretch of time"));
+        let time = Some("15ns-25ns".parse().expect("the range is valid"));
         // Counted from the first event.
         assert_eq!(draw(long, &Filter { time, ..Filter::default() }), "25+a 25+b 30- 35-");
     }

@@ -1,11 +1,11 @@
-//! Lines as JSON.
+//! The hits and times of source lines as JSON.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::super::json;
 use crate::measure::{Callee, FileLines, LineTotals, Lines, Trust};
+use crate::report::json;
 
 /// Writes `{"files": [{"file", …, "lines": [{"line", "hits", "self_ns", "total_ns", …}]}], "trust": {…}}`.
 pub fn write_json(lines: &Lines, out: &mut impl Write) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! Lines in a terminal: the hottest ones, or the source with its numbers beside it.
+//! Source lines in a terminal: the hottest lines, or a source listing with the numbers of each line.
 
 use std::cmp::Reverse;
 use std::io::{self, Write};
@@ -6,32 +6,37 @@ use std::io::{self, Write};
 use anstyle::Ansi256Color;
 use pyrec_schema::Code;
 
-use super::super::escape::Plain;
-use super::super::units::{Count, Time, plural};
-use super::super::{table, trust_line};
-use super::shade::Bar;
+use super::bar::HeatBar;
+use crate::escape::Plain;
 use crate::filter::Pattern;
 use crate::measure::{FileLines, FunctionLines, LineTotals, Lines, Sources};
+use crate::report::display::{Count, Time, file_name, plural};
+use crate::report::{table, trust_line};
 
-/// A longer stretch of source without a number is left out.
-const QUIET: usize = 6;
+/// The lines without numbers between two lines with numbers that are listed. A longer gap is left out.
+const MAX_GAP: usize = 6;
 
-/// How lines are listed.
+/// Options of the listing.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Options<'a> {
-    /// The files or functions whose source is listed; none for the hottest lines of all.
-    pub what: Option<&'a Pattern>,
-    /// How many of the hottest lines at most; all, if there is no number.
+pub struct HeatListingOptions<'a> {
+    /// The files or functions whose source is listed. `None` lists the hottest lines of all files.
+    pub pattern: Option<&'a Pattern>,
+    /// The number of hottest lines at most; `None` lists all.
     pub rows: Option<usize>,
-    /// Whether to colour them.
+    /// Whether times and bars are coloured.
     pub colours: bool,
 }
 
 /// Writes the lines and the trust line.
-pub fn write(lines: &Lines, sources: &Sources, options: &Options, out: &mut impl Write) -> io::Result<()> {
-    match options.what {
+pub fn write(
+    lines: &Lines,
+    sources: &Sources,
+    options: &HeatListingOptions,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    match options.pattern {
         None => write_hottest(lines, sources, options, out)?,
-        Some(what) => write_sources(lines, sources, what, options.colours, out)?,
+        Some(pattern) => write_sources(lines, sources, pattern, options.colours, out)?,
     }
     if !lines.has_hits {
         writeln!(
@@ -45,7 +50,7 @@ pub fn write(lines: &Lines, sources: &Sources, options: &Options, out: &mut impl
 fn write_hottest(
     lines: &Lines,
     sources: &Sources,
-    options: &Options,
+    options: &HeatListingOptions,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let mut hottest: Vec<(&FileLines, &LineTotals)> =
@@ -61,8 +66,8 @@ fn write_hottest(
         .map(|(file, line)| {
             let [hits, self_time, total] = numbers(line);
             let source = sources.text(&file.file).and_then(|text| text.lines().nth(line.line as usize - 1));
-            let place = format!("{}:{}", Plain(place(file)), line.line);
-            [hits, self_time, total, place, Plain(source.unwrap_or_default().trim()).to_string()]
+            let location = format!("{}:{}", Plain(file_name(file.module.as_deref(), &file.file)), line.line);
+            [hits, self_time, total, location, Plain(source.unwrap_or_default().trim()).to_string()]
         })
         .collect();
     table::write(["hits", "self", "total", "line", "source"], &rows, out)?;
@@ -75,17 +80,19 @@ fn write_hottest(
 fn write_sources(
     lines: &Lines,
     sources: &Sources,
-    what: &Pattern,
+    pattern: &Pattern,
     colours: bool,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let parts: Vec<(Part, Option<&str>)> = lines
         .files
         .iter()
-        .flat_map(|file| Part::wanted(file, what).into_iter().map(|part| (part, sources.text(&file.file))))
+        .flat_map(|file| {
+            Part::matching(file, pattern).into_iter().map(|part| (part, sources.text(&file.file)))
+        })
         .collect();
     if parts.is_empty() {
-        return writeln!(out, "nothing that ran matches {}", Plain(what.as_str()));
+        return writeln!(out, "nothing that ran matches {}", Plain(pattern.as_str()));
     }
     let hottest_ns =
         parts.iter().flat_map(|(part, _)| part.totals()).map(|line| line.self_ns).max().unwrap_or(0);
@@ -102,20 +109,21 @@ fn write_sources(
     Ok(())
 }
 
-/// A file, or one function of it.
+/// A part of a listing: a file, or one function of it.
 struct Part<'a> {
     file: &'a FileLines,
     function: Option<&'a FunctionLines>,
 }
 
 impl<'a> Part<'a> {
-    /// The whole file where its name matches, else those of its functions that match.
-    fn wanted(file: &'a FileLines, what: &Pattern) -> Vec<Part<'a>> {
+    /// The whole file if its name matches the pattern, else its functions that match.
+    fn matching(file: &'a FileLines, pattern: &Pattern) -> Vec<Part<'a>> {
         let code = |qualname| Code { file: &file.file, first_line: None, qualname };
-        if what.is_match(&code("")) {
+        if pattern.is_match(&code("")) {
             return vec![Part { file, function: None }];
         }
-        let functions = file.functions.iter().filter(|function| what.is_function(&code(&function.qualname)));
+        let functions =
+            file.functions.iter().filter(|function| pattern.is_function(&code(&function.qualname)));
         functions.map(|function| Part { file, function: Some(function) }).collect()
     }
 
@@ -127,15 +135,15 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// Those of its lines that have numbers.
+    /// Its lines that have numbers.
     fn totals(&self) -> impl Iterator<Item = &'a LineTotals> {
         let function = self.function;
-        let is_own =
+        let is_in_part =
             move |line: &u32| function.is_none_or(|function| function.lines.binary_search(line).is_ok());
-        self.file.lines.iter().filter(move |totals| is_own(&totals.line))
+        self.file.lines.iter().filter(move |totals| is_in_part(&totals.line))
     }
 
-    /// The lines to be listed: those that have numbers, and what of the source lies between or close to them.
+    /// The lines to be listed: those that have numbers, and short gaps of source between them.
     fn rows<'t>(&self, text: Option<&'t str>) -> Vec<Row<'t, 'a>> {
         let source: Vec<&str> = text.map(|text| text.lines().collect()).unwrap_or_default();
         let row = |number: u32, totals| Row {
@@ -146,7 +154,7 @@ impl<'a> Part<'a> {
         let mut rows: Vec<Row> = Vec::new();
         for totals in self.totals() {
             let between = rows.last().map_or(0..0, |before| before.number + 1..totals.line);
-            if !source.is_empty() && between.len() <= QUIET {
+            if !source.is_empty() && between.len() <= MAX_GAP {
                 rows.extend(between.map(|number| row(number, None)));
             }
             rows.push(row(totals.line, Some(totals)));
@@ -155,7 +163,7 @@ impl<'a> Part<'a> {
     }
 }
 
-/// A line of the listing.
+/// A row of the listing.
 struct Row<'t, 'a> {
     number: u32,
     totals: Option<&'a LineTotals>,
@@ -164,15 +172,16 @@ struct Row<'t, 'a> {
 
 const HEAD: [&str; 3] = ["hits", "total", "self"];
 
-/// Lines with their numbers beside them.
+/// The rows of a listing with the widths of their columns.
 struct Listing<'t, 'a> {
     rows: Vec<Row<'t, 'a>>,
-    /// Hits, total time and self time of each.
+    /// The hits, total time and self time of each row.
     cells: Vec<[String; 3]>,
-    /// How wide these are, and a line's number.
+    /// The widths of these columns.
     widths: [usize; 3],
+    /// The width of the line numbers.
     digits: usize,
-    /// The time that a full bar stands for.
+    /// The self time of a full bar.
     hottest_ns: u64,
     colours: bool,
 }
@@ -212,7 +221,7 @@ impl<'t, 'a> Listing<'t, 'a> {
 
     fn line(&self, row: &Row, [hits, total, own]: &[String; 3]) -> String {
         let [hits_width, total_width, own_width] = self.widths;
-        let bar = Bar { part: row.totals.map_or(0, |totals| totals.self_ns), whole: self.hottest_ns };
+        let bar = HeatBar { part: row.totals.map_or(0, |totals| totals.self_ns), whole: self.hottest_ns };
         let heat = format!("{own:>own_width$}  {bar:<6}");
         let heat = match bar.colour().filter(|_| self.colours) {
             Some(colour) => format!("{}{heat}{}", Ansi256Color(colour).render_fg(), anstyle::Reset.render()),
@@ -227,12 +236,6 @@ impl<'t, 'a> Listing<'t, 'a> {
 fn numbers(line: &LineTotals) -> [String; 3] {
     let hits = line.hits.map_or("unknown".into(), |hits| Count(hits).to_string());
     [hits, Time(line.self_ns).to_string(), Time(line.total_ns).to_string()]
-}
-
-/// A file in a few words: its module, else its name without the way there.
-fn place(file: &FileLines) -> &str {
-    let base = file.file.rsplit('/').next().unwrap_or(&file.file);
-    file.module.as_deref().unwrap_or(base)
 }
 
 #[cfg(test)]
@@ -254,23 +257,23 @@ mod tests {
         910  7/7  source            /srv/run.py::  30  1  def f():\\n\\s\\s\\s\\s\\u{1b}[2Jg()\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\n\\s\\s\\s\\sreturn 1\\n
     ";
 
-    fn text(what: Option<&str>, rows: Option<usize>, colours: bool) -> String {
-        text_of(SCRIPT, what, rows, colours)
+    fn text(pattern: Option<&str>, rows: Option<usize>, colours: bool) -> String {
+        text_of(SCRIPT, pattern, rows, colours)
     }
 
-    fn text_of(script: &str, what: Option<&str>, rows: Option<usize>, colours: bool) -> String {
+    fn text_of(script: &str, pattern: Option<&str>, rows: Option<usize>, colours: bool) -> String {
         let (trace, _directory) = script::trace(script, 100);
-        let lines = Lines::read(&trace, &Filter::default()).expect("a whole trace");
-        let sources = Sources::read(&trace).expect("a whole trace");
-        let what = what.map(|what| what.parse().expect("a pattern"));
+        let lines = Lines::read(&trace, &Filter::default()).expect("the trace is readable");
+        let sources = Sources::read(&trace).expect("the trace is readable");
+        let pattern = pattern.map(|pattern| pattern.parse().expect("the pattern is valid"));
         let mut out = Vec::new();
-        write(&lines, &sources, &Options { what: what.as_ref(), rows, colours }, &mut out)
-            .expect("a vector takes all");
-        String::from_utf8(out).expect("text")
+        write(&lines, &sources, &HeatListingOptions { pattern: pattern.as_ref(), rows, colours }, &mut out)
+            .expect("a vector accepts all writes");
+        String::from_utf8(out).expect("the output is UTF-8")
     }
 
     #[test]
-    fn the_hottest_lines_come_first() {
+    fn the_hottest_lines_are_first() {
         assert_eq!(
             text(None, Some(2), false),
             "\
@@ -284,7 +287,7 @@ trust: 7 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
     }
 
     #[test]
-    fn a_function_with_its_source() {
+    fn a_function_is_listed_with_its_source() {
         assert_eq!(
             text(Some("f"), None, false),
             "\
@@ -300,7 +303,7 @@ trust: 7 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
     }
 
     #[test]
-    fn a_file_without_its_source_and_what_is_nowhere() {
+    fn a_missing_source_and_a_missing_function_have_messages() {
         let file = text(Some("n.py"), None, false);
         assert!(file.starts_with("/lib/n.py: self 400 ns, total 400 ns\n"), "{file}");
         assert!(file.contains("   1  300 ns  300 ns  ██████    13\n"), "{file}");
@@ -309,7 +312,7 @@ trust: 7 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
     }
 
     #[test]
-    fn bars_are_relative_to_what_is_listed() {
+    fn bars_are_relative_to_the_hottest_listed_line() {
         let script = "
             0    7/7  function__entry   /srv/run.py:1:f  1
             100  7/7  function__entry   /lib/n.py:12:g   12
@@ -323,7 +326,7 @@ trust: 7 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
     }
 
     #[test]
-    fn heat_is_coloured_where_that_is_wanted() {
+    fn colours_are_optional() {
         let plain = text(Some("g"), None, false);
         let coloured = text(Some("g"), None, true);
         assert!(!plain.contains("\x1b[") && coloured.contains("\x1b[38;5;196m300 ns"), "{coloured}");

@@ -1,10 +1,10 @@
-//! Lines with their hits and times: a page, a terminal's listing, and JSON.
+//! The heat map: source lines with their hits and times, as an HTML page, a terminal listing, and JSON.
 
+mod bar;
 mod json;
 mod listing;
 mod page;
-mod shade;
 
 pub use json::write_json;
-pub use listing::{Options, write};
-pub use page::{PageOptions, write_page};
+pub use listing::{HeatListingOptions, write};
+pub use page::{HeatPageOptions, write_page};

@@ -1,4 +1,4 @@
-//! Lines as a page: every file with its source, for a browser.
+//! The heat map as an HTML page: the source of every file with the hits and times of its lines.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -8,77 +8,74 @@ use askama::Template;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use super::super::page::{Data, Entry, Painted, Shell, file_name};
-use super::super::trust_line;
-use super::super::units::{Time, plural};
 use crate::Result;
 use crate::measure::{Callee, FileLines, FunctionLines, LineTotals, Lines, Sources, label};
+use crate::report::display::{Time, file_name, plural};
+use crate::report::page::{EmbeddedData, FileEntry, HighlightedSource, Shell};
+use crate::report::trust_line;
 
-/// What a page says of its recording.
+/// Options of the page.
 #[derive(Clone, Debug, Default)]
-pub struct PageOptions {
-    /// What was run.
+pub struct HeatPageOptions {
+    /// The command that was recorded, for the title.
     pub command: Vec<String>,
-    /// The files that are others now, where the page is made, than those that ran.
+    /// The files whose content on disk differs from the source that ran.
     pub changed: HashSet<String>,
 }
 
-/// Writes a page that shows each line of each file with its hits and times.
+/// Writes a page with each line of each file, its hits and its times.
 pub fn write_page(
     lines: &Lines,
     sources: &Sources,
-    options: &PageOptions,
+    options: &HeatPageOptions,
     out: &mut impl Write,
 ) -> Result<()> {
     let index = Index::of(lines, sources, options);
     let numbers: FxHashMap<&str, usize> =
         lines.files.iter().zip(0..).map(|(file, number)| (file.file.as_str(), number)).collect();
-    let mut data = vec![Data::of("index", &index)?, Data::of("calls", &Calls::of(lines, &numbers))?];
+    let mut data =
+        vec![EmbeddedData::of("index", &index)?, EmbeddedData::of("calls", &Calls::of(lines, &numbers))?];
     let callees: FxHashMap<&Callee, usize> = lines.callees.iter().zip(0..).collect();
     for (number, file) in lines.files.iter().enumerate() {
-        data.push(Data::of(format!("file-{number}"), &File::of(file, sources, &callees))?);
+        data.push(EmbeddedData::of(format!("file-{number}"), &File::of(file, sources, &callees))?);
     }
     let title = if options.command.is_empty() { "heat map".to_owned() } else { options.command.join(" ") };
     let shell = Shell::new(
         &title,
         vec![(trust_line(&lines.trust), &lines.trust)],
         include_str!("page/heat.css"),
-        concat!(
-            include_str!("page/recording.js"),
-            include_str!("page/panel.js"),
-            include_str!("page/heat.js")
-        ),
+        concat!(include_str!("page/data.js"), include_str!("page/panel.js"), include_str!("page/viewer.js")),
         data,
     );
-    let page = Page { shell, rows: entries(&index), has_hits: lines.has_hits };
+    let page = Page { shell, files: entries(&index), has_hits: lines.has_hits };
     Ok(page.write_into(out)?)
 }
 
-/// What the template fills in.
+/// The values of the template.
 #[derive(Template)]
 #[template(path = "heat/page/heat.html")]
 struct Page {
     shell: Shell,
-    rows: Vec<Entry>,
+    files: Vec<FileEntry>,
     has_hits: bool,
 }
 
-/// The list of files, the hottest first.
-fn entries(index: &Index) -> Vec<Entry> {
+/// The list of files, sorted by self time.
+fn entries(index: &Index) -> Vec<FileEntry> {
     let mut files: Vec<(usize, &IndexFile)> = index.files.iter().enumerate().collect();
     files.sort_by_key(|(_, file)| Reverse(file.self_ns));
     let entry = |(number, file): (usize, &IndexFile)| {
-        let often = match file.hits {
+        let hits = match file.hits {
             Some(hits) => plural(hits, "hit"),
             None => format!("{} entered", plural(file.entries, "time")),
         };
-        let numbers = format!("self {}, total {}, {often}", Time(file.self_ns), Time(file.total_ns));
-        Entry::new(number, file.name, file.file, numbers)
+        let numbers = format!("self {}, total {}, {hits}", Time(file.self_ns), Time(file.total_ns));
+        FileEntry::new(number, file.name, file.file, numbers)
     };
     files.into_iter().map(entry).collect()
 }
 
-/// All files with their sums.
+/// The index of all files.
 #[derive(Serialize)]
 struct Index<'a> {
     has_hits: bool,
@@ -94,17 +91,17 @@ struct IndexFile<'a> {
     total_ns: u64,
     hits: Option<u64>,
     entries: u64,
-    /// The most that a line of it has: own time, time, hits or entries.
+    /// The largest self time, total time, and hits of a line; entries if lines were not recorded.
     hottest: [u64; 3],
-    /// What one should know before one reads it.
+    /// A remark above the file's lines.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'static str>,
 }
 
 impl<'a> Index<'a> {
-    fn of(lines: &'a Lines, sources: &Sources, options: &PageOptions) -> Self {
+    fn of(lines: &'a Lines, sources: &Sources, options: &HeatPageOptions) -> Self {
         let file = |file: &'a FileLines| {
-            let most = |number: fn(&LineTotals) -> u64| file.lines.iter().map(number).max().unwrap_or(0);
+            let largest = |number: fn(&LineTotals) -> u64| file.lines.iter().map(number).max().unwrap_or(0);
             IndexFile {
                 name: file_name(file.module.as_deref(), &file.file),
                 file: &file.file,
@@ -113,9 +110,9 @@ impl<'a> Index<'a> {
                 hits: lines.has_hits.then(|| file.lines.iter().filter_map(|line| line.hits).sum()),
                 entries: file.lines.iter().map(|line| line.entries).sum(),
                 hottest: [
-                    most(|line| line.self_ns),
-                    most(|line| line.total_ns),
-                    most(|line| line.hits.unwrap_or(line.entries)),
+                    largest(|line| line.self_ns),
+                    largest(|line| line.total_ns),
+                    largest(|line| line.hits.unwrap_or(line.entries)),
                 ],
                 note: note(&file.file, sources, options),
             }
@@ -128,32 +125,33 @@ impl<'a> Index<'a> {
     }
 }
 
-fn note(file: &str, sources: &Sources, options: &PageOptions) -> Option<&'static str> {
+/// A remark if the page does not show the file as it is on disk.
+fn note(file: &str, sources: &Sources, options: &HeatPageOptions) -> Option<&'static str> {
     match sources.text(file) {
         Some(_) if options.changed.contains(file) => {
-            Some("This file has been changed since. What you see is what ran.")
+            Some("This file has changed on disk since. The page shows the source that ran.")
         }
         Some(_) => None,
         None if sources.knows(file) => Some(
-            "The recording does not hold what ran: the file changed meanwhile, is too long, or ran in two versions. \
-             What is on disk now could be another one, so only the lines with numbers are listed.",
+            "The recording does not contain the source that ran: the file changed during the recording, is too long, or ran \
+             in two versions. The file on disk may differ from it, so only lines that ran are listed.",
         ),
         None if file.starts_with('<') => {
-            Some("This is no file on disk. Only the lines with numbers are listed.")
+            Some("This code does not come from a file. Only lines that ran are listed.")
         }
         None => Some(
-            "The recording does not hold the source of this file: it was gone when the recording ended, or that was \
-             cut short. Only the lines with numbers are listed.",
+            "The recording does not contain the source of this file: the file was gone when the recording ended, or the \
+             recording was cut short. Only lines that ran are listed.",
         ),
     }
 }
 
-/// Who called whom from which line.
+/// The calls between lines and functions.
 #[derive(Serialize)]
 struct Calls<'a> {
-    /// What was called: its name, its file's number in the index, its first line.
+    /// Functions that were called: label, number of the file in the index, first line.
     callees: Vec<(&'a str, Option<usize>, Option<u32>)>,
-    /// File, line, callee, calls and time, one after another.
+    /// Five numbers for each calling line and callee: file, line, callee, number of calls, nanoseconds in them.
     calls: Vec<u64>,
 }
 
@@ -176,12 +174,14 @@ impl<'a> Calls<'a> {
     }
 }
 
-/// A file: its source, and its lines column by column.
+/// The source of a file, and columns of numbers for its lines.
 #[derive(Serialize)]
 struct File<'a> {
-    /// Lines, each ended by a newline but the last; none where the recording does not hold it.
+    /// The source lines, separated by newlines. `None` if the recording does not contain the source.
     text: Option<String>,
+    /// The highlighting runs of the lines, separated by newlines.
     runs: Option<String>,
+    /// The lines that have numbers, counted from 1.
     line: Vec<u32>,
     hits: Option<Vec<u64>>,
     entries: Vec<u64>,
@@ -191,12 +191,12 @@ struct File<'a> {
     functions: Vec<FunctionColumns<'a>>,
 }
 
-/// A function: its first line, its name, its number among the callees where it was called from a line, its lines.
+/// A function: its first line, its name, its index in [`Calls::callees`] if a recorded line called it, its lines.
 type FunctionColumns<'a> = (Option<u32>, &'a str, Option<usize>, &'a [u32]);
 
 impl<'a> File<'a> {
     fn of(file: &'a FileLines, sources: &Sources, callees: &FxHashMap<&Callee, usize>) -> Self {
-        let painted = sources.text(&file.file).map(Painted::of);
+        let painted = sources.text(&file.file).map(HighlightedSource::of);
         let column = |number: fn(&LineTotals) -> u64| file.lines.iter().map(number).collect::<Vec<u64>>();
         File {
             text: painted.as_ref().map(|painted| painted.lines.join("\n")),
@@ -219,7 +219,7 @@ impl<'a> File<'a> {
         file: &FileLines,
         function: &'a FunctionLines,
         callees: &FxHashMap<&Callee, usize>,
-    ) -> (Option<u32>, &'a str, Option<usize>, &'a [u32]) {
+    ) -> FunctionColumns<'a> {
         let FunctionLines { first_line, ref qualname, ref lines } = *function;
         let label = label(qualname, file.module.as_deref(), Some(&file.file), first_line);
         let callee = callees.get(&Callee { file: Some(file.file.clone()), first_line, label }).copied();
@@ -229,7 +229,7 @@ impl<'a> File<'a> {
 
 #[cfg(test)]
 mod tests {
-    //! What stands in the page, before any script runs.
+    //! The page before its scripts run.
 
     use super::*;
     use crate::Filter;
@@ -246,20 +246,20 @@ mod tests {
 
     fn page(changed: &[&str]) -> String {
         let (trace, _directory) = script::trace(SCRIPT, 100);
-        let lines = Lines::read(&trace, &Filter::default()).expect("a whole trace");
-        let sources = Sources::read(&trace).expect("a whole trace");
+        let lines = Lines::read(&trace, &Filter::default()).expect("the trace is readable");
+        let sources = Sources::read(&trace).expect("the trace is readable");
         let changed = changed.iter().map(|file| file.to_string()).collect();
-        let options = PageOptions { command: vec!["python3".into(), "<b>.py".into()], changed };
+        let options = HeatPageOptions { command: vec!["python3".into(), "<b>.py".into()], changed };
         let mut out = Vec::new();
-        write_page(&lines, &sources, &options, &mut out).expect("a vector takes all");
-        String::from_utf8(out).expect("text")
+        write_page(&lines, &sources, &options, &mut out).expect("a vector accepts all writes");
+        String::from_utf8(out).expect("the output is UTF-8")
     }
 
     #[test]
-    fn names_and_texts_are_no_markup() {
+    fn markup_in_names_and_texts_is_escaped() {
         let page = page(&[]);
         let body = page.split("<body>").nth(1).expect("a body");
-        let data = body.split("<script>").next().expect("what stands before the script");
+        let data = body.split("<script>").next().expect("the part before the script");
         assert!(!data.contains("<img") && !data.contains("<b>.py") && !data.contains("<!--"), "{data}");
         assert_eq!(
             data.matches("<script").count(),
@@ -269,14 +269,14 @@ mod tests {
     }
 
     #[test]
-    fn sums_and_trust_are_there_without_scripts() {
+    fn sums_and_trust_line_are_shown_without_scripts() {
         let page = page(&[]);
         assert!(page.contains("self 800 ns, total 900 ns, 1 hit"), "{page}");
         assert!(page.contains("<div>trust: 5 events, 0 lost, 0 repaired, exited with 0"), "{page}");
     }
 
     #[test]
-    fn nothing_is_loaded_and_only_our_script_runs() {
+    fn nothing_is_loaded_and_the_policy_allows_no_other_script() {
         let page = page(&[]);
         let policy = page.split("Content-Security-Policy\" content=\"").nth(1).expect("a policy");
         assert!(policy.starts_with("default-src &#39;none&#39;; style-src &#39;sha256-"), "{policy}");
@@ -284,9 +284,9 @@ mod tests {
     }
 
     #[test]
-    fn of_each_file_it_says_what_of_it_is_known() {
+    fn a_file_that_differs_from_disk_has_a_note() {
         let notes = |page: &str| -> Vec<bool> {
-            ["has been changed since", "was gone when the recording ended"]
+            ["has changed on disk since", "was gone when the recording ended"]
                 .map(|note| page.contains(note))
                 .to_vec()
         };

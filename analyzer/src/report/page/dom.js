@@ -1,9 +1,9 @@
-// Elements, data within the page, numbers as people read them.
+// DOM elements, embedded data, number formatting, the theme, and the key help.
 
-/** The element of that name. */
+/** The element with an id. */
 const byId = (id) => document.getElementById(id);
 
-/** A new element. Children are elements or text; nothing here reads markup. */
+/** Creates an element. Children are elements or text; strings are never parsed as HTML. */
 const el = (name, attributes = {}, ...children) => {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -13,12 +13,12 @@ const el = (name, attributes = {}, ...children) => {
   return element;
 };
 
-/** A value that stands within the page. */
-const data = (id) => JSON.parse(byId(id).textContent);
+/** Parses the JSON that the page embeds under an id. */
+const embedded = (id) => JSON.parse(byId(id).textContent);
 
 const threeDigits = (number) => number.toFixed(number < 9.995 ? 2 : number < 99.95 ? 1 : 0);
 
-/** A length of time in the unit that fits it. */
+/** A duration with three digits in a fitting unit. */
 const time = (ns) => {
   if (ns < 1000) return `${ns} ns`;
   if (ns < 999500) return `${threeDigits(ns / 1e3)} µs`;
@@ -26,19 +26,19 @@ const time = (ns) => {
   return `${threeDigits(ns / 1e9)} s`;
 };
 
-/** A number with its thousands set apart. */
+/** A number with thousands separators. */
 const count = (number) => number.toLocaleString("en-US");
 
 const plural = (number, thing) => `${count(number)} ${thing}${number === 1 ? "" : "s"}`;
 
-/** A part of a whole. */
-const share = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)} %` : "unknown");
+/** A fraction in percent. */
+const percent = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)} %` : "unknown");
 
-/** What a name shows: signs that would control the page's text are written by their number. */
+/** Escapes control characters and characters that change the direction of text. */
 const plain = (text) =>
-  text.replace(/[\p{Cc}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\uffff]/gu, (sign) => `\\u{${sign.codePointAt(0).toString(16)}}`);
+  text.replace(/[\p{Cc}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\uffff]/gu, (character) => `\\u{${character.codePointAt(0).toString(16)}}`);
 
-/** Light or dark: the reader's choice, else that of the system. */
+/** Light or dark: the reader's choice, or the system's if there is none. */
 const theme = {
   systemIsDark: matchMedia("(prefers-color-scheme: dark)"),
   listeners: [],
@@ -54,28 +54,28 @@ const theme = {
     this.choose(this.isDark() ? "light" : "dark");
     try {
       localStorage.setItem("pyrec-theme", document.documentElement.dataset.theme);
-    } catch { /* Some browsers keep nothing for files. */ }
+    } catch { /* Some browsers have no storage for file: URLs. */ }
   },
   start() {
     try {
-      const kept = localStorage.getItem("pyrec-theme");
-      if (kept === "light" || kept === "dark") this.choose(kept);
-    } catch { /* as above */ }
+      const stored = localStorage.getItem("pyrec-theme");
+      if (stored === "light" || stored === "dark") this.choose(stored);
+    } catch { /* Some browsers have no storage for file: URLs. */ }
     this.systemIsDark.addEventListener("change", () => this.listeners.forEach((listener) => listener()));
     byId("theme").addEventListener("click", () => this.toggle());
   },
 };
 
-/** What a colour of the style sheet is now, for what is not drawn by it: that of an element of a class. */
-const colour = (name, paint = "") => {
-  const probe = document.body.appendChild(el("span", { hidden: "", class: paint }));
-  probe.style.color = `var(${name})`;
+/** The current value of a colour variable of the style sheet, for the canvas: for an element with the class, if one is given. */
+const colour = (variable, className = "") => {
+  const probe = document.body.appendChild(el("span", { hidden: "", class: className }));
+  probe.style.color = `var(${variable})`;
   const value = getComputedStyle(probe).color;
   probe.remove();
   return value;
 };
 
-/** The page of keys. */
+/** The dialog with the key bindings. */
 const help = {
   toggle() {
     const dialog = byId("help");
@@ -83,7 +83,7 @@ const help = {
     else dialog.showModal();
   },
   start() {
-    byId("ask").addEventListener("click", () => this.toggle());
+    byId("show-keys").addEventListener("click", () => this.toggle());
     byId("help").addEventListener("click", (event) => event.target === byId("help") && byId("help").close());
   },
 };

@@ -1,10 +1,10 @@
-// A listing of any length: only the rows that are seen are elements, block by block.
+// A virtual list: only the blocks of rows near the visible part are in the DOM.
 
 const ROW_PX = 20;
 const BLOCK_ROWS = 50;
 
 class Listing {
-  /** Rows are drawn into an element that scrolls; `draw` makes the element of a row. */
+  /** Draws rows into a scrolling element. `draw` returns the element of a row. */
   constructor(scroller, draw) {
     this.scroller = scroller;
     this.draw = draw;
@@ -18,53 +18,54 @@ class Listing {
     addEventListener("afterprint", () => this.redraw());
   }
 
-  /** Shows so many rows, the widest of which has so many letters. */
-  show(rows, letters) {
+  /** Sets the number of rows, and the length of the longest in characters. */
+  show(rows, longest) {
     this.rows = rows;
     this.body.style.height = `${rows * ROW_PX}px`;
-    this.body.style.setProperty("--letters", letters);
+    this.body.style.setProperty("--longest", longest);
     this.scroller.setAttribute("aria-rowcount", rows);
     this.redraw();
   }
 
-  /** Draws what is seen anew. */
+  /** Draws the visible blocks again. */
   redraw() {
     this.blocks.forEach((block) => block.remove());
     this.blocks.clear();
     this.update();
   }
 
+  /** Draws the blocks that became visible, and removes those that are no longer near. */
   update() {
     const { scrollTop, clientHeight } = this.scroller;
     const last = Math.ceil(this.rows / BLOCK_ROWS) - 1;
     const from = Math.max(Math.floor(scrollTop / ROW_PX / BLOCK_ROWS - 0.5), 0);
     const to = Math.min(Math.floor((scrollTop + clientHeight) / ROW_PX / BLOCK_ROWS + 0.5), last);
-    for (const [at, block] of this.blocks) {
-      if (at < from || at > to) {
+    for (const [index, block] of this.blocks) {
+      if (index < from || index > to) {
         block.remove();
-        this.blocks.delete(at);
+        this.blocks.delete(index);
       }
     }
-    for (let at = from; at <= to; at++) this.drawBlock(at);
+    for (let index = from; index <= to; index++) this.drawBlock(index);
     this.listeners.forEach((listener) => listener());
   }
 
-  drawBlock(at) {
-    if (this.blocks.has(at)) return;
+  drawBlock(index) {
+    if (this.blocks.has(index)) return;
     const block = el("div", { class: "block" });
-    block.style.top = `${at * BLOCK_ROWS * ROW_PX}px`;
-    for (let row = at * BLOCK_ROWS; row < Math.min((at + 1) * BLOCK_ROWS, this.rows); row++) {
+    block.style.top = `${index * BLOCK_ROWS * ROW_PX}px`;
+    for (let row = index * BLOCK_ROWS; row < Math.min((index + 1) * BLOCK_ROWS, this.rows); row++) {
       block.append(this.draw(row));
     }
-    this.blocks.set(at, block);
+    this.blocks.set(index, block);
     this.body.append(block);
   }
 
-  /** For paper, where nothing scrolls. */
+  /** Draws all blocks, in order, for printing. */
   drawAll() {
     this.redraw();
-    for (let at = 0; at * BLOCK_ROWS < this.rows; at++) this.drawBlock(at);
-    this.body.append(...[...this.blocks.keys()].sort((a, b) => a - b).map((at) => this.blocks.get(at)));
+    for (let index = 0; index * BLOCK_ROWS < this.rows; index++) this.drawBlock(index);
+    this.body.append(...[...this.blocks.keys()].sort((a, b) => a - b).map((index) => this.blocks.get(index)));
   }
 
   /** The element of a row, if it is drawn. */
@@ -72,12 +73,12 @@ class Listing {
     return this.blocks.get(Math.floor(row / BLOCK_ROWS))?.children[row % BLOCK_ROWS];
   }
 
-  /** How many rows can be seen at once. */
-  screen() {
+  /** The number of rows that PageUp and PageDown move. */
+  pageRows() {
     return Math.max(Math.floor(this.scroller.clientHeight / ROW_PX) - 1, 1);
   }
 
-  /** Scrolls as little as is needed to see a row; to the middle where it is far. */
+  /** Scrolls a row into view: by as little as possible, or to the middle if it is more than a page away. */
   reveal(row) {
     const { scrollTop, clientHeight } = this.scroller;
     const top = row * ROW_PX;

@@ -1,39 +1,43 @@
-//! Pages for a browser: one file that holds everything and asks nobody for anything.
+//! The parts that all pages for a browser share. A page is one HTML file that contains its styles, scripts and data and
+//! loads nothing.
 //!
 //! ```text
-//! shell.html       head, policy, header, footer, data     ◀─ Shell: its styles, scripts and data
-//!  └ reader.html   files, lines, the map, the keys        ◀─ Entry: a file in the list
-//!     └ NAME.html  what is counted, and how it is told    ◀─ the report's own template
-//! base.css, reader.css                                    how all of that looks
-//! dom.js, paint.js, listing.js, minimap.js                what lines are drawn with
-//! book.js, files.js, search.js, reader.js                 what they are, and how one finds one's way
+//! shell.html        head, content security policy, header, footer, data   ◀─ Shell
+//!  └ viewer.html    list of files, source lines, minimap, key bindings    ◀─ FileEntry
+//!     └ heat.html, diff.html                                              ◀─ the report's own template
+//! base.css, viewer.css                                    styles
+//! dom.js, highlight.js, listing.js, minimap.js            drawing of source lines
+//! data.js, file_list.js, search.js, viewer.js             files, search, navigation
 //! ```
 //!
-//! Names and texts are a stranger's. The template escapes what it is given, data stands in elements that no browser runs,
-//! and the policy lets nothing run but the scripts whose hashes it names.
+//! Names and source texts come from the recorded program and are not trusted. The templates escape them, data stands in
+//! elements that browsers do not run, and the policy allows only the style and the script whose hashes it contains.
 
-mod data;
-mod entry;
-mod paint;
+mod highlight;
 mod shell;
 
-pub use data::Data;
-pub use entry::{Entry, file_name};
-pub use paint::Painted;
-pub use shell::Shell;
+use crate::escape::Plain;
 
-/// Styles of every page.
-pub const STYLE: &str = concat!(include_str!("base.css"), include_str!("reader.css"));
+pub use highlight::HighlightedSource;
+pub use shell::{EmbeddedData, Shell};
 
-/// Scripts of every page: elements and numbers, highlighted lines, long listings, the map beside them, files, the search,
-/// and what keys and clicks do.
-pub const SCRIPT: &str = concat!(
-    include_str!("dom.js"),
-    include_str!("paint.js"),
-    include_str!("listing.js"),
-    include_str!("minimap.js"),
-    include_str!("book.js"),
-    include_str!("files.js"),
-    include_str!("search.js"),
-    include_str!("reader.js")
-);
+/// A file in the list of files, as it is shown before the scripts run. The template `page/viewer.html` reads a list of
+/// them from the field `files` of the report's template.
+#[derive(Debug)]
+pub struct FileEntry {
+    /// Its number in the embedded data.
+    pub number: usize,
+    /// Its short name.
+    pub name: String,
+    /// Its path.
+    pub path: String,
+    /// Its sums, as text.
+    pub numbers: String,
+}
+
+impl FileEntry {
+    /// An entry whose name and path are escaped.
+    pub fn new(number: usize, name: &str, path: &str, numbers: String) -> FileEntry {
+        FileEntry { number, name: Plain(name).to_string(), path: Plain(path).to_string(), numbers }
+    }
+}

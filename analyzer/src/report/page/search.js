@@ -1,95 +1,97 @@
-// The search: files, functions, and source lines, those of the first file in the list first.
+// The search. Results are files, then functions, then source lines, each in the order of the file list.
 
-const MOST_RESULTS = 300;
+const MAX_RESULTS = 300;
 
 class Search {
-  constructor(book, list, changed) {
-    this.book = book;
-    this.list = list;
-    this.changed = changed;
-    this.box = byId("search");
+  /** `onChange` is called when the search text has changed. */
+  constructor(data, fileList, onChange) {
+    this.data = data;
+    this.fileList = fileList;
+    this.onChange = onChange;
+    this.input = byId("search");
     this.results = [];
     this.chosen = -1;
     this.needle = null;
-    this.box.addEventListener("input", () => {
+    this.input.addEventListener("input", () => {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.run(), 120);
     });
     byId("results").addEventListener("click", (event) => {
       const link = event.target.closest("a");
-      if (link) this.mark([...byId("results").children].indexOf(link.parentElement));
+      if (link) this.choose([...byId("results").children].indexOf(link.parentElement));
     });
   }
 
-  get isOn() {
+  get isActive() {
     return this.needle !== null;
   }
 
-  /** Looks for what stands in the box. */
+  /** Searches for the text in the input. */
   run() {
-    const text = this.box.value.trim();
+    const text = this.input.value.trim();
     this.needle = text ? needleOf(text) : null;
     this.results = [];
     this.chosen = -1;
     let lines = 0;
     if (this.needle) lines = this.collect();
-    byId("files").hidden = this.isOn;
+    byId("files").hidden = this.isActive;
     byId("results").replaceChildren(...this.results.map((result) => this.row(result)));
-    byId("found").textContent = this.isOn ? this.summary(lines) : "";
-    this.changed();
+    byId("search-summary").textContent = this.isActive ? this.summary(lines) : "";
+    this.onChange();
   }
 
+  /** Fills the results, and returns the number of lines with a hit. */
   collect() {
-    const has = (text) => this.needle.in(text, 0) >= 0;
+    const has = (text) => this.needle.indexIn(text, 0) >= 0;
     const [functions, lines] = [[], []];
-    let found = 0;
-    for (const number of this.list.order) {
-      const entry = this.book.index[number];
-      const file = this.book.file(number);
+    let lineCount = 0;
+    for (const number of this.fileList.order) {
+      const entry = this.data.entries[number];
+      const file = this.data.file(number);
       if (has(entry.name) || has(entry.file)) this.results.push({ number, line: 0, kind: "file", text: entry.name });
       for (const [first, name] of file.functions) {
         if (first && has(name)) functions.push({ number, line: first, kind: "function", text: name });
       }
-      file.source.forEach((text, at) => {
+      file.source.forEach((text, index) => {
         if (!has(text)) return;
-        found += 1;
-        if (lines.length < MOST_RESULTS) lines.push({ number, line: at + 1, kind: "line", text });
+        lineCount += 1;
+        if (lines.length < MAX_RESULTS) lines.push({ number, line: index + 1, kind: "line", text });
       });
     }
     this.results.push(...functions, ...lines);
-    this.results.length = Math.min(this.results.length, 2 * MOST_RESULTS);
-    this.functions = functions.length;
-    return found;
+    this.results.length = Math.min(this.results.length, 2 * MAX_RESULTS);
+    this.functionCount = functions.length;
+    return lineCount;
   }
 
   summary(lines) {
     const listed = this.results.filter(({ kind }) => kind === "line").length;
     const part = listed < lines ? `, the first ${count(listed)} of them listed` : "";
-    return `${plural(this.functions, "function")}, ${plural(lines, "line")}${part}`;
+    return `${plural(this.functionCount, "function")}, ${plural(lines, "line")}${part}`;
   }
 
   row({ number, line, kind, text }) {
-    const entry = this.book.index[number];
-    const where = line ? `${entry.name}:${this.book.nameOf(number, line)}` : entry.file;
-    const shown = kind === "line" ? paint(text.trim().slice(0, 200), "", this.needle) : paint(plain(text), "", this.needle);
-    return el("li", { class: kind }, el("a", { href: this.book.address(number, line) }, shown, el("small", {}, el("bdi", { dir: "ltr" }, plain(where)))));
+    const entry = this.data.entries[number];
+    const location = line ? `${entry.name}:${this.data.lineName(number, line)}` : entry.file;
+    const shown = kind === "line" ? highlight(text.trim().slice(0, 200), "", this.needle) : highlight(plain(text), "", this.needle);
+    return el("li", { class: kind }, el("a", { href: this.data.address(number, line) }, shown, el("small", {}, el("bdi", { dir: "ltr" }, plain(location)))));
   }
 
-  /** The next result, or the one before. */
+  /** Chooses the result that is `by` places below the chosen one, and returns it; null if there are none. */
   step(by) {
     if (this.results.length === 0) return null;
-    this.mark((this.chosen + by + this.results.length) % this.results.length);
+    this.choose((this.chosen + by + this.results.length) % this.results.length);
     return this.results[this.chosen];
   }
 
-  mark(at) {
-    this.chosen = at;
-    [...byId("results").children].forEach((row, other) => row.firstElementChild.toggleAttribute("aria-current", other === at));
-    byId("results").children[at]?.scrollIntoView({ block: "nearest" });
+  choose(index) {
+    this.chosen = index;
+    [...byId("results").children].forEach((row, other) => row.firstElementChild.toggleAttribute("aria-current", other === index));
+    byId("results").children[index]?.scrollIntoView({ block: "nearest" });
   }
 
   end() {
-    this.box.value = "";
+    this.input.value = "";
     this.run();
   }
 }

@@ -1,27 +1,26 @@
-//! The hierarchy of calls and returns, in the order in which they happened.
+//! The call hierarchy: every call and return in the order of time, indented by depth.
 //!
 //! ```text
-//! rows ──in time──▶ Calls ──Moment──▶ Walk: levels ──Item──▶ Fold ──Item──▶ Layout: ours, DTrace's, SystemTap's ──▶ lines
+//! rows ──InTime──▶ Calls ──Moment──▶ LineBuilder ──TreeLine──▶ RepeatFolder ──TreeLine──▶ Layout ──▶ text
+//!      sorted by time                what gets a line          with --fold               pyrec, DTrace, SystemTap
 //! ```
 
-mod classic;
-mod fold;
-mod item;
-mod own;
-mod walk;
+mod classic_layouts;
+mod lines;
+mod pyrec_layout;
+mod repeats;
 
 #[cfg(test)]
 mod tests;
 
 use std::io::{self, Write};
 
-use pyrec_schema::{Columns, Event, Group, Marker, Trace};
+use pyrec_schema::{Columns, Event, Trace};
 
-use self::classic::{Dtrace, Stap};
-use self::fold::Fold;
-use self::item::Item;
-use self::own::Own;
-use self::walk::Walk;
+use self::classic_layouts::{DtraceLayout, StapLayout};
+use self::lines::{LineBuilder, TreeLine};
+use self::pyrec_layout::PyrecLayout;
+use self::repeats::RepeatFolder;
 use super::trust_line;
 use crate::calls::{Calls, Seen};
 use crate::measure::Trust;
@@ -29,50 +28,11 @@ use crate::order::{self, InTime};
 use crate::tree::{self, Counts, Repairs};
 use crate::{Filter, Result};
 
-/// How the hierarchy is written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// The layout of a line.
-    pub style: Style,
-    /// No calls deeper than this many levels.
-    pub depth: Option<usize>,
-    /// Which markers get lines: if none are named, functions in the classic layouts, and functions, collections and
-    /// imports in ours.
-    pub markers: Vec<Group>,
-    /// Whether calls that repeat are told once, in our layout.
-    pub fold: bool,
-}
+pub use self::lines::{TreeFormat, TreeOptions};
 
-/// The layout of a line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Style {
-    /// Ours: time, thread, duration, call.
-    #[default]
-    Pyrec,
-    /// That of CPython's `call_stack.d`, `gc.d` and `line.d`.
-    Dtrace,
-    /// That of SystemTap's `thread_indent`.
-    Stap,
-}
-
-impl Options {
-    /// Whether a marker gets a line. The recorder's own facts do in our layout.
-    fn has(&self, marker: Marker) -> bool {
-        let groups: &[Group] = match (self.markers.as_slice(), self.style) {
-            ([], Style::Pyrec) => &Group::DEFAULT,
-            ([], _) => &[Group::Function],
-            (groups, _) => groups,
-        };
-        match marker.is_event() {
-            true => groups.iter().any(|group| group.markers().contains(&marker)),
-            false => self.style == Style::Pyrec,
-        }
-    }
-}
-
-/// Writes every call and return that the filter leaves, and the trust line.
-pub fn write(trace: &Trace, filter: &Filter, options: &Options, out: &mut impl Write) -> Result<()> {
-    let mut page = Page::new(trace, filter, options)?;
+/// Writes a line for every call and return that the filter selects, and the trust line.
+pub fn write(trace: &Trace, filter: &Filter, options: &TreeOptions, out: &mut impl Write) -> Result<()> {
+    let mut pipeline = Pipeline::new(trace, filter, options)?;
     let mut in_time = InTime::default();
     let mut counts = Counts::default();
     for file in trace.files() {
@@ -82,99 +42,102 @@ pub fn write(trace: &Trace, filter: &Filter, options: &Options, out: &mut impl W
                 counts.add(&batch);
                 in_time.push(&batch);
             }
-            page.write(in_time.end_row_group(), out)?;
+            pipeline.write(in_time.end_row_group(), out)?;
         }
     }
-    page.write(in_time.finish(), out)?;
-    let repairs = page.finish(out)?;
+    pipeline.write(in_time.finish(), out)?;
+    let repairs = pipeline.finish(out)?;
     let torn_bytes = trace.files().iter().map(|file| file.torn_bytes()).sum();
     let trust = Trust::of_seen(trace.manifest(), &Seen { counts, repairs, torn_bytes });
-    write_trust(options.style, &trust, out)?;
+    write_trust(options.format, &trust, out)?;
     Ok(())
 }
 
-/// In the classic layouts the trust line is a comment, so that what reads them goes on to.
-fn write_trust(style: Style, trust: &Trust, out: &mut impl Write) -> io::Result<()> {
-    match style {
-        Style::Pyrec => writeln!(out, "{}", trust_line(trust)),
-        Style::Dtrace | Style::Stap => writeln!(out, "# {}", trust_line(trust)),
+/// In the classic formats the trust line is a comment, so that their parsers skip it.
+fn write_trust(format: TreeFormat, trust: &Trust, out: &mut impl Write) -> io::Result<()> {
+    match format {
+        TreeFormat::Pyrec => writeln!(out, "{}", trust_line(trust)),
+        TreeFormat::Dtrace | TreeFormat::Stap => writeln!(out, "# {}", trust_line(trust)),
     }
 }
 
-/// Rows on their way to lines.
-struct Page<'a> {
+/// The stages between a sorted row and a written line.
+struct Pipeline<'a> {
     calls: Calls<'a>,
-    walk: Walk<'a>,
-    fold: Option<Fold>,
+    builder: LineBuilder<'a>,
+    folder: Option<RepeatFolder>,
     layout: Layout<'a>,
 }
 
-impl<'a> Page<'a> {
-    fn new(trace: &'a Trace, filter: &'a Filter, options: &'a Options) -> Result<Self> {
+impl<'a> Pipeline<'a> {
+    fn new(trace: &'a Trace, filter: &'a Filter, options: &'a TreeOptions) -> Result<Self> {
         let names = trace.names();
         let origin_ns = order::origin_ns(trace)?.unwrap_or(0);
         let window = tree::window(filter, origin_ns);
-        let layout = match options.style {
-            Style::Pyrec => Layout::Own(Own::new(names, origin_ns)),
-            Style::Dtrace => Layout::Dtrace(Dtrace::new(names)),
-            Style::Stap => Layout::Stap(Stap::new(names, trace.manifest())),
+        let layout = match options.format {
+            TreeFormat::Pyrec => Layout::Pyrec(PyrecLayout::new(names, origin_ns)),
+            TreeFormat::Dtrace => Layout::Dtrace(DtraceLayout::new(names)),
+            TreeFormat::Stap => Layout::Stap(StapLayout::new(names, trace.manifest())),
         };
-        let (calls, walk) = (Calls::new(filter, names, window), Walk::new(options, window));
-        let fold = (options.fold && options.style == Style::Pyrec).then(Fold::default);
-        Ok(Page { calls, walk, fold, layout })
+        let (calls, builder) = (Calls::new(filter, names, window), LineBuilder::new(options, window));
+        let folder =
+            (options.fold_repeats && options.format == TreeFormat::Pyrec).then(RepeatFolder::default);
+        Ok(Pipeline { calls, builder, folder, layout })
     }
 
     fn write(&mut self, events: impl Iterator<Item = Event>, out: &mut impl Write) -> Result<()> {
-        let Page { calls, walk, fold, layout } = self;
+        let Pipeline { calls, builder, folder, layout } = self;
         for event in events {
-            layout.notice(&event);
+            layout.observe(&event);
             calls.push(&event, &mut |moment, _| {
-                walk.show(moment, &mut |item| match fold {
-                    Some(fold) => fold.item(item, &mut |item| layout.item(&item, out)),
-                    None => layout.item(&item, out),
+                builder.push(moment, &mut |line| match folder {
+                    Some(folder) => folder.push(line, &mut |line| layout.write(&line, out)),
+                    None => layout.write(&line, out),
                 })
             })?;
         }
         Ok(())
     }
 
+    /// Writes the lines that are still held back, and returns the repairs of all calls.
     fn finish(self, out: &mut impl Write) -> Result<Repairs> {
-        let Page { calls, mut walk, mut fold, mut layout } = self;
+        let Pipeline { calls, mut builder, mut folder, mut layout } = self;
         let repairs = calls.finish(&mut |moment, _| {
-            walk.show(moment, &mut |item| match &mut fold {
-                Some(fold) => fold.item(item, &mut |item| layout.item(&item, out)),
-                None => layout.item(&item, out),
+            builder.push(moment, &mut |line| match &mut folder {
+                Some(folder) => folder.push(line, &mut |line| layout.write(&line, out)),
+                None => layout.write(&line, out),
             })
         })?;
-        if let Some(fold) = fold {
-            fold.finish(&mut |item| layout.item(&item, out))?;
+        if let Some(folder) = folder {
+            folder.finish(&mut |line| layout.write(&line, out))?;
         }
-        if let Layout::Own(own) = &mut layout {
-            own.flush(out)?;
+        if let Layout::Pyrec(layout) = &mut layout {
+            layout.flush(out)?;
         }
         Ok(repairs)
     }
 }
 
+/// The layout that turns a [`TreeLine`] into text.
 enum Layout<'a> {
-    Own(Own<'a>),
-    Dtrace(Dtrace<'a>),
-    Stap(Stap<'a>),
+    Pyrec(PyrecLayout<'a>),
+    Dtrace(DtraceLayout<'a>),
+    Stap(StapLayout<'a>),
 }
 
 impl Layout<'_> {
-    /// Takes note of a row that may get no line.
-    fn notice(&mut self, event: &Event) {
-        if let Layout::Stap(stap) = self {
-            stap.notice(event);
+    /// Passes on a row that may get no line: the SystemTap layout takes process names from such rows.
+    fn observe(&mut self, event: &Event) {
+        if let Layout::Stap(layout) = self {
+            layout.observe(event);
         }
     }
 
-    fn item(&mut self, item: &Item, out: &mut impl Write) -> io::Result<()> {
+    fn write(&mut self, line: &TreeLine, out: &mut impl Write) -> io::Result<()> {
         match self {
-            Layout::Own(own) => own.item(item, out),
-            Layout::Dtrace(dtrace) => dtrace.item(item, out),
-            Layout::Stap(stap) => stap.item(item, out),
+            Layout::Pyrec(layout) => layout.write(line, out),
+            Layout::Dtrace(layout) => layout.write(line, out),
+            Layout::Stap(layout) => layout.write(line, out),
         }
     }
 }

@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use pyrec_schema::Group;
 
-use super::{Options, Style, write};
+use super::{TreeFormat, TreeOptions, write};
 use crate::{Filter, script};
 
-fn lines(script: &str, filter: &Filter, options: &Options) -> String {
+fn lines(script: &str, filter: &Filter, options: &TreeOptions) -> String {
     let (trace, _directory) = script::trace(script, 3);
     let mut out = Vec::new();
-    write(&trace, filter, options, &mut out).expect("a vector takes all");
-    String::from_utf8(out).expect("text")
+    write(&trace, filter, options, &mut out).expect("a vector accepts all writes");
+    String::from_utf8(out).expect("the output is UTF-8")
 }
 
 fn root(name: &str) -> Filter {
-    Filter { root: Some(name.parse().expect("a pattern")), ..Filter::default() }
+    Filter { root: Some(name.parse().expect("the pattern is valid")), ..Filter::default() }
 }
 
-fn style(style: Style) -> Options {
-    Options { style, ..Options::default() }
+fn format(format: TreeFormat) -> TreeOptions {
+    TreeOptions { format, ..TreeOptions::default() }
 }
 
 /// What CPython's `test_dtrace.py` does to a tracer's output before it compares it with a `.expected` file: lines
@@ -49,7 +49,7 @@ const CALL_STACK: &str = "
 #[test]
 fn dtrace_prints_calls_of_start_as_call_stack_d_does() {
     assert_eq!(
-        lines(CALL_STACK, &root("start"), &style(Style::Dtrace)),
+        lines(CALL_STACK, &root("start"), &format(TreeFormat::Dtrace)),
         "20\t function-entry:call_stack.py:start:23\n\
          21\t function-entry: call_stack.py:function_1:1\n\
          22\t function-entry:  call_stack.py:function_3:9\n\
@@ -62,7 +62,7 @@ fn dtrace_prints_calls_of_start_as_call_stack_d_does() {
 
 #[test]
 fn dtrace_prints_collections_and_lines_as_gc_d_and_line_d_do() {
-    let only = |group| Options { markers: vec![group], ..style(Style::Dtrace) };
+    let only = |group| TreeOptions { markers: vec![group], ..format(TreeFormat::Dtrace) };
     assert_eq!(normalize(&lines(CALL_STACK, &root("start"), &only(Group::Gc))), "gc-start:0\ngc-done:0\n");
 
     let line = "
@@ -97,7 +97,7 @@ fn stap_prints_as_thread_indent_does() {
          11428000  8274/8274  function__return  Lib/os.py:425:__getitem__        426
          11433000  8274/8274  function__return  Lib/_abcoll.py:360:__contains__  366"
     );
-    let text = lines(&script, &Filter::default(), &style(Style::Stap));
+    let text = lines(&script, &Filter::default(), &format(TreeFormat::Stap));
     assert_eq!(
         text.lines().skip(7).take(6).collect::<Vec<_>>().join("\n"),
         "11408 python(8274):        => __contains__ in Lib/_abcoll.py:362\n\
@@ -125,7 +125,7 @@ fn ours_takes_a_line_for_a_call_in_which_nothing_happens() {
         6000  7/7  function__return           /t/a.py:1:<module>  5
     ";
     assert_eq!(
-        lines(script, &Filter::default(), &Options::default()),
+        lines(script, &Filter::default(), &TreeOptions::default()),
         "  0.000000000        7           → <module>  a.py:1
   0.000000500        7             import json
   0.000001000        7   2.50 µs   C.f  a.py:3
@@ -155,7 +155,7 @@ fn ours_says_what_is_not_known() {
         18   7/7  thread__exit      -            0
     ";
     assert_eq!(
-        lines(script, &Filter::default(), &Options::default()),
+        lines(script, &Filter::default(), &TreeOptions::default()),
         "  0.000000000        7           ← x  a.py:2  its entry was not seen
   0.000000001        7           → a  a.py:3
   0.000000002        7             → b  a.py:5
@@ -188,14 +188,14 @@ const NESTED: &str = "
 
 /// What is printed of `NESTED`, in DTrace's layout, without the times.
 fn nested(filter: Filter, depth: Option<usize>) -> Vec<String> {
-    let options = Options { depth, ..style(Style::Dtrace) };
+    let options = TreeOptions { depth, ..format(TreeFormat::Dtrace) };
     let text = normalize(&lines(NESTED, &filter, &options));
     text.lines().map(|line| line.trim_start().trim_start_matches("function-").to_owned()).collect()
 }
 
 #[test]
 fn filters_leave_lines_out_and_close_the_gaps() {
-    let pattern = |text: &str| vec![text.parse().expect("a pattern")];
+    let pattern = |text: &str| vec![text.parse().expect("the pattern is valid")];
     assert_eq!(
         nested(Filter { exclude: pattern("b"), tids: vec![7], ..Filter::default() }, None),
         ["entry:a.py:a:1", "entry: c.py:c:9", "return: c.py:c:9", "return:a.py:a:2"]
@@ -223,8 +223,11 @@ fn what_took_less_than_asked_for_gets_no_line() {
 
 #[test]
 fn a_time_range_keeps_the_levels() {
-    let filter =
-        Filter { time: Some("2ns-9ns".parse().expect("a range")), tids: vec![7], ..Filter::default() };
+    let filter = Filter {
+        time: Some("2ns-9ns".parse().expect("the range is valid")),
+        tids: vec![7],
+        ..Filter::default()
+    };
     assert_eq!(nested(filter, None), ["entry:  c.py:c:9", "return:  c.py:c:9"]);
 }
 
@@ -237,7 +240,7 @@ fn threads_are_printed_in_the_order_of_time() {
         3  7/8  function__entry   /t/b.py:5:b  5
         5  7/8  function__return  /t/b.py:5:b  6
     ";
-    let text = lines(script, &Filter::default(), &style(Style::Dtrace));
+    let text = lines(script, &Filter::default(), &format(TreeFormat::Dtrace));
     let times: Vec<&str> = text.lines().filter_map(|line| Some(line.split_once('\t')?.0)).collect();
     assert_eq!(times, ["0", "3", "5", "9"]);
 }
@@ -248,8 +251,8 @@ fn names_cannot_write_to_the_terminal() {
         0  7/7  function__entry            /t/\u{1b}[2J.py:1:f\u{202e}\u{7}  1
         1  7/7  import__find__load__start  -                   0  -  \u{9b}m
     ";
-    for style in [Style::Pyrec, Style::Dtrace, Style::Stap] {
-        let options = Options { style, markers: Group::ALL.to_vec(), ..Options::default() };
+    for format in [TreeFormat::Pyrec, TreeFormat::Dtrace, TreeFormat::Stap] {
+        let options = TreeOptions { format, markers: Group::ALL.to_vec(), ..TreeOptions::default() };
         let text = lines(script, &Filter::default(), &options);
         assert!(!text.contains(['\u{1b}', '\u{202e}', '\u{7}', '\u{9b}']), "{text}");
         assert!(text.contains("\\u{1b}[2J.py"), "{text}");
@@ -258,7 +261,8 @@ fn names_cannot_write_to_the_terminal() {
 
 /// The lines of a script with repeats folded, each from its duration on.
 fn folded(script: &str) -> Vec<String> {
-    let text = lines(script, &Filter::default(), &Options { fold: true, ..Options::default() });
+    let text =
+        lines(script, &Filter::default(), &TreeOptions { fold_repeats: true, ..TreeOptions::default() });
     let rows = text.lines().filter(|line| !line.starts_with("trust"));
     rows.map(|line| line.chars().skip(22).collect::<String>()).collect()
 }
@@ -320,8 +324,9 @@ fn what_is_too_long_to_be_held_back_is_told_as_it_comes() {
         script += &format!("{} 7/7 function__return a.py:5:{name} 5\n", from + 1);
     }
     script += "900 7/7 function__return a.py:1:main 1\n";
-    let plain = lines(&script, &Filter::default(), &Options::default());
-    let fold = lines(&script, &Filter::default(), &Options { fold: true, ..Options::default() });
+    let plain = lines(&script, &Filter::default(), &TreeOptions::default());
+    let fold =
+        lines(&script, &Filter::default(), &TreeOptions { fold_repeats: true, ..TreeOptions::default() });
     assert_eq!(fold, plain);
 }
 
@@ -332,7 +337,9 @@ fn damage_is_told_and_not_folded() {
             Some((_, rest)) => rest.split(' ').next().and_then(|count| count.parse().ok()).unwrap_or(0),
             None => 1,
         };
-        let text = |fold| lines(&script, &Filter::default(), &Options { fold, ..Options::default() });
+        let text = |fold| {
+            lines(&script, &Filter::default(), &TreeOptions { fold_repeats: fold, ..TreeOptions::default() })
+        };
         let said = |text: &str, what: &str| text.lines().filter(|line| line.contains(what)).count();
         let (plain, fold) = (text(false), text(true));
         for what in ["never returned", "still open", "not seen", "lost in", "across a loss"] {

@@ -1,78 +1,79 @@
-//! What is known of lines, column by column.
+//! The numbers and verdicts of lines as columns, for the page.
 
 use serde::Serialize;
 
-use super::super::cells;
 use crate::measure::diff::{CountVerdict, Diff, LineDiff, Samples, Times, Verdict};
+use crate::report::diff::format;
 
-/// A number that lines have.
+/// A measure of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Measure {
+pub enum LineMeasure {
     SelfTime,
     TotalTime,
-    /// How often the line was begun; where lines were not recorded, entries.
+    /// The number of times that the line was begun. Without line events: entries.
     Hits,
     Entries,
 }
 
-/// What can be said of a change, in a letter. A capital says that it is known to be one.
+/// A verdict on a change as a letter, which the page's scripts map to text. A capital stands for evidence of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known(char);
+pub struct VerdictCode(char);
 
-/// A number of each line: of the middle run of each side, and what can be said.
+/// A measure of all lines: the medians of both sides, and the verdicts.
 #[derive(Debug, Serialize)]
 pub struct Column {
     old: Vec<u64>,
     new: Vec<u64>,
+    /// A letter for each line.
     verdict: String,
-    /// Between which limits the change lies; only where both sides have several runs, and only of times.
+    /// The 95 % intervals of times. Empty if a side has one run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     interval: Vec<String>,
-    /// Where runs of a side differ by themselves in a count: the place in the column, and the range of each side.
+    /// Counts that differ between the runs of a side: the index in the column, and the range of each side.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ranges: Vec<(usize, [String; 2])>,
 }
 
-impl Known {
-    /// Whether it is a change, and no accident.
-    pub fn is_known(self) -> bool {
+impl VerdictCode {
+    /// Whether there is evidence of a change.
+    pub fn has_evidence(self) -> bool {
         self.0.is_ascii_uppercase()
     }
 }
 
-impl Measure {
-    /// Those that lines are coloured by, in the order of the switch.
-    pub const ALL: [Measure; 3] = [Measure::SelfTime, Measure::TotalTime, Measure::Hits];
+impl LineMeasure {
+    /// The measures that lines can be coloured by, in the order of the page's buttons.
+    pub const ALL: [LineMeasure; 3] = [LineMeasure::SelfTime, LineMeasure::TotalTime, LineMeasure::Hits];
 
-    /// Its numbers.
+    /// The samples of a line.
     pub fn samples(self, line: &LineDiff, has_hits: bool) -> &Samples {
         match (self, self.times(line)) {
             (_, Some(times)) => &times.samples,
-            (Measure::Hits, None) if has_hits => &line.hits,
+            (LineMeasure::Hits, None) if has_hits => &line.hits,
             _ => &line.entries,
         }
     }
 
     fn times(self, line: &LineDiff) -> Option<&Times> {
         match self {
-            Measure::SelfTime => Some(&line.self_ns),
-            Measure::TotalTime => Some(&line.total_ns),
-            Measure::Hits | Measure::Entries => None,
+            LineMeasure::SelfTime => Some(&line.self_ns),
+            LineMeasure::TotalTime => Some(&line.total_ns),
+            LineMeasure::Hits | LineMeasure::Entries => None,
         }
     }
 
-    /// What can be said of its change. The time of a line that only one side came to came or went with it.
-    pub fn verdict(self, line: &LineDiff, has_hits: bool) -> Known {
+    /// The verdict on the change of a line. If only one side ran the line, its time has changed, too.
+    pub fn verdict(self, line: &LineDiff, has_hits: bool) -> VerdictCode {
         let Some(times) = self.times(line) else {
-            return Known(match self.samples(line, has_hits).verdict() {
+            return VerdictCode(match self.samples(line, has_hits).verdict() {
                 CountVerdict::Same => 's',
                 CountVerdict::Varies => 'v',
                 CountVerdict::Changed => 'C',
             });
         };
-        let often = Measure::Hits.samples(line, has_hits);
-        Known(match times.verdict {
-            _ if often.verdict() == CountVerdict::Changed && often.is_one_sided() => 'X',
+        let hits = LineMeasure::Hits.samples(line, has_hits);
+        VerdictCode(match times.verdict {
+            _ if hits.verdict() == CountVerdict::Changed && hits.is_one_sided() => 'X',
             Verdict::Faster => 'F',
             Verdict::Slower => 'S',
             Verdict::TooShort => 't',
@@ -83,15 +84,15 @@ impl Measure {
 }
 
 impl Column {
-    /// The column of these lines.
+    /// The column of a measure for the lines.
     pub fn of<'a>(
-        measure: Measure,
+        measure: LineMeasure,
         diff: &Diff,
         lines: impl Iterator<Item = &'a LineDiff> + Clone,
     ) -> Column {
         let samples = || lines.clone().map(|line| measure.samples(line, diff.has_hits));
         let times = lines.clone().filter_map(|line| measure.times(line));
-        let is_count = matches!(measure, Measure::Hits | Measure::Entries);
+        let is_count = matches!(measure, LineMeasure::Hits | LineMeasure::Entries);
         let varies = |samples: &Samples| {
             [&samples.old, &samples.new].iter().any(|side| side.iter().min() != side.iter().max())
         };
@@ -100,9 +101,9 @@ impl Column {
             old: samples().map(Samples::old_median).collect(),
             new: samples().map(Samples::new_median).collect(),
             verdict: lines.clone().map(|line| measure.verdict(line, diff.has_hits).0).collect(),
-            interval: if diff.has_evidence() { times.map(cells::interval).collect() } else { Vec::new() },
+            interval: if diff.has_evidence() { times.map(format::interval).collect() } else { Vec::new() },
             ranges: ranges
-                .map(|(at, Samples { old, new })| (at, [old, new].map(|side| cells::count(side))))
+                .map(|(at, Samples { old, new })| (at, [old, new].map(|side| format::count(side))))
                 .collect(),
         }
     }

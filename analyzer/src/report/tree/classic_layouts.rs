@@ -1,39 +1,40 @@
-//! The layouts of the classic tools, so that what reads theirs reads ours.
+//! The layouts of the DTrace and SystemTap scripts for CPython, for programs that parse their output.
 
 use std::io::{self, Write};
 
 use pyrec_schema::{Code, Event, Manifest, Marker, Names};
 use rustc_hash::FxHashMap;
 
-use super::item::{Item, What};
+use super::lines::{LineKind, TreeLine};
+use crate::escape::Plain;
 use crate::order::Thread;
-use crate::report::escape::Plain;
-use crate::report::indent::Indent;
+use crate::report::display::Indent;
 
-/// DTrace with CPython's `call_stack.d`, `gc.d` and `line.d`: the time in nanoseconds, a tab, the probe's name (that
-/// of a function right-aligned in 15, a colon and one space per level), then what the probe tells.
+/// The output of CPython's `call_stack.d`, `gc.d` and `line.d` under DTrace: the time in nanoseconds, a tab, the probe's
+/// name, a colon, the probe's arguments. The names of function probes are right-aligned in 15 columns, and one space per
+/// level follows their colon.
 ///
 /// ```text
 /// 156641360502280⇥ function-entry:call_stack.py:start:23
 /// 156641360518804⇥ function-entry: call_stack.py:function_1:1
 /// ```
-pub struct Dtrace<'a> {
+pub struct DtraceLayout<'a> {
     names: &'a Names,
 }
 
-impl<'a> Dtrace<'a> {
-    /// Lines with these names.
+impl<'a> DtraceLayout<'a> {
+    /// A layout that takes functions, files and texts from `names`.
     pub fn new(names: &'a Names) -> Self {
-        Dtrace { names }
+        DtraceLayout { names }
     }
 
-    /// Writes the line of an item, if DTrace would have one.
-    pub fn item(&mut self, item: &Item, out: &mut impl Write) -> io::Result<()> {
-        let event = &item.event;
-        if matches!(item.what, What::NeverReturned(_) | What::StillOpen(_)) {
+    /// Writes a line, unless the scripts have no probe for it.
+    pub fn write(&mut self, line: &TreeLine, out: &mut impl Write) -> io::Result<()> {
+        let event = &line.event;
+        if matches!(line.kind, LineKind::NeverReturned(_) | LineKind::StillOpen(_)) {
             return Ok(());
         }
-        let indent = Indent { levels: item.level, columns: 1 };
+        let indent = Indent { levels: line.level, columns: 1 };
         let probe = event.marker.name().replace("__", "-");
         let arguments = arguments(event, self.names);
         match event.marker {
@@ -45,60 +46,60 @@ impl<'a> Dtrace<'a> {
     }
 }
 
-/// SystemTap with `thread_indent`: microseconds since the thread's first line, the process, one space per level, an
-/// arrow, and where.
+/// The output of SystemTap's `thread_indent`: microseconds since the thread's first line, the process, one space per
+/// level, an arrow, the function and its source location.
 ///
 /// ```text
 /// 11408 python(8274):        => __contains__ in Lib/_abcoll.py:362
 /// 11424 python(8274):          <= encode in Lib/os.py:493
 /// ```
-pub struct Stap<'a> {
+pub struct StapLayout<'a> {
     names: &'a Names,
-    /// What processes are called, by their pid.
-    processes: FxHashMap<i32, String>,
-    /// What the others are called.
-    program: String,
-    /// When each thread had its first line.
-    since_ns: FxHashMap<Thread, i64>,
+    /// Program names by pid.
+    programs: FxHashMap<i32, String>,
+    /// The program name of processes whose start was not recorded.
+    default_program: String,
+    /// The time of each thread's first line.
+    first_line_ns: FxHashMap<Thread, i64>,
 }
 
-impl<'a> Stap<'a> {
-    /// Lines with these names.
+impl<'a> StapLayout<'a> {
+    /// A layout that takes functions, files and texts from `names`.
     pub fn new(names: &'a Names, manifest: &Manifest) -> Self {
         let python = manifest.python.first().and_then(|python| python.executable.as_deref());
         let program = python.or(manifest.command.first().map(String::as_str)).unwrap_or("python");
-        Stap {
+        StapLayout {
             names,
-            processes: FxHashMap::default(),
-            program: base_name(program).to_owned(),
-            since_ns: FxHashMap::default(),
+            programs: FxHashMap::default(),
+            default_program: base_name(program).to_owned(),
+            first_line_ns: FxHashMap::default(),
         }
     }
 
-    /// Learns what a process is called.
-    pub fn notice(&mut self, event: &Event) {
+    /// Takes the program name from the row of a process start.
+    pub fn observe(&mut self, event: &Event) {
         if event.marker == Marker::ProcessStart
             && let Some(command) = self.names.text_str(event.text)
             && let Some(program) = command.split_whitespace().next()
         {
-            self.processes.insert(event.pid, base_name(program).to_owned());
+            self.programs.insert(event.pid, base_name(program).to_owned());
         }
     }
 
-    /// Writes the line of an item, if SystemTap would have one.
-    pub fn item(&mut self, item: &Item, out: &mut impl Write) -> io::Result<()> {
-        let event = &item.event;
-        let arrow = match item.what {
-            What::Entry(_) => "=> ",
-            What::Return(..) => "<= ",
-            What::Point => "",
-            What::NeverReturned(_) | What::StillOpen(_) | What::Repeats { .. } => return Ok(()),
+    /// Writes a line, unless the scripts have no probe for it.
+    pub fn write(&mut self, line: &TreeLine, out: &mut impl Write) -> io::Result<()> {
+        let event = &line.event;
+        let arrow = match line.kind {
+            LineKind::Entry(_) => "=> ",
+            LineKind::Return(..) => "<= ",
+            LineKind::Point => "",
+            LineKind::NeverReturned(_) | LineKind::StillOpen(_) | LineKind::Repeats { .. } => return Ok(()),
         };
         let thread = Thread::of(event);
-        let since_ns = *self.since_ns.entry(thread).or_insert(event.time_ns);
-        let us = event.time_ns.saturating_sub(since_ns) / 1_000;
-        let program = Plain(self.processes.get(&event.pid).unwrap_or(&self.program));
-        let indent = Indent { levels: item.level, columns: 1 };
+        let first_line_ns = *self.first_line_ns.entry(thread).or_insert(event.time_ns);
+        let us = event.time_ns.saturating_sub(first_line_ns) / 1_000;
+        let program = Plain(self.programs.get(&event.pid).unwrap_or(&self.default_program));
+        let indent = Indent { levels: line.level, columns: 1 };
         write!(out, "{us} {program}({}):{indent} ", event.pid)?;
         match event.marker {
             Marker::FunctionEntry | Marker::FunctionReturn => {
@@ -112,7 +113,7 @@ impl<'a> Stap<'a> {
     }
 }
 
-/// What the marker's arguments are, as the classic scripts print them.
+/// The arguments of a marker as the classic scripts print them.
 fn arguments(event: &Event, names: &Names) -> String {
     let text = || Plain(&names.text_str(event.text).unwrap_or_default()).to_string();
     let value = || event.value.map_or(String::new(), |value| value.to_string());

@@ -1,17 +1,17 @@
-//! Numbers as people read them.
+//! How numbers and names are shown in text: durations, sizes, counts, times, percentages, indentation, files.
 
 use std::fmt;
 
 use chrono::DateTime;
 
-/// A length of time in the unit that fits it, with three digits: `1.23 ms`.
+/// A duration in nanoseconds, shown with three digits in a fitting unit: `1.23 ms`.
 #[derive(Clone, Copy, Debug)]
 pub struct Time(pub u64);
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ns = self.0;
-        // Rounding may lead into the next unit, so the limits are those of the rounded number.
+        // The limits are those of the rounded number, since rounding may reach the next unit.
         let text = match ns {
             0..1_000 => format!("{ns} ns"),
             1_000..999_500 => format!("{} µs", three_digits(ns as f64 / 1e3)),
@@ -30,7 +30,7 @@ fn three_digits(number: f64) -> String {
     }
 }
 
-/// A size in the unit that fits it: `1.23 MB`.
+/// A size in bytes, shown with three digits in a fitting decimal unit: `1.23 MB`.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes(pub u64);
 
@@ -47,7 +47,7 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// A number with its thousands set apart: `1,234,567`.
+/// A number, shown with thousands separators: `1,234,567`.
 #[derive(Clone, Copy, Debug)]
 pub struct Count(pub u64);
 
@@ -65,7 +65,7 @@ impl fmt::Display for Count {
     }
 }
 
-/// When something happened, counted from the first event: `1.234567 s`. What came before that is negative.
+/// A time in nanoseconds since the first event, shown in seconds: `1.234567 s`. Times before the first event are negative.
 #[derive(Clone, Copy, Debug)]
 pub struct Instant(pub i64);
 
@@ -77,7 +77,7 @@ impl fmt::Display for Instant {
     }
 }
 
-/// When something happened, from nanoseconds of Unix time; in universal time, since nobody knows where it is read.
+/// A time in nanoseconds since the Unix epoch, shown in UTC so that the output does not depend on the reader's time zone.
 #[derive(Clone, Copy, Debug)]
 pub struct WallClock(pub i64);
 
@@ -87,11 +87,11 @@ impl fmt::Display for WallClock {
     }
 }
 
-/// A part of a whole: `12.3 %`.
+/// A part and a whole, shown as a percentage: `12.3 %`. It is `unknown` if the whole is 0.
 #[derive(Clone, Copy, Debug)]
-pub struct Share(pub u64, pub u64);
+pub struct Percent(pub u64, pub u64);
 
-impl fmt::Display for Share {
+impl fmt::Display for Percent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.1 {
             0 => f.pad("unknown"),
@@ -100,14 +100,39 @@ impl fmt::Display for Share {
     }
 }
 
-/// A number of things: `1 event`, `2 events`.
+/// The deepest level that is indented. Deeper levels are written as a number: with a million levels each line would be two
+/// megabytes long.
+const MAX_INDENT: usize = 200;
+
+/// The indentation of a nested line.
+#[derive(Clone, Copy, Debug)]
+pub struct Indent {
+    /// The number of levels.
+    pub levels: usize,
+    /// The width of a level in columns.
+    pub columns: usize,
+}
+
+impl fmt::Display for Indent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:1$}", "", self.levels.min(MAX_INDENT) * self.columns)?;
+        if self.levels > MAX_INDENT { write!(f, "({}) ", Count(self.levels as u64)) } else { Ok(()) }
+    }
+}
+
+/// The short name of a file: its module, else the last component of its path.
+pub fn file_name<'a>(module: Option<&'a str>, file: &'a str) -> &'a str {
+    module.unwrap_or_else(|| file.rsplit('/').next().unwrap_or(file))
+}
+
+/// A count and a noun, with an `s` unless the count is 1: `1 event`, `2 events`.
 pub fn plural(count: u64, thing: &str) -> String {
     format!("{} {thing}{}", Count(count), if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
 mod tests {
-    //! Numbers as they are printed.
+    //! The text of each wrapper.
 
     use super::*;
 
@@ -131,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_have_thousands() {
+    fn counts_have_thousands_separators() {
         for (count, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(Count(count).to_string(), text);
         }
@@ -139,18 +164,26 @@ mod tests {
     }
 
     #[test]
-    fn instants_and_shares() {
+    fn instants_are_seconds_and_parts_are_percentages() {
         let instants = [0, 999, 1_234_567_890, -1_500, -10, i64::MIN].map(|ns| Instant(ns).to_string());
         let expected =
             ["0.000000 s", "0.000000 s", "1.234567 s", "-0.000001 s", "0.000000 s", "-9223372036.854775 s"];
         assert_eq!(instants, expected);
-        let shares = [(1, 8), (0, 3), (7, 0)].map(|(part, whole)| Share(part, whole).to_string());
-        assert_eq!(shares, ["12.5 %", "0.0 %", "unknown"]);
+        let percentages = [(1, 8), (0, 3), (7, 0)].map(|(part, whole)| Percent(part, whole).to_string());
+        assert_eq!(percentages, ["12.5 %", "0.0 %", "unknown"]);
     }
 
     #[test]
-    fn wall_clocks_are_in_universal_time() {
+    fn wall_clock_times_are_in_utc() {
         // `date -u -d @1763780000`
         assert_eq!(WallClock(1_763_780_000_123_456_789).to_string(), "2025-11-22 02:53:20.123456 UTC");
+    }
+
+    #[test]
+    fn an_indent_is_spaces_or_a_number() {
+        let indent = |levels| Indent { levels, columns: 2 }.to_string();
+        assert_eq!((indent(0).as_str(), indent(3).as_str()), ("", "      "));
+        assert_eq!(indent(200), " ".repeat(400));
+        assert_eq!(indent(1_000_000), " ".repeat(400) + "(1,000,000) ");
     }
 }

@@ -1,11 +1,11 @@
-//! Source text in the colours of its grammar.
+//! Syntax highlighting of Python source for the pages.
 //!
 //! ```text
 //! text     if n: # odd                lines   if n: # odd
-//!                                     runs    k2_3o1_1c5          two of a keyword, three plain, …
+//!                                     runs    k2_3o1_1c5          2 characters of a keyword, 3 plain, …
 //! ```
 //!
-//! A page draws only the lines that are seen, so colours come as lengths beside the text and not as elements.
+//! A page creates elements only for visible lines, so the colours are run lengths beside the text instead of markup in it.
 
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -14,7 +14,8 @@ use tree_sitter_highlight::{HighlightConfiguration, HighlightEvent, Highlighter}
 
 use crate::escape;
 
-/// What the grammar's own query tells apart, and the letter that it has in runs and style sheets. Variables are plain.
+/// The highlight names of the grammar's query, and their letters in runs and in the style sheet. Names that are not listed,
+/// such as variables, are plain.
 const KINDS: [(&str, char); 12] = [
     ("comment", 'c'),
     ("constant", 'n'),
@@ -32,21 +33,21 @@ const KINDS: [(&str, char); 12] = [
 
 const PLAIN: char = '_';
 
-/// A source text, line by line as Python counts lines, safe to show.
+/// A source text split into lines as Python counts them, with control characters escaped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Painted {
-    /// The lines without their ends.
+pub struct HighlightedSource {
+    /// The lines without line ends.
     pub lines: Vec<String>,
-    /// For each line a letter and a length for each run, in units of UTF-16, as scripts count. What is plain at the end of
+    /// The runs of each line: a letter and a length in UTF-16 code units, which JavaScript counts. A plain run at the end of
     /// a line is left out.
     pub runs: Vec<String>,
 }
 
-impl Painted {
-    /// Paints a text. What is no Python is plain from there on.
-    pub fn of(text: &str) -> Painted {
+impl HighlightedSource {
+    /// Highlights a text. After an error of the highlighter the rest is plain.
+    pub fn of(text: &str) -> HighlightedSource {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut brush = Brush::default();
+        let mut writer = RunWriter::default();
         let mut kinds = vec![PLAIN];
         let mut highlighter = Highlighter::new();
         let mut done = 0;
@@ -61,14 +62,14 @@ impl Painted {
                     }
                     HighlightEvent::Source { start, end } => {
                         let Some(part) = text.get(start..end) else { break };
-                        brush.draw(part, kinds.last().copied().unwrap_or(PLAIN));
+                        writer.push(part, kinds.last().copied().unwrap_or(PLAIN));
                         done = end;
                     }
                 }
             }
         }
-        brush.draw(text.get(done..).unwrap_or_default(), PLAIN);
-        brush.finish()
+        writer.push(text.get(done..).unwrap_or_default(), PLAIN);
+        writer.finish()
     }
 }
 
@@ -79,21 +80,22 @@ static PYTHON: LazyLock<Option<HighlightConfiguration>> = LazyLock::new(|| {
     Some(python)
 });
 
-/// Draws runs, and ends lines.
+/// Collects runs and lines from highlighted parts of a text.
 #[derive(Default)]
-struct Brush {
-    painted: Painted,
+struct RunWriter {
+    source: HighlightedSource,
     line: String,
     runs: String,
-    /// The run that is being drawn.
+    /// The letter and length of the current run.
     kind: Option<char>,
     length: usize,
+    /// Whether the last character was a carriage return, so that a newline does not end another line.
     after_return: bool,
 }
 
-impl Brush {
-    fn draw(&mut self, text: &str, kind: char) {
-        // `and`, `in` and `not in` are operators to the grammar, and words to the eye.
+impl RunWriter {
+    fn push(&mut self, text: &str, kind: char) {
+        // `and`, `in` and `not in` are operators in the grammar, but are shown as keywords.
         let is_word = kind == 'o' && text.chars().all(|c| c.is_ascii_alphabetic() || c == ' ');
         let kind = if is_word { 'k' } else { kind };
         for c in text.chars() {
@@ -134,44 +136,44 @@ impl Brush {
             (self.kind, self.length) = (None, 0);
         }
         self.end_run();
-        self.painted.lines.push(std::mem::take(&mut self.line));
-        self.painted.runs.push(std::mem::take(&mut self.runs));
+        self.source.lines.push(std::mem::take(&mut self.line));
+        self.source.runs.push(std::mem::take(&mut self.runs));
     }
 
-    fn finish(mut self) -> Painted {
+    fn finish(mut self) -> HighlightedSource {
         if !self.line.is_empty() {
             self.end_line();
         }
-        self.painted
+        self.source
     }
 }
 
 #[cfg(test)]
 mod tests {
-    //! Lines and their colours.
+    //! Lines and their runs.
 
     use super::*;
 
     /// Each line with its runs.
-    fn paint(text: &str) -> Vec<(String, String)> {
-        let painted = Painted::of(text);
-        painted.lines.into_iter().zip(painted.runs).collect()
+    fn highlight(text: &str) -> Vec<(String, String)> {
+        let source = HighlightedSource::of(text);
+        source.lines.into_iter().zip(source.runs).collect()
     }
 
     fn lines(text: &str) -> Vec<String> {
-        Painted::of(text).lines
+        HighlightedSource::of(text).lines
     }
 
     #[test]
-    fn words_have_their_colours() {
+    fn runs_have_the_kinds_of_the_grammar() {
         let text = "if len(n) not in A: # odd\n    return f'{n}\\n'\n";
         let expected =
             [("if len(n) not in A: # odd", "k2_1b3_4k6_1n1_2c5"), ("    return f'{n}\\n'", "_4k6_1s2_3e2s1")];
-        assert_eq!(paint(text), expected.map(|(line, runs)| (line.into(), runs.into())));
+        assert_eq!(highlight(text), expected.map(|(line, runs)| (line.into(), runs.into())));
     }
 
     #[test]
-    fn lines_are_those_that_python_counts() {
+    fn lines_are_split_as_python_splits_them() {
         assert_eq!(lines("a\nb\r\nc\rd\n\n"), ["a", "b", "c", "d", ""]);
         assert_eq!(lines("a\u{c}b\u{2028}c"), ["a\\u{c}b\\u{2028}c"]);
         assert_eq!(lines("\u{feff}a"), ["a"]);
@@ -179,14 +181,14 @@ mod tests {
     }
 
     #[test]
-    fn what_would_turn_the_text_around_is_shown_by_its_number() {
-        // Two units of UTF-16 for the first sign, eight letters for the second.
-        let painted = paint("'😀\u{202e}'\tx");
-        assert_eq!(painted, [("'😀\\u{202e}'\tx".into(), "s12".into())]);
+    fn bidirectional_controls_are_escaped() {
+        // The emoji takes two UTF-16 code units, the escape eight.
+        let source = highlight("'😀\u{202e}'\tx");
+        assert_eq!(source, [("'😀\\u{202e}'\tx".into(), "s12".into())]);
     }
 
     #[test]
-    fn what_is_no_python_is_shown_all_the_same() {
+    fn invalid_python_is_shown() {
         let text = "<<<<<<< yours\n((((\n\"\"\"never ended\n";
         assert_eq!(lines(text), ["<<<<<<< yours", "((((", "\"\"\"never ended"]);
     }

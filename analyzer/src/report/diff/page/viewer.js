@@ -1,12 +1,12 @@
-// Both sides: what changed, and what a line's cells say.
+// The comparison: the viewer with lines coloured by their change.
 
-class DiffMap extends Reader {
-  constructor(comparison) {
-    super(comparison, MEASURES, "hits");
-    this.panel = new Panel(comparison);
+class DiffViewer extends SourceViewer {
+  constructor(data) {
+    super(data, MEASURES, "hits");
+    this.panel = new LinePanel();
   }
 
-  isMarked(file, line) {
+  isRelevant(file, line) {
     return file.moved(this.measure, line) !== 0;
   }
 
@@ -14,7 +14,7 @@ class DiffMap extends Reader {
     return levelOf(Math.abs(file.moved(this.measure, line)), this.measure.largest);
   }
 
-  paintAt(file, line) {
+  classAt(file, line) {
     const moved = file.moved(this.measure, line);
     return moved ? `${directionOf(moved)} l${this.levelAt(file, line)}` : "";
   }
@@ -24,33 +24,33 @@ class DiffMap extends Reader {
   }
 
   drawLine(file, line) {
-    const at = file.at(line);
+    const index = file.indexOf(line);
     const { key, text } = this.measure;
-    const cell = (name, told) => this.cell(name, at === undefined ? "" : told());
+    const cell = (className, value) => this.cell(className, index === undefined ? "" : value());
     const sign = { added: "+", removed: "−" }[file.kind(line)] ?? "";
     return [
-      cell("was", () => file.told(key, "old", at, text)), cell("is", () => file.told(key, "new", at, text)),
-      cell("change", () => signed(file.difference(key, at), text)),
-      this.cell("no", file.old[line - 1] || ""), this.cell("no", file.new[line - 1] || ""), this.cell("sign", sign)];
+      cell("old", () => file.valueText(key, "old", index, text)), cell("new", () => file.valueText(key, "new", index, text)),
+      cell("change", () => signed(file.difference(key, index), text)),
+      this.cell("line-number", file.old[line - 1] || ""), this.cell("line-number", file.new[line - 1] || ""), this.cell("sign", sign)];
   }
 
-  best(file) {
+  largestLine(file) {
     return file.largest(this.measure);
   }
 
-  bestOfAll() {
-    return this.book.index.findIndex((entry) => entry.largest[this.measure.at] === this.measure.largest);
+  fileWithLargest() {
+    return this.data.entries.findIndex((entry) => entry.largest[this.measure.index] === this.measure.largest);
   }
 
   showHead() {
     const { measure } = this;
     const { entry } = this.file;
     const sum = (name, key, text) => {
-      const [was, is] = entry[key];
-      const change = signed(is - was, text);
-      return el("span", { "data-sum": key }, `${name} `, el("b", {}, was === is ? text(is) : `${text(was)} → ${text(is)}`), change ? ` ${change}` : "");
+      const [old, new_] = entry[key];
+      const change = signed(new_ - old, text);
+      return el("span", { "data-sum": key }, `${name} `, el("b", {}, old === new_ ? text(new_) : `${text(old)} → ${text(new_)}`), change ? ` ${change}` : "");
     };
-    const changed = el("span", {}, `${plural(entry.changed[measure.at], "line")} changed`);
+    const changed = el("span", {}, `${plural(entry.changed[measure.index], "line")} changed`);
     const sums = [sum(MEASURES.hits.name, "hits", count), sum("self", "self_ns", time), sum("total", "total_ns", time), sum("calls", "calls", count), changed];
     this.showTitle(entry, sums, this.legend(), "Three steps for each power of ten below the largest change: less on the left, more on the right");
     document.body.dataset.by = measure.name;
@@ -58,11 +58,11 @@ class DiffMap extends Reader {
 
   legend() {
     const { largest, text } = this.measure;
-    if (!largest) return [this.measure.at === 2 ? "no line changed" : "no evidence of change"];
+    if (!largest) return [this.measure.index === 2 ? "no line changed" : "no evidence of change"];
     const steps = Array.from({ length: LEVELS }, (_, step) => step + 1);
     const less = steps.toReversed().map((step) => el("i", { class: `less l${step}` }));
     return [signed(-largest, text), el("span", { class: "steps" }, ...less, ...steps.map((step) => el("i", { class: `more l${step}` }))), signed(largest, text)];
   }
 }
 
-new DiffMap(new Comparison()).start();
+new DiffViewer(new DiffData()).start();

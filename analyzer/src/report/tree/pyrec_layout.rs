@@ -1,4 +1,4 @@
-//! Our layout: time since the first event, thread, duration, call.
+//! Pyrec's own layout of the hierarchy: seconds since the first event, thread, duration, call.
 //!
 //! ```text
 //!  0.000001000     8274           → start  call_stack.py:23
@@ -6,111 +6,105 @@
 //!  0.000005000     8274   4.00 µs ← start  call_stack.py:28
 //! ```
 //!
-//! A call in which nothing happens takes one line.
+//! A call without inner lines takes one line: its entry is kept until the next line shows whether it is the return.
 
 use std::io::{self, Write};
 
 use pyrec_schema::{Code, Event, Lost, Marker, Names};
 
-use super::item::{Item, Since, What};
-use crate::report::escape::Plain;
-use crate::report::indent::Indent;
-use crate::report::units::{Count, Time, plural};
+use super::lines::{EntryTime, LineKind, TreeLine};
+use crate::escape::Plain;
+use crate::report::display::{Count, Indent, Time, plural};
 use crate::tree::Frame;
 
-/// Our layout.
-pub struct Own<'a> {
+/// Lays lines out in pyrec's own format.
+pub struct PyrecLayout<'a> {
     names: &'a Names,
     origin_ns: i64,
-    /// A call that was entered last, and so may take one line with its return.
-    pending: Option<Item>,
+    /// The last line if it is an entry. It is merged with its return if that follows.
+    pending_entry: Option<TreeLine>,
 }
 
-impl<'a> Own<'a> {
-    /// Lines with these names, and times since that instant.
+impl<'a> PyrecLayout<'a> {
+    /// A layout whose times count from `origin_ns`.
     pub fn new(names: &'a Names, origin_ns: i64) -> Self {
-        Own { names, origin_ns, pending: None }
+        PyrecLayout { names, origin_ns, pending_entry: None }
     }
 
-    /// Writes the line of an item, or keeps it until it is known what follows.
-    pub fn item(&mut self, item: &Item, out: &mut impl Write) -> io::Result<()> {
-        if let What::Entry(_) = item.what {
+    /// Writes a line. An entry is written with the next line or by [`flush`](Self::flush).
+    pub fn write(&mut self, line: &TreeLine, out: &mut impl Write) -> io::Result<()> {
+        if let LineKind::Entry(_) = line.kind {
             self.flush(out)?;
-            self.pending = Some(*item);
+            self.pending_entry = Some(*line);
             return Ok(());
         }
-        match (self.pending.take(), item.what) {
-            (Some(entry), What::Return(frame, Since::Entry(_))) if is_return_of(item, &entry) => {
-                let duration_ns = item.event.time_ns.abs_diff(entry.event.time_ns);
-                let how = [self.text(&entry.event), self.text(&item.event)].concat();
-                self.line(
-                    &entry,
-                    Some(duration_ns),
-                    "",
-                    &format!("{}{how}", self.call(frame, &entry.event)),
-                    out,
-                )
+        match (self.pending_entry.take(), line.kind) {
+            (Some(entry), LineKind::Return(frame, EntryTime::Known(_))) if is_return_of(line, &entry) => {
+                let duration_ns = line.event.time_ns.abs_diff(entry.event.time_ns);
+                let resumption = [self.resumption(&entry.event), self.resumption(&line.event)].concat();
+                let call = format!("{}{resumption}", self.call(frame, &entry.event));
+                self.write_columns(&entry, Some(duration_ns), "", &call, out)
             }
             (entry, _) => {
-                self.pending = entry;
+                self.pending_entry = entry;
                 self.flush(out)?;
-                self.write(item, out)
+                self.write_line(line, out)
             }
         }
     }
 
-    /// Writes the call that was waiting for its return.
+    /// Writes the pending entry, if there is one.
     pub fn flush(&mut self, out: &mut impl Write) -> io::Result<()> {
-        match self.pending.take() {
-            Some(entry) => self.write(&entry, out),
+        match self.pending_entry.take() {
+            Some(entry) => self.write_line(&entry, out),
             None => Ok(()),
         }
     }
 
-    fn write(&self, item: &Item, out: &mut impl Write) -> io::Result<()> {
-        let event = &item.event;
-        let call = |frame| format!("{}{}", self.call(frame, event), self.text(event));
-        match item.what {
-            What::Entry(frame) => self.line(item, None, "→ ", &call(frame), out),
-            What::Return(frame, Since::Entry(since_ns)) => {
+    fn write_line(&self, line: &TreeLine, out: &mut impl Write) -> io::Result<()> {
+        let event = &line.event;
+        let call = |frame| format!("{}{}", self.call(frame, event), self.resumption(event));
+        match line.kind {
+            LineKind::Entry(frame) => self.write_columns(line, None, "→ ", &call(frame), out),
+            LineKind::Return(frame, EntryTime::Known(since_ns)) => {
                 let duration_ns = u64::try_from(event.time_ns.saturating_sub(since_ns)).unwrap_or(0);
-                self.line(item, Some(duration_ns), "← ", &call(frame), out)
+                self.write_columns(line, Some(duration_ns), "← ", &call(frame), out)
             }
-            What::Return(frame, Since::Unsure) => {
-                self.line(item, None, "← ", &format!("{}  across a loss", call(frame)), out)
+            LineKind::Return(frame, EntryTime::Uncertain) => {
+                self.write_columns(line, None, "← ", &format!("{}  across a loss", call(frame)), out)
             }
-            What::Return(frame, Since::Unseen) => {
-                self.line(item, None, "← ", &format!("{}  its entry was not seen", call(frame)), out)
+            LineKind::Return(frame, EntryTime::Unseen) => {
+                self.write_columns(line, None, "← ", &format!("{}  its entry was not seen", call(frame)), out)
             }
-            What::NeverReturned(frame) => {
-                self.line(item, None, "× ", &format!("{}  never returned", call(frame)), out)
+            LineKind::NeverReturned(frame) => {
+                self.write_columns(line, None, "× ", &format!("{}  never returned", call(frame)), out)
             }
-            What::StillOpen(frame) => {
-                self.line(item, None, "× ", &format!("{}  still open", call(frame)), out)
+            LineKind::StillOpen(frame) => {
+                self.write_columns(line, None, "× ", &format!("{}  still open", call(frame)), out)
             }
-            What::Repeats { frame, count, total_ns } => {
-                let what = format!("… {} × {}", Count(count), call(frame));
-                self.line(item, Some(total_ns), "", &what, out)
+            LineKind::Repeats { frame, count, total_ns } => {
+                let repeats = format!("… {} × {}", Count(count), call(frame));
+                self.write_columns(line, Some(total_ns), "", &repeats, out)
             }
-            What::Point => self.line(item, None, "", &self.point(event), out),
+            LineKind::Point => self.write_columns(line, None, "", &self.point(event), out),
         }
     }
 
-    fn line(
+    fn write_columns(
         &self,
-        item: &Item,
+        line: &TreeLine,
         duration_ns: Option<u64>,
         arrow: &str,
-        what: &str,
+        text: &str,
         out: &mut impl Write,
     ) -> io::Result<()> {
-        let since_ns = item.event.time_ns.saturating_sub(self.origin_ns);
+        let since_ns = line.event.time_ns.saturating_sub(self.origin_ns);
         let sign = if since_ns < 0 { "-" } else { "" };
         let (s, ns) = (since_ns.unsigned_abs() / 1_000_000_000, since_ns.unsigned_abs() % 1_000_000_000);
         let duration = duration_ns.map_or(String::new(), |ns| Time(ns).to_string());
-        let (time, tid) = (format!("{sign}{s}.{ns:09}"), item.event.tid);
-        let indent = Indent { levels: item.level, columns: 2 };
-        writeln!(out, "{time:>13} {tid:>8} {duration:>9} {indent}{arrow}{what}")
+        let (time, tid) = (format!("{sign}{s}.{ns:09}"), line.event.tid);
+        let indent = Indent { levels: line.level, columns: 2 };
+        writeln!(out, "{time:>13} {tid:>8} {duration:>9} {indent}{arrow}{text}")
     }
 
     fn call(&self, frame: Frame, event: &Event) -> String {
@@ -119,7 +113,7 @@ impl<'a> Own<'a> {
                 let code = self.names.code_str(code);
                 let code = Code::parse(&code);
                 let name = code.qualname.replace(';', ":");
-                format!("{}  {}", Plain(&name), place(&code, event.line))
+                format!("{}  {}", Plain(&name), source_location(&code, event.line))
             }
             Frame::Cfunction(name) => {
                 format!("{} (C)", Plain(&self.names.text_str(name).unwrap_or_default()))
@@ -133,8 +127,9 @@ impl<'a> Own<'a> {
         }
     }
 
-    /// How a generator goes on or stops; of a C function the text is its name.
-    fn text(&self, event: &Event) -> String {
+    /// How a generator was resumed or suspended: the text of a function's row. In rows of C functions the text is their
+    /// name, which is part of the frame.
+    fn resumption(&self, event: &Event) -> String {
         match event.marker {
             Marker::FunctionEntry | Marker::FunctionReturn => {
                 self.names.text_str(event.text).map_or(String::new(), |text| format!("  {}", Plain(&text)))
@@ -148,7 +143,7 @@ impl<'a> Own<'a> {
         let text = Plain(text.as_deref().unwrap_or("?")).to_string();
         let value = event.value.map_or("unknown".into(), |value| value.to_string());
         match event.marker {
-            Marker::Line => place(&Code::parse(&self.names.code_str(event.code)), event.line),
+            Marker::Line => source_location(&Code::parse(&self.names.code_str(event.code)), event.line),
             Marker::ImportStart => format!("import {text}"),
             Marker::ImportDone if event.value == Some(0) => format!("import {text}  not found"),
             Marker::ImportDone => format!("import {text}  done"),
@@ -172,12 +167,12 @@ impl<'a> Own<'a> {
     }
 }
 
-fn is_return_of(item: &Item, entry: &Item) -> bool {
-    (item.event.tid, item.event.pid, item.level) == (entry.event.tid, entry.event.pid, entry.level)
+fn is_return_of(line: &TreeLine, entry: &TreeLine) -> bool {
+    (line.event.tid, line.event.pid, line.level) == (entry.event.tid, entry.event.pid, entry.level)
 }
 
 /// `run.py:12`
-fn place(code: &Code, line: i32) -> String {
+fn source_location(code: &Code, line: i32) -> String {
     let base = code.file.rsplit('/').next().unwrap_or(code.file);
     if line > 0 { format!("{}:{line}", Plain(base)) } else { Plain(base).to_string() }
 }

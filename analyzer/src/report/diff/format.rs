@@ -1,20 +1,20 @@
-//! The cells that several tables of differences have.
+//! The texts of counts, times, changes and verdicts, which all tables of a comparison share.
 
 use crate::measure::diff::{CountVerdict, Samples, Times, Verdict};
-use crate::report::units::{Count, Time};
+use crate::report::display::{Count, Time};
 
-/// A count on one side: a range where runs differ by themselves.
+/// The count of one side: a range if its runs differ.
 pub fn count(side: &[u64]) -> String {
     let (least, most) = Samples::range(side);
     if least == most { Count(least).to_string() } else { format!("{}–{}", Count(least), Count(most)) }
 }
 
-/// A time on both sides: that of the middle run.
+/// The median times of both sides.
 pub fn times(samples: &Samples) -> [String; 2] {
     [samples.old_median(), samples.new_median()].map(|ns| Time(ns).to_string())
 }
 
-/// How far the middle runs are apart.
+/// The change between the medians of both sides.
 pub fn change(samples: &Samples) -> String {
     match (samples.old_median(), samples.new_median()) {
         (0, 0) => "0.0 %".into(),
@@ -24,13 +24,13 @@ pub fn change(samples: &Samples) -> String {
     }
 }
 
-/// A ratio as what is more or less: `+12.3 %`.
+/// A ratio as a relative change: `+12.3 %`.
 fn percent(ratio: f64) -> String {
     let percent = 100.0 * (ratio - 1.0);
     if percent.abs() < 0.05 { "0.0 %".into() } else { format!("{percent:+.1} %") }
 }
 
-/// Between which limits the change lies.
+/// The 95 % interval of the change.
 pub fn interval(times: &Times) -> String {
     match times.interval {
         Some(interval) => format!("{} … {}", percent(interval.low), percent(interval.high)),
@@ -38,7 +38,8 @@ pub fn interval(times: &Times) -> String {
     }
 }
 
-/// What can be said, in words: of a count by that name, and of the first of its times that tells.
+/// The verdict of a row. `name` is what `counts` counts. Of `times`, the first that has changed counts, or the first if none
+/// has.
 pub fn verdict(name: &str, counts: &Samples, times: &[&Times]) -> String {
     let counts = match counts.verdict() {
         CountVerdict::Same => String::new(),
@@ -47,8 +48,8 @@ pub fn verdict(name: &str, counts: &Samples, times: &[&Times]) -> String {
         CountVerdict::Changed if counts.new_median() == 0 => return "gone".into(),
         CountVerdict::Changed => format!("other {name}"),
     };
-    let telling = times.iter().find(|times| times.has_changed()).or(times.first());
-    let time = match telling.map(|times| times.verdict) {
+    let decisive = times.iter().find(|times| times.has_changed()).or(times.first());
+    let time = match decisive.map(|times| times.verdict) {
         Some(Verdict::TooShort) => "too short to tell",
         Some(Verdict::NoEvidence) => "no evidence of change",
         Some(Verdict::Faster) => "faster",
@@ -63,7 +64,7 @@ pub fn verdict(name: &str, counts: &Samples, times: &[&Times]) -> String {
 
 #[cfg(test)]
 mod tests {
-    //! Cells.
+    //! The texts of small samples.
 
     use super::*;
 
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_a_part_of_what_was() {
+    fn a_change_is_relative_to_the_old_side() {
         let cases =
             [(100, 112, "+12.0 %"), (100, 50, "-50.0 %"), (0, 5, "new"), (5, 0, "gone"), (0, 0, "0.0 %")];
         for (old, new, cell) in cases {
@@ -82,12 +83,12 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_runs_do_not_agree_on_is_a_range() {
+    fn a_count_that_differs_between_runs_is_a_range() {
         assert_eq!((count(&[1_000, 1_000]), count(&[3, 1, 2])), ("1,000".into(), "1–3".into()));
     }
 
     #[test]
-    fn a_verdict_names_what_is_sure_first() {
+    fn a_verdict_names_counts_before_times() {
         let one = Times::new(samples(&[5], &[9]));
         let verdict = |old, new| verdict("calls", &samples(&[old], &[new]), &[&one]);
         assert_eq!(verdict(0, 1), "new");

@@ -1,5 +1,5 @@
-//! Events that no recorder would write, of any kind and in any order, through every report: no panic, no event that is
-//! not counted, and in every thread own times that add up to the time that was measured.
+//! Property tests: arbitrary events in any order pass through the reports without a panic, every event is counted, and the
+//! own times of each thread add up to its measured time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use crate::tree::tests::{by_path, cases};
 use crate::tree::{Streams, Window};
 use crate::{CallTree, Filter, report, script};
 
-/// What codes and texts say: nothing, something, and what is no such thing.
+/// Code strings and texts: empty, valid, and malformed.
 const CODES: [&str; 6] = ["", "m.py:1:f", "m.py:5:g", "no colon", ":::", "m.py:x:\u{1b}[2J"];
 const TEXTS: [&str; 6] = ["", "yield", "101", "-3", "99999999999999999999", "a\nb"];
 
 fn event(names: Arc<Names>) -> impl Strategy<Value = Event> {
-    // Up to half a year away: so many nanoseconds can be added up.
+    // At most half a year from 0, so that the sums of nanoseconds do not overflow.
     let time_ns = prop_oneof![20 => 100..200i64, 1 => -(1i64 << 54)..1i64 << 54];
-    // Nearly half of the rows are plain, so that there are stacks.
+    // About half of the events are entries and returns, so that stacks become deep.
     let marker = prop_oneof![
         4 => Just(Marker::FunctionEntry),
         3 => Just(Marker::FunctionReturn),
@@ -41,7 +41,7 @@ fn event(names: Arc<Names>) -> impl Strategy<Value = Event> {
     })
 }
 
-/// The same events as a program and a clock would have them: in order, all but a few.
+/// Up to 120 events, sorted by time in half of the cases.
 fn events() -> impl Strategy<Value = (Arc<Names>, Vec<Event>)> {
     let names = Arc::new(Names::new());
     let events = prop::collection::vec(event(names.clone()), 0..120);
@@ -59,7 +59,7 @@ fn tree(names: &Arc<Names>, batches: impl Iterator<Item = Batch>) -> CallTree {
     CallTree::of(streams, &Filter::default(), names.clone(), script::manifest(&[], &[]), 0)
 }
 
-/// The time between the rows of each thread, without what was lost. A step back in time is none.
+/// The time between the rows of each thread, without times in which events were lost. A step back in time counts as 0.
 fn measured_ns(events: &[Event], names: &Names) -> BTreeMap<(i32, i32), u64> {
     let mut measured = BTreeMap::new();
     let mut last_ns: BTreeMap<(i32, i32), i64> = BTreeMap::new();
@@ -78,14 +78,14 @@ proptest! {
     #![proptest_config(cases(1_000))]
 
     #[test]
-    fn every_event_is_counted_and_every_nanosecond_is_somewhere((names, events) in events()) {
+    fn every_event_and_every_nanosecond_is_counted((names, events) in events()) {
         let calls = tree(&names, std::iter::once(events.iter().copied().collect()));
 
-        let said = events.iter().filter(|event| event.marker.is_event()).count() as u64;
-        prop_assert_eq!(calls.counts.events(), said);
+        let expected = events.iter().filter(|event| event.marker.is_event()).count() as u64;
+        prop_assert_eq!(calls.counts.events(), expected);
         let per_marker: u64 = Marker::ALL.iter().map(|&marker| calls.counts.of(marker)).sum();
         prop_assert_eq!(per_marker, events.len() as u64);
-        prop_assert_eq!(calls.threads.iter().map(|thread| thread.facts.events).sum::<u64>(), said);
+        prop_assert_eq!(calls.threads.iter().map(|thread| thread.facts.events).sum::<u64>(), expected);
 
         for (&(pid, tid), &measured_ns) in &measured_ns(&events, &names) {
             let filter = Filter { pids: vec![pid], tids: vec![tid], ..Filter::default() };
@@ -98,7 +98,7 @@ proptest! {
     }
 
     #[test]
-    fn batches_do_not_show((names, events) in events(), rows in 1..50usize) {
+    fn batch_boundaries_do_not_change_the_tree((names, events) in events(), rows in 1..50usize) {
         let whole = tree(&names, std::iter::once(events.iter().copied().collect()));
         let cut = tree(&names, events.chunks(rows).map(|rows| rows.iter().copied().collect()));
         prop_assert_eq!(by_path(&whole.nodes), by_path(&cut.nodes));
@@ -112,9 +112,9 @@ proptest! {
         let calls = tree(&names, std::iter::once(events.into_iter().collect()));
         let totals = Totals::of(&calls);
         let mut out = Vec::new();
-        report::stats::write(&totals, &report::stats::Options::default(), &mut out).expect("a vector takes all");
-        report::stats::write_json(&totals, &report::stats::Options::default(), &mut out).expect("a vector takes all");
-        report::info::write(&Info::of(&calls), &mut out).expect("a vector takes all");
+        report::stats::write(&totals, &report::stats::StatsOptions::default(), &mut out).expect("a vector accepts all writes");
+        report::stats::write_json(&totals, &report::stats::StatsOptions::default(), &mut out).expect("a vector accepts all writes");
+        report::info::write(&Info::of(&calls), &mut out).expect("a vector accepts all writes");
         prop_assert!(!out.contains(&0x1b));
         for weight in [Weight::Time, Weight::Calls] {
             let folded = Folded::of(&calls, weight);

@@ -1,4 +1,4 @@
-//! Where two runs part, for people: a diff of calls.
+//! The report of the places where two runs diverge: a diff of calls, or JSON.
 //!
 //! ```text
 //! 1. after 5,023 calls, in thread MainThread
@@ -9,44 +9,48 @@
 //!      shop:33      self.note(item)
 //!    calls
 //!        Shop.price (shop:20)
-//!      - Shop.note (shop:50)                   old alone
-//!      + Shop.warn (shop:60), raises           new alone
-//!        Shop.close (shop:70)                  both again
+//!      - Shop.note (shop:50)                   only in the old run
+//!      + Shop.warn (shop:60), raises           only in the new run
+//!        Shop.close (shop:70)                  in both
 //! ```
 
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Reset};
+use serde::Serialize;
 use similar::{Algorithm, DiffTag, capture_diff_slices};
 
+use super::display::{Count, Instant, plural};
+use super::{json, trust_line};
 use crate::escape::Plain;
-use crate::measure::{Alone, Divergence, Divergences, Finish, Outline, Place, Side, Sources};
-use crate::report::trust_line;
-use crate::report::units::{Count, Instant, plural};
+use crate::measure::diff::Comparability;
+use crate::measure::{Alone, Divergence, Divergences, Finish, Outline, Place, Side, Sources, Trust};
 
-/// The rows of a stack that are shown from its inner and from its outer end.
+/// The number of innermost frames of a stack that are shown.
 const INNER: usize = 12;
+
+/// The number of outermost frames of a stack that are shown.
 const OUTER: usize = 3;
 
-/// How places are listed.
+/// Options of the listing.
 #[derive(Clone, Copy, Debug)]
-pub struct Options<'a> {
-    /// The sources of each run, the old one first.
+pub struct DivergenceOptions<'a> {
+    /// The source texts of the old and the new run.
     pub sources: [&'a Sources; 2],
-    /// Whether to colour them.
+    /// Whether removed and added rows are coloured.
     pub colours: bool,
 }
 
-/// Which of the runs.
+/// The runs that a row belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Who {
+enum Presence {
     Both,
     Old,
     New,
 }
 
-/// Writes the places, and a trust line for each run.
-pub fn write(divergences: &Divergences, options: &Options, out: &mut impl Write) -> io::Result<()> {
+/// Writes the first divergence of each kind, totals, and a trust line for each run.
+pub fn write(divergences: &Divergences, options: &DivergenceOptions, out: &mut impl Write) -> io::Result<()> {
     let Divergences { first, kinds, places, calls, only, alone, comparability, trust } = divergences;
     for (at, divergence) in first.iter().enumerate() {
         Listing { options, out }.divergence(at + 1, divergence)?;
@@ -92,9 +96,9 @@ pub fn write(divergences: &Divergences, options: &Options, out: &mut impl Write)
     writeln!(out, "new: {}", trust_line(&trust[1]))
 }
 
-/// The listing of one place.
+/// Writes divergences one by one.
 struct Listing<'a, W> {
-    options: &'a Options<'a>,
+    options: &'a DivergenceOptions<'a>,
     out: &'a mut W,
 }
 
@@ -115,6 +119,7 @@ impl<W: Write> Listing<'_, W> {
         Ok(())
     }
 
+    /// Writes a warning for each run in which events of the thread were lost before.
     fn losses(&mut self, old: &Side, new: &Side) -> io::Result<()> {
         for (_, who) in [old, new].into_iter().zip(["old", "new"]).filter(|(side, _)| side.after_loss) {
             writeln!(
@@ -125,7 +130,7 @@ impl<W: Write> Listing<'_, W> {
         Ok(())
     }
 
-    /// The stack of the old run, with the lines of the new one where they are others.
+    /// Writes the stack of the old run, with the line numbers of the new one where they differ.
     fn stack(&mut self, old: &Side, new: &Side) -> io::Result<()> {
         if old.stack.is_empty() {
             return writeln!(self.out, "   outside any call");
@@ -150,6 +155,7 @@ impl<W: Write> Listing<'_, W> {
         Ok(())
     }
 
+    /// Writes a diff of the source lines that ran before.
     fn lines(&mut self, old: &Side, new: &Side) -> io::Result<()> {
         if old.lines.is_empty() && new.lines.is_empty() {
             return Ok(());
@@ -157,17 +163,17 @@ impl<W: Write> Listing<'_, W> {
         writeln!(self.out, "   lines before")?;
         let [old, new] = [(old, 0), (new, 1)].map(|(side, at)| self.source_lines(&side.lines, at));
         let width = old.iter().chain(&new).map(|[place, _]| place.chars().count()).max().unwrap_or(0);
-        // Source that was moved is the same source.
+        // Lines are equal if their texts are, even if their numbers differ.
         let same = |[place, text]: &[String; 2]| if text.is_empty() { place.clone() } else { text.clone() };
         let texts = [&old, &new].map(|lines| lines.iter().map(same).collect::<Vec<_>>());
         let changes = capture_diff_slices(Algorithm::Myers, &texts[0], &texts[1]);
-        // What only one has in the beginning merely goes back further.
+        // Lines at the beginning that only one run has are left out: its list just reaches back further.
         let first = changes.iter().position(|change| change.tag() == DiffTag::Equal).unwrap_or(0);
         for change in &changes[first..] {
             let (old, new) = (&old[change.old_range()], &new[change.new_range()]);
             let lines = match change.tag() {
-                DiffTag::Equal => [(Who::Both, old), (Who::Both, &[][..])],
-                _ => [(Who::Old, old), (Who::New, new)],
+                DiffTag::Equal => [(Presence::Both, old), (Presence::Both, &[][..])],
+                _ => [(Presence::Old, old), (Presence::New, new)],
             };
             for (who, [place, text]) in
                 lines.into_iter().flat_map(|(who, lines)| lines.iter().map(move |line| (who, line)))
@@ -178,7 +184,7 @@ impl<W: Write> Listing<'_, W> {
         Ok(())
     }
 
-    /// Where each line is, and its source.
+    /// The location and the source text of each line.
     fn source_lines(&self, lines: &[Place], side: usize) -> Vec<[String; 2]> {
         let sources = self.options.sources[side];
         let line = |place: &Place| {
@@ -193,35 +199,36 @@ impl<W: Write> Listing<'_, W> {
         lines.iter().map(line).collect()
     }
 
+    /// Writes a diff of the calls around the divergence.
     fn calls(&mut self, divergence: &Divergence) -> io::Result<()> {
         let Divergence { old, new, before, then, .. } = divergence;
         writeln!(self.out, "   calls")?;
         for call in before {
-            self.call(Who::Both, call, false)?;
+            self.call(Presence::Both, call, false)?;
         }
-        for (who, side) in [(Who::Old, old), (Who::New, new)] {
+        for (who, side) in [(Presence::Old, old), (Presence::New, new)] {
             for (at, call) in side.only.iter().enumerate() {
                 let is_opened = side.only.get(at + 1).is_some_and(|next| next.depth > call.depth);
                 self.call(who, call, !is_opened)?;
             }
-            let told: u64 = side.only.iter().filter(|call| call.depth == 0).map(|call| call.times).sum();
-            if side.only_count > told {
-                self.row(who, &format!("… {}", plural(side.only_count - told, "more call")))?;
+            let listed: u64 = side.only.iter().filter(|call| call.depth == 0).map(|call| call.times).sum();
+            if side.only_count > listed {
+                self.row(who, &format!("… {}", plural(side.only_count - listed, "more call")))?;
             }
         }
         match (then, old.ends, new.ends) {
-            (Some(call), ..) => self.call(Who::Both, call, false),
-            (None, Some(old), Some(new)) if old == new => self.row(Who::Both, ends(old)),
+            (Some(call), ..) => self.call(Presence::Both, call, false),
+            (None, Some(old), Some(new)) if old == new => self.row(Presence::Both, ends(old)),
             (None, Some(old), Some(new)) => {
-                self.row(Who::Old, ends(old))?;
-                self.row(Who::New, ends(new))
+                self.row(Presence::Old, ends(old))?;
+                self.row(Presence::New, ends(new))
             }
             _ => Ok(()),
         }
     }
 
-    /// A call; where that is asked for, with how many lie in it.
-    fn call(&mut self, who: Who, call: &Outline, is_counted: bool) -> io::Result<()> {
+    /// Writes a call. `is_counted` adds the number of calls in it.
+    fn call(&mut self, who: Presence, call: &Outline, is_counted: bool) -> io::Result<()> {
         let indent = 2 * call.depth;
         let inner = match call.calls - call.times {
             inner if is_counted && inner > 0 => format!(", with {}", plural(inner, "call")),
@@ -238,11 +245,11 @@ impl<W: Write> Listing<'_, W> {
         self.row(who, &format!("{:indent$}{}{times}{inner}{how}", "", Plain(&call.function.label)))
     }
 
-    fn row(&mut self, who: Who, text: &str) -> io::Result<()> {
+    fn row(&mut self, who: Presence, text: &str) -> io::Result<()> {
         let (sign, colour) = match who {
-            Who::Both => (' ', None),
-            Who::Old => ('-', Some(AnsiColor::Red)),
-            Who::New => ('+', Some(AnsiColor::Blue)),
+            Presence::Both => (' ', None),
+            Presence::Old => ('-', Some(AnsiColor::Red)),
+            Presence::New => ('+', Some(AnsiColor::Blue)),
         };
         let row = format!("     {sign} {text}");
         match colour.filter(|_| self.options.colours) {
@@ -276,9 +283,50 @@ fn ends(finish: Finish) -> &'static str {
     }
 }
 
+#[derive(Serialize)]
+struct DivergenceJson<'a> {
+    comparable: bool,
+    #[serde(flatten)]
+    comparability: &'a Comparability,
+    divergences: &'a [Divergence],
+    kinds: u64,
+    places: u64,
+    calls_old: u64,
+    calls_new: u64,
+    calls_only_old: u64,
+    calls_only_new: u64,
+    threads_only_old: &'a [Alone],
+    threads_only_new: &'a [Alone],
+    trust_old: &'a Trust,
+    trust_new: &'a Trust,
+}
+
+/// Writes one JSON object: the first divergence of each kind under `divergences`, totals, and the trust of each run.
+pub fn write_json(divergences: &Divergences, out: &mut impl Write) -> io::Result<()> {
+    let Divergences { first, kinds, places, calls, only, alone, comparability, trust } = divergences;
+    json::write(
+        &DivergenceJson {
+            comparable: comparability.is_comparable(),
+            comparability,
+            divergences: first,
+            kinds: *kinds,
+            places: *places,
+            calls_old: calls[0],
+            calls_new: calls[1],
+            calls_only_old: only[0],
+            calls_only_new: only[1],
+            threads_only_old: &alone[0],
+            threads_only_new: &alone[1],
+            trust_old: &trust[0],
+            trust_new: &trust[1],
+        },
+        out,
+    )
+}
+
 #[cfg(test)]
 mod tests {
-    //! The listing of small traces.
+    //! Text output for small traces.
 
     use super::*;
     use crate::{Filter, script};
@@ -318,17 +366,18 @@ mod tests {
 
     fn text(old: &str, new: &str, colours: bool) -> String {
         let ((old, _old), (new, _new)) = (script::trace(old, 4), script::trace(new, 4));
-        let sources = [&old, &new].map(|trace| Sources::read(trace).expect("a whole trace"));
+        let sources = [&old, &new].map(|trace| Sources::read(trace).expect("the trace is readable"));
         let sources = sources.each_ref();
-        let divergences =
-            Divergences::read([&old, &new], sources, &Filter::default(), &[], 1).expect("whole traces");
+        let divergences = Divergences::read([&old, &new], sources, &Filter::default(), &[], 1)
+            .expect("the traces are readable");
         let mut out = Vec::new();
-        write(&divergences, &Options { sources, colours }, &mut out).expect("a vector takes all");
-        String::from_utf8(out).expect("text")
+        write(&divergences, &DivergenceOptions { sources, colours }, &mut out)
+            .expect("a vector accepts all writes");
+        String::from_utf8(out).expect("the output is UTF-8")
     }
 
     #[test]
-    fn a_place_is_a_diff_of_calls_and_lines() {
+    fn a_divergence_is_a_diff_of_calls_and_lines() {
         assert_eq!(
             text(OLD, NEW, false),
             "\
@@ -357,13 +406,13 @@ new: trust: 10 events, 0 lost, 1 repaired (1 call still open), exited with 0, tr
     }
 
     #[test]
-    fn runs_that_do_not_part_are_the_same() {
+    fn equal_runs_have_no_divergence() {
         assert!(text(OLD, OLD, false).starts_with("old and new make the same 5 calls\n"));
     }
 
-    /// The end of `main` comes after a loss in the new run.
+    /// `main` ends after a loss in the new run.
     #[test]
-    fn what_comes_after_a_loss_may_come_of_it() {
+    fn a_divergence_after_a_loss_has_a_warning() {
         let lossy =
             NEW.replace("5   9/9  line              /srv/run.py:1:main    3", "6  9/9  lost  -  0  3  5");
         let text = text(OLD, &lossy, false);
@@ -377,9 +426,9 @@ new: trust: 10 events, 0 lost, 1 repaired (1 call still open), exited with 0, tr
     }
 
     #[test]
-    fn more_kinds_are_counted_and_names_cannot_write_to_the_terminal() {
-        let nasty = NEW.replace(":close", ":\\u{1b}[2J");
-        let text = text(OLD, &nasty, false);
+    fn control_characters_in_names_are_escaped() {
+        let hostile = NEW.replace(":close", ":\\u{1b}[2J");
+        let text = text(OLD, &hostile, false);
         assert!(
             text.contains("… and 1 more kind; -n 0 lists all\n") || text.contains("in 1 place"),
             "{text}"
