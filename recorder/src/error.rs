@@ -111,7 +111,7 @@ pub enum Error {
     Filter(NotAGlob),
     /// The static markers could not be attached or read.
     #[error(transparent)]
-    Usdt(#[from] crate::usdt::Error),
+    Usdt(#[from] crate::provider::usdt::Error),
     /// The system refused something that recording needs.
     #[error("cannot {what}: {source}")]
     System {

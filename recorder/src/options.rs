@@ -7,7 +7,10 @@ use std::time::Duration;
 use pyrec_schema::Group;
 use pyrec_wire::Filter;
 
-use crate::{Error, Result, Rotation};
+use crate::{Error, Result};
+
+/// Where only what is kept is said, files hold this part of it.
+const FILES_KEPT: u32 = 8;
 
 /// Everything that [`crate::record`] needs to know.
 #[derive(Clone, Debug)]
@@ -22,6 +25,39 @@ pub struct Options {
     pub max_bytes: Option<u64>,
     /// When to end the recording of a process that runs already, counted from its beginning.
     pub duration: Option<Duration>,
+}
+
+/// How much of a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Bytes of files.
+    Bytes(u64),
+    /// Time of recording.
+    Time(Duration),
+}
+
+/// How a recording is cut into files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rotation {
+    /// A new file begins after so much; none: as `keep` needs it.
+    pub rotate: Option<Extent>,
+    /// Files that are not among the last so much are removed.
+    pub keep: Option<Extent>,
+}
+
+impl Rotation {
+    /// Whether there is more than one file.
+    pub fn is_wanted(&self) -> bool {
+        self.rotate.is_some() || self.keep.is_some()
+    }
+
+    pub(crate) fn file(&self) -> Extent {
+        let part = |keep| match keep {
+            Extent::Bytes(bytes) => Extent::Bytes(bytes / u64::from(FILES_KEPT)),
+            Extent::Time(time) => Extent::Time(time / FILES_KEPT),
+        };
+        self.rotate.or(self.keep.map(part)).unwrap_or(Extent::Bytes(u64::MAX))
+    }
 }
 
 /// Whose events are taken, which of them, and how.

@@ -7,35 +7,22 @@ use std::time::{Duration, Instant};
 
 use pyrec_schema::{Ended, Manifest, Names};
 
-use crate::acting::as_user;
-use crate::care::Care;
-use crate::pipeline::Pipeline;
+use crate::os::fs_credentials::as_user;
+use crate::os::signals::Signals;
+use crate::os::user::User;
+use crate::output::pipeline::Pipeline;
+use crate::output::rotation::{Reel, Supplies};
+use crate::output::rows::{Facts, Rows};
+use crate::output::sources::Sources;
+use crate::prepare::{Purpose, Start};
 use crate::provider::Provider;
-use crate::reel::{Reel, Supplies};
-use crate::rows::{Facts, Rows};
-use crate::signals::Signals;
-use crate::sources::Sources;
-use crate::start::{Purpose, Start};
-use crate::user::User;
+use crate::target::supervisor::{Care, pause_after};
+use crate::target::target_process::Exit;
 use crate::{Options, Result};
 
 /// Time between checkpoints. No event is to be missing from the file for more than a second, and a checkpoint takes its
 /// time, too.
 const CHECKPOINT: Duration = Duration::from_millis(500);
-
-/// Pause between drains while events come, and while none do. A drain that moved many is followed at once.
-const BUSY_PAUSE: Duration = Duration::from_millis(1);
-pub(crate) const IDLE_PAUSE: Duration = Duration::from_millis(10);
-const MANY_EVENTS: u64 = 1 << 17;
-
-/// The pause after a drain that moved so many events.
-pub(crate) fn pause_after(events: u64) -> Duration {
-    match events {
-        0 => IDLE_PAUSE,
-        1..MANY_EVENTS => BUSY_PAUSE,
-        MANY_EVENTS.. => Duration::ZERO,
-    }
-}
 
 /// How far a recording has come.
 #[derive(Clone, Copy, Debug)]
@@ -65,30 +52,6 @@ pub struct Outcome {
     pub bytes: u64,
     /// Sentences that the user should read.
     pub notices: Vec<String>,
-}
-
-/// How the program ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// With this status.
-    Status(i32),
-    /// By this signal.
-    Signal(i32),
-    /// Only its parent knows how.
-    Gone,
-    /// It runs on; the recording was stopped.
-    RunsOn,
-}
-
-impl From<Exit> for Ended {
-    fn from(exit: Exit) -> Ended {
-        match exit {
-            Exit::Status(status) => Ended::Exited { status },
-            Exit::Signal(signal) => Ended::Killed { signal },
-            Exit::Gone => Ended::Gone,
-            Exit::RunsOn => Ended::Stopped,
-        }
-    }
 }
 
 /// Records until the program ends or somebody stops the recording. `watch` is called a few hundred times a second at

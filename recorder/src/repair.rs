@@ -17,11 +17,13 @@ use pyrec_schema::{
 };
 
 use crate::Result;
-use crate::agent::Leftover;
-use crate::pipeline::Pipeline;
-use crate::reel::{HIDDEN, Reel, Rotation, Supplies};
-use crate::rows::Rows;
-use crate::sources::Sources;
+use crate::Rotation;
+use crate::output::pipeline::Pipeline;
+use crate::output::rotation::{HIDDEN, Reel, Supplies};
+use crate::output::rows::Rows;
+use crate::output::sources::Sources;
+use crate::provider::agent::drain_orphaned;
+use crate::session::orphaned_session::Leftover;
 
 /// What was done to a recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -124,7 +126,7 @@ fn put_back(
     let mut rows = Rows::new(names.clone(), sources.clone(), pipeline);
     manifest.python.iter().for_each(|python| rows.python(python.clone()));
     rows.facts.waited_ns = manifest.waited_ns;
-    repair.ring_events += left.drain(&positions, &mut rows)?;
+    repair.ring_events += drain_orphaned(left, &positions, &mut rows)?;
     repair.journal_rows += resumed.rows;
     see_sources(path, &names, &sources)?;
     let (pipeline, facts) = rows.into_parts()?;

@@ -1,0 +1,4 @@
+//! What can be recorded on this machine: checks of the machine, and the static markers of its Pythons.
+
+pub mod doctor;
+pub mod listing;

@@ -1,0 +1,145 @@
+//! Rows, counted.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyrec_schema::{Batch, CodeId, Event, Manifest, Marker, TextId};
+use rustc_hash::FxHashMap;
+
+use super::call_stack::{Stack, so_far};
+use super::{ByGroup, Name, Sums, Tally};
+use crate::output::pipeline::{Marks, Sink};
+
+/// The counts of rows, for the thread that counts and the one that looks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shared(Arc<Mutex<Tallies>>);
+
+/// What rows add up to.
+#[derive(Debug, Default)]
+struct Tallies {
+    functions: Vec<(i32, Name, Tally)>,
+    places: FxHashMap<(i32, Name), usize>,
+    threads: Vec<((i32, i32), Stack)>,
+    thread_places: FxHashMap<(i32, i32), usize>,
+    /// Where in `threads` the last row went, as mostly the next one does.
+    recent: usize,
+    groups: ByGroup,
+}
+
+impl Shared {
+    /// Adds what was counted up to now.
+    pub fn add_to(&self, sums: &mut Sums, now_ns: i64) {
+        self.lock().add_to(sums, now_ns);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tallies> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink for Shared {
+    /// What is counted is of no more use.
+    fn write(&mut self, batch: &Batch, _: Marks, _: bool) -> Result<bool, pyrec_schema::Error> {
+        let mut tallies = self.lock();
+        batch.iter().for_each(|event| tallies.count(&event));
+        Ok(true)
+    }
+
+    fn checkpoint(&mut self, _: Manifest) -> Result<(), pyrec_schema::Error> {
+        Ok(())
+    }
+
+    fn snapshot(&mut self) -> Result<(), pyrec_schema::Error> {
+        Ok(())
+    }
+
+    fn finish(self, _: Manifest) -> Result<u64, pyrec_schema::Error> {
+        Ok(0)
+    }
+
+    fn bytes(&self) -> u64 {
+        0
+    }
+
+    fn lacked_journal(&self) -> bool {
+        false
+    }
+}
+
+impl Tallies {
+    #[inline]
+    fn count(&mut self, event: &Event) {
+        self.groups.see(event.marker);
+        match event.marker {
+            Marker::FunctionEntry => self.enter(event, Name::Code(event.code), 1),
+            // It was entered before anybody looked.
+            Marker::FunctionOpen => self.enter(event, Name::Code(event.code), 0),
+            Marker::FunctionReturn => self.leave(event, Name::Code(event.code)),
+            Marker::CfunctionEntry => self.enter(event, Name::Text(event.text), 1),
+            Marker::CfunctionReturn => self.leave(event, Name::Text(event.text)),
+            Marker::ThreadExit => self.end(event.time_ns, |thread| thread == (event.pid, event.tid)),
+            Marker::ProcessExit => self.end(event.time_ns, |(pid, _)| pid == event.pid),
+            Marker::Lost => self.thread(event).clear(),
+            _ => {}
+        }
+    }
+
+    fn enter(&mut self, event: &Event, name: Name, calls: u64) {
+        if is_none(name) {
+            return;
+        }
+        let place = *self.places.entry((event.pid, name)).or_insert_with(|| {
+            self.functions.push((event.pid, name, Tally::default()));
+            self.functions.len() - 1
+        });
+        self.functions[place].2.calls += calls;
+        self.thread(event).enter(place, event.time_ns);
+    }
+
+    fn leave(&mut self, event: &Event, name: Name) {
+        if let Some(&place) = self.places.get(&(event.pid, name)) {
+            let tally = self.thread(event).leave(place, event.time_ns);
+            self.functions[place].2.add(tally);
+        }
+    }
+
+    fn thread(&mut self, event: &Event) -> &mut Stack {
+        let thread = (event.pid, event.tid);
+        if self.threads.get(self.recent).is_none_or(|(recent, _)| *recent != thread) {
+            self.recent = *self.thread_places.entry(thread).or_insert_with(|| {
+                self.threads.push((thread, Stack::default()));
+                self.threads.len() - 1
+            });
+        }
+        &mut self.threads[self.recent].1
+    }
+
+    /// Threads end: what is open in them ends with them.
+    fn end(&mut self, now_ns: i64, is_it: impl Fn((i32, i32)) -> bool) {
+        for (thread, stack) in &self.threads {
+            if is_it(*thread) {
+                so_far(stack.opens(), now_ns, |place, tally| self.functions[place].2.add(tally));
+            }
+        }
+        self.threads.retain(|(thread, _)| !is_it(*thread));
+        let places = self.threads.iter().enumerate().map(|(place, (thread, _))| (*thread, place));
+        self.thread_places = places.collect();
+        self.recent = 0;
+    }
+
+    fn add_to(&self, sums: &mut Sums, now_ns: i64) {
+        sums.groups = self.groups;
+        for &(pid, name, tally) in &self.functions {
+            sums.add(pid, name, tally);
+        }
+        for (_, stack) in &self.threads {
+            so_far(stack.opens(), now_ns, |place, tally| {
+                let (pid, name, _) = self.functions[place];
+                sums.add(pid, name, tally);
+            });
+        }
+    }
+}
+
+fn is_none(name: Name) -> bool {
+    matches!(name, Name::Code(CodeId::NONE) | Name::Text(TextId::NONE))
+}

@@ -1,0 +1,265 @@
+//! Placing probes, in the way that our rights allow.
+//!
+//! | rights | way | children |
+//! |---|---|---|
+//! | CAP_SYS_ADMIN | perf events on probes named in tracefs | inherit them |
+//! | CAP_BPF and CAP_PERFMON | uprobe-multi links, Linux 6.6 | do not |
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsRawFd as _, BorrowedFd, IntoRawFd as _, OwnedFd};
+
+use libbpf_rs::{Link, PerfEventOpts, ProgramMut, UprobeMultiOpts, UprobeOpts};
+
+use rustc_hash::FxHashMap;
+
+use super::Error;
+use super::family::{self, Switch};
+use super::namespace;
+use super::plan::Probe;
+use super::tracefs::Tracefs;
+use crate::os::capabilities::{Right, Rights};
+
+/// What libbpf takes for the pid of everyone.
+const EVERY_PROCESS: i32 = -1;
+
+/// Threads to hold at a time: each takes a descriptor.
+const MAX_HELD: usize = 512;
+
+/// For what the kernel refuses.
+pub const PLACE: &str = "place a probe";
+
+/// Whom the probes of a file reach.
+#[derive(Clone, Copy, Debug)]
+pub enum Reach<'pids> {
+    /// These processes, and where that can be all that they will start.
+    Families(&'pids [i32]),
+    /// Everyone who runs the file, now or later.
+    Machine,
+}
+
+/// Which of the kernel's interfaces is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Perf events: for uprobes the kernel wants CAP_SYS_ADMIN.
+    PerfEvents,
+    /// Links of their own kind: programs must be loaded for it.
+    Multi,
+}
+
+impl Way {
+    /// The one that our rights allow.
+    pub fn allowed() -> Way {
+        if Rights::ours().has(Right::SysAdmin) { Way::PerfEvents } else { Way::Multi }
+    }
+}
+
+/// Probes that are placed for as long as this is there.
+pub struct Placed {
+    way: Way,
+    links: Vec<Link>,
+    /// The same probes on the threads of families.
+    inherited: Vec<OwnedFd>,
+    /// What the kernel does with them.
+    switch: Switch,
+    /// Whether every process has the number for us that it has for the kernel.
+    sees_all: bool,
+    /// The numbers of the probes that are inherited.
+    events: Vec<u64>,
+    /// Threads of families that are held apart from what they start, the last ones.
+    held: VecDeque<OwnedFd>,
+    /// The processes whose families these are.
+    named: BTreeSet<i32>,
+    /// Whether a process that one of them has started was seen while its probes could be swapped.
+    is_unsure: bool,
+    /// The probes on processes that families have started.
+    children: FxHashMap<i32, Vec<OwnedFd>>,
+    /// What they are defined in; without it children cannot be followed. Dropped after them.
+    tracefs: io::Result<Tracefs>,
+}
+
+impl Placed {
+    /// None yet.
+    pub fn new(way: Way) -> Placed {
+        Placed {
+            way,
+            links: Vec::new(),
+            inherited: Vec::new(),
+            switch: Switch::allowed(),
+            sees_all: namespace::nested().is_none(),
+            events: Vec::new(),
+            held: VecDeque::new(),
+            named: BTreeSet::new(),
+            is_unsure: false,
+            children: FxHashMap::default(),
+            tracefs: Tracefs::open(),
+        }
+    }
+
+    /// Why the children of processes cannot be followed, if they cannot.
+    pub fn cannot_follow(&self) -> Option<io::Error> {
+        let error = self.tracefs.as_ref().err()?;
+        Some(error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error))
+    }
+
+    /// Places one.
+    pub fn place(
+        &mut self,
+        program: &ProgramMut<'_>,
+        file: BorrowedFd<'_>,
+        probe: &Probe,
+        cookie: u64,
+        reach: Reach<'_>,
+    ) -> Result<(), Error> {
+        match (reach, &self.tracefs) {
+            (Reach::Machine, _) => self.place_one(program, file, probe, cookie, EVERY_PROCESS),
+            (Reach::Families(pids), Ok(_)) if self.way == Way::PerfEvents => {
+                self.place_inherited(program, file, probe, cookie, pids)
+            }
+            (Reach::Families(pids), _) => {
+                pids.iter().try_for_each(|&pid| self.place_one(program, file, probe, cookie, pid))
+            }
+        }
+    }
+
+    /// For one process, or for everyone.
+    fn place_one(
+        &mut self,
+        program: &ProgramMut<'_>,
+        file: BorrowedFd<'_>,
+        probe: &Probe,
+        cookie: u64,
+        pid: i32,
+    ) -> Result<(), Error> {
+        let (offset, semaphore) = (probe.offset as usize, probe.semaphore.unwrap_or(0) as usize);
+        // By its descriptor, a file has a path wherever it is, and if it has been deleted.
+        let file = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let link = match self.way {
+            Way::PerfEvents => {
+                let options = UprobeOpts { ref_ctr_offset: semaphore, cookie, ..UprobeOpts::default() };
+                program.attach_uprobe_with_opts(pid, file, offset, options)
+            }
+            Way::Multi => {
+                let options = UprobeMultiOpts {
+                    offsets: vec![offset],
+                    ref_ctr_offsets: vec![semaphore],
+                    cookies: vec![cookie],
+                    ..UprobeMultiOpts::default()
+                };
+                program.attach_uprobe_multi_with_opts(pid, file, "", options)
+            }
+        };
+        self.links.push(link.map_err(Error::kernel(PLACE))?);
+        Ok(())
+    }
+
+    /// For processes and all that they will start.
+    fn place_inherited(
+        &mut self,
+        program: &ProgramMut<'_>,
+        file: BorrowedFd<'_>,
+        probe: &Probe,
+        cookie: u64,
+        pids: &[i32],
+    ) -> Result<(), Error> {
+        let Ok(tracefs) = &mut self.tracefs else { return Ok(()) };
+        let refused = |error| Error::kernel_said(PLACE, &error);
+        let event = tracefs.define(file, probe.offset, probe.semaphore).map_err(refused)?;
+        // The link owns the descriptor from here on.
+        let anchor = family::anchor(event).map_err(refused)?.into_raw_fd();
+        let options = PerfEventOpts { cookie, ..PerfEventOpts::default() };
+        let link = program.attach_perf_event_with_opts(anchor, options);
+        self.links.push(link.map_err(Error::kernel(PLACE))?);
+        self.events.push(event);
+        self.reach(self.events.len() - 1..self.events.len(), pids)
+    }
+
+    /// Has probes that are defined, by the order in which they were, reach these families.
+    pub fn reach(&mut self, probes: Range<usize>, pids: &[i32]) -> Result<(), Error> {
+        self.named.extend(pids);
+        let is_first = probes.start == 0;
+        let events = self.events.get(probes).unwrap_or_default().to_vec();
+        let mut opened = BTreeSet::new();
+        // A thread that starts meanwhile may have been started by one that had not got the event yet.
+        loop {
+            let new: Vec<i32> = family::threads(pids).difference(&opened).copied().collect();
+            if new.is_empty() {
+                return Ok(());
+            }
+            for tid in new {
+                opened.insert(tid);
+                if is_first && self.switch == Switch::Swapped {
+                    self.hold(tid);
+                }
+                for &event in &events {
+                    match family::open(event, tid, self.switch) {
+                        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                        Err(error) => return Err(Error::kernel_said(PLACE, &error)),
+                        Ok(descriptor) => self.inherited.push(descriptor),
+                    }
+                }
+            }
+        }
+    }
+
+    /// How many probes are defined.
+    pub fn named_probes(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether every process has the number for us that it has for the kernel.
+    pub fn sees_all(&self) -> bool {
+        self.sees_all
+    }
+
+    /// An event of ours, for a program to be attached to, on one of the kernel's trace points; none where children
+    /// cannot be followed.
+    pub fn anchor_at(&self, trace_point: &str) -> Option<io::Result<OwnedFd>> {
+        let tracefs = self.tracefs.as_ref().ok().filter(|_| self.way == Way::PerfEvents)?;
+        Some(tracefs.number_of(trace_point).and_then(family::anchor))
+    }
+
+    /// Makes sure of a thread that a family has started, where its events may be swapped: of what it has inherited,
+    /// and of what it will start. Where the kernel refuses, it goes on with what it has.
+    pub fn adopt(&mut self, pid: i32, tid: i32) {
+        if self.switch == Switch::Apart || self.events.is_empty() {
+            return;
+        }
+        self.is_unsure |= !self.named.contains(&pid);
+        if !self.sees_all {
+            return;
+        }
+        self.hold(tid);
+        if pid == tid {
+            let events = self.events.iter().filter_map(|&event| family::open_alone(event, tid).ok());
+            self.children.insert(pid, events.collect());
+        }
+    }
+
+    /// Whether children were seen that may have lost their probes, so that hits of theirs are missing and not counted.
+    pub fn is_unsure(&self) -> bool {
+        self.is_unsure
+    }
+
+    /// Lets go of a process that has ended.
+    pub fn release(&mut self, pid: i32) {
+        self.children.remove(&pid);
+    }
+
+    fn hold(&mut self, tid: i32) {
+        if self.held.len() == MAX_HELD {
+            self.held.pop_front();
+        }
+        self.held.extend(family::hold(tid));
+    }
+
+    /// Removes them, and lowers the semaphores that they raised. Nobody is adopted from here on.
+    pub fn clear(&mut self) {
+        self.events.clear();
+        self.inherited.clear();
+        self.children.clear();
+        self.held.clear();
+        self.links.clear();
+    }
+}

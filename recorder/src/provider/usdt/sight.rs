@@ -1,0 +1,121 @@
+//! Threads and processes, from when they are first seen until they end.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::os::clock::monotonic_ns;
+use crate::os::process_handle::Process;
+use crate::output::rows::Rows;
+
+/// Time between two looks at who has ended.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Who was seen.
+#[derive(Default)]
+pub struct Sight {
+    processes: FxHashMap<i32, Seen>,
+    /// Events come in runs of one thread.
+    last: Option<(i32, i32)>,
+    /// First seen, process and thread, since somebody last took these.
+    pub new: Vec<(i32, i32)>,
+    /// The process whose end is somebody else's to tell.
+    pub launched: Option<i32>,
+    looked: Option<Instant>,
+}
+
+/// A process that was seen.
+struct Seen {
+    handle: Process,
+    threads: FxHashSet<i32>,
+}
+
+/// A thread that has ended, or a process with all its threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The process.
+    pub pid: i32,
+    /// None for the whole process.
+    pub tid: Option<i32>,
+}
+
+impl Sight {
+    /// Writes a row for a process and for a thread that was not seen before.
+    #[inline]
+    pub fn see(&mut self, time_ns: i64, pid: i32, tid: i32, rows: &mut Rows) -> crate::Result<()> {
+        if self.last == Some((pid, tid)) {
+            return Ok(());
+        }
+        self.last = Some((pid, tid));
+        let seen = match self.processes.entry(pid) {
+            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                let (parent, command) = (parent(pid).unwrap_or(0), command_line(pid).unwrap_or_default());
+                rows.process_start(time_ns, pid, parent, &command)?;
+                entry.insert(Seen { handle: Process::new(pid), threads: FxHashSet::default() })
+            }
+        };
+        if seen.threads.insert(tid) {
+            rows.thread_start(time_ns, pid, tid, thread_name(pid, tid).as_deref())?;
+            self.new.push((pid, tid));
+        }
+        Ok(())
+    }
+
+    /// Who has ended, now and then: to be told once everything is drained that they did before.
+    pub fn look(&mut self, now: bool) -> Vec<Ended> {
+        if !now && self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+            return Vec::new();
+        }
+        self.looked = Some(Instant::now());
+        self.processes.iter().flat_map(|(&pid, seen)| seen.ended(pid)).collect()
+    }
+
+    /// Writes their rows, and forgets them: their numbers may come again.
+    pub fn tell(&mut self, ended: &[Ended], rows: &mut Rows) -> crate::Result<()> {
+        let now_ns = monotonic_ns();
+        for &Ended { pid, tid } in ended {
+            self.last = None;
+            if let Some(tid) = tid {
+                let known = self.processes.get_mut(&pid).is_some_and(|seen| seen.threads.remove(&tid));
+                if known {
+                    rows.thread_exit(now_ns, pid, tid)?;
+                }
+            } else if let Some(seen) = self.processes.remove(&pid) {
+                seen.threads.into_iter().try_for_each(|tid| rows.thread_exit(now_ns, pid, tid))?;
+                if self.launched != Some(pid) {
+                    rows.process_exit(now_ns, pid, None)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Seen {
+    fn ended(&self, pid: i32) -> Vec<Ended> {
+        if self.handle.ends_within(Duration::ZERO) {
+            return vec![Ended { pid, tid: None }];
+        }
+        let is_gone = |tid: &i32| !Path::new(&format!("/proc/{pid}/task/{tid}")).exists();
+        let gone = self.threads.iter().copied().filter(|tid| *tid != pid && is_gone(tid));
+        gone.map(|tid| Ended { pid, tid: Some(tid) }).collect()
+    }
+}
+
+fn thread_name(pid: i32, tid: i32) -> Option<String> {
+    let name = std::fs::read(format!("/proc/{pid}/task/{tid}/comm")).ok()?;
+    Some(String::from_utf8_lossy(&name).trim_end_matches('\n').to_owned())
+}
+
+fn command_line(pid: i32) -> Option<String> {
+    let words = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let words = words.strip_suffix(b"\0").unwrap_or(&words);
+    Some(String::from_utf8_lossy(words).replace('\0', " "))
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+}

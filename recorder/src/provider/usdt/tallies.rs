@@ -1,0 +1,201 @@
+//! What the BPF program has counted, as the recorder sees it.
+//!
+//! ```text
+//! tallies   a number and counts for each function     ─┐
+//! settled   those whose place another one needed      ─┼▶ Sums
+//! stacks    open calls of each thread: time up to now ─┘
+//! ```
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _};
+
+use memmap2::{MmapOptions, MmapRaw};
+use pyrec_schema::{CodeId, Group};
+use rustc_hash::FxHashMap;
+
+use super::skeleton::types;
+use crate::output::counts::{Name, Open, Sums, Tally, so_far};
+
+/// How many buckets of tallies there are: `BUCKET_BITS` in `codes.h`.
+pub const BUCKETS: u32 = 1 << 14;
+
+/// How many stacks there are: `STACK_BITS` in `tally.h`.
+pub const STACKS: u32 = 1 << 11;
+
+/// What the kernel counts, mapped.
+#[derive(Debug)]
+pub struct Tallies {
+    tallies: MmapRaw,
+    stacks: MmapRaw,
+    /// Functions by the numbers of their definitions, as long as their tally may be in the map; none for what is left
+    /// out.
+    functions: FxHashMap<u64, (i32, Option<CodeId>)>,
+    settled: FxHashMap<(i32, CodeId), Tally>,
+}
+
+impl Tallies {
+    /// Maps what the program counts in.
+    pub fn map(tallies: impl AsFd, stacks: impl AsFd) -> io::Result<Tallies> {
+        let map = |bytes: usize, file: &dyn AsFd| {
+            MmapOptions::new().len(bytes).map_raw_read_only(file.as_fd().as_raw_fd())
+        };
+        Ok(Tallies {
+            tallies: map(size_of::<types::tallies>() * BUCKETS as usize, &tallies)?,
+            stacks: map(size_of::<types::stack>() * STACKS as usize, &stacks)?,
+            functions: FxHashMap::default(),
+            settled: FxHashMap::default(),
+        })
+    }
+
+    /// Says which function a number stands for.
+    pub fn define(&mut self, number: u64, pid: i32, code: Option<CodeId>) {
+        self.functions.insert(number, (pid, code));
+    }
+
+    /// Keeps a tally whose place another function has now.
+    pub fn settle(&mut self, number: u64, tally: Tally) {
+        if let Some((pid, Some(code))) = self.functions.remove(&number) {
+            self.settled.entry((pid, code)).or_default().add(tally);
+        }
+    }
+
+    /// Adds everything up to now. `code_at` says what an address stands for in a process.
+    pub fn add_to(&self, sums: &mut Sums, now_ns: i64, code_at: impl Fn(i32, u64) -> Option<CodeId>) {
+        for (&(pid, code), &tally) in &self.settled {
+            sums.add(pid, Name::Code(code), tally);
+        }
+        for bucket in 0..BUCKETS as usize {
+            // SAFETY: the mapping has so many of these, of integers alone; the program may write meanwhile, and what is
+            // read is taken for no more than numbers.
+            let bucket =
+                unsafe { self.tallies.as_ptr().cast::<types::tallies>().add(bucket).read_volatile() };
+            for tally in bucket.ways.iter().filter(|tally| tally.function != 0) {
+                if let Some(&(pid, Some(code))) = self.functions.get(&tally.function) {
+                    sums.add(pid, Name::Code(code), counts(tally));
+                }
+            }
+        }
+        for stack in 0..STACKS as usize {
+            self.add_open(stack, sums, now_ns, &code_at);
+        }
+    }
+
+    /// Adds what the calls of a thread have taken that are open.
+    fn add_open(
+        &self,
+        stack: usize,
+        sums: &mut Sums,
+        now_ns: i64,
+        code_at: &impl Fn(i32, u64) -> Option<CodeId>,
+    ) {
+        // SAFETY: the mapping has so many of these.
+        let stack = unsafe { self.stacks.as_ptr().cast::<types::stack>().add(stack) };
+        // SAFETY: as above; a thread's number is an integer whatever is written meanwhile.
+        let thread = unsafe { (&raw const (*stack).thread).read_volatile() };
+        if thread == 0 {
+            return;
+        }
+        // SAFETY: as above. The program may write meanwhile; then times are off until the next look.
+        let stack = unsafe { stack.read_volatile() };
+        let pid = (thread >> 32) as i32;
+        let depth = (stack.depth as usize).min(stack.opens.len());
+        let opens: Vec<Open<u64>> = stack.opens[..depth]
+            .iter()
+            .map(|open| Open {
+                function: open.code,
+                entered_ns: open.entered_ns as i64,
+                called_ns: open.called_ns,
+            })
+            .collect();
+        so_far(&opens, now_ns, |address, tally| {
+            if let Some(code) = code_at(pid, address) {
+                sums.add(pid, Name::Code(code), tally);
+            }
+        });
+    }
+}
+
+/// Adds the hits of markers that are about no function, and what could not be counted as it should.
+pub fn add_hits(sets: &[types::hits], sums: &mut Sums) {
+    for set in sets {
+        let groups = [
+            (Group::Line, set.lines),
+            (Group::Gc, set.collections),
+            (Group::Import, set.imports),
+            (Group::Audit, set.audits),
+        ];
+        groups.into_iter().for_each(|(group, count)| sums.groups.add(group, count));
+        sums.lost += set.unknown + set.unsettled;
+        sums.untimed += set.untimed;
+    }
+}
+
+/// What a tally in the map says.
+pub fn counts(tally: &types::tally) -> Tally {
+    Tally { calls: tally.calls, self_ns: tally.self_ns, total_ns: tally.total_ns }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Arrays as the program would leave them.
+
+    use std::fs::File;
+    use std::os::unix::fs::FileExt as _;
+    use std::time::Duration;
+
+    use pyrec_schema::Names;
+
+    use super::*;
+
+    fn array(bytes: usize) -> File {
+        let file = tempfile::tempfile().expect("a temporary file");
+        file.set_len(bytes as u64).expect("room");
+        file
+    }
+
+    fn put(file: &File, at: usize, numbers: &[u64]) {
+        let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        file.write_all_at(&bytes, at as u64).expect("room");
+    }
+
+    #[test]
+    fn tallies_settled_ones_and_open_calls_add_up() {
+        let tallies = array(size_of::<types::tallies>() * BUCKETS as usize);
+        let stacks = array(size_of::<types::stack>() * STACKS as usize);
+        // Number, calls, self, total, when a thread ended; the second way of the bucket, and the last of all.
+        put(&tallies, 3 * size_of::<types::tallies>() + size_of::<types::tally>(), &[5, 7, 100, 200, 0]);
+        put(&tallies, (BUCKETS as usize * WAYS - 1) * size_of::<types::tally>(), &[6, 1, 10, 10, 0]);
+        // A thread, its depth, and calls: the code at 64 has called that at 96 at 1500, and before that for 300 ns.
+        put(&stacks, 9 * size_of::<types::stack>(), &[7 << 32 | 8, 2, 64, 1000, 300, 96, 1500, 0]);
+        let names = Names::new();
+        let [f, g, h] = ["f.py:1:f", "f.py:2:g", "f.py:3:h"].map(|code| names.code(code));
+        let mut mapped = Tallies::map(&tallies, &stacks).expect("they can be mapped");
+        mapped.define(5, 7, Some(f));
+        mapped.define(6, 7, None);
+        mapped.define(4, 7, Some(h));
+        mapped.settle(4, Tally { calls: 2, self_ns: 20, total_ns: 30 });
+
+        let mut sums = Sums::default();
+        mapped.add_to(&mut sums, 2000, |pid, address| match (pid, address) {
+            (7, 64) => Some(f),
+            (7, 96) => Some(g),
+            _ => None,
+        });
+        let mut functions = sums.into_counts(&names, Duration::ZERO).functions;
+        functions.sort_by(|a, b| a.code.cmp(&b.code));
+        let counts: Vec<_> = functions
+            .iter()
+            .map(|function| {
+                (&*function.code, function.tally.calls, function.tally.self_ns, function.tally.total_ns)
+            })
+            .collect();
+        // f has run from 1000 to 2000, of which others have had 300 and 500.
+        assert_eq!(
+            counts,
+            [("f.py:1:f", 7, 100 + 200, 200 + 1000), ("f.py:2:g", 0, 500, 500), ("f.py:3:h", 2, 20, 30)]
+        );
+    }
+
+    /// `WAYS` in `codes.h`.
+    const WAYS: usize = 4;
+}

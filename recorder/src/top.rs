@@ -1,0 +1,166 @@
+//! Counting instead of recording: what is entered how often, and where the time goes, while it happens.
+//!
+//! ```text
+//! agent ─▶ rows ─▶ Tallies ─┐
+//!                           ├▶ Counts ─▶ who looks
+//! usdt: the kernel counts ──┘
+//! ```
+//!
+//! Nothing is written anywhere.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Instant;
+
+use pyrec_schema::{Manifest, Names};
+
+use crate::os::clock::monotonic_ns;
+use crate::os::signals::Signals;
+use crate::os::user::User;
+use crate::output::counts::{Counts, Shared, Sums};
+use crate::output::pipeline::Pipeline;
+use crate::output::rows::Rows;
+use crate::prepare::{Purpose, Start};
+use crate::provider::Provider;
+use crate::recording::NO_PYTHON;
+use crate::target::supervisor::{Care, pause_after};
+use crate::target::target_process::Exit;
+use crate::{Capture, Result};
+
+/// What to count.
+#[derive(Debug)]
+pub struct Top {
+    /// Whose events, and which.
+    pub capture: Capture,
+    /// Where what a launched program prints is kept; it then has no standard input. Without it, it has ours.
+    pub output: Option<File>,
+}
+
+/// What who looks wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// More.
+    GoOn,
+    /// The end of the program, if it was launched, as Ctrl-C would end it; if that was asked before or it was there
+    /// before us, the end of counting.
+    End,
+    /// The end of counting. A launched program goes on, and is waited for.
+    Enough,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Counted {
+    /// How the program ended, and so how the command ends.
+    pub exit: Exit,
+    /// The last counts.
+    pub counts: Counts,
+    /// Sentences that the user should read.
+    pub notices: Vec<String>,
+}
+
+/// What can be looked at.
+pub struct Live<'a> {
+    provider: &'a mut dyn Provider,
+    rows: &'a mut Rows,
+    tallies: &'a Shared,
+    names: &'a Names,
+    started: Instant,
+}
+
+impl Live<'_> {
+    /// What was counted up to now.
+    pub fn counts(&mut self) -> Result<Counts> {
+        self.rows.pass_on()?;
+        counts(self.provider, self.tallies, self.names, self.rows.facts.lost, self.started)
+    }
+}
+
+fn counts(
+    provider: &dyn Provider,
+    tallies: &Shared,
+    names: &Names,
+    lost: u64,
+    started: Instant,
+) -> Result<Counts> {
+    let (mut sums, now_ns) = (Sums::default(), monotonic_ns());
+    sums.lost = lost;
+    tallies.add_to(&mut sums, now_ns);
+    provider.count(&mut sums, now_ns)?;
+    Ok(sums.into_counts(names, started.elapsed()))
+}
+
+/// Counts until the program ends or `look` has enough, who is called a few hundred times a second.
+pub fn top(top: Top, mut look: impl FnMut(&mut Live) -> Result<Wish>) -> Result<Counted> {
+    let user = User::invoking();
+    let mut signals = Signals::watch()?;
+    let purpose = Purpose::Count(top.output.as_ref());
+    let mut is_given_up = || signals.pending().next().is_some();
+    let Start { mut provider, target, manifest } =
+        Start::prepare(&top.capture, purpose, user.as_ref(), &mut is_given_up)?;
+    let (names, tallies) = (Arc::new(Names::new()), Shared::default());
+    let mut rows = Rows::new(names.clone(), Arc::default(), Pipeline::start(tallies.clone())?);
+    let subject = target.release()?;
+    let mut counting =
+        Counting { care: Care::new(subject, signals), started: Instant::now(), has_enough: false };
+    if let Err(error) = counting.run(&mut *provider, &mut rows, &tallies, &names, &mut look) {
+        // The program must not pay for our trouble.
+        drop(provider);
+        counting.care.subject.wait();
+        return Err(error);
+    }
+    counting.finish(provider, rows, &manifest, &tallies, &names)
+}
+
+struct Counting {
+    care: Care,
+    started: Instant,
+    /// Whether there was enough to look at.
+    has_enough: bool,
+}
+
+impl Counting {
+    fn run(
+        &mut self,
+        provider: &mut dyn Provider,
+        rows: &mut Rows,
+        tallies: &Shared,
+        names: &Names,
+        look: &mut impl FnMut(&mut Live) -> Result<Wish>,
+    ) -> Result<()> {
+        while !self.has_enough && !self.care.is_over() {
+            let events = provider.drain(rows)?;
+            self.care.heed_signals();
+            let started = self.started;
+            match look(&mut Live { provider, rows, tallies, names, started })? {
+                Wish::GoOn => {}
+                Wish::End => self.care.tell(libc::SIGINT, false),
+                Wish::Enough => self.has_enough = true,
+            }
+            self.care.subject.wait_for(pause_after(events), provider.call());
+        }
+        provider.stop(rows)
+    }
+
+    fn finish(
+        mut self,
+        provider: Box<dyn Provider>,
+        mut rows: Rows,
+        manifest: &Manifest,
+        tallies: &Shared,
+        names: &Names,
+    ) -> Result<Counted> {
+        self.care.end(&mut rows)?;
+        let (pipeline, facts) = rows.into_parts()?;
+        pipeline.finish(manifest.clone())?;
+        let counts = counts(&*provider, tallies, names, facts.lost, self.started)?;
+        // The program goes on without us in it.
+        drop(provider);
+        let mut notices: Vec<String> = facts.notices.into_keys().collect();
+        if counts.functions.is_empty() && facts.python.is_empty() {
+            notices.push(NO_PYTHON.into());
+        }
+        notices.sort();
+        Ok(Counted { exit: self.care.wait_out(), counts, notices })
+    }
+}
