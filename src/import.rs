@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 use pyrec_analyzer::report::plural;
-use pyrec_classic::import::{Tally, import};
+use pyrec_classic::import::{ImportSummary, import};
 
 use crate::input::DEFAULT;
 use crate::place::Place;
@@ -49,20 +49,20 @@ impl Import {
         let imported = import(text, place.path(), concat!("pyrec ", env!("CARGO_PKG_VERSION")));
         let path = place.path().to_owned();
         let settled = place.settle();
-        let tally = imported?;
+        let summary = imported?;
         settled?;
-        eprint!("{}", told(&tally, &path));
+        eprint!("{}", told(&summary, &path));
         Ok(ExitCode::SUCCESS)
     }
 }
 
 /// What was imported, and what was not.
-fn told(tally: &Tally, path: &Path) -> String {
-    let mut lines = vec![format!("{} in {}", plural(tally.events, "event"), path.display())];
-    if let Some((number, line)) = &tally.first_malformed {
+fn told(summary: &ImportSummary, path: &Path) -> String {
+    let mut lines = vec![format!("{} in {}", plural(summary.events, "event"), path.display())];
+    if let Some((number, line)) = &summary.first_malformed {
         let shown: String = line.chars().take(SHOWN).collect();
-        let what = plural(tally.malformed, "line");
-        let be = if tally.malformed == 1 { "is no event" } else { "are no events" };
+        let what = plural(summary.malformed, "line");
+        let be = if summary.malformed == 1 { "is no event" } else { "are no events" };
         let text = if shown.is_empty() {
             "it does not end, or is no text".into()
         } else {
@@ -70,25 +70,25 @@ fn told(tally: &Tally, path: &Path) -> String {
         };
         lines.push(format!("{what} {be}; the first is line {number}: {text}"));
     }
-    if tally.lost > 0 {
-        lines.push(format!("the tool lost {}", plural(tally.lost, "event")));
+    if summary.lost > 0 {
+        lines.push(format!("the tool lost {}", plural(summary.lost, "event")));
     }
-    if tally.missing > 0 {
-        let what = plural(tally.missing, "event");
+    if summary.missing > 0 {
+        let what = plural(summary.missing, "event");
         lines.push(format!(
             "at least {what} must be missing, or are of threads that the layout does not tell apart: levels do not follow on each other"
         ));
     }
-    if tally.cut > 0 {
-        let what = plural(tally.cut, "event");
+    if summary.maybe_truncated > 0 {
+        let what = plural(summary.maybe_truncated, "event");
         lines.push(format!(
             "{what} may have a name that bpftrace cut off: start the script as a program, ./capture.bt"
         ));
     }
-    if tally.is_whole == Some(false) {
+    if summary.is_complete == Some(false) {
         lines.push("the capture does not have its end".into());
     }
-    if tally.has_own_times {
+    if summary.has_per_thread_times {
         lines.push("each thread's times begin with its own first line, so threads cannot be compared".into());
     }
     let input = if path == Path::new(DEFAULT) { String::new() } else { format!("-i {} ", path.display()) };
@@ -104,20 +104,20 @@ mod tests {
 
     #[test]
     fn whatever_is_not_in_the_recording_is_told() {
-        let whole = Tally { events: 1_234, is_whole: Some(true), ..Tally::default() };
+        let whole = ImportSummary { events: 1_234, is_complete: Some(true), ..ImportSummary::default() };
         assert_eq!(
             told(&whole, Path::new(DEFAULT)),
             "pyrec: 1,234 events in pyrec.parquet\npyrec: next: pyrec tree\n"
         );
         let first_malformed = Some((7, "12\t\u{1b}[2J".to_owned()));
-        let torn = Tally {
+        let torn = ImportSummary {
             malformed: 2,
             first_malformed,
             lost: 3,
             missing: 4,
-            cut: 5,
-            is_whole: Some(false),
-            has_own_times: true,
+            maybe_truncated: 5,
+            is_complete: Some(false),
+            has_per_thread_times: true,
             ..whole
         };
         let told = told(&torn, Path::new("a.parquet"));

@@ -8,7 +8,7 @@ use clap::Args;
 use pyrec_analyzer::filter::{Pattern, TimeRange, parse_duration};
 use pyrec_analyzer::tree::{Grouping, Groups};
 use pyrec_analyzer::{CallTree, Filter};
-use pyrec_schema::{Group, Marker, Profile, Trace, is_profile, read_profile};
+use pyrec_schema::{Marker, MarkerGroup, Profile, Trace, is_profile, read_profile};
 
 use crate::by::By;
 
@@ -180,8 +180,9 @@ fn sum(paths: Vec<PathBuf>, filter: &Filter) -> Result<Profile> {
 }
 
 /// Reads the name of a marker group.
-pub fn group(name: &str) -> Result<Group, String> {
-    Group::from_name(name).ok_or_else(|| format!("there are {}", Group::ALL.map(Group::name).join(", ")))
+pub fn group(name: &str) -> Result<MarkerGroup, String> {
+    MarkerGroup::from_name(name)
+        .ok_or_else(|| format!("there are {}", MarkerGroup::ALL.map(MarkerGroup::name).join(", ")))
 }
 
 /// How many rows to print: what was asked for, where 0 is all; else a screen of text, and all of JSON.
@@ -195,10 +196,10 @@ pub fn rows(asked: Option<usize>, is_json: bool, screen: usize) -> Option<usize>
 
 /// Reads the name of a marker, or of a group of them.
 pub fn markers(name: &str) -> Result<Markers, String> {
-    let group = Group::from_name(name).map(Group::markers);
+    let group = MarkerGroup::from_name(name).map(MarkerGroup::markers);
     let marker = || Marker::ALL.iter().position(|marker| marker.name() == name);
     group.or_else(|| marker().map(|at| &Marker::ALL[at..=at])).map(Markers).ok_or_else(|| {
-        let names = Group::ALL.map(Group::name).into_iter().chain(Marker::ALL.map(Marker::name));
+        let names = MarkerGroup::ALL.map(MarkerGroup::name).into_iter().chain(Marker::ALL.map(Marker::name));
         format!("there are {}", names.collect::<Vec<_>>().join(", "))
     })
 }

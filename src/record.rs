@@ -221,7 +221,7 @@ mod tests {
     use std::time::Duration;
 
     use pyrec_recorder::Exit;
-    use pyrec_schema::Group;
+    use pyrec_schema::MarkerGroup;
 
     use super::*;
     use crate::cli::{Command, parse};
@@ -277,7 +277,10 @@ mod tests {
             record(&["-q", "--lines", "--provider", "usdt", "--on-full", "drop", "-fo", "x", "a.py"]);
         let record = record.expect("it is understood");
         assert!(record.quiet && record.force);
-        assert_eq!(record.events.groups(), [Group::Function, Group::Line, Group::Gc, Group::Import]);
+        assert_eq!(
+            record.events.groups(),
+            [MarkerGroup::Function, MarkerGroup::Line, MarkerGroup::Gc, MarkerGroup::Import]
+        );
         assert_eq!((record.aim.provider, record.on_full), (Provider::Usdt, WhenFull::Drop));
         assert_eq!(record.output.as_deref(), Some(Path::new("x")));
     }
@@ -285,7 +288,7 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_manual() {
         let record = record(&["a.py"]).expect("it is understood");
-        assert_eq!(record.events.groups(), [Group::Function, Group::Gc, Group::Import]);
+        assert_eq!(record.events.groups(), [MarkerGroup::Function, MarkerGroup::Gc, MarkerGroup::Import]);
         assert_eq!((record.aim.provider, record.on_full), (Provider::Auto, WhenFull::Wait));
         assert!(!record.force && !record.quiet && record.output.is_none());
     }
@@ -293,14 +296,14 @@ mod tests {
     #[test]
     fn markers_are_groups_by_name() {
         let groups = |words| record(words).map(|record| record.events.groups());
-        assert_eq!(groups(&["--markers", "gc", "a.py"]), Ok(vec![Group::Gc]));
+        assert_eq!(groups(&["--markers", "gc", "a.py"]), Ok(vec![MarkerGroup::Gc]));
         assert_eq!(
             groups(&["--markers", "line,function,line", "a.py"]),
-            Ok(vec![Group::Function, Group::Line])
+            Ok(vec![MarkerGroup::Function, MarkerGroup::Line])
         );
         assert_eq!(
             groups(&["--markers=function", "--lines", "a.py"]),
-            Ok(vec![Group::Function, Group::Line])
+            Ok(vec![MarkerGroup::Function, MarkerGroup::Line])
         );
         let unknown = groups(&["--markers", "function,lines", "a.py"]).expect_err("there is no such group");
         assert!(unknown.contains("lines") && unknown.contains("function, line, gc"), "{unknown}");

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use pyrec_classic::script::{Python, bpftrace, dtrace, stap, tapset};
-use pyrec_schema::Group;
+use pyrec_classic::script::{TargetPython, bpftrace, dtrace, stap, tapset};
+use pyrec_schema::MarkerGroup;
 
 use crate::input::group;
 use crate::output::print;
@@ -33,10 +33,10 @@ pub struct Script {
         value_name = "GROUPS",
         value_delimiter = ',',
         value_parser = group,
-        default_values_t = Group::DEFAULT,
+        default_values_t = MarkerGroup::DEFAULT,
         hide_default_value = true
     )]
-    markers: Vec<Group>,
+    markers: Vec<MarkerGroup>,
 }
 
 /// What a script can be for.
@@ -68,7 +68,7 @@ impl Script {
 
 /// What the script has to know of it. What it has no markers for is told, and left out.
 #[cfg(feature = "record")]
-fn python(name: &std::ffi::OsStr, wanted: Vec<Group>) -> Result<Python> {
+fn python(name: &std::ffi::OsStr, wanted: Vec<MarkerGroup>) -> Result<TargetPython> {
     use pyrec_recorder::listing::{Fires, of_process, of_program};
 
     let listing = match name.to_str().and_then(|pid| pid.parse().ok()) {
@@ -79,11 +79,12 @@ fn python(name: &std::ffi::OsStr, wanted: Vec<Group>) -> Result<Python> {
     let version = listing.version.map(|version| version.to_string());
     let fires =
         |name: &str| listing.markers.iter().find(|marker| marker.name == name).map(|marker| marker.fires);
-    let (groups, absent): (Vec<Group>, Vec<Group>) = wanted.into_iter().partition(|group| {
+    let (groups, absent): (Vec<MarkerGroup>, Vec<MarkerGroup>) = wanted.into_iter().partition(|group| {
         group.markers().iter().all(|marker| fires(marker.name()).is_some_and(|fires| fires != Fires::Never))
     });
     let program = text(&listing.program);
-    let names = |groups: &[Group]| groups.iter().map(|group| group.name()).collect::<Vec<_>>().join(", ");
+    let names =
+        |groups: &[MarkerGroup]| groups.iter().map(|group| group.name()).collect::<Vec<_>>().join(", ");
     if groups.is_empty() {
         anyhow::bail!(
             "{program} has no static markers for {}; record it from inside: pyrec record CMD",
@@ -93,7 +94,7 @@ fn python(name: &std::ffi::OsStr, wanted: Vec<Group>) -> Result<Python> {
     if !absent.is_empty() {
         eprintln!("pyrec: {program} has no static markers for {}, so they are left out", names(&absent));
     }
-    Ok(Python {
+    Ok(TargetPython {
         library: (listing.interpreter != listing.program).then(|| text(&listing.interpreter)),
         program,
         version,
@@ -104,7 +105,7 @@ fn python(name: &std::ffi::OsStr, wanted: Vec<Group>) -> Result<Python> {
 
 /// This build cannot look at it, so the script asks for everything that it might have.
 #[cfg(not(feature = "record"))]
-fn python(name: &std::ffi::OsStr, groups: Vec<Group>) -> Result<Python> {
+fn python(name: &std::ffi::OsStr, groups: Vec<MarkerGroup>) -> Result<TargetPython> {
     let program = name.to_string_lossy().into_owned();
-    Ok(Python { program, library: None, version: None, groups, entry_needs_line: true })
+    Ok(TargetPython { program, library: None, version: None, groups, entry_needs_line: true })
 }

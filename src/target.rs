@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use pyrec_recorder::{Exit, ProviderChoice, Target};
-use pyrec_schema::Group;
+use pyrec_schema::MarkerGroup;
 
 use crate::input::group;
 
@@ -105,10 +105,10 @@ pub struct Events {
         value_name = "GROUPS",
         value_delimiter = ',',
         value_parser = group,
-        default_values_t = Group::DEFAULT,
+        default_values_t = MarkerGroup::DEFAULT,
         hide_default_value = true
     )]
-    markers: Vec<Group>,
+    markers: Vec<MarkerGroup>,
 
     /// Each line executed, too
     #[arg(long)]
@@ -117,10 +117,10 @@ pub struct Events {
 
 impl Events {
     /// The marker groups, each once.
-    pub fn groups(&self) -> Vec<Group> {
+    pub fn groups(&self) -> Vec<MarkerGroup> {
         let mut groups = self.markers.clone();
         if self.lines {
-            groups.push(Group::Line);
+            groups.push(MarkerGroup::Line);
         }
         groups.sort();
         groups.dedup();

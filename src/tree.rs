@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use pyrec_analyzer::report;
-use pyrec_schema::Group;
+use pyrec_schema::MarkerGroup;
 
 use crate::input::{Filters, Input, group};
 use crate::output::print;
@@ -26,7 +26,7 @@ pub struct Tree {
 
     /// What gets a line: function, line, gc, import, … [default: function,gc,import; function in classic styles]
     #[arg(long, value_name = "GROUPS", value_delimiter = ',', value_parser = group)]
-    markers: Vec<Group>,
+    markers: Vec<MarkerGroup>,
 
     /// Tell calls that repeat once: `… 1,000 × f`
     #[arg(long, conflicts_with = "style")]

@@ -18,7 +18,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use pyrec_schema::{Ended, Trace};
+use pyrec_schema::{RecordingEnd, Trace};
 use support::numbered::{Thread, numbered, random, recorded};
 use support::readers::Readers;
 use support::{Background, Python, Subject, in_every_way, program, pyrec, run, signal, wait_for};
@@ -204,7 +204,11 @@ fn assert_has(recorded: &BTreeMap<Thread, [u64; 2]>, calls: &Calls, how: &str) {
 /// The file says so, and once more changes nothing.
 fn assert_repaired(trace: &Path, how: &str) {
     let opened = Trace::open(&[trace]).expect("it is whole");
-    assert_eq!((&opened.manifest().ended, &opened.manifest().session), (&Ended::Repaired, &None), "{how}");
+    assert_eq!(
+        (&opened.manifest().ended, &opened.manifest().session),
+        (&RecordingEnd::Repaired, &None),
+        "{how}"
+    );
     let last = opened.files().last().expect("a file").path().clone();
     let bytes = fs::read(&last).expect("it is ours");
     let once_more = repair(trace);
@@ -309,15 +313,15 @@ fn by_the_static_markers_the_file_is_whole_and_nothing_can_be_put_back() {
 /// A trace may come from anybody, and name any directory.
 #[test]
 fn only_a_session_is_ever_removed() {
-    use pyrec_schema::{Names, Session, TraceWriter, WriterOptions};
+    use pyrec_schema::{JournalLocation, Names, TraceWriter, WriterOptions};
     let Some(python) = Python::any() else { return };
     let recording = support::Recording::of(&[python.program.as_os_str(), "-c".as_ref(), "pass".as_ref()]);
     let manifest = Trace::open(&[recording.trace()]).expect("it is whole").manifest().clone();
     let precious = tempfile::Builder::new().prefix("pyrec-").tempdir().expect("a temporary directory");
     fs::write(precious.path().join("letters"), "precious").expect("there is room");
     let trace = recording.directory.path().join("evil.parquet");
-    let session = Some(Session { directory: precious.path().into(), checkpoint: 3 });
-    let manifest = pyrec_schema::Manifest { session, ended: Ended::Recording, ..manifest };
+    let session = Some(JournalLocation { directory: precious.path().into(), checkpoint: 3 });
+    let manifest = pyrec_schema::Manifest { session, ended: RecordingEnd::Recording, ..manifest };
     drop(
         TraceWriter::create(&trace, Names::new().into(), manifest, WriterOptions::default())
             .expect("a new file"),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pyrec_schema::{
-    Batch, Ended, Event, Host, Manifest, Marker, Names, Python, TextId, TraceWriter, WriterOptions,
+    Batch, Event, Host, Manifest, Marker, Names, Python, RecordingEnd, TextId, TraceWriter, WriterOptions,
 };
 use support::{pyrec, run};
 
@@ -69,7 +69,7 @@ fn nasty_manifest() -> Manifest {
         host: Host { system: nasty(), machine: nasty(), processors: usize::MAX, name: nasty() },
         cost_per_event_ns: Some(f64::MAX),
         waited_ns: Some(u64::MAX),
-        ended: Ended::Failed { reason: nasty() },
+        ended: RecordingEnd::Failed { reason: nasty() },
         ..Manifest::unknown(NASTY)
     }
 }
@@ -278,8 +278,11 @@ fn survives(
 ) {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("pyrec.parquet");
-    let manifest =
-        Manifest { markers: vec!["line".into()], ended: Ended::Stopped, ..Manifest::unknown("a test") };
+    let manifest = Manifest {
+        markers: vec!["line".into()],
+        ended: RecordingEnd::Stopped,
+        ..Manifest::unknown("a test")
+    };
     write(&path, &manifest, batches);
     for (command, help) in &commands() {
         for words in ways(command, help, path.to_str().expect("it is UTF-8")).into_iter().take(ways_each) {

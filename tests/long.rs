@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pyrec_schema::{Ended, Trace};
+use pyrec_schema::{RecordingEnd, Trace};
 use serde_json::json as object;
 use support::calls::function;
 use support::readers::Readers;
@@ -232,7 +232,7 @@ fn a_snapshot_is_whole_and_recording_goes_on() {
         let (later, made) = (ticks(&second), running.calls());
         assert!((500_000..=later).contains(&seen) && later <= made, "{seen} {later} {made}");
         let opened = Trace::open(&[&first]).expect("it is whole");
-        assert_eq!((&opened.manifest().ended, &opened.manifest().session), (&Ended::Stopped, &None));
+        assert_eq!((&opened.manifest().ended, &opened.manifest().session), (&RecordingEnd::Stopped, &None));
         let directory = running.end();
         let whole = directory.path().join("pyrec.parquet");
         assert!(ticks(&whole) >= ticks(&second));
@@ -314,6 +314,6 @@ fn a_closed_terminal_leaves_a_whole_trace() {
         let trace = Trace::open(&[&trace]).expect("it is whole");
         trace.manifest().ended.clone()
     };
-    wait_for("the recording's end", || (ended() != Ended::Recording).then_some(()));
-    assert_eq!(ended(), Ended::Killed { signal: 1 });
+    wait_for("the recording's end", || (ended() != RecordingEnd::Recording).then_some(()));
+    assert_eq!(ended(), RecordingEnd::Killed { signal: 1 });
 }

@@ -11,7 +11,8 @@ use pyrec_analyzer::measure::Totals;
 use pyrec_analyzer::report::trust_line;
 use pyrec_analyzer::{CallTree, Filter};
 use pyrec_schema::{
-    Batch, CodeId, Columns, Ended, Event, Manifest, Marker, Names, TextId, Trace, TraceWriter, WriterOptions,
+    Batch, CodeId, Columns, Event, Manifest, Marker, Names, RecordingEnd, TextId, Trace, TraceWriter,
+    WriterOptions,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -65,7 +66,7 @@ fn make(rows: usize) -> Result<PathBuf, Box<dyn Error>> {
         let left = rows - writer.rows() as usize;
         writer.write(&program.by_ref().take(left.min(1 << 16)).collect::<Batch>())?;
     }
-    writer.manifest_mut().ended = Ended::Exited { status: 0 };
+    writer.manifest_mut().ended = RecordingEnd::Exited { status: 0 };
     writer.finish()?;
     Ok(path)
 }

@@ -1,12 +1,14 @@
-//! The classic tracing tools as sources: scripts for DTrace, SystemTap and bpftrace, and what these print into a trace.
+//! Support for the classic tracing tools: generates capture scripts for DTrace, SystemTap and
+//! bpftrace, and imports what they print as a trace.
 //!
 //! ```text
-//! script ──▶ dtrace, stap, bpftrace ──▶ text ──▶ import ──▶ trace
-//!    └────────────── layout ─────────────────────┘
+//! script ──▶ dtrace, stap, bpftrace ──▶ capture (text) ──▶ import ──▶ trace
+//!    └─────────────── capture_format ───────────────────────┘
 //! ```
 //!
-//! No kernel is needed here and no live process, so that a capture from any system can be imported on any other.
+//! Needs neither a kernel interface nor a live process, so a capture from any system can be imported
+//! on any other.
 
+mod capture_format;
 pub mod import;
-mod layout;
 pub mod script;

@@ -21,7 +21,7 @@ use pyrec_analyzer::tree::Window;
 use pyrec_analyzer::{CallTree, Error, Filter};
 use pyrec_classic::import::import;
 use pyrec_schema::{Batch, Columns, Event, Manifest, Marker, Names, TextId, Trace};
-use pyrec_wire::{Definition, Definitions, Filter as Recorded, Record};
+use pyrec_wire::{Definition, DefinitionReader, FunctionFilter, Record};
 
 /// A function of bytes that must return, whatever they are.
 pub type Target = fn(&[u8]);
@@ -152,12 +152,12 @@ pub fn capture(bytes: &[u8]) {
 pub fn wire(bytes: &[u8]) {
     let Some((&cut, bytes)) = bytes.split_first() else { return };
     let (before, after) = bytes.split_at(usize::from(cut).min(bytes.len()));
-    let mut log = Definitions::default();
+    let mut log = DefinitionReader::default();
     let said = log.feed(before).and_then(|mut said| {
         said.extend(log.feed(after)?);
         Ok(said)
     });
-    let whole = Definitions::default().feed(bytes);
+    let whole = DefinitionReader::default().feed(bytes);
     if let (Ok(said), Ok(whole)) = (&said, &whole) {
         // A number that is none is not equal to itself.
         assert_eq!(format!("{said:?}"), format!("{whole:?}"));
@@ -169,8 +169,12 @@ pub fn wire(bytes: &[u8]) {
         assert!(record.arg() <= Record::MAX_ARG && record.payload() >> 56 == 0);
         black_box((record.kind(), record.id()));
     }
-    if let Some(filter) = Recorded::decode(bytes) {
+    if let Some(filter) = FunctionFilter::decode(bytes) {
         let names = String::from_utf8_lossy(bytes);
-        black_box((filter.has_all(), filter.has("/srv/run.py", "C.f"), filter.has(&names, &names)));
+        black_box((
+            filter.records_all(),
+            filter.is_recorded("/srv/run.py", "C.f"),
+            filter.is_recorded(&names, &names),
+        ));
     }
 }

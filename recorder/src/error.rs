@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use pyrec_wire::NotAGlob;
+use pyrec_wire::InvalidGlob;
 
 /// The result of any step of recording.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -108,7 +108,7 @@ pub enum Error {
     },
     /// A filter cannot be read.
     #[error("`{}` is not a pattern; write a name or a glob such as `json/*` or `Scheduler.*`", .0.0)]
-    Filter(NotAGlob),
+    Filter(InvalidGlob),
     /// The static markers could not be attached or read.
     #[error(transparent)]
     Usdt(#[from] crate::provider::usdt::Error),

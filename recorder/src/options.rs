@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use pyrec_schema::Group;
-use pyrec_wire::Filter;
+use pyrec_schema::MarkerGroup;
+use pyrec_wire::FunctionFilter;
 
 use crate::{Error, Result};
 
@@ -68,7 +68,7 @@ pub struct Capture {
     /// Where events come from.
     pub provider: ProviderChoice,
     /// The markers.
-    pub groups: Vec<Group>,
+    pub groups: Vec<MarkerGroup>,
     /// Take only functions that match one of these globs: by their name, their qualified name, or the end of their
     /// file's path. All, if there are none.
     pub include: Vec<String>,
@@ -82,7 +82,7 @@ pub struct Capture {
 
 impl Capture {
     /// All functions of a target; it waits when events come too fast.
-    pub fn of(target: Target, provider: ProviderChoice, groups: Vec<Group>) -> Capture {
+    pub fn of(target: Target, provider: ProviderChoice, groups: Vec<MarkerGroup>) -> Capture {
         Capture {
             target,
             provider,
@@ -95,8 +95,8 @@ impl Capture {
     }
 
     /// Which functions to take.
-    pub(crate) fn filter(&self) -> Result<Filter> {
-        Filter::new(&self.include, &self.exclude).map_err(Error::Filter)
+    pub(crate) fn filter(&self) -> Result<FunctionFilter> {
+        FunctionFilter::new(&self.include, &self.exclude).map_err(Error::Filter)
     }
 }
 

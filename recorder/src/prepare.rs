@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::PathBuf;
 
-use pyrec_schema::{Clock, Host, Manifest, Session};
-use pyrec_wire::Filter;
+use pyrec_schema::{Clock, Host, JournalLocation, Manifest};
+use pyrec_wire::FunctionFilter;
 
 use crate::os::clock::wall_anchor;
 use crate::os::fs_credentials::as_user;
@@ -124,7 +124,7 @@ impl Start {
 fn attach(
     pids: &[i32],
     capture: &Capture,
-    filter: Filter,
+    filter: FunctionFilter,
     purpose: Purpose<'_>,
     is_given_up: &mut dyn FnMut() -> bool,
 ) -> Result<(Box<dyn Provider>, Manifest)> {
@@ -193,8 +193,8 @@ fn path_text(path: Option<PathBuf>) -> Option<String> {
 }
 
 /// Where the recording goes on if we are killed.
-fn session(agent: &Agent) -> Session {
-    Session { directory: agent.session().to_owned(), checkpoint: 0 }
+fn session(agent: &Agent) -> JournalLocation {
+    JournalLocation { directory: agent.session().to_owned(), checkpoint: 0 }
 }
 
 fn manifest(provider: &str, clock: &str, capture: &Capture) -> Manifest {

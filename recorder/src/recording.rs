@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use pyrec_schema::{Ended, Manifest, Names};
+use pyrec_schema::{Manifest, Names, RecordingEnd};
 
 use crate::os::fs_credentials::as_user;
 use crate::os::signals::Signals;
@@ -161,7 +161,7 @@ impl Recording {
         let exit = self.care.end(&mut rows)?;
         let (pipeline, facts) = rows.into_parts()?;
         // The program may have come to its end since, but that is not how the recording ended.
-        let ended = if self.is_full { Ended::Stopped } else { exit.into() };
+        let ended = if self.is_full { RecordingEnd::Stopped } else { exit.into() };
         let manifest = Manifest { ended, ..facts.manifest(&self.manifest) };
         let Facts { events, lost, python, waited_ns, notices, .. } = facts;
         let lacked_journal = pipeline.lacked_journal();

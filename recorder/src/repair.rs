@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use pyrec_schema::{
-    Code, CodeId, Columns, Ended, Manifest, Names, Resumed, TraceReader, TraceWriter, files_at,
+    Code, CodeId, Columns, Manifest, Names, RecordingEnd, RecoveredTrace, TraceReader, TraceWriter,
+    trace_files,
 };
 
 use crate::Result;
@@ -61,14 +62,15 @@ pub enum Found {
 /// Repairs a recording: a file, or a directory of them. Once more changes nothing.
 pub fn repair(trace: &Path) -> Result<Repair> {
     let mut repair = Repair::default();
-    let mut files = files_at(trace)?;
+    let mut files = trace_files(trace)?;
     let last = files.pop();
     for file in files {
         let manifest = manifest_of(&file)?;
-        if manifest.ended == Ended::Recording {
+        if manifest.ended == RecordingEnd::Recording {
             // Killed between two files: the next one goes on where this one's journal ends.
-            let Resumed { mut writer, rows, torn_bytes, .. } = TraceWriter::resume(&file, Arc::default())?;
-            writer.manifest_mut().ended = Ended::Stopped;
+            let RecoveredTrace { mut writer, rows, torn_bytes, .. } =
+                TraceWriter::recover(&file, Arc::default())?;
+            writer.manifest_mut().ended = RecordingEnd::Stopped;
             writer.finish()?;
             repair.journal_rows += rows;
             repair.torn_bytes += torn_bytes;
@@ -81,10 +83,10 @@ pub fn repair(trace: &Path) -> Result<Repair> {
         None => None,
     };
     let names = Arc::new(Names::new());
-    if manifest.ended != Ended::Recording {
+    if manifest.ended != RecordingEnd::Recording {
         return Ok(repair);
     }
-    let resumed = TraceWriter::resume(&last, names.clone())?;
+    let resumed = TraceWriter::recover(&last, names.clone())?;
     repair.torn_bytes += resumed.torn_bytes;
     match (left, manifest.session.clone()) {
         (Some(left), Some(_)) => {
@@ -108,7 +110,7 @@ pub fn repair(trace: &Path) -> Result<Repair> {
 
 fn put_back(
     path: &Path,
-    resumed: Resumed,
+    resumed: RecoveredTrace,
     left: &Leftover,
     names: Arc<Names>,
     manifest: &Manifest,
@@ -133,7 +135,7 @@ fn put_back(
     repair.lost += facts.lost;
     let known = facts.manifest(manifest);
     let cost_per_event_ns = known.cost_per_event_ns.or(manifest.cost_per_event_ns);
-    pipeline.finish(Manifest { cost_per_event_ns, ended: Ended::Repaired, ..known })?;
+    pipeline.finish(Manifest { cost_per_event_ns, ended: RecordingEnd::Repaired, ..known })?;
     repair.notices = facts.notices.into_keys().collect();
     repair.notices.sort();
     Ok(())

@@ -14,8 +14,8 @@ use parquet::basic::Encoding;
 use parquet::file::statistics::Statistics;
 use proptest::prelude::*;
 use pyrec_schema::{
-    Code, CodeId, Columns, Ended, Group, Lost, Manifest, Marker, TextId, Trace, TraceReader, TraceWriter,
-    WriterOptions,
+    Code, CodeId, Columns, LostEvents, Manifest, Marker, MarkerGroup, RecordingEnd, TextId, Trace,
+    TraceReader, TraceWriter, WriterOptions,
 };
 
 #[test]
@@ -52,24 +52,24 @@ proptest! {
 
     #[test]
     fn losses_survive_being_rows(pid: i32, tid: i32, count in 0..=i64::MAX as u64, from_ns: i64, to_ns: i64) {
-        let lost = Lost { pid, tid, count, from_ns, to_ns };
+        let lost = LostEvents { pid, tid, count, from_ns, to_ns };
         let names = names();
-        prop_assert_eq!(Lost::from_event(&lost.to_event(&names), &names), Some(lost));
+        prop_assert_eq!(LostEvents::from_event(&lost.to_event(&names), &names), Some(lost));
     }
 }
 
 #[test]
 fn a_loss_without_a_start_ended_where_it_began() {
     let names = names();
-    let mut event = Lost { pid: 1, tid: 2, count: 3, from_ns: 4, to_ns: 5 }.to_event(&names);
+    let mut event = LostEvents { pid: 1, tid: 2, count: 3, from_ns: 4, to_ns: 5 }.to_event(&names);
     event.text = TextId::NONE;
     event.value = None;
     assert_eq!(
-        Lost::from_event(&event, &names),
-        Some(Lost { pid: 1, tid: 2, count: 0, from_ns: 5, to_ns: 5 })
+        LostEvents::from_event(&event, &names),
+        Some(LostEvents { pid: 1, tid: 2, count: 0, from_ns: 5, to_ns: 5 })
     );
     event.marker = Marker::Line;
-    assert_eq!(Lost::from_event(&event, &names), None);
+    assert_eq!(LostEvents::from_event(&event, &names), None);
 }
 
 #[test]
@@ -77,12 +77,12 @@ fn markers_and_groups_have_names_of_their_own() {
     for (at, marker) in Marker::ALL.into_iter().enumerate() {
         assert_eq!(marker as usize, at);
         assert_eq!(Marker::from_name(marker.name()), Some(marker));
-        let groups = Group::ALL.into_iter().filter(|group| group.markers().contains(&marker)).count();
+        let groups = MarkerGroup::ALL.into_iter().filter(|group| group.markers().contains(&marker)).count();
         assert_eq!(groups, usize::from(marker.is_event()), "{marker}");
     }
     assert_eq!(Marker::ALL.map(Marker::name).into_iter().collect::<HashSet<_>>().len(), Marker::ALL.len());
-    assert!(Group::ALL.into_iter().all(|group| Group::from_name(group.name()) == Some(group)));
-    assert_eq!((Marker::from_name("nothing"), Group::from_name("nothing")), (None, None));
+    assert!(MarkerGroup::ALL.into_iter().all(|group| MarkerGroup::from_name(group.name()) == Some(group)));
+    assert_eq!((Marker::from_name("nothing"), MarkerGroup::from_name("nothing")), (None, None));
 }
 
 #[test]
@@ -98,11 +98,11 @@ fn the_empty_code_is_none_and_the_empty_text_is_a_text() {
 fn manifests_survive_being_written() {
     let mut manifest = manifest();
     let ends = [
-        Ended::Recording,
-        Ended::Exited { status: 3 },
-        Ended::Killed { signal: 15 },
-        Ended::Stopped,
-        Ended::Failed { reason: "no \"room\"\n".into() },
+        RecordingEnd::Recording,
+        RecordingEnd::Exited { status: 3 },
+        RecordingEnd::Killed { signal: 15 },
+        RecordingEnd::Stopped,
+        RecordingEnd::Failed { reason: "no \"room\"\n".into() },
     ];
     for ended in ends {
         manifest.ended = ended;
@@ -158,7 +158,7 @@ fn several_files_are_one_trace_with_one_table_of_names() {
     for (at, name) in ["b.parquet", "a.parquet", "c.parquet"].into_iter().enumerate() {
         let names = names();
         let mut facts = manifest();
-        facts.ended = Ended::Exited { status: at as i32 };
+        facts.ended = RecordingEnd::Exited { status: at as i32 };
         let mut writer =
             TraceWriter::create(&dir.path().join(name), names.clone(), facts, WriterOptions::default())
                 .unwrap();
@@ -168,7 +168,7 @@ fn several_files_are_one_trace_with_one_table_of_names() {
     let trace = Trace::open(&[dir.path()]).unwrap();
     assert_eq!(trace.files().iter().map(TraceReader::rows).collect::<Vec<_>>(), [20, 10, 30]);
     assert_eq!(trace.rows(), 60);
-    assert_eq!(trace.manifest().ended, Ended::Exited { status: 2 });
+    assert_eq!(trace.manifest().ended, RecordingEnd::Exited { status: 2 });
     let code = |file: &TraceReader| file.read(0, Columns::ALL).unwrap().next().unwrap().unwrap().code[0];
     assert_eq!(code(&trace.files()[0]), code(&trace.files()[2]));
     let two = Trace::open(&[dir.path().join("c.parquet"), dir.path().join("b.parquet")]).unwrap();

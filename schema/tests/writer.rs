@@ -89,7 +89,7 @@ fn who_has_opened_a_file_that_grows_reads_what_it_held() {
         opened.push((trace, rows.len()));
     }
     writer.finish().unwrap();
-    let moved = opened.iter().filter(|(trace, _)| trace.manifest().unsettled_row_groups > 0).count();
+    let moved = opened.iter().filter(|(trace, _)| trace.manifest().live_row_groups > 0).count();
     assert!(moved > 50, "{moved}");
     for (trace, then) in &opened {
         assert!(rows_of(trace) == rows[..*then], "the first {then}");

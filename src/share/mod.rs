@@ -108,7 +108,7 @@ fn write(
     let Fit { path, written, .. } = fit(share, max_bytes, scratch.path())?;
     let page = report::share::readme(&written);
     let zip = tempfile::NamedTempFile::new_in(scratch.path()).map_err(cannot)?;
-    pyrec_schema::archive(&path, &page, zip.reopen().map_err(cannot)?).map_err(cannot)?;
+    pyrec_schema::write_zip(&path, &page, zip.reopen().map_err(cannot)?).map_err(cannot)?;
     if let Some(leak) = share.leak(zip.path(), &page)? {
         let pyrec_analyzer::share::Leak { secret, place } = leak;
         let (kind, text) = (secret.kind.name(), report::printable(&secret.text));

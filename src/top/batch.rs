@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pyrec_analyzer::Plain;
 use pyrec_analyzer::report::Count;
-use pyrec_schema::Group;
+use pyrec_schema::MarkerGroup;
 
 use super::table::{Looks, Row, Show, Sort, Window, per_second};
 
@@ -13,7 +13,7 @@ use super::table::{Looks, Row, Show, Sort, Window, per_second};
 #[derive(Clone, Copy, Debug)]
 pub struct Layout<'a> {
     /// The markers that are counted.
-    pub groups: &'a [Group],
+    pub groups: &'a [MarkerGroup],
     /// What comes first.
     pub sort: Sort,
     /// Which functions there are.
@@ -35,7 +35,7 @@ pub fn write(looks: &Looks, window: Window, layout: &Layout, out: &mut impl Writ
 }
 
 /// What happened, in one line.
-fn headline(looks: &Looks, window: Window, groups: &[Group]) -> String {
+fn headline(looks: &Looks, window: Window, groups: &[MarkerGroup]) -> String {
     let seconds = looks.last.elapsed.as_secs_f64();
     let of = match window {
         Window::Interval => "",
@@ -45,7 +45,7 @@ fn headline(looks: &Looks, window: Window, groups: &[Group]) -> String {
 }
 
 /// How much happened, and what is missing.
-pub fn summary(looks: &Looks, window: Window, groups: &[Group]) -> String {
+pub fn summary(looks: &Looks, window: Window, groups: &[MarkerGroup]) -> String {
     let mut text = match looks.processes() {
         1 => "1 process".to_owned(),
         count => format!("{} processes", Count(count as u64)),
@@ -61,13 +61,13 @@ pub fn summary(looks: &Looks, window: Window, groups: &[Group]) -> String {
 }
 
 /// What is counted beside functions, by name, and how often it happened.
-fn rates(looks: &Looks, window: Window, groups: &[Group]) -> Vec<(&'static str, u64)> {
+fn rates(looks: &Looks, window: Window, groups: &[MarkerGroup]) -> Vec<(&'static str, u64)> {
     let named = groups.iter().filter_map(|&group| match group {
-        Group::Function => Some(("calls", looks.calls(window))),
-        Group::Line => Some(("lines", looks.events(group, window))),
-        Group::Gc => Some(("collections", looks.events(group, window))),
-        Group::Import => Some(("imports", looks.events(group, window))),
-        Group::Audit => Some(("audit events", looks.events(group, window))),
+        MarkerGroup::Function => Some(("calls", looks.calls(window))),
+        MarkerGroup::Line => Some(("lines", looks.events(group, window))),
+        MarkerGroup::Gc => Some(("collections", looks.events(group, window))),
+        MarkerGroup::Import => Some(("imports", looks.events(group, window))),
+        MarkerGroup::Audit => Some(("audit events", looks.events(group, window))),
         _ => None,
     });
     named.collect()
@@ -95,7 +95,7 @@ mod tests {
 
     fn text(looks: &Looks, window: Window, rows: Option<usize>) -> String {
         let (mut out, show) = (Vec::new(), Show::default());
-        let groups = &[Group::Function, Group::Gc];
+        let groups = &[MarkerGroup::Function, MarkerGroup::Gc];
         let layout = Layout { groups, sort: Sort::Calls, show: &show, rows };
         write(looks, window, &layout, &mut out).expect("a vector takes all");
         String::from_utf8(out).expect("text")

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use pyrec_analyzer::Plain;
 use pyrec_analyzer::report::{Count, Time};
-use pyrec_schema::Group;
+use pyrec_schema::MarkerGroup;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style};
@@ -31,7 +31,7 @@ pub struct Facts {
     /// Who is watched.
     pub title: String,
     /// The markers that are counted.
-    pub groups: Vec<Group>,
+    pub groups: Vec<MarkerGroup>,
     /// The last lines that a launched program printed.
     pub output: Vec<String>,
     /// Whether colours are wanted.
@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     fn facts() -> Facts {
-        let groups = vec![Group::Function, Group::Gc];
+        let groups = vec![MarkerGroup::Function, MarkerGroup::Gc];
         Facts { title: "python3 app.py".into(), groups, output: Vec::new(), colours: false }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use pyrec_analyzer::Filter;
 use pyrec_recorder::{ByGroup, Counts, Tally};
-use pyrec_schema::{Code, Group};
+use pyrec_schema::{Code, MarkerGroup};
 
 /// What comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -96,7 +96,7 @@ impl Looks {
     }
 
     /// Events of a group in the window.
-    pub fn events(&self, group: Group, window: Window) -> u64 {
+    pub fn events(&self, group: MarkerGroup, window: Window) -> u64 {
         self.in_window(window, |groups| groups.of(group))
     }
 

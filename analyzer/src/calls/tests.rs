@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use pyrec_schema::{Batch, CodeId, Event, Lost, Marker, Names, TextId};
+use pyrec_schema::{Batch, CodeId, Event, LostEvents, Marker, Names, TextId};
 
 use super::*;
 use crate::script;
@@ -96,7 +96,7 @@ fn event(row: &Row, tid: i32, names: &Names) -> Event {
         Step::Pass => (Marker::Audit, CodeId::NONE),
         Step::Clear => (Marker::ThreadExit, CodeId::NONE),
         Step::Lose { from_ns } => {
-            return Lost { pid: 7, tid, count: 1, from_ns, to_ns: row.time_ns }.to_event(names);
+            return LostEvents { pid: 7, tid, count: 1, from_ns, to_ns: row.time_ns }.to_event(names);
         }
         Step::Ignore => (Marker::Source, CodeId::NONE),
     };

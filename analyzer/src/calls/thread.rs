@@ -1,6 +1,6 @@
 //! The open calls of one thread.
 
-use pyrec_schema::{Event, Lost, Marker, Names};
+use pyrec_schema::{Event, LostEvents, Marker, Names};
 
 use super::call::{Call, End, Ending};
 use super::moment::{Callers, Moment, Visit};
@@ -221,7 +221,8 @@ impl ThreadCalls {
         let end = End { ending, time_ns: last_ns, known_ns: self.now_ns, duration_ns: None, event: None };
         self.tell_end(&running, end, visit)?;
         // What was open when events were lost is known to have run up to there.
-        Ok(Lost::from_event(&running.call.entry, eye.names).map_or(last_ns, |lost| lost.from_ns.min(last_ns)))
+        Ok(LostEvents::from_event(&running.call.entry, eye.names)
+            .map_or(last_ns, |lost| lost.from_ns.min(last_ns)))
     }
 
     /// Tells the end of a call that is off the stack by now.

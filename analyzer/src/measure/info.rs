@@ -1,6 +1,6 @@
 //! What was recorded.
 
-use pyrec_schema::{Ended, Host, Marker};
+use pyrec_schema::{Host, Marker, RecordingEnd};
 
 use crate::CallTree;
 use crate::measure::Trust;
@@ -39,7 +39,7 @@ pub struct Info {
     /// The processes that were attached to.
     pub attached: Vec<i32>,
     /// How the recording ended.
-    pub ended: Ended,
+    pub ended: RecordingEnd,
     /// How far to trust it.
     pub trust: Trust,
 }

@@ -1,6 +1,6 @@
 //! How far to trust a report.
 
-use pyrec_schema::{Ended, Manifest, Profile, Slice};
+use pyrec_schema::{Excerpt, Manifest, Profile, RecordingEnd};
 
 use crate::CallTree;
 use crate::calls::Seen;
@@ -16,13 +16,13 @@ pub struct Trust {
     /// What was mended in rebuilding the calls.
     pub repaired: Repairs,
     /// How the recording ended.
-    pub ended: Ended,
+    pub ended: RecordingEnd,
     /// What recording one event cost the program.
     pub cost_per_event_ns: Option<f64>,
     /// Bytes of a cut file that could not be read.
     pub torn_bytes: u64,
     /// What of the recording the trace is; all of it if nothing is said.
-    pub slice: Option<Slice>,
+    pub slice: Option<Excerpt>,
 }
 
 impl Trust {

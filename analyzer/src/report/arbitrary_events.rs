@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use pyrec_schema::{Batch, Event, Lost, Marker, Names, TextId};
+use pyrec_schema::{Batch, Event, LostEvents, Marker, Names, TextId};
 
 use crate::measure::{Folded, Info, Totals, Weight};
 use crate::tree::tests::{by_path, cases};
@@ -66,8 +66,8 @@ fn measured_ns(events: &[Event], names: &Names) -> BTreeMap<(i32, i32), u64> {
     for event in events.iter().filter(|event| event.marker != Marker::Source) {
         let thread = (event.pid, event.tid);
         let before_ns = last_ns.insert(thread, event.time_ns).unwrap_or(event.time_ns);
-        let until_ns =
-            Lost::from_event(event, names).map_or(event.time_ns, |lost| lost.from_ns.min(event.time_ns));
+        let until_ns = LostEvents::from_event(event, names)
+            .map_or(event.time_ns, |lost| lost.from_ns.min(event.time_ns));
         let wait_ns = i128::from(until_ns) - i128::from(before_ns);
         *measured.entry(thread).or_default() += u64::try_from(wait_ns).unwrap_or(0);
     }

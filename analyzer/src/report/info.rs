@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use pyrec_schema::{Ended, Host};
+use pyrec_schema::{Host, RecordingEnd};
 use serde::{Serialize, Serializer};
 
 use super::display::{Count, Time, WallClock, plural};
@@ -61,7 +61,7 @@ pub fn write_json(info: &Info, out: &mut impl Write) -> io::Result<()> {
         markers: &'a Info,
         lost: Option<u64>,
         repaired: &'a Repairs,
-        ended: &'a Ended,
+        ended: &'a RecordingEnd,
         provider: &'a str,
         python: Option<String>,
         command: &'a [String],

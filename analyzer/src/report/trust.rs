@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use pyrec_schema::Slice;
+use pyrec_schema::Excerpt;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -37,13 +37,13 @@ pub fn trust_line(trust: &Trust) -> String {
 }
 
 /// The position and length of a slice in its recording, as text.
-pub struct SliceSpan<'a>(pub &'a Slice);
+pub struct SliceSpan<'a>(pub &'a Excerpt);
 
 impl fmt::Display for SliceSpan<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Slice { from_ns, to_ns, of_ns, is_inside, is_some_threads, is_several } = *self.0;
-        let (from, to) = (from_ns.unwrap_or(0), to_ns.unwrap_or(of_ns).min(of_ns));
-        let length = || format!("{} of {}", Time(to.saturating_sub(from)), Time(of_ns));
+        let Excerpt { from_ns, to_ns, recording_ns, is_inside, is_some_threads, is_several } = *self.0;
+        let (from, to) = (from_ns.unwrap_or(0), to_ns.unwrap_or(recording_ns).min(recording_ns));
+        let length = || format!("{} of {}", Time(to.saturating_sub(from)), Time(recording_ns));
         match (from_ns, to_ns) {
             _ if is_several => f.write_str("parts of several recordings")?,
             (None, None) => write!(f, "{}", length())?,
@@ -108,7 +108,7 @@ impl Serialize for Repairs {
 mod tests {
     //! Trust lines of whole, damaged and sliced recordings.
 
-    use pyrec_schema::Ended;
+    use pyrec_schema::RecordingEnd;
 
     use super::*;
 
@@ -117,7 +117,7 @@ mod tests {
             events: 1_234_567,
             lost: 0,
             repaired: Repairs::default(),
-            ended: Ended::Exited { status: 0 },
+            ended: RecordingEnd::Exited { status: 0 },
             cost_per_event_ns: Some(30.6),
             torn_bytes: 0,
             slice: None,
@@ -136,7 +136,7 @@ mod tests {
     fn every_repair_is_named() {
         let repaired =
             Repairs { orphan_entries: 1, unmatched_returns: 2, still_open: 3, cut_by_loss: 4, backwards: 5 };
-        let killed = Trust { lost: 70, repaired, ended: Ended::Killed { signal: 9 }, ..trust() };
+        let killed = Trust { lost: 70, repaired, ended: RecordingEnd::Killed { signal: 9 }, ..trust() };
         assert_eq!(
             trust_line(&killed),
             "trust: 1,234,567 events, 70 lost, 15 repaired (1 orphan entry, 2 unmatched returns, 3 calls still open, \
@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn a_slice_is_named_with_its_position() {
-        let slice = Slice { from_ns: Some(7_000_000_000), of_ns: 10_000_000_000, ..Slice::default() };
+        let slice =
+            Excerpt { from_ns: Some(7_000_000_000), recording_ns: 10_000_000_000, ..Excerpt::default() };
         let last = Trust { slice: Some(slice.clone()), ..trust() };
         assert_eq!(
             trust_line(&last),
@@ -155,7 +156,7 @@ mod tests {
         );
         let json = serde_json::to_value(&last).expect("the output is valid JSON");
         assert_eq!(json["slice"]["from_ns"], 7_000_000_000u64);
-        let middle = Slice { to_ns: Some(8_000_000_000), is_inside: true, is_some_threads: true, ..slice };
+        let middle = Excerpt { to_ns: Some(8_000_000_000), is_inside: true, is_some_threads: true, ..slice };
         assert_eq!(
             SliceSpan(&middle).to_string(),
             "1.00 s of 10.0 s, from 7.00 s on, only inside some calls, only some threads"
@@ -164,7 +165,8 @@ mod tests {
 
     #[test]
     fn missing_values_are_unknown() {
-        let cut = Trust { ended: Ended::Recording, cost_per_event_ns: None, torn_bytes: 4_096, ..trust() };
+        let cut =
+            Trust { ended: RecordingEnd::Recording, cost_per_event_ns: None, torn_bytes: 4_096, ..trust() };
         assert_eq!(
             trust_line(&cut),
             "trust: 1,234,567 events, lost unknown, 0 repaired, not finished: recorded still, or cut short, 4,096 bytes \
@@ -181,7 +183,7 @@ mod tests {
 
     #[test]
     fn control_characters_in_a_reason_are_escaped() {
-        let failed = Trust { ended: Ended::Failed { reason: "\u{1b}[2J".into() }, ..trust() };
+        let failed = Trust { ended: RecordingEnd::Failed { reason: "\u{1b}[2J".into() }, ..trust() };
         assert!(!trust_line(&failed).contains('\u{1b}'));
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyrec_schema::{
-    Batch, Clock, Ended, Group, Host, Manifest, Names, Python, Trace, TraceWriter, WriterOptions,
+    Batch, Clock, Host, Manifest, MarkerGroup, Names, Python, RecordingEnd, Trace, TraceWriter, WriterOptions,
 };
 
 use super::parse;
@@ -28,9 +28,9 @@ pub fn trace_on(host: &str, script: &str, row_group_rows: usize) -> (Trace, temp
     let path = directory.path().join("script.parquet");
     let names = Arc::new(Names::new());
     let batch = rows(script, &names);
-    let has = |group: &Group| batch.marker.iter().any(|marker| group.markers().contains(marker));
+    let has = |group: &MarkerGroup| batch.marker.iter().any(|marker| group.markers().contains(marker));
     let manifest = Manifest {
-        markers: Group::ALL.into_iter().filter(has).map(|group| group.name().into()).collect(),
+        markers: MarkerGroup::ALL.into_iter().filter(has).map(|group| group.name().into()).collect(),
         host: Host { system: "Linux".into(), machine: "x86_64".into(), processors: 2, name: host.into() },
         ..manifest(&["python3", "run.py"], &["/srv", "/lib"])
     };
@@ -53,7 +53,7 @@ pub fn manifest(command: &[&str], path: &[&str]) -> Manifest {
         clock: Clock { source: "monotonic".into(), anchor_monotonic_ns: 0, anchor_unix_ns: Some(0) },
         host: Host { system: "Linux".into(), machine: "x86_64".into(), processors: 2, name: "here".into() },
         cost_per_event_ns: Some(30.6),
-        ended: Ended::Exited { status: 0 },
+        ended: RecordingEnd::Exited { status: 0 },
         slice: None,
         ..Manifest::unknown("a test")
     }

@@ -26,7 +26,7 @@ mod tests;
 use std::path::Path;
 use std::sync::Arc;
 
-use pyrec_schema::{Batch, Columns, Names, Slice, Trace, TraceWriter, WriterOptions};
+use pyrec_schema::{Batch, Columns, Excerpt, Names, Trace, TraceWriter, WriterOptions};
 
 use self::inventory::Inventory;
 use self::place::Places;
@@ -66,7 +66,7 @@ pub struct Share<'a> {
 #[derive(Debug)]
 pub struct Written {
     /// Which part of the recording it is; none: all of it.
-    pub slice: Option<Slice>,
+    pub slice: Option<Excerpt>,
     /// How many files' texts are in it.
     pub texts: usize,
     /// How far to trust it.
@@ -156,7 +156,7 @@ impl<'a> Share<'a> {
     }
 
     /// What is to be told of a trace that was written.
-    fn tell(&self, path: &Path, slice: Option<Slice>) -> Result<Written> {
+    fn tell(&self, path: &Path, slice: Option<Excerpt>) -> Result<Written> {
         let trace = Trace::open(&[path])?;
         let trust = Trust::of(&CallTree::read(&trace, &Filter::default())?);
         Ok(Written { slice, texts: measure::Sources::read(&trace)?.count(), trust })
@@ -164,7 +164,7 @@ impl<'a> Share<'a> {
 
     /// What of the recording lies in the window and the filter; none if that is all. A slice of a slice is one of what
     /// that was.
-    fn slice(&self, window: Window) -> Option<Slice> {
+    fn slice(&self, window: Window) -> Option<Excerpt> {
         let Filter { root, pids, tids, .. } = &self.filter;
         let before = self.trace.manifest().slice.clone();
         let is_inside = root.is_some();
@@ -174,10 +174,10 @@ impl<'a> Share<'a> {
         }
         let since = |time_ns: i64| u64::try_from(time_ns.saturating_sub(self.origin_ns)).unwrap_or(0);
         let length_ns = self.inventory.times.end_ns().abs_diff(self.origin_ns);
-        let whole = before.unwrap_or(Slice { of_ns: length_ns, ..Slice::default() });
+        let whole = before.unwrap_or(Excerpt { recording_ns: length_ns, ..Excerpt::default() });
         let from_ns = (window.from_ns > self.origin_ns).then(|| since(window.from_ns));
         let to_ns = (window.to_ns < i64::MAX).then(|| since(window.to_ns));
-        Some(Slice {
+        Some(Excerpt {
             is_inside: is_inside || whole.is_inside,
             is_some_threads: is_some_threads || whole.is_some_threads,
             ..whole.cut(from_ns, to_ns)

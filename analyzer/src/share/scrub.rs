@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pyrec_schema::{Code, CodeId, Event, Host, Manifest, Marker, Names, Python, Slice, TextId};
+use pyrec_schema::{Code, CodeId, Event, Excerpt, Host, Manifest, Marker, Names, Python, TextId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::known;
@@ -100,7 +100,7 @@ impl Cleaner<'_> {
     }
 
     /// The facts of the recording.
-    pub fn manifest(&self, manifest: &Manifest, slice: Option<Slice>) -> Manifest {
+    pub fn manifest(&self, manifest: &Manifest, slice: Option<Excerpt>) -> Manifest {
         let words = |words: &[String]| words.iter().map(|word| self.word(word)).collect();
         let python = |python: &Python| Python {
             version: self.word(&python.version),
@@ -109,7 +109,7 @@ impl Cleaner<'_> {
             path: python.path.iter().map(|path| self.directory(path)).collect(),
         };
         let mut ended = manifest.ended.clone();
-        if let pyrec_schema::Ended::Failed { reason } = &mut ended {
+        if let pyrec_schema::RecordingEnd::Failed { reason } = &mut ended {
             *reason = self.sentence(reason);
         }
         Manifest {

@@ -10,7 +10,7 @@
 //! Calls that are open where it begins are told as an attached recorder tells them, so that its tree has the right
 //! root. Those that are open where it ends stay so.
 
-use pyrec_schema::{Event, Lost, Marker, Names, TextId};
+use pyrec_schema::{Event, LostEvents, Marker, Names, TextId};
 use rustc_hash::FxHashMap;
 
 use crate::Filter;
@@ -125,7 +125,7 @@ impl State {
                 Frame::Function(code) => keep(row(Marker::FunctionOpen, code)),
                 // What follows has an unknown caller, still: a loss of nothing says so.
                 Frame::Lost => {
-                    keep(Lost { pid, tid, count: 0, from_ns, to_ns: from_ns }.to_event(names));
+                    keep(LostEvents { pid, tid, count: 0, from_ns, to_ns: from_ns }.to_event(names));
                 }
                 Frame::Cfunction(_) | Frame::Gc | Frame::Thread => continue,
             }

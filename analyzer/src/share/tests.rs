@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use pyrec_schema::{Batch, Ended, Manifest, Names, Part, Session, Trace, TraceWriter, WriterOptions};
+use pyrec_schema::{
+    Batch, JournalLocation, Manifest, Names, RecordingEnd, RotationPart, Trace, TraceWriter, WriterOptions,
+};
 
 use super::*;
 use crate::script::{self, Line};
@@ -50,7 +52,7 @@ fn manifest() -> Manifest {
     manifest.directory = Some("/home/wilma/shop".into());
     manifest.host.name = "bedrock.example".into();
     manifest.include = vec!["/home/wilma/shop/*".into()];
-    manifest.ended = Ended::Failed { reason: "cannot write /home/wilma/x/out on bedrock".into() };
+    manifest.ended = RecordingEnd::Failed { reason: "cannot write /home/wilma/x/out on bedrock".into() };
     manifest
 }
 
@@ -146,9 +148,9 @@ fn what_everybody_has_stays_as_it_is() {
 #[test]
 fn what_is_shared_is_one_file_that_leads_nowhere() {
     let directory = tempfile::tempdir().expect("a directory for tests");
-    let session = Session { directory: directory.path().join("session"), checkpoint: 3 };
-    let part = Part { recording: "18-42".into(), number: 7, carries: true };
-    let ended = Ended::Recording;
+    let session = JournalLocation { directory: directory.path().join("session"), checkpoint: 3 };
+    let part = RotationPart { recording: "18-42".into(), number: 7, has_open_state: true };
+    let ended = RecordingEnd::Recording;
     let manifest = Manifest { session: Some(session), part: Some(part), ended, ..manifest() };
     let trace = recorded(SCRIPT, manifest, directory.path());
     assert!(trace.manifest().session.is_some() && trace.manifest().part.is_some());
@@ -156,7 +158,7 @@ fn what_is_shared_is_one_file_that_leads_nowhere() {
     share(&trace, Filter::default(), Sources::Own).write(None, &path).expect("room");
     let shared = Trace::open(&[path]).expect("what was written");
     let Manifest { session, part, ended, .. } = shared.manifest();
-    assert_eq!((session, part, ended), (&None, &None, &Ended::Recording));
+    assert_eq!((session, part, ended), (&None, &None, &RecordingEnd::Recording));
 }
 
 #[test]
@@ -236,7 +238,7 @@ fn a_leak_is_found_wherever_it_is() {
     let share = share(&trace, Filter::default(), Sources::Own);
     let zip = |trace: &Path, page: &str| {
         let path = directory.path().join("x.zip");
-        pyrec_schema::archive(trace, page, std::fs::File::create(&path).expect("room")).expect("room");
+        pyrec_schema::write_zip(trace, page, std::fs::File::create(&path).expect("room")).expect("room");
         share.leak(&path, page).expect("a whole trace")
     };
     let path = directory.path().join("shared");

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use pyrec_schema::{
-    Ended, Manifest, Marker, Names, PROFILE_VERSION, PathId, Profile, ProfileKey, ProfileRow, ProfileSums,
-    Python, Slice,
+    Excerpt, Manifest, Marker, Names, PROFILE_VERSION, PathId, Profile, ProfileKey, ProfileRowKind,
+    ProfileSums, Python, RecordingEnd,
 };
 
 use super::{Counts, Facts, Frame, Lens, NodeId, Nodes, ROOT, Repairs, Tally, Thread, gather};
@@ -29,8 +29,9 @@ impl CallTree {
         let mut narrowed = Profile::default();
         calls.add_paths(&mut narrowed);
         calls.add_durations(&mut narrowed);
-        let facts =
-            profile.rows().filter(|(key, _)| !matches!(key.row, ProfileRow::Path | ProfileRow::Duration));
+        let facts = profile
+            .rows()
+            .filter(|(key, _)| !matches!(key.row, ProfileRowKind::Path | ProfileRowKind::Duration));
         facts.for_each(|(key, sums)| narrowed.add(key.clone(), sums));
         Ok(narrowed)
     }
@@ -45,16 +46,19 @@ impl CallTree {
         let ns = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let from_ns = filter.time.map(|time| ns(time.from)).filter(|&from_ns| from_ns > 0);
         let to_ns = filter.time.and_then(|time| time.to.map(ns));
-        let cut = |slice: Slice| {
+        let cut = |slice: Excerpt| {
             let slice = slice.cut(from_ns, to_ns);
             let (is_inside, is_some_threads) =
                 (is_inside || slice.is_inside, is_some_threads || slice.is_some_threads);
-            ProfileKey::fact(ProfileRow::Slice, Some(&json(&Slice { is_inside, is_some_threads, ..slice })))
+            ProfileKey::fact(
+                ProfileRowKind::Slice,
+                Some(&json(&Excerpt { is_inside, is_some_threads, ..slice })),
+            )
         };
         let mut part = Profile::default();
-        let mut whole = count_of(&profile, ProfileRow::Recording);
+        let mut whole = count_of(&profile, ProfileRowKind::Recording);
         for (key, sums) in profile.rows() {
-            if let (ProfileRow::Slice, Some(name)) = (key.row, &key.name) {
+            if let (ProfileRowKind::Slice, Some(name)) = (key.row, &key.name) {
                 whole = whole.saturating_sub(sums.count);
                 part.add(cut(slice(name)), sums);
             } else {
@@ -62,8 +66,8 @@ impl CallTree {
             }
         }
         if whole > 0 {
-            let of_ns = profile.number(ProfileRow::Span);
-            let slice = Slice { of_ns, is_several: whole > 1, ..Slice::default() };
+            let recording_ns = profile.number(ProfileRowKind::Span);
+            let slice = Excerpt { recording_ns, is_several: whole > 1, ..Excerpt::default() };
             part.add(cut(slice), &ProfileSums::of(whole));
         }
         part
@@ -79,7 +83,7 @@ impl CallTree {
             });
             ids.push(id);
             let key = ProfileKey {
-                row: ProfileRow::Path,
+                row: ProfileRowKind::Path,
                 id: Some(id),
                 parent,
                 frame: Some(frame.into()),
@@ -98,7 +102,7 @@ impl CallTree {
                     frame: Some(frame.into()),
                     name: name.clone(),
                     bucket: i32::try_from(bucket).ok(),
-                    ..ProfileKey::fact(ProfileRow::Duration, None)
+                    ..ProfileKey::fact(ProfileRowKind::Duration, None)
                 };
                 profile.add(key, &ProfileSums::of(calls));
             }
@@ -113,7 +117,7 @@ impl CallTree {
         }
         let names = Names::new();
         let mut all = paths(profile, &names)?;
-        for (key, sums) in profile.rows_of(ProfileRow::Duration) {
+        for (key, sums) in profile.rows_of(ProfileRowKind::Duration) {
             let bucket = key.bucket.and_then(|bucket| usize::try_from(bucket).ok());
             let durations = frame(key, &names).and_then(|frame| all.durations_mut(frame));
             let added =
@@ -159,27 +163,30 @@ impl ProfileFacts {
                 profile.add(ProfileKey::fact(row, name), &ProfileSums::of(count));
             }
         };
-        add(ProfileRow::Format, Some(PROFILE_VERSION), 1);
-        add(ProfileRow::Recording, Some(&json(&manifest.ended)), 1);
-        add(ProfileRow::Command, Some(&json(&manifest.command)), 1);
-        add(ProfileRow::Provider, Some(&manifest.provider), 1);
+        add(ProfileRowKind::Format, Some(PROFILE_VERSION), 1);
+        add(ProfileRowKind::Recording, Some(&json(&manifest.ended)), 1);
+        add(ProfileRowKind::Command, Some(&json(&manifest.command)), 1);
+        add(ProfileRowKind::Provider, Some(&manifest.provider), 1);
         for python in &manifest.python {
-            add(ProfileRow::Python, Some(&python.version), 1);
-            python.path.iter().for_each(|entry| add(ProfileRow::ModulePath, Some(entry), 1));
+            add(ProfileRowKind::Python, Some(&python.version), 1);
+            python.path.iter().for_each(|entry| add(ProfileRowKind::ModulePath, Some(entry), 1));
         }
         Marker::ALL
             .iter()
-            .for_each(|&marker| add(ProfileRow::Marker, Some(marker.name()), counts.of(marker)));
-        repairs.kinds().into_iter().for_each(|(kind, count)| add(ProfileRow::Repaired, Some(kind), count));
+            .for_each(|&marker| add(ProfileRowKind::Marker, Some(marker.name()), counts.of(marker)));
+        repairs
+            .kinds()
+            .into_iter()
+            .for_each(|(kind, count)| add(ProfileRowKind::Repaired, Some(kind), count));
         if let Some(slice) = &manifest.slice {
-            add(ProfileRow::Slice, Some(&json(slice)), 1);
+            add(ProfileRowKind::Slice, Some(&json(slice)), 1);
         }
-        add(ProfileRow::Lost, None, counts.lost);
-        add(ProfileRow::TornBytes, None, torn_bytes);
-        add(ProfileRow::Span, None, counts.duration_ns());
+        add(ProfileRowKind::Lost, None, counts.lost);
+        add(ProfileRowKind::TornBytes, None, torn_bytes);
+        add(ProfileRowKind::Span, None, counts.duration_ns());
         if let Some(cost_ns) = manifest.cost_per_event_ns {
-            add(ProfileRow::Cost, None, (cost_ns * PS_PER_NS * counts.events() as f64).round() as u64);
-            add(ProfileRow::CostEvents, None, counts.events());
+            add(ProfileRowKind::Cost, None, (cost_ns * PS_PER_NS * counts.events() as f64).round() as u64);
+            add(ProfileRowKind::CostEvents, None, counts.events());
         }
         profile
     }
@@ -190,7 +197,7 @@ impl ProfileFacts {
         ProfileFacts {
             manifest: manifest(profile, counts.events()),
             repairs: repairs(profile),
-            torn_bytes: profile.number(ProfileRow::TornBytes),
+            torn_bytes: profile.number(ProfileRowKind::TornBytes),
             counts,
         }
     }
@@ -224,7 +231,7 @@ fn paths(profile: &Profile, names: &Names) -> Result<Nodes> {
     let mut callees: BTreeMap<PathId, Vec<(&ProfileKey, &ProfileSums)>> = BTreeMap::new();
     let mut nodes = Nodes::default();
     let mut left = 0;
-    for (key, sums) in profile.rows_of(ProfileRow::Path) {
+    for (key, sums) in profile.rows_of(ProfileRowKind::Path) {
         match key.parent {
             Some(parent) => callees.entry(parent).or_default().push((key, sums)),
             None => nodes[ROOT].tally.add(&tally(sums)),
@@ -280,7 +287,7 @@ fn tally(sums: &ProfileSums) -> Tally {
 fn repairs(profile: &Profile) -> Repairs {
     let of = |wanted: &str| {
         profile
-            .names_of(ProfileRow::Repaired)
+            .names_of(ProfileRowKind::Repaired)
             .filter(|&(kind, _)| kind == wanted)
             .map(|(_, count)| count)
             .sum()
@@ -296,12 +303,12 @@ fn repairs(profile: &Profile) -> Repairs {
 
 fn counts(profile: &Profile) -> Counts {
     let mut counts = Counts {
-        lost: profile.number(ProfileRow::Lost),
+        lost: profile.number(ProfileRowKind::Lost),
         first_ns: 0,
-        last_ns: i64::try_from(profile.number(ProfileRow::Span)).unwrap_or(i64::MAX),
+        last_ns: i64::try_from(profile.number(ProfileRowKind::Span)).unwrap_or(i64::MAX),
         ..Counts::default()
     };
-    for (name, count) in profile.names_of(ProfileRow::Marker) {
+    for (name, count) in profile.names_of(ProfileRowKind::Marker) {
         if let Some(marker) = Marker::from_name(name) {
             counts.markers[marker as usize] = count;
         }
@@ -315,15 +322,16 @@ fn manifest(profile: &Profile, events: u64) -> Manifest {
         let mut names = profile.names_of(row).map(|(name, _)| name);
         names.next().filter(|_| names.next().is_none())
     };
-    let (cost_ps, measured) = (profile.number(ProfileRow::Cost), profile.number(ProfileRow::CostEvents));
+    let (cost_ps, measured) =
+        (profile.number(ProfileRowKind::Cost), profile.number(ProfileRowKind::CostEvents));
     let path: Vec<String> =
-        profile.names_of(ProfileRow::ModulePath).map(|(entry, _)| entry.to_owned()).collect();
-    let version = only(ProfileRow::Python).unwrap_or("several").to_owned();
+        profile.names_of(ProfileRowKind::ModulePath).map(|(entry, _)| entry.to_owned()).collect();
+    let version = only(ProfileRowKind::Python).unwrap_or("several").to_owned();
     Manifest {
-        command: only(ProfileRow::Command)
+        command: only(ProfileRowKind::Command)
             .and_then(|words| serde_json::from_str(words).ok())
             .unwrap_or_default(),
-        provider: only(ProfileRow::Provider).unwrap_or_default().to_owned(),
+        provider: only(ProfileRowKind::Provider).unwrap_or_default().to_owned(),
         python: vec![Python { version, build: None, executable: None, path }],
         cost_per_event_ns: (events > 0 && measured == events)
             .then(|| cost_ps as f64 / PS_PER_NS / events as f64),
@@ -334,33 +342,34 @@ fn manifest(profile: &Profile, events: u64) -> Manifest {
 }
 
 /// A fact that may have several names.
-fn count_of(profile: &Profile, row: ProfileRow) -> u64 {
+fn count_of(profile: &Profile, row: ProfileRowKind) -> u64 {
     profile.names_of(row).fold(0, |sum, (_, count)| sum.saturating_add(count))
 }
 
 /// Which part of a recording it is, or that it is one of some of several.
-fn slice_of(profile: &Profile) -> Option<Slice> {
-    let slices: Vec<Slice> = profile.names_of(ProfileRow::Slice).map(|(name, _)| slice(name)).collect();
+fn slice_of(profile: &Profile) -> Option<Excerpt> {
+    let slices: Vec<Excerpt> = profile.names_of(ProfileRowKind::Slice).map(|(name, _)| slice(name)).collect();
     match slices.as_slice() {
         [] => None,
-        [only] if count_of(profile, ProfileRow::Recording) == 1 => Some(only.clone()),
-        several => Some(Slice {
+        [only] if count_of(profile, ProfileRowKind::Recording) == 1 => Some(only.clone()),
+        several => Some(Excerpt {
             is_inside: several.iter().any(|slice| slice.is_inside),
             is_some_threads: several.iter().any(|slice| slice.is_some_threads),
             is_several: true,
-            ..Slice::default()
+            ..Excerpt::default()
         }),
     }
 }
 
-fn slice(name: &str) -> Slice {
-    serde_json::from_str(name).unwrap_or(Slice { is_several: true, ..Slice::default() })
+fn slice(name: &str) -> Excerpt {
+    serde_json::from_str(name).unwrap_or(Excerpt { is_several: true, ..Excerpt::default() })
 }
 
-fn ended(profile: &Profile) -> Ended {
-    let known =
-        |(name, count): (&str, u64)| (serde_json::from_str::<Ended>(name).unwrap_or(Ended::Recording), count);
-    let ways: Vec<(Ended, u64)> = profile.names_of(ProfileRow::Recording).map(known).collect();
+fn ended(profile: &Profile) -> RecordingEnd {
+    let known = |(name, count): (&str, u64)| {
+        (serde_json::from_str::<RecordingEnd>(name).unwrap_or(RecordingEnd::Recording), count)
+    };
+    let ways: Vec<(RecordingEnd, u64)> = profile.names_of(ProfileRowKind::Recording).map(known).collect();
     if let [(only, _)] = ways.as_slice() {
         return only.clone();
     }
@@ -368,7 +377,10 @@ fn ended(profile: &Profile) -> Ended {
     for (way, count) in &ways {
         *endings.entry(way.to_string()).or_default() += count;
     }
-    Ended::Several { endings, cut: ways.iter().filter(|(way, _)| way.is_cut()).map(|(_, count)| count).sum() }
+    RecordingEnd::Several {
+        endings,
+        cut: ways.iter().filter(|(way, _)| way.is_cut()).map(|(_, count)| count).sum(),
+    }
 }
 
 fn json(value: &impl serde::Serialize) -> String {

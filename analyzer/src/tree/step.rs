@@ -1,6 +1,6 @@
 //! What a row means to a stack.
 
-use pyrec_schema::{Event, Lost, Marker, Names};
+use pyrec_schema::{Event, LostEvents, Marker, Names};
 
 use super::Frame;
 
@@ -44,7 +44,7 @@ impl Step {
                 Step::Clear
             }
             Marker::Lost => Step::Lose {
-                from_ns: Lost::from_event(event, names).map_or(event.time_ns, |lost| lost.from_ns),
+                from_ns: LostEvents::from_event(event, names).map_or(event.time_ns, |lost| lost.from_ns),
             },
             Marker::Source => Step::Ignore,
         }

@@ -1,39 +1,37 @@
-//! What a tool printed into a trace.
+//! Imports a capture, the text that a tracing tool printed, as a trace.
 //!
 //! ```text
-//! text ──▶ Line ──▶ row, or what is wrong with it ──▶ in order ──▶ trace
+//! text ──▶ Line ──▶ ParsedEvent, or a loss ──▶ row ──▶ in order of time ──▶ trace
 //! ```
 //!
-//! A line that is no event is never guessed at: it is counted, and stands in the trace as a `lost` row, of its thread
-//! where it says which, else of every thread that was seen.
+//! A malformed line is counted and becomes a `lost` row: of its own thread if the line has one, else of
+//! every thread seen so far. Its contents are never guessed.
 
-mod depth;
-mod foreign;
+mod event;
+mod example_formats;
 mod line;
-mod rows;
-mod text;
-mod window;
+mod reorder_buffer;
+mod row_writer;
 
 use std::io::{self, BufRead};
 use std::path::Path;
 use std::sync::Arc;
 
-use pyrec_schema::{Clock, Ended, Group, Manifest, Names, Python, TraceWriter, WriterOptions};
+use pyrec_schema::{Clock, Manifest, Names, Python, RecordingEnd, TraceWriter, WriterOptions};
 
-use line::{Head, Line};
-use rows::Rows;
-use text::Text;
+use self::line::{Header, Line, LineReader};
+use self::row_writer::{RowWriter, group_names};
 
-/// Why nothing could be imported.
+/// Why a capture could not be imported.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The text cannot be read.
     #[error("cannot read the capture: {0}")]
     Read(#[source] io::Error),
-    /// There is no event in it.
+    /// The text contains no event.
     #[error(
-        "no line of the capture is an event; `pyrec script` writes scripts whose output can be imported, and the \
-         layouts of call_stack.d and thread_indent can be"
+        "no line of the capture is an event: import the output of a script by `pyrec script`, of \
+         CPython's call_stack.d, or of a SystemTap script with thread_indent"
     )]
     NoEvents,
     /// The trace cannot be written.
@@ -41,97 +39,98 @@ pub enum Error {
     Trace(#[from] pyrec_schema::Error),
 }
 
-/// What was imported, and what was not.
+/// What an import read, and what it found missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Events.
+pub struct ImportSummary {
+    /// The number of imported events.
     pub events: u64,
-    /// Lines that are no events, though they should be.
+    /// The number of malformed lines.
     pub malformed: u64,
-    /// The first of them: its number from 1, and what stands there.
+    /// The first malformed line: its number, counted from 1, and its text.
     pub first_malformed: Option<(u64, String)>,
-    /// Events that the tool itself says it lost.
+    /// Events that the tool reported as lost.
     pub lost: u64,
-    /// Events that must be missing, at least, since the calls around them do not fit together.
+    /// Events that must be missing, at least, since the depths of neighbouring lines do not match.
     pub missing: u64,
-    /// Events with a name that bpftrace may have cut.
-    pub cut: u64,
-    /// Whether a capture by one of our scripts ends where the script did; none for other captures.
-    pub is_whole: Option<bool>,
-    /// Whether times are those of each thread alone, which cannot be compared.
-    pub has_own_times: bool,
+    /// Events with a name that bpftrace may have truncated.
+    pub maybe_truncated: u64,
+    /// Whether a capture by a generated script has its end line. `None` for other formats.
+    pub is_complete: Option<bool>,
+    /// Whether each thread has its own time origin, so that times of different threads cannot be
+    /// compared.
+    pub has_per_thread_times: bool,
 }
 
-/// Imports a text into a trace, which must not exist yet. Leaves no file behind if it fails.
-pub fn import(text: impl BufRead, path: &Path, writer: &str) -> Result<Tally, Error> {
+/// Imports a capture into a new trace at `path`. The manifest names `writer` as the program that wrote
+/// it. Leaves no file behind on failure.
+///
+/// # Errors
+///
+/// Fails if the capture cannot be read or contains no event, or if `path` exists or cannot be written.
+pub fn import(capture: impl BufRead, path: &Path, writer: &str) -> Result<ImportSummary, Error> {
     let names = Arc::new(Names::new());
     let manifest = Manifest { provider: "import".into(), ..Manifest::unknown(writer) };
     let trace = TraceWriter::create(path, names.clone(), manifest, WriterOptions::default())?;
-    let imported = read(text, Rows::new(trace, names));
+    let imported = read(capture, RowWriter::new(trace, names));
     if imported.is_err() {
-        // What is there has no event, or lacks those that there was no room for.
         let _ = std::fs::remove_file(path);
     }
     imported
 }
 
-fn read(text: impl BufRead, mut rows: Rows) -> Result<Tally, Error> {
-    let mut tally = Tally::default();
-    let mut head: Option<Head> = None;
-    let mut text = Text::new(text);
-    while let Some((number, line)) = text.next_line().map_err(Error::Read)? {
+fn read(capture: impl BufRead, mut rows: RowWriter) -> Result<ImportSummary, Error> {
+    let mut summary = ImportSummary::default();
+    let mut header: Option<Header> = None;
+    let mut lines = LineReader::new(capture);
+    while let Some((number, line)) = lines.next_line().map_err(Error::Read)? {
         match line.map_or(Line::Malformed(None), Line::parse) {
-            Line::Event(said) => {
-                let is_bpftrace = head.as_ref().is_some_and(|head| head.tool == "bpftrace");
-                tally.cut += u64::from(is_bpftrace && said.may_be_cut());
-                tally.has_own_times |= said.level.is_some() && said.pid != 0;
-                tally.missing = tally.missing.saturating_add(rows.event(&said)?);
+            Line::Event(event) => {
+                let is_bpftrace = header.as_ref().is_some_and(|header| header.tool == "bpftrace");
+                summary.maybe_truncated += u64::from(is_bpftrace && event.may_be_truncated());
+                summary.has_per_thread_times |= event.depth.is_some() && event.pid != 0;
+                summary.missing = summary.missing.saturating_add(rows.add_event(&event)?);
             }
-            Line::Head(new) => {
-                tally.is_whole = Some(false);
-                head = Some(new);
+            Line::Header(new) => {
+                summary.is_complete = Some(false);
+                header = Some(new);
             }
-            Line::End => tally.is_whole = Some(true),
+            Line::End => summary.is_complete = Some(true),
             Line::Lost(count) => {
-                tally.lost = tally.lost.saturating_add(count);
-                rows.lost(None, count);
+                summary.lost = summary.lost.saturating_add(count);
+                rows.add_lost(None, count);
             }
-            Line::Remark => {}
+            Line::ToolMessage => {}
             Line::Malformed(thread) => {
-                tally.malformed += 1;
-                tally.first_malformed.get_or_insert_with(|| (number, line.unwrap_or_default().to_owned()));
-                rows.lost(thread, 1);
+                summary.malformed += 1;
+                summary.first_malformed.get_or_insert_with(|| (number, line.unwrap_or_default().to_owned()));
+                rows.add_lost(thread, 1);
             }
         }
     }
-    tally.events = rows.events();
-    if tally.events == 0 {
+    summary.events = rows.events();
+    if summary.events == 0 {
         return Err(Error::NoEvents);
     }
-    rows.finish(|manifest| complete(manifest, head, &tally))?;
-    Ok(tally)
+    rows.finish(|manifest| complete(manifest, header, &summary))?;
+    Ok(summary)
 }
 
-/// Adds to the manifest what the capture says of itself.
-fn complete(manifest: &mut Manifest, head: Option<Head>, tally: &Tally) {
-    manifest.ended = match tally.is_whole {
-        Some(true) => Ended::Stopped,
-        Some(false) => Ended::Recording,
-        None => Ended::Unknown,
+/// Adds the facts of the capture's header to the manifest.
+fn complete(manifest: &mut Manifest, header: Option<Header>, summary: &ImportSummary) {
+    manifest.ended = match summary.is_complete {
+        Some(true) => RecordingEnd::Stopped,
+        Some(false) => RecordingEnd::Recording,
+        None => RecordingEnd::Unknown,
     };
-    let Some(head) = head else { return };
+    let Some(header) = header else { return };
     manifest.clock = Clock {
-        source: head.tool,
-        anchor_monotonic_ns: head.monotonic_ns,
-        anchor_unix_ns: Some(head.unix_ns),
+        source: header.tool,
+        anchor_monotonic_ns: header.monotonic_ns,
+        anchor_unix_ns: Some(header.unix_ns),
     };
     let python = |version| Python { version, build: None, executable: None, path: vec![] };
-    manifest.python = head.version.map(python).into_iter().collect();
-    manifest.markers = names_of(&head.groups);
-}
-
-fn names_of(groups: &[Group]) -> Vec<String> {
-    groups.iter().map(|group| group.name().to_owned()).collect()
+    manifest.python = header.version.map(python).into_iter().collect();
+    manifest.markers = group_names(&header.groups);
 }
 
 #[cfg(test)]

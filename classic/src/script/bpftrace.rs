@@ -1,32 +1,32 @@
-//! A script for bpftrace.
+//! The capture script for bpftrace.
 
-use super::{Python, line, quoted};
-use crate::layout::{END, Field, HEAD, STRING_BYTES};
+use super::{TargetPython, print_arguments, quoted};
+use crate::capture_format::{Argument, END, HEADER, STRING_BYTES};
 
-/// The script. Its first line sets what bpftrace takes from the environment.
-pub fn bpftrace(python: &Python) -> String {
+/// Generates the script. Its first line sets bpftrace's options, which are environment variables.
+pub fn bpftrace(python: &TargetPython) -> String {
     let usage = ["chmod +x capture.bt", "sudo ./capture.bt -p PID > capture.txt     # Ctrl-C ends it"];
     let mut script = format!(
         "#!/usr/bin/env -S BPFTRACE_STRLEN={STRING_BYTES} BPFTRACE_MAX_STRLEN={STRING_BYTES} \
          BPFTRACE_PERF_RB_PAGES=1024 bpftrace\n{}\n",
-        python.about("//", &usage)
+        python.usage_comment("//", &usage)
     );
     script += &format!(
-        "BEGIN {{\n    printf(\"{HEAD}\\tbpftrace\\t%lld\\t%s000\\t{}\\n\", nsecs, strftime(\"%s%f\", nsecs));\n}}\n",
-        python.facts()
+        "BEGIN {{\n    printf(\"{HEADER}\\tbpftrace\\t%lld\\t%s000\\t{}\\n\", nsecs, strftime(\"%s%f\", nsecs));\n}}\n",
+        python.header_fields()
     );
-    let place = |marker: &str| format!("usdt:\"{}\":python:{marker}", quoted(python.image()));
+    let probe = |marker: &str| format!("usdt:\"{}\":python:{marker}", quoted(python.image()));
     for marker in python.markers() {
         let number = |field| match field {
-            Field::Int(at) => format!("(int32)arg{}", at - 1),
-            Field::Long(at) | Field::Text(at) => format!("(int64)arg{}", at - 1),
+            Argument::Int(at) => format!("(int32)arg{}", at - 1),
+            Argument::Long(at) | Argument::Text(at) => format!("(int64)arg{}", at - 1),
         };
         let text = |at: u8| format!("str(arg{})", at - 1);
-        let (format, values) = line(marker, "%lld", ["nsecs", "pid", "tid"], number, text);
-        script += &format!("{} {{\n    printf(\"{format}\", {values});\n}}\n", place(marker.name()));
+        let (format, values) = print_arguments(marker, "%lld", ["nsecs", "pid", "tid"], number, text);
+        script += &format!("{} {{\n    printf(\"{format}\", {values});\n}}\n", probe(marker.name()));
     }
-    if python.listens_to_line() {
-        script += &format!("{} /pid == 0/ {{\n    exit();\n}}\n", place("line"));
+    if python.needs_line_probe() {
+        script += &format!("{} /pid == 0/ {{\n    exit();\n}}\n", probe("line"));
     }
     script + &format!("END {{\n    printf(\"{END}\\n\");\n}}\n")
 }

@@ -1,39 +1,41 @@
-//! A script for SystemTap, and the tapset for those who write their own.
+//! The capture script for SystemTap, and a tapset for scripts of one's own.
 
 use pyrec_schema::Marker;
 
-use super::{Python, line, quoted};
-use crate::layout::{END, Field, HEAD};
+use super::{TargetPython, print_arguments, quoted};
+use crate::capture_format::{Argument, END, HEADER};
 
-/// The script.
-pub fn stap(python: &Python) -> String {
+/// Generates the script.
+pub fn stap(python: &TargetPython) -> String {
     let usage = [
         "sudo stap -o capture.txt capture.stp -c 'python3 script.py'",
         "sudo stap -o capture.txt capture.stp -x PID     # Ctrl-C ends it",
     ];
-    let mut script = format!("#!/usr/bin/stap\n{}\n", python.about("//", &usage));
+    let mut script = format!("#!/usr/bin/stap\n{}\n", python.usage_comment("//", &usage));
     script += &format!(
-        "probe begin {{\n    printf(\"{HEAD}\\tstap\\t%d\\t%d\\t{}\\n\", ktime_get_ns(), gettimeofday_ns())\n}}\n",
-        python.facts()
+        "probe begin {{\n    printf(\"{HEADER}\\tstap\\t%d\\t%d\\t{}\\n\", ktime_get_ns(), gettimeofday_ns())\n}}\n",
+        python.header_fields()
     );
     for marker in python.markers() {
         let number = |field| match field {
-            Field::Int(at) | Field::Long(at) | Field::Text(at) => format!("$arg{at}"),
+            Argument::Int(at) | Argument::Long(at) | Argument::Text(at) => format!("$arg{at}"),
         };
         let text = |at: u8| format!("user_string2($arg{at}, \"\")");
-        let (format, values) = line(marker, "%d", ["ktime_get_ns()", "pid()", "tid()"], number, text);
-        script += &format!("probe {} {{\n    printf(\"{format}\", {values})\n}}\n", place(python, marker));
+        let (format, values) =
+            print_arguments(marker, "%d", ["ktime_get_ns()", "pid()", "tid()"], number, text);
+        script +=
+            &format!("probe {} {{\n    printf(\"{format}\", {values})\n}}\n", probe_point(python, marker));
     }
-    if python.listens_to_line() {
-        script += &format!("global lines\nprobe {} {{\n    lines++\n}}\n", place(python, Marker::Line));
+    if python.needs_line_probe() {
+        script += &format!("global lines\nprobe {} {{\n    lines++\n}}\n", probe_point(python, Marker::Line));
     }
-    let lines = if python.listens_to_line() { "    printf(\"# %d lines\\n\", lines)\n" } else { "" };
+    let lines = if python.needs_line_probe() { "    printf(\"# %d lines\\n\", lines)\n" } else { "" };
     script + &format!("probe end {{\n{lines}    printf(\"{END}\\n\")\n}}\n")
 }
 
-/// `python.stp`: probe points by name, with the arguments as variables. It takes the place of the file of that name among
-/// SystemTap's own tapsets, whose probes are those of other Pythons.
-pub fn tapset(python: &Python) -> String {
+/// Generates the tapset `python.stp`: probe points by name, with the arguments as variables. It replaces
+/// the tapset of that name among SystemTap's own, whose probes are for other builds of Python.
+pub fn tapset(python: &TargetPython) -> String {
     let mut script = format!(
         "// CPython {} in {}, by its static markers: python.function.entry and so on.\n\
          //\n//     sudo cp python.stp /usr/share/systemtap/tapset/python.stp\n//\n\
@@ -41,11 +43,11 @@ pub fn tapset(python: &Python) -> String {
         python.version.as_deref().unwrap_or("of an unknown version"),
         super::printable(python.image())
     );
-    // What entries need is there, too, so that a script can probe it beside them.
-    for marker in python.markers().chain(python.listens_to_line().then_some(Marker::Line)) {
+    // With function.entry that needs a line probe, a script must be able to probe the line marker, too.
+    for marker in python.markers().chain(python.needs_line_probe().then_some(Marker::Line)) {
         let (name, variables) = alias(marker);
-        script += &format!("\nprobe python.{name} = {} {{\n", place(python, marker));
-        if marker == Marker::FunctionEntry && python.listens_to_line() {
+        script += &format!("\nprobe python.{name} = {} {{\n", probe_point(python, marker));
+        if marker == Marker::FunctionEntry && python.needs_line_probe() {
             script = script.replacen(
                 "probe python.function.entry",
                 "// This version fires it only while python.line is probed, too.\nprobe python.function.entry",
@@ -60,7 +62,7 @@ pub fn tapset(python: &Python) -> String {
     script
 }
 
-/// A marker's name in the tapset, and its variables.
+/// The name of a marker in the tapset, and its variables.
 fn alias(marker: Marker) -> (&'static str, &'static [(&'static str, &'static str)]) {
     const CODE: &[(&str, &str)] = &[
         ("filename", "user_string2($arg1, \"\")"),
@@ -83,7 +85,7 @@ fn alias(marker: Marker) -> (&'static str, &'static [(&'static str, &'static str
 }
 
 /// The probe point of a marker.
-fn place(python: &Python, marker: Marker) -> String {
+fn probe_point(python: &TargetPython, marker: Marker) -> String {
     let library = python.library.as_deref().map(|library| format!(".library(\"{}\")", quoted(library)));
     let (program, library) = (quoted(&python.program), library.unwrap_or_default());
     format!("process(\"{program}\"){library}.mark(\"{}\")", marker.name())

@@ -1,9 +1,9 @@
-//! Scripts, by what must stand in them. The tools themselves read them in `tests/classic.rs`.
+//! Checks the text of generated scripts. `tests/classic.rs` runs them with the tools.
 
 use super::*;
 
-fn python(library: Option<&str>, groups: &[Group], entry_needs_line: bool) -> Python {
-    Python {
+fn python(library: Option<&str>, groups: &[MarkerGroup], entry_needs_line: bool) -> TargetPython {
+    TargetPython {
         program: "/opt/my python/bin/python3".into(),
         library: library.map(str::to_owned),
         version: Some("3.11.2".into()),
@@ -14,32 +14,33 @@ fn python(library: Option<&str>, groups: &[Group], entry_needs_line: bool) -> Py
 
 #[test]
 fn a_shared_build_has_its_markers_in_the_library() {
-    let shared = python(Some("/opt/lib/libpython3.11.so.1.0"), &[Group::Gc], false);
+    let shared = python(Some("/opt/lib/libpython3.11.so.1.0"), &[MarkerGroup::Gc], false);
     assert!(bpftrace(&shared).contains("usdt:\"/opt/lib/libpython3.11.so.1.0\":python:gc__start {"));
     for script in [stap(&shared), tapset(&shared)] {
-        let place = "process(\"/opt/my python/bin/python3\").library(\"/opt/lib/libpython3.11.so.1.0\").mark(\"gc__start\")";
-        assert!(script.contains(place), "{script}");
+        let probe_point = "process(\"/opt/my python/bin/python3\").library(\"/opt/lib/libpython3.11.so.1.0\").mark(\"gc__start\")";
+        assert!(script.contains(probe_point), "{script}");
     }
-    // The process says where they are.
+    // `python$target` covers the program and its libraries.
     assert!(dtrace(&shared).contains("python$target:::gc-start\n"));
 }
 
 #[test]
-fn entries_of_3_11_have_somebody_who_listens_to_line() {
+fn a_script_probes_line_if_entries_need_it() {
     for (tool, probe) in
-        [(bpftrace as fn(&Python) -> String, ":line "), (dtrace, ":::line\n"), (stap, "mark(\"line\")")]
+        [(bpftrace as fn(&TargetPython) -> String, ":line "), (dtrace, ":::line\n"), (stap, "mark(\"line\")")]
     {
-        let listens = |groups: &[Group], needs| tool(&python(None, groups, needs)).contains(probe);
-        assert!(listens(&[Group::Function], true));
-        assert!(!listens(&[Group::Function], false));
-        assert!(!listens(&[Group::Gc], true));
-        assert!(listens(&[Group::Line], true));
+        let probes_line = |groups: &[MarkerGroup], needs| tool(&python(None, groups, needs)).contains(probe);
+        assert!(probes_line(&[MarkerGroup::Function], true));
+        assert!(!probes_line(&[MarkerGroup::Function], false));
+        assert!(!probes_line(&[MarkerGroup::Gc], true));
+        assert!(probes_line(&[MarkerGroup::Line], true));
     }
 }
 
 #[test]
-fn every_marker_has_a_line_of_the_layout() {
-    let groups = [Group::Function, Group::Line, Group::Gc, Group::Import, Group::Audit];
+fn every_marker_is_printed_in_the_capture_format() {
+    let groups =
+        [MarkerGroup::Function, MarkerGroup::Line, MarkerGroup::Gc, MarkerGroup::Import, MarkerGroup::Audit];
     for tool in [bpftrace, dtrace, stap] {
         let script = tool(&python(None, &groups, true));
         for marker in groups.iter().flat_map(|group| group.markers()) {
@@ -51,8 +52,9 @@ fn every_marker_has_a_line_of_the_layout() {
 }
 
 #[test]
-fn a_path_cannot_end_its_string_or_its_comment() {
-    let hostile = Python { program: "/a\"b\\c\n*/ d".into(), ..python(None, &[Group::Gc], false) };
+fn a_path_cannot_end_its_string_or_comment() {
+    let hostile =
+        TargetPython { program: "/a\"b\\c\n*/ d".into(), ..python(None, &[MarkerGroup::Gc], false) };
     for script in [bpftrace(&hostile), stap(&hostile), tapset(&hostile)] {
         assert!(script.contains(r#"/a\"b\\c"#), "{script}");
         assert!(script.lines().filter(|line| line.starts_with("*/")).count() <= 1);

@@ -8,7 +8,7 @@ use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-use pyrec_wire::{Filter, Kind, Record, Session, VERSION};
+use pyrec_wire::{FunctionFilter, Record, RecordKind, SessionPage, VERSION};
 
 use crate::extra::Extra;
 use crate::os::{self, Errno, File};
@@ -20,7 +20,7 @@ use crate::{cfunctions, clock, definitions, functions, instances, names};
 /// In the epoch of a code object: it is not recorded.
 const UNRECORDED: u32 = 1 << 31;
 
-/// The groups of markers, by their bits in `Session::groups`.
+/// The groups of markers, by their bits in `SessionPage::groups`.
 pub const FUNCTION: u32 = 0;
 pub const LINE: u32 = 1;
 pub const GC: u32 = 2;
@@ -41,8 +41,8 @@ pub struct Agent {
 /// A session, as this process sees it.
 struct Terms {
     directory: String,
-    session: *const Session,
-    filter: Filter,
+    session: *const SessionPage,
+    filter: FunctionFilter,
 }
 
 struct Place(UnsafeCell<MaybeUninit<Agent>>);
@@ -134,8 +134,8 @@ impl Terms {
     /// Finds the session, for good.
     fn read(directory: String) -> Result<*mut Terms, Failure> {
         let path = os::path(&directory, format_args!("session")).ok_or(Errno(libc::EINVAL))?;
-        let session: *const Session =
-            File::open(&path, libc::O_RDWR)?.map(size_of::<Session>())?.cast_const().cast();
+        let session: *const SessionPage =
+            File::open(&path, libc::O_RDWR)?.map(size_of::<SessionPage>())?.cast_const().cast();
         // SAFETY: the recorder wrote it before it told anybody of the directory, and it stays mapped.
         let terms = unsafe { &*session };
         if terms.version != VERSION {
@@ -151,15 +151,15 @@ impl Terms {
 }
 
 /// Reads which functions to record.
-fn read_filter(directory: &str, len: usize) -> Result<Filter, Failure> {
+fn read_filter(directory: &str, len: usize) -> Result<FunctionFilter, Failure> {
     if len == 0 {
-        return Ok(Filter::default());
+        return Ok(FunctionFilter::default());
     }
     let path = os::path(directory, format_args!("filter")).ok_or(Errno(libc::EINVAL))?;
     let memory = File::open(&path, libc::O_RDWR)?.map(len)?;
     // SAFETY: the recorder wrote the file before it told anybody of the directory; nobody uses it after that.
     unsafe {
-        let filter = Filter::decode(core::slice::from_raw_parts(memory.cast(), len));
+        let filter = FunctionFilter::decode(core::slice::from_raw_parts(memory.cast(), len));
         os::unmap(memory, len);
         filter.ok_or(Failure::OtherVersion)
     }
@@ -177,13 +177,13 @@ impl Agent {
     }
 
     /// What the recorder says.
-    pub fn session(&self) -> &Session {
+    pub fn session(&self) -> &SessionPage {
         // SAFETY: it stays mapped.
         unsafe { &*self.terms().session }
     }
 
     /// Which functions the recorder asks for.
-    pub fn filter(&self) -> &Filter {
+    pub fn filter(&self) -> &FunctionFilter {
         &self.terms().filter
     }
 
@@ -233,7 +233,7 @@ impl Agent {
 /// # Safety
 /// With the GIL, and no exception pending.
 #[inline(always)]
-pub unsafe fn record(kind: Kind, code: *mut Object, arg: u32) -> bool {
+pub unsafe fn record(kind: RecordKind, code: *mut Object, arg: u32) -> bool {
     let ticks = clock::ticks();
     let agent = get();
     let thread = Thread::current();
@@ -257,7 +257,7 @@ pub unsafe fn record(kind: Kind, code: *mut Object, arg: u32) -> bool {
 /// A thread or a code object is seen for the first time, or the thread is not recorded.
 #[cold]
 #[inline(never)]
-unsafe fn meet(result: c_int, kind: Kind, code: *mut Object, arg: u32, ticks: u64) -> bool {
+unsafe fn meet(result: c_int, kind: RecordKind, code: *mut Object, arg: u32, ticks: u64) -> bool {
     let agent = get();
     if agent.python.done(result).is_err() {
         return false;
@@ -319,14 +319,14 @@ pub unsafe fn record_open(ring: &mut Ring, code: *mut Object, ticks: u64, arg: u
     // SAFETY: the caller's promise.
     match unsafe { number(get(), code) } {
         // A ring has just been made, or there is nobody who reads it.
-        Ok(Some(id)) => drop(ring.push(Record::new(ticks, Kind::Open, arg, id))),
+        Ok(Some(id)) => drop(ring.push(Record::new(ticks, RecordKind::Open, arg, id))),
         Ok(None) => {}
         Err(_) => ring.lose(ticks),
     }
 }
 
 /// Records what concerns a text.
-pub fn record_text(agent: &Agent, kind: Kind, text: &str, arg: u32) {
+pub fn record_text(agent: &Agent, kind: RecordKind, text: &str, arg: u32) {
     let ticks = clock::ticks();
     if let Some(thread) = current_thread(agent, None, ticks) {
         let id = definitions::text(agent, text);
@@ -346,11 +346,11 @@ pub unsafe fn record_audit(agent: &Agent, event: &str, at: Option<(Owned<'_>, u3
         (unsafe { number_of_any(agent, code.as_ptr()) }, line)
     });
     let site = code.and_then(|code| definitions::site(agent, code, event));
-    thread.push_or_lose(ticks, site.map(|id| Record::new(ticks, Kind::Audit, line, id)));
+    thread.push_or_lose(ticks, site.map(|id| Record::new(ticks, RecordKind::Audit, line, id)));
 }
 
 /// Records the call of a function in C, or its end, by the number of its name's text; nothing where it is left out.
-pub fn record_cfunction(kind: Kind, ticks: u64, id: impl FnOnce(&Agent) -> Result<Option<u32>, Errno>) {
+pub fn record_cfunction(kind: RecordKind, ticks: u64, id: impl FnOnce(&Agent) -> Result<Option<u32>, Errno>) {
     let agent = get();
     if let Some(thread) = current_thread(agent, None, ticks)
         && let Some(id) = id(agent).transpose()
@@ -365,7 +365,7 @@ pub fn record_cfunction(kind: Kind, ticks: u64, id: impl FnOnce(&Agent) -> Resul
 /// # Safety
 /// With the GIL, no exception pending, and a code object.
 pub unsafe fn record_site(
-    kind: Kind,
+    kind: RecordKind,
     code: *mut Object,
     arg: u32,
     ticks: u64,
@@ -381,7 +381,7 @@ pub unsafe fn record_site(
 }
 
 /// Records what concerns a number.
-pub fn record_number(agent: &Agent, kind: Kind, number: u64) {
+pub fn record_number(agent: &Agent, kind: RecordKind, number: u64) {
     let ticks = clock::ticks();
     if let Some(thread) = current_thread(agent, None, ticks) {
         // SAFETY: the thread is the current one, and recorded.

@@ -10,7 +10,7 @@ use core::ffi::{CStr, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
 
-use pyrec_wire::{Kind, Record};
+use pyrec_wire::{Record, RecordKind};
 
 use crate::agent::{self, Agent};
 use crate::class::{self, field, type_of};
@@ -98,7 +98,7 @@ pub fn begin_anew() {
 /// # Safety
 /// With the GIL, no exception pending, and an object.
 #[inline(always)]
-pub unsafe fn record(kind: Kind, callable: *mut Object) {
+pub unsafe fn record(kind: RecordKind, callable: *mut Object) {
     let ticks = clock::ticks();
     // SAFETY: the caller's promise.
     let Some(method) = (unsafe { method(callable) }) else { return };
@@ -170,7 +170,7 @@ unsafe fn number(agent: &Agent, callable: *mut Object, method: *const Method) ->
         NAMES.with(|names| names.insert(method.addr(), name.clone()));
         name
     });
-    let id = if agent.filter().has("", &name) { definitions::text(agent, &name)? } else { LEFT_OUT };
+    let id = if agent.filter().is_recorded("", &name) { definitions::text(agent, &name)? } else { LEFT_OUT };
     if id >> ID_BITS == 0 {
         NUMBERS[slot(method)].store(key(method) << ID_BITS | u64::from(id), Relaxed);
     }

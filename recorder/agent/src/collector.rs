@@ -4,7 +4,7 @@ use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
-use pyrec_wire::Kind;
+use pyrec_wire::RecordKind;
 
 use crate::agent::{self, Agent};
 use crate::markers;
@@ -82,7 +82,7 @@ unsafe extern "C-unwind" fn callback(_: *mut Object, arguments: *mut Object, _: 
 
 /// # Safety
 /// With the GIL, and a tuple.
-unsafe fn read(python: &Python, arguments: *mut Object) -> Result<(Kind, u64), Raised> {
+unsafe fn read(python: &Python, arguments: *mut Object) -> Result<(RecordKind, u64), Raised> {
     // SAFETY: a missing item raises, and each function takes any object.
     unsafe {
         let phase = python.lent((python.tuple_get)(arguments, 0))?;
@@ -91,9 +91,9 @@ unsafe fn read(python: &Python, arguments: *mut Object) -> Result<(Kind, u64), R
             python.to_integer(python.owned((python.map_get)(info.as_ptr(), name.as_ptr()))?.as_ptr())
         };
         let (kind, number) = if python.to_text(phase.as_ptr())? == "start" {
-            (Kind::GcStart, number(c"generation")?)
+            (RecordKind::GcStart, number(c"generation")?)
         } else {
-            (Kind::GcDone, number(c"collected")? + number(c"uncollectable")?)
+            (RecordKind::GcDone, number(c"collected")? + number(c"uncollectable")?)
         };
         Ok((kind, number as u64))
     }

@@ -112,7 +112,7 @@ pub fn with_ring_name<R>(create: impl FnOnce(fmt::Arguments<'_>) -> R) -> R {
 /// Gives the code object a number; none if it is not to be recorded.
 pub fn code(agent: &Agent, code: *mut Object) -> Result<Option<u32>, Errno> {
     let about = About::of(&agent.python, code).map_err(|Raised| Errno(libc::EINVAL))?;
-    if about.is_visit(agent, code) || !agent.filter().has(&about.file, &about.qualname) {
+    if about.is_visit(agent, code) || !agent.filter().is_recorded(&about.file, &about.qualname) {
         return Ok(None);
     }
     about.define(agent).map(Some)

@@ -7,7 +7,7 @@ use core::ffi::c_int;
 
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use pyrec_wire::{Kind, Record};
+use pyrec_wire::{Record, RecordKind};
 
 use crate::agent::{self, Agent};
 use crate::cost::Program;
@@ -23,7 +23,7 @@ pub trait Frame {
     unsafe fn last_byte(frame: *mut Object) -> isize;
 
     /// How it is entered.
-    unsafe fn entry_kind(frame: *mut Object) -> Kind;
+    unsafe fn entry_kind(frame: *mut Object) -> RecordKind;
 
     /// The instruction that runs, and its argument. The frame has begun.
     unsafe fn instruction(frame: *mut Object) -> [u8; 2];
@@ -82,9 +82,9 @@ impl<const F_LASTI: usize, const UNIT: isize> Frame for Outer<F_LASTI, UNIT> {
     }
 
     #[inline(always)]
-    unsafe fn entry_kind(frame: *mut Object) -> Kind {
+    unsafe fn entry_kind(frame: *mut Object) -> RecordKind {
         // SAFETY: the caller's promise.
-        if unsafe { Self::last_byte(frame) } < 0 { Kind::Call } else { Kind::Resume }
+        if unsafe { Self::last_byte(frame) } < 0 { RecordKind::Call } else { RecordKind::Resume }
     }
 
     #[inline(always)]
@@ -137,15 +137,15 @@ impl Frame for Inner {
     }
 
     #[inline(always)]
-    unsafe fn entry_kind(frame: *mut Object) -> Kind {
+    unsafe fn entry_kind(frame: *mut Object) -> RecordKind {
         const RETURN_GENERATOR: u8 = 75;
         const YIELD_VALUE: u8 = 86;
         // A frame is entered at RESUME, whose argument says from where; by an exception, where it was left.
         // SAFETY: the caller's promise; the frame is at an instruction.
         match unsafe { Inner::instruction(frame) } {
-            [RETURN_GENERATOR | YIELD_VALUE, _] => Kind::Throw,
-            [_, argument] if argument & 3 == 0 => Kind::Call,
-            _ => Kind::Resume,
+            [RETURN_GENERATOR | YIELD_VALUE, _] => RecordKind::Throw,
+            [_, argument] if argument & 3 == 0 => RecordKind::Call,
+            _ => RecordKind::Resume,
         }
     }
 

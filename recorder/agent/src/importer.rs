@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use pyrec_wire::Kind;
+use pyrec_wire::RecordKind;
 
 use crate::agent::{self, Agent};
 use crate::markers;
@@ -76,7 +76,7 @@ unsafe extern "C-unwind" fn find_and_load(
     unsafe {
         let name = wanted(python, arguments).ok();
         if let Some(name) = &name {
-            agent::record_text(agent, Kind::ImportStart, name, 0);
+            agent::record_text(agent, RecordKind::ImportStart, name, 0);
             if agent.exposes_markers() {
                 markers::import_start(name);
             }
@@ -85,7 +85,7 @@ unsafe extern "C-unwind" fn find_and_load(
         if let Some(name) = &name {
             // The text is looked up anew: a module may fork while it is imported.
             let found = u32::from(!module.is_null());
-            python.without_error(|| agent::record_text(agent, Kind::ImportDone, name, found));
+            python.without_error(|| agent::record_text(agent, RecordKind::ImportDone, name, found));
             if agent.exposes_markers() {
                 markers::import_done(name, !module.is_null());
             }

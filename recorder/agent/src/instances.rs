@@ -8,7 +8,7 @@ use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use pyrec_wire::Kind;
+use pyrec_wire::RecordKind;
 
 use crate::agent::{self, Agent};
 use crate::class::{self, field, type_of};
@@ -101,7 +101,7 @@ pub unsafe fn is_class(callable: *mut Object) -> bool {
 ///
 /// # Safety
 /// With the GIL, no exception pending, a code object, and a class.
-pub unsafe fn record(kind: Kind, code: *mut Object, arg: u32, class: *mut Object) -> bool {
+pub unsafe fn record(kind: RecordKind, code: *mut Object, arg: u32, class: *mut Object) -> bool {
     let ticks = clock::ticks();
     // SAFETY: the caller's promise.
     unsafe { agent::record_site(kind, code, arg, ticks, |agent, code| site(agent, code, class)) }

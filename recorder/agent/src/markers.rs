@@ -17,7 +17,7 @@ use core::arch::global_asm;
 use core::ffi::{CStr, c_char, c_int, c_long};
 use core::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
-use pyrec_wire::{Kind, Record};
+use pyrec_wire::{Record, RecordKind};
 
 use crate::agent;
 use crate::entrance;
@@ -93,17 +93,17 @@ fn is_up(semaphore: &AtomicU16) -> bool {
 /// # Safety
 /// With the GIL, no exception pending, and a code object.
 #[inline(always)]
-pub unsafe fn function(kind: Kind, code: *mut Object, arg: u32) {
+pub unsafe fn function(kind: RecordKind, code: *mut Object, arg: u32) {
     // SAFETY: the semaphores are there as long as the library is; the rest is the caller's promise.
     unsafe {
         match kind {
-            Kind::Call | Kind::Resume | Kind::Throw if is_up(&pyrec_entry_semaphore) => {
+            RecordKind::Call | RecordKind::Resume | RecordKind::Throw if is_up(&pyrec_entry_semaphore) => {
                 fire(pyrec_entry, code, |python| line_at(python, code, arg));
             }
-            Kind::Return | Kind::Yield | Kind::Unwind if is_up(&pyrec_return_semaphore) => {
+            RecordKind::Return | RecordKind::Yield | RecordKind::Unwind if is_up(&pyrec_return_semaphore) => {
                 fire(pyrec_return, code, |python| line_at(python, code, arg));
             }
-            Kind::Line if is_up(&pyrec_line_semaphore) => fire(pyrec_line, code, |_| arg as c_int),
+            RecordKind::Line if is_up(&pyrec_line_semaphore) => fire(pyrec_line, code, |_| arg as c_int),
             _ => {}
         }
     }
@@ -141,12 +141,12 @@ unsafe fn fire(
 }
 
 /// A collection starts or is done.
-pub fn collection(kind: Kind, number: u64) {
+pub fn collection(kind: RecordKind, number: u64) {
     // SAFETY: the functions take numbers.
     unsafe {
         match kind {
-            Kind::GcStart if is_up(&pyrec_gc_start_semaphore) => pyrec_gc_start(number as c_int),
-            Kind::GcDone if is_up(&pyrec_gc_done_semaphore) => pyrec_gc_done(number as c_long),
+            RecordKind::GcStart if is_up(&pyrec_gc_start_semaphore) => pyrec_gc_start(number as c_int),
+            RecordKind::GcDone if is_up(&pyrec_gc_done_semaphore) => pyrec_gc_done(number as c_long),
             _ => {}
         }
     }

@@ -8,7 +8,7 @@ use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, Ordering::Relaxed};
 
-use pyrec_wire::Kind;
+use pyrec_wire::RecordKind;
 
 use crate::agent::{self, Agent, CFUNCTION, FUNCTION, INSTANCE, LINE};
 use crate::functions::Failure;
@@ -18,27 +18,36 @@ use crate::{cfunctions, instances, markers, names};
 type Callback = unsafe extern "C" fn(*mut Object, *const *mut Object, usize, *mut Object) -> *mut Object;
 
 /// What frames do, by the event's name in `sys.monitoring.events`; `MARKED` where static markers are fired, too.
-const fn of_frames<const MARKED: bool>() -> [(&'static CStr, Kind, Callback); 7] {
+const fn of_frames<const MARKED: bool>() -> [(&'static CStr, RecordKind, Callback); 7] {
     [
-        (c"PY_START", Kind::Call, on_offset::<{ Kind::Call as u8 }, MARKED>),
-        (c"PY_RESUME", Kind::Resume, on_offset::<{ Kind::Resume as u8 }, MARKED>),
-        (c"PY_THROW", Kind::Throw, on_offset::<{ Kind::Throw as u8 }, MARKED>),
-        (c"PY_RETURN", Kind::Return, on_offset::<{ Kind::Return as u8 }, MARKED>),
-        (c"PY_YIELD", Kind::Yield, on_offset::<{ Kind::Yield as u8 }, MARKED>),
-        (c"PY_UNWIND", Kind::Unwind, on_offset::<{ Kind::Unwind as u8 }, MARKED>),
-        (c"LINE", Kind::Line, on_offset::<{ Kind::Line as u8 }, MARKED>),
+        (c"PY_START", RecordKind::Call, on_offset::<{ RecordKind::Call as u8 }, MARKED>),
+        (c"PY_RESUME", RecordKind::Resume, on_offset::<{ RecordKind::Resume as u8 }, MARKED>),
+        (c"PY_THROW", RecordKind::Throw, on_offset::<{ RecordKind::Throw as u8 }, MARKED>),
+        (c"PY_RETURN", RecordKind::Return, on_offset::<{ RecordKind::Return as u8 }, MARKED>),
+        (c"PY_YIELD", RecordKind::Yield, on_offset::<{ RecordKind::Yield as u8 }, MARKED>),
+        (c"PY_UNWIND", RecordKind::Unwind, on_offset::<{ RecordKind::Unwind as u8 }, MARKED>),
+        (c"LINE", RecordKind::Line, on_offset::<{ RecordKind::Line as u8 }, MARKED>),
     ]
 }
 
 /// What happens to callables: which of it, for functions in C, for classes, or for both.
-const fn of_callables<const CFUNCTIONS: bool, const CLASSES: bool>() -> [(&'static CStr, Kind, Callback); 3] {
+const fn of_callables<const CFUNCTIONS: bool, const CLASSES: bool>()
+-> [(&'static CStr, RecordKind, Callback); 3] {
     [
-        (c"CALL", Kind::InstanceStart, on_callable::<{ Kind::InstanceStart as u8 }, CFUNCTIONS, CLASSES>),
-        (c"C_RETURN", Kind::InstanceDone, on_callable::<{ Kind::InstanceDone as u8 }, CFUNCTIONS, CLASSES>),
+        (
+            c"CALL",
+            RecordKind::InstanceStart,
+            on_callable::<{ RecordKind::InstanceStart as u8 }, CFUNCTIONS, CLASSES>,
+        ),
+        (
+            c"C_RETURN",
+            RecordKind::InstanceDone,
+            on_callable::<{ RecordKind::InstanceDone as u8 }, CFUNCTIONS, CLASSES>,
+        ),
         (
             c"C_RAISE",
-            Kind::InstanceFailed,
-            on_callable::<{ Kind::InstanceFailed as u8 }, CFUNCTIONS, CLASSES>,
+            RecordKind::InstanceFailed,
+            on_callable::<{ RecordKind::InstanceFailed as u8 }, CFUNCTIONS, CLASSES>,
         ),
     ]
 }
@@ -77,7 +86,7 @@ pub fn prepare(agent: &'static Agent) -> Result<Monitoring<'static>, Failure> {
     DISABLE.store(python.attribute(module.as_ptr(), c"DISABLE")?.into_ptr(), Relaxed);
     let (mut events, mut local_events) = (0, 0);
     let of_frames = if agent.exposes_markers() { of_frames::<true>() } else { of_frames::<false>() };
-    let is_wanted = |kind: Kind| agent.wants(if kind == Kind::Line { LINE } else { FUNCTION });
+    let is_wanted = |kind: RecordKind| agent.wants(if kind == RecordKind::Line { LINE } else { FUNCTION });
     let of_frames = of_frames.into_iter().filter(|(_, kind, _)| is_wanted(*kind));
     let of_callables = match (agent.wants(CFUNCTION), agent.wants(INSTANCE)) {
         (true, true) => Some(of_callables::<true, true>()),
@@ -92,7 +101,7 @@ pub fn prepare(agent: &'static Agent) -> Result<Monitoring<'static>, Failure> {
         let arguments = [tool.as_ptr(), number.as_ptr(), callback.as_ptr()];
         python.method(&module, c"register_callback", &arguments)?;
         events |= event;
-        if !matches!(kind, Kind::Throw | Kind::Unwind) {
+        if !matches!(kind, RecordKind::Throw | RecordKind::Unwind) {
             local_events |= event;
         }
     }
@@ -133,7 +142,7 @@ pub fn remove(agent: &'static Agent) {
     if let Ok(module) = python.sys(c"monitoring") {
         let monitoring = Monitoring { python, module, tool, events: 0, local_events: 0 };
         let _ = monitoring.set(c"set_events", &[], 0);
-        if !agent.filter().has_all() {
+        if !agent.filter().records_all() {
             // Another recording may ask for what was left out of this one.
             let _ = python.method(&monitoring.module, c"restart_events", &[]);
         }
@@ -213,12 +222,12 @@ unsafe extern "C" fn on_offset<const KIND: u8, const MARKED: bool>(
     _: *mut Object,
 ) -> *mut Object {
     let none = agent::get().python.none;
-    let Some(kind) = Kind::from_u8(KIND) else { return none };
+    let Some(kind) = RecordKind::from_u8(KIND) else { return none };
     if count & !ARGUMENTS_OFFSET >= 2 {
         // SAFETY: there are two arguments.
         unsafe {
             let number = small_number(*arguments.add(1));
-            let arg = if KIND == Kind::Line as u8 { number } else { number / 2 };
+            let arg = if KIND == RecordKind::Line as u8 { number } else { number / 2 };
             if agent::record(kind, *arguments, arg) {
                 return leave_out(kind, *arguments);
             }
@@ -234,11 +243,11 @@ unsafe extern "C" fn on_offset<const KIND: u8, const MARKED: bool>(
 /// What a callback gives that needs not be called again for this place in a code object that is left out.
 #[cold]
 #[inline(never)]
-unsafe fn leave_out(kind: Kind, code: *mut Object) -> *mut Object {
+unsafe fn leave_out(kind: RecordKind, code: *mut Object) -> *mut Object {
     let agent = agent::get();
     let disable = DISABLE.load(Relaxed);
     // The others cannot be switched off place by place.
-    let is_local = !matches!(kind, Kind::Throw | Kind::Unwind);
+    let is_local = !matches!(kind, RecordKind::Throw | RecordKind::Unwind);
     if disable.is_null() || !is_local || names::is_first(agent, code) {
         return agent.python.none;
     }
@@ -256,11 +265,11 @@ unsafe extern "C" fn on_callable<const KIND: u8, const CFUNCTIONS: bool, const C
     _: *mut Object,
 ) -> *mut Object {
     let none = agent::get().python.none;
-    let Some(kind) = Kind::from_u8(KIND) else { return none };
+    let Some(kind) = RecordKind::from_u8(KIND) else { return none };
     if count & !ARGUMENTS_OFFSET < 3 {
         return none;
     }
-    let is_call = KIND == Kind::InstanceStart as u8;
+    let is_call = KIND == RecordKind::InstanceStart as u8;
     // SAFETY: CPython calls with the GIL, puts exceptions aside, and there are three arguments.
     unsafe {
         let (code, callable) = (*arguments, *arguments.add(2));
@@ -271,7 +280,7 @@ unsafe extern "C" fn on_callable<const KIND: u8, const CFUNCTIONS: bool, const C
             return if is_left_out && is_call && !CFUNCTIONS { leave_out(kind, code) } else { none };
         }
         if CFUNCTIONS {
-            let kind = if is_call { Kind::CfunctionCall } else { Kind::CfunctionReturn };
+            let kind = if is_call { RecordKind::CfunctionCall } else { RecordKind::CfunctionReturn };
             cfunctions::record(kind, callable);
         }
     }

@@ -7,7 +7,7 @@ use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
 
-use pyrec_wire::Kind;
+use pyrec_wire::RecordKind;
 
 use crate::agent::{self, Agent, CFUNCTION, FUNCTION, LINE};
 use crate::cfunctions;
@@ -133,11 +133,11 @@ unsafe extern "C" fn on_profile<
         match what {
             CALL if FUNCTIONS => record::<F, MARKED>(F::entry_kind(frame), frame),
             RETURN if !FUNCTIONS => {}
-            RETURN if value.is_null() => record::<F, MARKED>(Kind::Unwind, frame),
-            RETURN if F::is_at_return(frame) => record::<F, MARKED>(Kind::Return, frame),
-            RETURN => record::<F, MARKED>(Kind::Yield, frame),
-            C_CALL if CFUNCTIONS => record_cfunction(Kind::CfunctionCall, value),
-            C_RETURN | C_EXCEPTION if CFUNCTIONS => record_cfunction(Kind::CfunctionReturn, value),
+            RETURN if value.is_null() => record::<F, MARKED>(RecordKind::Unwind, frame),
+            RETURN if F::is_at_return(frame) => record::<F, MARKED>(RecordKind::Return, frame),
+            RETURN => record::<F, MARKED>(RecordKind::Yield, frame),
+            C_CALL if CFUNCTIONS => record_cfunction(RecordKind::CfunctionCall, value),
+            C_RETURN | C_EXCEPTION if CFUNCTIONS => record_cfunction(RecordKind::CfunctionReturn, value),
             _ => {}
         }
     }
@@ -147,7 +147,7 @@ unsafe extern "C" fn on_profile<
 /// # Safety
 /// With the GIL and a frame of this layout.
 #[inline(always)]
-unsafe fn record<F: Frame, const MARKED: bool>(kind: Kind, frame: *mut Object) {
+unsafe fn record<F: Frame, const MARKED: bool>(kind: RecordKind, frame: *mut Object) {
     // SAFETY: the caller's promise.
     unsafe {
         let (code, arg) = (F::code(frame), F::unit(frame));
@@ -162,7 +162,7 @@ unsafe fn record<F: Frame, const MARKED: bool>(kind: Kind, frame: *mut Object) {
 /// # Safety
 /// With the GIL, and an object.
 #[inline(always)]
-unsafe fn record_cfunction(kind: Kind, function: *mut Object) {
+unsafe fn record_cfunction(kind: RecordKind, function: *mut Object) {
     // SAFETY: the caller's promise; CPython puts exceptions aside.
     unsafe { cfunctions::record(kind, function) };
     leave_if_over();
@@ -181,9 +181,9 @@ unsafe extern "C" fn on_trace<const MARKED: bool>(
         unsafe {
             let line = (python.frame_line)(frame);
             let (code, arg) = (frame::code(python, frame), line.max(0) as u32);
-            let is_left_out = agent::record(Kind::Line, code, arg);
+            let is_left_out = agent::record(RecordKind::Line, code, arg);
             if MARKED && !is_left_out {
-                markers::function(Kind::Line, code, arg);
+                markers::function(RecordKind::Line, code, arg);
             }
         }
         leave_if_over();

@@ -16,7 +16,7 @@ use core::fmt;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use pyrec_wire::{Kind, OnFull, PAGE, Record, RingHeader, VERSION, ring_file_len};
+use pyrec_wire::{OnFull, PAGE_BYTES, Record, RecordKind, RingHeader, VERSION, ring_file_len};
 
 use crate::agent::{self, Agent};
 use crate::clock;
@@ -77,7 +77,7 @@ impl Ring {
         }
         agent.session().generation.fetch_add(1, Release);
         // SAFETY: the slots begin at the second page.
-        let slots = unsafe { header.byte_add(PAGE) }.cast();
+        let slots = unsafe { header.byte_add(PAGE_BYTES) }.cast();
         Ok(Ring { slots, mask: capacity as u64 - 1, head: 0, limit: 0, ready, header, retired: false })
     }
 
@@ -234,7 +234,7 @@ impl Ring {
     fn tell_loss(&mut self) {
         let produced = &self.header().produced;
         let (since, lost) = (produced.lost_since_ticks.load(Relaxed), produced.lost.load(Relaxed));
-        self.write(Record::with_payload(since, Kind::Lost, lost));
+        self.write(Record::with_payload(since, RecordKind::Lost, lost));
         self.header().produced.lost.store(0, Release);
     }
 
@@ -270,7 +270,7 @@ impl Ring {
 fn take_first(file: &File, memory: *mut c_void, capacity: u32) -> Result<u64, Errno> {
     let first = GLANCE.min(u64::from(capacity));
     // SAFETY: the file is mapped whole, and longer than that.
-    match unsafe { os::populate(memory, PAGE + first as usize * Record::SIZE) } {
+    match unsafe { os::populate(memory, PAGE_BYTES + first as usize * Record::SIZE) } {
         Ok(()) => Ok(first),
         Err(Errno(libc::EINVAL)) => {
             file.reserve(ring_file_len(capacity))?;

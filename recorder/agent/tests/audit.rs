@@ -2,7 +2,7 @@
 
 mod support;
 
-use pyrec_wire::{Definition, Kind};
+use pyrec_wire::{Definition, RecordKind};
 use support::{AUDIT, FUNCTION, Options, Process, Recording, pythons, run};
 
 const VERSIONS: [u32; 8] = [8, 9, 10, 11, 12, 13, 14, 15];
@@ -10,7 +10,8 @@ const VERSIONS: [u32; 8] = [8, 9, 10, 11, 12, 13, 14, 15];
 /// Event, function and line of each row, the interpreter's own end left out.
 fn events(process: &Process) -> Vec<(String, String, u32)> {
     let codes = process.codes();
-    let mut records: Vec<_> = process.records().filter(|record| record.kind() == Some(Kind::Audit)).collect();
+    let mut records: Vec<_> =
+        process.records().filter(|record| record.kind() == Some(RecordKind::Audit)).collect();
     records.sort_by_key(|record| record.ticks);
     let events = records.into_iter().map(|record| {
         let site = process.definitions.iter().find_map(|definition| match definition {

@@ -5,7 +5,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use pyrec_wire::Kind;
+use pyrec_wire::RecordKind;
 use support::{CFUNCTION, FUNCTION, Options, Process, Python, Recording, Trace, program, pythons, run};
 
 const VERSIONS: [u32; 8] = [8, 9, 10, 11, 12, 13, 14, 15];
@@ -24,10 +24,10 @@ fn inside(process: &Process, function: &str) -> Vec<(String, bool)> {
     let mut is_inside = false;
     for record in process.records() {
         match record.kind().expect("known") {
-            Kind::Call if codes[&record.id()].2 == function => is_inside = true,
-            Kind::Return if codes[&record.id()].2 == function => is_inside = false,
-            kind @ (Kind::CfunctionCall | Kind::CfunctionReturn) if is_inside => {
-                found.push((texts[&record.id()].clone(), kind == Kind::CfunctionCall));
+            RecordKind::Call if codes[&record.id()].2 == function => is_inside = true,
+            RecordKind::Return if codes[&record.id()].2 == function => is_inside = false,
+            kind @ (RecordKind::CfunctionCall | RecordKind::CfunctionReturn) if is_inside => {
+                found.push((texts[&record.id()].clone(), kind == RecordKind::CfunctionCall));
             }
             _ => {}
         }
@@ -115,8 +115,8 @@ work()
             let mut open = Vec::<&str>::new();
             for record in &ring.records {
                 match record.kind() {
-                    Some(Kind::CfunctionCall) => open.push(&texts[&record.id()]),
-                    Some(Kind::CfunctionReturn) => {
+                    Some(RecordKind::CfunctionCall) => open.push(&texts[&record.id()]),
+                    Some(RecordKind::CfunctionReturn) => {
                         assert_eq!(open.pop(), Some(texts[&record.id()].as_str()), "{python:?}");
                     }
                     _ => {}

@@ -2,7 +2,7 @@
 
 mod support;
 
-use pyrec_wire::Kind;
+use pyrec_wire::RecordKind;
 use support::{Options, Python, Recording, Trace, counted_by_setprofile, program, pythons, run};
 
 const VERSIONS: [u32; 8] = [8, 9, 10, 11, 12, 13, 14, 15];
@@ -117,26 +117,26 @@ next(g, None)
         run(recording.command(&python.path).args(["-I", "-c", source]));
         let trace = recording.finish();
         let codes = trace.processes[0].codes();
-        let kinds: Vec<(Kind, &str)> = trace.processes[0]
+        let kinds: Vec<(RecordKind, &str)> = trace.processes[0]
             .records()
             .filter(|record| codes[&record.id()].0 == "<string>")
             .map(|record| (record.kind().expect("known"), codes[&record.id()].2.as_str()))
             .collect();
         let expected = [
-            (Kind::Call, "<module>"),
-            (Kind::Call, "gen"),
-            (Kind::Yield, "gen"),
-            (Kind::Throw, "gen"),
-            (Kind::Yield, "gen"),
-            (Kind::Call, "fail"),
-            (Kind::Unwind, "fail"),
-            (Kind::Resume, "gen"),
-            (Kind::Return, "gen"),
-            (Kind::Return, "<module>"),
+            (RecordKind::Call, "<module>"),
+            (RecordKind::Call, "gen"),
+            (RecordKind::Yield, "gen"),
+            (RecordKind::Throw, "gen"),
+            (RecordKind::Yield, "gen"),
+            (RecordKind::Call, "fail"),
+            (RecordKind::Unwind, "fail"),
+            (RecordKind::Resume, "gen"),
+            (RecordKind::Return, "gen"),
+            (RecordKind::Return, "<module>"),
         ];
         // Before 3.11 a frame does not tell an exception that is thrown into it from a value that is sent.
         let expected = expected.map(|(kind, name)| match kind {
-            Kind::Throw if python.version < (3, 11) => (Kind::Resume, name),
+            RecordKind::Throw if python.version < (3, 11) => (RecordKind::Resume, name),
             _ => (kind, name),
         });
         assert_eq!(kinds, expected, "{python:?}");

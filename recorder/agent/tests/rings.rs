@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pyrec_wire::{Definition, Kind, OnFull, RING_RECORDS, Record};
+use pyrec_wire::{Definition, OnFull, RING_RECORDS, Record, RecordKind};
 use support::{GC, IMPORT, LINE, Options, Recording, Trace, pythons, run};
 
 const VERSIONS: [u32; 8] = [8, 9, 10, 11, 12, 13, 14, 15];
@@ -55,7 +55,7 @@ fn what_is_dropped_is_counted_where_it_was_dropped() {
         let all = run(Options { groups, ..Options::default() }).records.len() as u64;
         let ring = run(Options { groups, on_full: OnFull::Drop, nap: None, ..Options::default() });
         let (told, written): (Vec<Record>, Vec<Record>) =
-            ring.records.iter().partition(|record| record.kind() == Some(Kind::Lost));
+            ring.records.iter().partition(|record| record.kind() == Some(RecordKind::Lost));
         let [lost] = told[..] else { panic!("one loss, told once: {told:?}") };
         assert_eq!(written.len() as u64 + lost.payload(), all, "{python:?}");
         assert_eq!(ring.records[RING_RECORDS as usize], lost, "it is told in its place");
@@ -162,7 +162,8 @@ if sys.argv[1] == 'abort': os.abort()
             let codes = trace.processes[0].codes();
             let main = &trace.processes[0].rings[0];
             let is_f = |id| codes.get(&id).is_some_and(|code| code.2 == "f");
-            let calls = main.records.iter().filter(|r| r.kind() == Some(Kind::Call) && is_f(r.id())).count();
+            let calls =
+                main.records.iter().filter(|r| r.kind() == Some(RecordKind::Call) && is_f(r.id())).count();
             assert_eq!(calls, 1000, "{end} on {python:?}");
         }
     }
@@ -181,30 +182,33 @@ fn lines_collections_and_imports_are_recorded() {
         let main = codes.iter().find(|(_, code)| code.0 == "<string>").map(|(id, _)| *id);
         let lines: Vec<u32> = process
             .records()
-            .filter(|r| r.kind() == Some(Kind::Line) && Some(r.id()) == main)
+            .filter(|r| r.kind() == Some(RecordKind::Line) && Some(r.id()) == main)
             .map(|r| r.arg())
             .collect();
         assert_eq!(lines, [1, 3, 4, 5, 6, 7, 8, 9], "{python:?}");
-        let imports: Vec<(Kind, u32, &str)> = process
+        let imports: Vec<(RecordKind, u32, &str)> = process
             .records()
-            .filter(|r| matches!(r.kind(), Some(Kind::ImportStart | Kind::ImportDone)))
+            .filter(|r| matches!(r.kind(), Some(RecordKind::ImportStart | RecordKind::ImportDone)))
             .map(|r| (r.kind().expect("known"), r.arg(), texts[&r.id()].as_str()))
             .filter(|(_, _, name)| ["json", "surely_not_there"].contains(name))
             .collect();
         let expected = [
-            (Kind::ImportStart, 0, "json"),
-            (Kind::ImportDone, 1, "json"),
-            (Kind::ImportStart, 0, "surely_not_there"),
-            (Kind::ImportDone, 0, "surely_not_there"),
+            (RecordKind::ImportStart, 0, "json"),
+            (RecordKind::ImportDone, 1, "json"),
+            (RecordKind::ImportStart, 0, "surely_not_there"),
+            (RecordKind::ImportDone, 0, "surely_not_there"),
         ];
         assert_eq!(imports, expected, "{python:?}");
-        let collections: Vec<Kind> = process
+        let collections: Vec<RecordKind> = process
             .records()
-            .filter(|r| r.kind() == Some(Kind::GcStart) && r.payload() == 1 || r.kind() == Some(Kind::GcDone))
+            .filter(|r| {
+                r.kind() == Some(RecordKind::GcStart) && r.payload() == 1
+                    || r.kind() == Some(RecordKind::GcDone)
+            })
             .filter_map(|r| r.kind())
             .take(2)
             .collect();
-        assert_eq!(collections, [Kind::GcStart, Kind::GcDone], "{python:?}");
+        assert_eq!(collections, [RecordKind::GcStart, RecordKind::GcDone], "{python:?}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pyrec_schema::Group;
+use pyrec_schema::MarkerGroup;
 use rustix::process::{Resource, getrlimit};
 
 use super::listing::{self, Listing};
@@ -105,7 +105,7 @@ impl Patient {
         };
         let has_markers = !listing.groups.is_empty();
         let by_markers = (usdt_works && has_markers).then_some("usdt");
-        let has_functions = listing.groups.contains(&Group::Function);
+        let has_functions = listing.groups.contains(&MarkerGroup::Function);
         let attached = match has_functions {
             true => by_markers.or(entered(ATTACH_MINORS)),
             false => entered(ATTACH_MINORS).or(by_markers),
@@ -321,7 +321,7 @@ mod tests {
         }
     }
 
-    fn python(minor: u8, groups: &[Group]) -> Listing {
+    fn python(minor: u8, groups: &[MarkerGroup]) -> Listing {
         Listing {
             program: "/usr/bin/python3".into(),
             interpreter: "/usr/bin/python3".into(),
@@ -335,8 +335,8 @@ mod tests {
 
     #[test]
     fn each_python_gets_its_provider() {
-        let markers = [Group::Gc, Group::Import];
-        let all = [Group::Function, Group::Gc, Group::Import];
+        let markers = [MarkerGroup::Gc, MarkerGroup::Import];
+        let all = [MarkerGroup::Function, MarkerGroup::Gc, MarkerGroup::Import];
         let table = [
             (python(11, &all), true, true, Some("agent"), Some("usdt")),
             (python(11, &all), true, false, Some("agent"), None),

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use pyrec_schema::{Group, Marker};
+use pyrec_schema::{Marker, MarkerGroup};
 
 use crate::provider::usdt::pythons::{self, Found};
 use crate::provider::usdt::{self, Interpreter, Version};
@@ -26,7 +26,7 @@ pub struct Listing {
     /// What it has not.
     pub absent: Vec<Absent>,
     /// The groups that pyrec can record by them.
-    pub groups: Vec<Group>,
+    pub groups: Vec<MarkerGroup>,
 }
 
 /// One place of one marker. Addresses are those of the file before it is loaded.

@@ -7,7 +7,7 @@
 use std::ffi::{c_int, c_void};
 use std::sync::Once;
 
-use pyrec_wire::PAGE;
+use pyrec_wire::PAGE_BYTES;
 
 static HANDLER: Once = Once::new();
 
@@ -34,12 +34,12 @@ extern "C" fn put_zeros(signal: c_int, info: *mut libc::siginfo_t, _: *mut c_voi
     // touched, so nobody holds anything in it; what maps it sees zeros, of which all that we map is made.
     unsafe {
         if (*info).si_code == BEYOND_THE_FILE {
-            let page = (*info).si_addr().map_addr(|address| address & !(PAGE - 1));
+            let page = (*info).si_addr().map_addr(|address| address & !(PAGE_BYTES - 1));
             let (rights, kind) = (
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED,
             );
-            if libc::mmap(page, PAGE, rights, kind, -1, 0) != libc::MAP_FAILED {
+            if libc::mmap(page, PAGE_BYTES, rights, kind, -1, 0) != libc::MAP_FAILED {
                 return;
             }
         }

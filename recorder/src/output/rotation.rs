@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pyrec_schema::{
-    Batch, Code, CodeId, Ended, Error, Manifest, Names, Part, Result, TraceWriter, WriterOptions,
+    Batch, Code, CodeId, Error, Manifest, Names, RecordingEnd, Result, RotationPart, TraceWriter,
+    WriterOptions,
 };
 use rustc_hash::FxHashSet;
 
@@ -96,7 +97,7 @@ impl Reel {
         create_directory(&output).map_err(io)?;
         let clock = &manifest.clock;
         let recording = format!("{:x}-{}", clock.anchor_unix_ns.unwrap_or(0), std::process::id());
-        let part = Some(Part { recording: recording.clone(), number: 1, carries: false });
+        let part = Some(RotationPart { recording: recording.clone(), number: 1, has_open_state: false });
         let path = file_path(&output, 1);
         let made = create(&supplies, &path, Manifest { part, ..manifest });
         let writer = made.inspect_err(|_| drop(fs::remove_dir(&output)))?;
@@ -132,17 +133,20 @@ impl Reel {
         let (codes, latest_ns) = (files.carry.take_codes(), files.carry.latest_ns());
         let carried = files.carry.rows();
         files.number += 1;
-        let part =
-            Part { recording: files.recording.clone(), number: files.number, carries: !carried.is_empty() };
+        let part = RotationPart {
+            recording: files.recording.clone(),
+            number: files.number,
+            has_open_state: !carried.is_empty(),
+        };
         let (path, hidden) =
             (file_path(&self.supplies.output, files.number), self.supplies.output.join(HIDDEN));
         let mut next = self.writer.successor(&hidden, part)?;
         next.write(&carried)?;
-        next.checkpoint_and_close()?;
+        next.checkpoint_and_close_row_group()?;
         next.rename(&path)?;
         let mut done = std::mem::replace(&mut self.writer, next);
         write_sources(&self.supplies, Some(&codes), &mut done)?;
-        done.manifest_mut().ended = Ended::Stopped;
+        done.manifest_mut().ended = RecordingEnd::Stopped;
         let path = done.path().to_owned();
         let bytes = done.finish()?;
         files.begun = Instant::now();
@@ -174,7 +178,7 @@ impl Reel {
 
 impl Sink for Reel {
     fn write(&mut self, batch: &Batch, marks: Marks, hurry: bool) -> Result<bool> {
-        self.writer.reach(marks);
+        self.writer.set_positions(marks);
         self.writer.write(batch)?;
         self.files.iter_mut().for_each(|files| files.carry.follow(batch));
         self.uncommitted_rows += batch.len();
@@ -188,7 +192,7 @@ impl Sink for Reel {
     }
 
     fn checkpoint(&mut self, manifest: Manifest) -> Result<()> {
-        self.writer.renew(manifest);
+        self.writer.replace_manifest(manifest);
         if self.checkpoints.are_due() {
             let begun = Instant::now();
             self.writer.checkpoint()?;
@@ -201,7 +205,7 @@ impl Sink for Reel {
     }
 
     fn snapshot(&mut self) -> Result<()> {
-        let present = self.writer.seal(Ended::Stopped)?;
+        let present = self.writer.snapshot(RecordingEnd::Stopped)?;
         self.snapshots += 1;
         let past = self.files.iter().flat_map(|files| &files.past).map(|past| past.path.clone()).collect();
         Snapshot { output: self.supplies.output.clone(), number: self.snapshots, past, present }.take();
@@ -215,7 +219,7 @@ impl Sink for Reel {
 
     fn finish(mut self, manifest: Manifest) -> Result<u64> {
         let past = self.bytes() - self.writer.bytes();
-        self.writer.renew(manifest);
+        self.writer.replace_manifest(manifest);
         let codes = self.files.as_mut().map(|files| files.carry.take_codes());
         write_sources(&self.supplies, codes.as_ref(), &mut self.writer)?;
         Ok(past + self.writer.finish()?)

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pyrec_schema::{Batch, CodeId, Event, Lost, Manifest, Marker, Names, Python, TextId};
+use pyrec_schema::{Batch, CodeId, Event, LostEvents, Manifest, Marker, Names, Python, TextId};
 use rustc_hash::FxHashMap;
 
 use super::pipeline::{Marks, Pipeline};
@@ -130,7 +130,7 @@ impl Rows {
     }
 
     /// Appends a `lost` row.
-    pub fn lost(&mut self, lost: Lost) -> Result<()> {
+    pub fn lost(&mut self, lost: LostEvents) -> Result<()> {
         self.facts.lost = self.facts.lost.saturating_add(lost.count);
         let event = lost.to_event(&self.names);
         self.push(event)

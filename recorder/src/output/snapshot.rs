@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use pyrec_schema::{Result, Sealed};
+use pyrec_schema::{Result, SnapshotParts};
 
 use crate::os::private_dir::create_directory;
 
@@ -21,7 +21,7 @@ pub(crate) struct Snapshot {
     /// Its files that are done.
     pub past: Vec<PathBuf>,
     /// The one that is being written.
-    pub present: Sealed,
+    pub present: SnapshotParts,
 }
 
 impl Snapshot {
@@ -63,10 +63,10 @@ impl Snapshot {
 
     /// Copies what there is of the present file, and what it lacks.
     fn complete(&self, to: &Path) -> io::Result<()> {
-        let Sealed { path, len, rest } = &self.present;
+        let SnapshotParts { path, prefix_len, suffix } = &self.present;
         let mut copy = private().open(to)?;
-        io::copy(&mut File::open(path)?.take(*len), &mut copy)?;
-        copy.write_all(rest)
+        io::copy(&mut File::open(path)?.take(*prefix_len), &mut copy)?;
+        copy.write_all(suffix)
     }
 
     /// `pyrec.parquet` is copied to `pyrec.snapshot-1.parquet`.

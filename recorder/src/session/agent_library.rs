@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use memmap2::MmapOptions;
-use pyrec_wire::PAGE;
+use pyrec_wire::PAGE_BYTES;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, mkdir, openat, renameat, unlinkat};
 
 use crate::os::private_dir;
@@ -31,7 +31,7 @@ pub(crate) fn unpack(directory: &Path) -> io::Result<(PathBuf, bool)> {
 /// Containers often mount file systems so that nothing can be run from there.
 fn can_be_loaded(file: &File) -> bool {
     // SAFETY: mapped and dropped at once; nothing reads or runs it.
-    unsafe { MmapOptions::new().len(PAGE).map_exec(file) }.is_ok()
+    unsafe { MmapOptions::new().len(PAGE_BYTES).map_exec(file) }.is_ok()
 }
 
 /// Where the library lies while its static markers are exposed. Other tools name it, so it is the same for every

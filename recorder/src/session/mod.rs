@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use memmap2::{MmapOptions, MmapRaw};
-use pyrec_wire::{ClockSource, Filter, PAGE, VERSION};
+use pyrec_wire::{ClockSource, FunctionFilter, PAGE_BYTES, VERSION};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Pid;
 
@@ -121,10 +121,10 @@ impl Session {
         self.header().closed.store(1, Ordering::Release);
     }
 
-    fn header(&self) -> &pyrec_wire::Session {
+    fn header(&self) -> &pyrec_wire::SessionPage {
         // SAFETY: the mapping is a page long and page-aligned, lives as long as `self`, and agents only touch the
         // atomic fields.
-        unsafe { &*self.room.page.as_ptr().cast::<pyrec_wire::Session>() }
+        unsafe { &*self.room.page.as_ptr().cast::<pyrec_wire::SessionPage>() }
     }
 }
 
@@ -214,7 +214,7 @@ fn write_filter(directory: &Path, capture: &Capture) -> io::Result<u32> {
         return Ok(0);
     }
     let path = directory.join("filter");
-    let bytes = Filter::encode(&capture.include, &capture.exclude);
+    let bytes = FunctionFilter::encode(&capture.include, &capture.exclude);
     create(&path, 0o600)?.write_all(&bytes)?;
     u32::try_from(bytes.len()).map_err(io::Error::other)
 }
@@ -227,15 +227,15 @@ fn write_page(
 ) -> io::Result<MmapRaw> {
     let mut file = create(&directory.join("session"), 0o600)?;
     // Written and not only made long: what there is no room for must not show when it is touched.
-    file.write_all(&[0; PAGE])?;
+    file.write_all(&[0; PAGE_BYTES])?;
     sigbus::survive();
-    let page = MmapOptions::new().len(PAGE).map_raw(&file)?;
+    let page = MmapOptions::new().len(PAGE_BYTES).map_raw(&file)?;
     let on_full = match capture.on_full {
         OnFull::Wait => pyrec_wire::OnFull::Wait,
         OnFull::Drop => pyrec_wire::OnFull::Drop,
     };
     // SAFETY: a fresh page of zeros that nobody else has mapped yet; zeros are a valid Session.
-    let session = unsafe { &mut *page.as_mut_ptr().cast::<pyrec_wire::Session>() };
+    let session = unsafe { &mut *page.as_mut_ptr().cast::<pyrec_wire::SessionPage>() };
     session.version = VERSION;
     session.groups = capture.groups.iter().fold(0, |bits, &group| bits | 1 << group as u32);
     session.clock = clock as u32;

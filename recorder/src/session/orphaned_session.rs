@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use memmap2::{MmapOptions, MmapRaw};
-use pyrec_wire::{ClockSource, PAGE, VERSION};
+use pyrec_wire::{ClockSource, PAGE_BYTES, VERSION};
 use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::PREFIX;
@@ -45,10 +45,10 @@ impl Leftover {
             return Err(Error::StillRecording { directory: directory.to_owned() });
         }
         let page = open("session").map_err(failed)?;
-        if page.metadata().map_err(failed)?.len() != PAGE as u64 {
+        if page.metadata().map_err(failed)?.len() != PAGE_BYTES as u64 {
             return Err(failed(io::ErrorKind::InvalidData.into()));
         }
-        let page = MmapOptions::new().len(PAGE).map_raw(&page).map_err(failed)?;
+        let page = MmapOptions::new().len(PAGE_BYTES).map_raw(&page).map_err(failed)?;
         let leftover = Leftover { directory: directory.to_owned(), page, _lock: lock };
         if leftover.header().version != VERSION {
             return Err(Error::OtherVersion { directory: directory.to_owned() });
@@ -58,10 +58,10 @@ impl Leftover {
         Ok(Some(leftover))
     }
 
-    fn header(&self) -> &pyrec_wire::Session {
+    fn header(&self) -> &pyrec_wire::SessionPage {
         // SAFETY: the mapping is a page long and page-aligned, and lives as long as `self`. Every bit pattern is a Session,
         // and what others may still write is atomic.
-        unsafe { &*self.page.as_ptr().cast::<pyrec_wire::Session>() }
+        unsafe { &*self.page.as_ptr().cast::<pyrec_wire::SessionPage>() }
     }
 
     /// The clock of its time stamps, and both clocks as the recorder last read them: ticks and nanoseconds.

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
 
 use memmap2::{MmapOptions, MmapRaw};
-use pyrec_wire::{PAGE, RING_RECORDS, Record, RingHeader, VERSION, ring_file_len, slot_offset};
+use pyrec_wire::{PAGE_BYTES, RING_RECORDS, Record, RingHeader, VERSION, ring_file_len, slot_offset};
 
 use crate::os::sigbus;
 
@@ -27,11 +27,11 @@ pub(crate) struct Ring {
 impl Ring {
     /// Opens a ring; none while its thread is still making it.
     pub fn open(file: File) -> io::Result<Option<Ring>> {
-        if file.metadata()?.len() < PAGE as u64 {
+        if file.metadata()?.len() < PAGE_BYTES as u64 {
             return Ok(None);
         }
         sigbus::survive();
-        let header = MmapOptions::new().len(PAGE).map_raw(&file)?;
+        let header = MmapOptions::new().len(PAGE_BYTES).map_raw(&file)?;
         let mut ring = Ring { file, header, capacity: 0, tail: 0, head: 0, end_ticks: 0 };
         if ring.header().version.load(Ordering::Acquire) != VERSION {
             return Ok(None);
@@ -105,7 +105,7 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pyrec_wire::Kind;
+    use pyrec_wire::RecordKind;
     use std::io::Write;
 
     /// A ring of eight slots in which `written` records were written, number n at n ticks.
@@ -113,13 +113,13 @@ mod tests {
         let mut file = tempfile::tempfile().expect("a temporary file");
         let mut bytes = vec![0u8; ring_file_len(8)];
         for number in 0..written {
-            let record = Record::new(number, Kind::Call, 0, number as u32);
+            let record = Record::new(number, RecordKind::Call, 0, number as u32);
             let at = slot_offset(number, 8);
             bytes[at..at + 8].copy_from_slice(&record.ticks.to_ne_bytes());
             bytes[at + 8..at + 16].copy_from_slice(&record.word.to_ne_bytes());
         }
         file.write_all(&bytes).expect("room for a ring");
-        let map = MmapOptions::new().len(PAGE).map_raw(&file).expect("the header is mapped");
+        let map = MmapOptions::new().len(PAGE_BYTES).map_raw(&file).expect("the header is mapped");
         let header = map.as_mut_ptr().cast::<RingHeader>();
         // SAFETY: a page of a file that is longer; nobody else maps it yet.
         unsafe {
@@ -173,7 +173,7 @@ mod tests {
             .expect("it opens")
             .expect("it is ready");
         ring.look();
-        file.set_len(PAGE as u64).expect("it shrinks");
+        file.set_len(PAGE_BYTES as u64).expect("it shrinks");
         assert!(ring.read(8, &mut Vec::new()).is_err());
 
         let file = ring_file(5);

@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child as StdChild, ExitStatus};
 use std::time::Duration;
 
-use pyrec_schema::Ended;
+use pyrec_schema::RecordingEnd;
 use rustix::fd::BorrowedFd;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -56,13 +56,13 @@ pub enum Exit {
     RunsOn,
 }
 
-impl From<Exit> for Ended {
-    fn from(exit: Exit) -> Ended {
+impl From<Exit> for RecordingEnd {
+    fn from(exit: Exit) -> RecordingEnd {
         match exit {
-            Exit::Status(status) => Ended::Exited { status },
-            Exit::Signal(signal) => Ended::Killed { signal },
-            Exit::Gone => Ended::Gone,
-            Exit::RunsOn => Ended::Stopped,
+            Exit::Status(status) => RecordingEnd::Exited { status },
+            Exit::Signal(signal) => RecordingEnd::Killed { signal },
+            Exit::Gone => RecordingEnd::Gone,
+            Exit::RunsOn => RecordingEnd::Stopped,
         }
     }
 }

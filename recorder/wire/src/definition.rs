@@ -158,21 +158,21 @@ const MAX_BYTES: usize = 16 << 20;
 
 /// Reads a log piece by piece, as it grows.
 #[derive(Debug, Default)]
-pub struct Definitions {
-    unread: Vec<u8>,
+pub struct DefinitionReader {
+    pending: Vec<u8>,
 }
 
-impl Definitions {
+impl DefinitionReader {
     /// How many of the bytes so far are the beginning of an entry that is not complete.
-    pub fn unread(&self) -> usize {
-        self.unread.len()
+    pub fn pending_len(&self) -> usize {
+        self.pending.len()
     }
 
     /// Takes the next bytes of the log and gives the entries that are complete now.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Definition>, MalformedDefinition> {
-        self.unread.extend_from_slice(bytes);
+        self.pending.extend_from_slice(bytes);
         let mut definitions = Vec::new();
-        let mut rest = self.unread.as_slice();
+        let mut rest = self.pending.as_slice();
         loop {
             let mut header = Reader(rest);
             let (Some(length), Some(tag)) = (header.u32(), header.u32()) else { break };
@@ -184,8 +184,8 @@ impl Definitions {
             definitions.push(Definition::decode(tag, fields).ok_or(MalformedDefinition)?);
             rest = &rest[length..];
         }
-        let read = self.unread.len() - rest.len();
-        self.unread.drain(..read);
+        let read = self.pending.len() - rest.len();
+        self.pending.drain(..read);
         Ok(definitions)
     }
 }
@@ -228,7 +228,7 @@ mod tests {
     fn comes_back_whole_wherever_the_log_is_cut() {
         let log: Vec<u8> = one_of_each().iter().flat_map(Definition::encode).collect();
         for cut in 0..=log.len() {
-            let mut reader = Definitions::default();
+            let mut reader = DefinitionReader::default();
             let mut read = reader.feed(&log[..cut]).expect("a cut log is not a malformed one");
             read.extend(reader.feed(&log[cut..]).expect("the rest follows"));
             assert_eq!(read, one_of_each(), "cut at {cut}");
@@ -254,7 +254,7 @@ mod tests {
             entry(8 + 16 + 12 + 4, 1, &[[0u8; 28].as_slice(), &[255; 4]].concat()),
         ];
         for bytes in malformed {
-            assert_eq!(Definitions::default().feed(&bytes), Err(MalformedDefinition), "{bytes:?}");
+            assert_eq!(DefinitionReader::default().feed(&bytes), Err(MalformedDefinition), "{bytes:?}");
         }
     }
 }

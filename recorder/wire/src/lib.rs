@@ -3,8 +3,8 @@
 //! Both sides meet in a session directory that only the user can enter:
 //!
 //! ```text
-//! session          one Session: what to record, whether the recording goes on
-//! filter           a Filter, if there is one: which functions to record
+//! session          one SessionPage: what to record, whether the recording goes on
+//! filter           a FunctionFilter, if there is one: which functions to record
 //! lock             locked by the recorder (flock) for as long as it lives
 //! PID-N.defs       a process's definitions, a log that only grows: every number in a record is defined here first
 //! journal-N        the recorder's own: what it has read from the rings, and not written yet
@@ -28,11 +28,11 @@ mod record;
 mod ring;
 mod session;
 
-pub use definition::{Definition, Definitions, LineTable, MalformedDefinition};
-pub use filter::{Filter, NotAGlob};
-pub use record::{Kind, Record};
+pub use definition::{Definition, DefinitionReader, LineTable, MalformedDefinition};
+pub use filter::{FunctionFilter, InvalidGlob};
+pub use record::{Record, RecordKind};
 pub use ring::{RING_RECORDS, RingHeader, ring_file_len, slot_offset};
-pub use session::{Anchor, ClockSource, OnFull, Session};
+pub use session::{ClockAnchor, ClockSource, OnFull, SessionPage};
 
 /// The environment variable that names the session directory to the agent.
 pub const SESSION_VARIABLE: &str = "PYREC_SESSION";
@@ -42,4 +42,4 @@ pub const SESSION_VARIABLE: &str = "PYREC_SESSION";
 pub const VERSION: u32 = 5;
 
 /// Size of a page, and so of each header.
-pub const PAGE: usize = 4096;
+pub const PAGE_BYTES: usize = 4096;

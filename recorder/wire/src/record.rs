@@ -3,18 +3,18 @@
 /// What happened. The numbers are part of the layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-pub enum Kind {
+pub enum RecordKind {
     /// A frame starts: `id` is the code, `arg` the instruction, counted in code units of two bytes.
     Call = 1,
-    /// A generator goes on: as [`Kind::Call`].
+    /// A generator goes on: as [`RecordKind::Call`].
     Resume = 2,
-    /// An exception is thrown into a generator: as [`Kind::Call`].
+    /// An exception is thrown into a generator: as [`RecordKind::Call`].
     Throw = 3,
-    /// A frame returns: as [`Kind::Call`].
+    /// A frame returns: as [`RecordKind::Call`].
     Return = 4,
-    /// A generator yields: as [`Kind::Call`].
+    /// A generator yields: as [`RecordKind::Call`].
     Yield = 5,
-    /// An exception leaves a frame: as [`Kind::Call`].
+    /// An exception leaves a frame: as [`RecordKind::Call`].
     Unwind = 6,
     /// A line starts: `id` is the code, `arg` the line.
     Line = 7,
@@ -32,41 +32,41 @@ pub enum Kind {
     Audit = 13,
     /// A function in C is called: `id` is its name's text.
     CfunctionCall = 14,
-    /// A function in C is done, or has raised: as [`Kind::CfunctionCall`].
+    /// A function in C is done, or has raised: as [`RecordKind::CfunctionCall`].
     CfunctionReturn = 15,
-    /// A frame that runs already when the recording begins: as [`Kind::Call`], the instruction being the present one.
+    /// A frame that runs already when the recording begins: as [`RecordKind::Call`], the instruction being the present one.
     Open = 16,
-    /// A class is called: `id` is the site, `arg` the instruction, as of [`Kind::Call`].
+    /// A class is called: `id` is the site, `arg` the instruction, as of [`RecordKind::Call`].
     InstanceStart = 17,
-    /// A class has been called, and gave an object: as [`Kind::InstanceStart`].
+    /// A class has been called, and gave an object: as [`RecordKind::InstanceStart`].
     InstanceDone = 18,
-    /// A class has been called, and raised: as [`Kind::InstanceStart`].
+    /// A class has been called, and raised: as [`RecordKind::InstanceStart`].
     InstanceFailed = 19,
 }
 
-impl Kind {
+impl RecordKind {
     /// The kind of that number.
-    pub const fn from_u8(number: u8) -> Option<Kind> {
+    pub const fn from_u8(number: u8) -> Option<RecordKind> {
         Some(match number {
-            1 => Kind::Call,
-            2 => Kind::Resume,
-            3 => Kind::Throw,
-            4 => Kind::Return,
-            5 => Kind::Yield,
-            6 => Kind::Unwind,
-            7 => Kind::Line,
-            8 => Kind::GcStart,
-            9 => Kind::GcDone,
-            10 => Kind::ImportStart,
-            11 => Kind::ImportDone,
-            12 => Kind::Lost,
-            13 => Kind::Audit,
-            14 => Kind::CfunctionCall,
-            15 => Kind::CfunctionReturn,
-            16 => Kind::Open,
-            17 => Kind::InstanceStart,
-            18 => Kind::InstanceDone,
-            19 => Kind::InstanceFailed,
+            1 => RecordKind::Call,
+            2 => RecordKind::Resume,
+            3 => RecordKind::Throw,
+            4 => RecordKind::Return,
+            5 => RecordKind::Yield,
+            6 => RecordKind::Unwind,
+            7 => RecordKind::Line,
+            8 => RecordKind::GcStart,
+            9 => RecordKind::GcDone,
+            10 => RecordKind::ImportStart,
+            11 => RecordKind::ImportDone,
+            12 => RecordKind::Lost,
+            13 => RecordKind::Audit,
+            14 => RecordKind::CfunctionCall,
+            15 => RecordKind::CfunctionReturn,
+            16 => RecordKind::Open,
+            17 => RecordKind::InstanceStart,
+            18 => RecordKind::InstanceDone,
+            19 => RecordKind::InstanceFailed,
             _ => return None,
         })
     }
@@ -84,9 +84,9 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Record {
-    /// The clock of [`crate::Session::clock`].
+    /// The clock of [`crate::SessionPage::clock`].
     pub ticks: u64,
-    /// Kind, argument and id.
+    /// The kind, the argument and the id.
     pub word: u64,
 }
 
@@ -103,21 +103,21 @@ impl Record {
 
     /// A record about the code or text `id`.
     #[inline(always)]
-    pub const fn new(ticks: u64, kind: Kind, arg: u32, id: u32) -> Record {
+    pub const fn new(ticks: u64, kind: RecordKind, arg: u32, id: u32) -> Record {
         let arg = if arg > Record::MAX_ARG { Record::MAX_ARG } else { arg };
         Record { ticks, word: kind as u64 | (arg as u64) << 8 | (id as u64) << 32 }
     }
 
     /// A record about a number.
     #[inline(always)]
-    pub const fn with_payload(ticks: u64, kind: Kind, payload: u64) -> Record {
+    pub const fn with_payload(ticks: u64, kind: RecordKind, payload: u64) -> Record {
         Record { ticks, word: kind as u64 | payload << 8 }
     }
 
     /// What happened, none for a number that this version does not know.
     #[inline(always)]
-    pub const fn kind(self) -> Option<Kind> {
-        Kind::from_u8(self.word as u8)
+    pub const fn kind(self) -> Option<RecordKind> {
+        RecordKind::from_u8(self.word as u8)
     }
 
     /// The 24-bit argument.
@@ -158,20 +158,20 @@ mod tests {
 
     #[test]
     fn fields_do_not_touch_each_other() {
-        let record = Record::new(u64::MAX, Kind::Yield, Record::MAX_ARG, u32::MAX);
+        let record = Record::new(u64::MAX, RecordKind::Yield, Record::MAX_ARG, u32::MAX);
         assert_eq!(
             (record.kind(), record.arg(), record.id(), record.ticks),
-            (Some(Kind::Yield), Record::MAX_ARG, u32::MAX, u64::MAX)
+            (Some(RecordKind::Yield), Record::MAX_ARG, u32::MAX, u64::MAX)
         );
-        let record = Record::new(0, Kind::Line, u32::MAX, 7);
-        assert_eq!((record.kind(), record.arg(), record.id()), (Some(Kind::Line), Record::MAX_ARG, 7));
-        assert_eq!(Record::with_payload(0, Kind::GcDone, 1 << 55).payload(), 1 << 55);
+        let record = Record::new(0, RecordKind::Line, u32::MAX, 7);
+        assert_eq!((record.kind(), record.arg(), record.id()), (Some(RecordKind::Line), Record::MAX_ARG, 7));
+        assert_eq!(Record::with_payload(0, RecordKind::GcDone, 1 << 55).payload(), 1 << 55);
     }
 
     #[test]
     fn every_kind_is_found_by_its_number() {
-        let known: Vec<u8> = (0..=u8::MAX).filter(|&n| Kind::from_u8(n).is_some()).collect();
+        let known: Vec<u8> = (0..=u8::MAX).filter(|&n| RecordKind::from_u8(n).is_some()).collect();
         assert_eq!(known, (1..=19).collect::<Vec<u8>>());
-        assert!(known.iter().all(|&n| Kind::from_u8(n).is_some_and(|kind| kind as u8 == n)));
+        assert!(known.iter().all(|&n| RecordKind::from_u8(n).is_some_and(|kind| kind as u8 == n)));
     }
 }

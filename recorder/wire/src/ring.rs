@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
-use crate::{PAGE, Record};
+use crate::{PAGE_BYTES, Record};
 
 /// Records in a ring: 8 MiB, enough for the 10 to 20 ms that a busy machine may keep the recorder waiting.
 pub const RING_RECORDS: u32 = 1 << 19;
@@ -36,7 +36,7 @@ pub struct Produced {
     pub head: AtomicU64,
     /// When the thread ended, 0 while it lives. Written after the last head, with release.
     pub end_ticks: AtomicU64,
-    /// Records dropped since `lost_since_ticks` that no [`crate::Kind::Lost`] record tells of yet.
+    /// Records dropped since `lost_since_ticks` that no [`crate::RecordKind::Lost`] record tells of yet.
     pub lost: AtomicU64,
     /// When the first of them was dropped.
     pub lost_since_ticks: AtomicU64,
@@ -54,13 +54,13 @@ pub struct Consumed {
 
 /// Length of a ring's file, in bytes.
 pub const fn ring_file_len(capacity: u32) -> usize {
-    PAGE + capacity as usize * Record::SIZE
+    PAGE_BYTES + capacity as usize * Record::SIZE
 }
 
 /// Where record `number` lies in the file, in bytes.
 pub const fn slot_offset(number: u64, capacity: u32) -> usize {
-    PAGE + (number & (capacity as u64 - 1)) as usize * Record::SIZE
+    PAGE_BYTES + (number & (capacity as u64 - 1)) as usize * Record::SIZE
 }
 
-const _: () = assert!(size_of::<RingHeader>() <= PAGE);
+const _: () = assert!(size_of::<RingHeader>() <= PAGE_BYTES);
 const _: () = assert!(RING_RECORDS.is_power_of_two());

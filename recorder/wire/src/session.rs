@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
 /// The file `session`: one page, written by the recorder before the first program starts.
 #[derive(Debug)]
 #[repr(C)]
-pub struct Session {
+pub struct SessionPage {
     /// [`crate::VERSION`].
     pub version: u32,
     /// Bit n stands for the marker group whose `pyrec_schema::Group as u8` is n: 0 function, 1 line, 2 gc, 3 import,
@@ -32,14 +32,14 @@ pub struct Session {
     /// Which of `anchors` is whole.
     pub anchor: AtomicU32,
     /// The recorder's last reading of both clocks, for whoever reads the rings when the recorder is dead.
-    pub anchors: [Anchor; 2],
+    pub anchors: [ClockAnchor; 2],
 }
 
 /// The same instant on both clocks.
 #[derive(Debug)]
 #[repr(C)]
-pub struct Anchor {
-    /// On the clock of [`Session::clock`].
+pub struct ClockAnchor {
+    /// On the clock of [`SessionPage::clock`].
     pub ticks: AtomicU64,
     /// On `CLOCK_MONOTONIC`, in nanoseconds.
     pub ns: AtomicI64,

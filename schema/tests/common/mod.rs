@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use pyrec_schema::{
-    Batch, Clock, Columns, Ended, Event, FORMAT_VERSION, Host, Manifest, Marker, Names, Python, TextId, Trace,
+    Batch, Clock, Columns, Event, FORMAT_VERSION, Host, Manifest, Marker, Names, Python, RecordingEnd,
+    TextId, Trace,
 };
 
 pub fn manifest() -> Manifest {
@@ -40,11 +41,11 @@ pub fn manifest() -> Manifest {
         },
         cost_per_event_ns: Some(28.5),
         waited_ns: None,
-        ended: Ended::Exited { status: 0 },
+        ended: RecordingEnd::Exited { status: 0 },
         slice: None,
         session: None,
         part: None,
-        unsettled_row_groups: 0,
+        live_row_groups: 0,
     }
 }
 

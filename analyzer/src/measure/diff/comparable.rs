@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pyrec_schema::{Ended, Manifest, Python};
+use pyrec_schema::{Manifest, Python, RecordingEnd};
 use serde::Serialize;
 
 use super::align::Side;
@@ -109,12 +109,14 @@ fn build(python: &Python) -> String {
 /// From where to where a program was recorded.
 fn way(manifest: &Manifest) -> String {
     let end = match &manifest.ended {
-        Ended::Exited { .. } | Ended::Gone => "to its end",
-        Ended::Killed { .. } => "until it was killed",
-        Ended::Stopped => "until recording was stopped",
-        Ended::Unknown => "until nobody knows when",
-        Ended::Recording | Ended::Repaired | Ended::Failed { .. } => "until recording failed",
-        Ended::Several { .. } => "in several runs",
+        RecordingEnd::Exited { .. } | RecordingEnd::Gone => "to its end",
+        RecordingEnd::Killed { .. } => "until it was killed",
+        RecordingEnd::Stopped => "until recording was stopped",
+        RecordingEnd::Unknown => "until nobody knows when",
+        RecordingEnd::Recording | RecordingEnd::Repaired | RecordingEnd::Failed { .. } => {
+            "until recording failed"
+        }
+        RecordingEnd::Several { .. } => "in several runs",
     };
     format!("{} {end}", begin(manifest))
 }
@@ -125,7 +127,7 @@ fn begin(manifest: &Manifest) -> &'static str {
 
 fn status(manifest: &Manifest) -> String {
     match &manifest.ended {
-        Ended::Exited { status } => status.to_string(),
+        RecordingEnd::Exited { status } => status.to_string(),
         _ => "unknown".into(),
     }
 }
@@ -178,7 +180,7 @@ mod tests {
             events: 5_000,
             lost: 0,
             repaired: Repairs::default(),
-            ended: Ended::Exited { status: 0 },
+            ended: RecordingEnd::Exited { status: 0 },
             cost_per_event_ns: None,
             torn_bytes: 0,
             slice: None,
@@ -242,7 +244,7 @@ mod tests {
                 "recording: from its start to its end in the old, from somewhere in the middle to its end in the new",
             ),
             (
-                reason(&|new, _| new.ended = Ended::Killed { signal: 9 }),
+                reason(&|new, _| new.ended = RecordingEnd::Killed { signal: 9 }),
                 "recording: from its start to its end in the old, from its start until it was killed in the new",
             ),
             (reason(&|_, trust| trust.lost = 6), "lost events: 6 of 5006 in a new recording"),
@@ -259,7 +261,7 @@ mod tests {
     #[test]
     fn what_may_explain_a_difference_is_noted() {
         let found = between(|new, _| {
-            new.ended = Ended::Exited { status: 3 };
+            new.ended = RecordingEnd::Exited { status: 3 };
             new.host.name = "there".into();
         });
         assert!(found.is_comparable());

@@ -19,7 +19,7 @@ use super::Trust;
 use crate::calls::{Callers, Moment};
 use crate::{Filter, Result, calls};
 use collect::Collect;
-use pyrec_schema::{Columns, Group, Profile, Trace};
+use pyrec_schema::{Columns, MarkerGroup, Profile, Trace};
 
 /// Hits and time per line.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,7 +119,7 @@ impl Lines {
         };
         let seen = calls::read(trace, &filter, columns, &mut visit)?;
         let manifest = trace.manifest();
-        let has_hits = manifest.markers.iter().any(|group| group == Group::Line.name());
+        let has_hits = manifest.markers.iter().any(|group| group == MarkerGroup::Line.name());
         Ok(collect.finish(manifest, has_hits, &seen))
     }
 }

@@ -12,7 +12,7 @@
 use std::io::{self, Write};
 
 use prost::encoding::{WireType, encode_key, encode_varint};
-use pyrec_schema::{Lost, Marker, Trace};
+use pyrec_schema::{LostEvents, Marker, Trace};
 use rustc_hash::FxHashSet;
 
 use super::labels::{Label, Labels, command, find_thread, thread_name};
@@ -177,7 +177,7 @@ impl<W: Write> TraceWriter<'_, W> {
                 )
             }
             SpanEvent::Point(point) if point.marker == Marker::Lost => {
-                let lost = Lost::from_event(point, &self.calls.names).map_or(0, |lost| lost.count);
+                let lost = LostEvents::from_event(point, &self.calls.names).map_or(0, |lost| lost.count);
                 let name = format!("{lost} events lost");
                 self.event(time_ns, &event(INSTANT, track).text(field::event::NAME, &name), None)
             }

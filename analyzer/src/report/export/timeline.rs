@@ -9,7 +9,7 @@
 //!         ├─a────┤           ├─c──┤
 //! ```
 
-use pyrec_schema::{Columns, Event, Lost, Names, Trace};
+use pyrec_schema::{Columns, Event, LostEvents, Names, Trace};
 use rustc_hash::FxHashMap;
 
 use crate::calls::{self, Call, End, Ending, Moment};
@@ -100,7 +100,7 @@ impl Track {
     }
 
     fn enter(&mut self, call: &Call, names: &Names, sink: Sink) -> Result<()> {
-        if let Some(lost) = Lost::from_event(&call.entry, names) {
+        if let Some(lost) = LostEvents::from_event(&call.entry, names) {
             self.cut(lost.from_ns, sink)?;
         }
         self.advance(call.entry.time_ns);

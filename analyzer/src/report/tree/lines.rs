@@ -2,7 +2,7 @@
 
 use std::io;
 
-use pyrec_schema::{Event, Group, Marker};
+use pyrec_schema::{Event, Marker, MarkerGroup};
 use rustc_hash::FxHashMap;
 
 use crate::Result;
@@ -19,7 +19,7 @@ pub struct TreeOptions {
     pub depth: Option<usize>,
     /// The marker groups that get lines. If empty: functions in the classic formats; functions, collections and
     /// imports in pyrec's.
-    pub markers: Vec<Group>,
+    pub markers: Vec<MarkerGroup>,
     /// Whether consecutive equal calls are written once with a count. Only pyrec's own format supports it.
     pub fold_repeats: bool,
 }
@@ -39,9 +39,9 @@ pub enum TreeFormat {
 impl TreeOptions {
     /// Whether a marker gets a line. Rows that the recorder adds itself get one in pyrec's format only.
     fn has(&self, marker: Marker) -> bool {
-        let groups: &[Group] = match (self.markers.as_slice(), self.format) {
-            ([], TreeFormat::Pyrec) => &Group::DEFAULT,
-            ([], _) => &[Group::Function],
+        let groups: &[MarkerGroup] = match (self.markers.as_slice(), self.format) {
+            ([], TreeFormat::Pyrec) => &MarkerGroup::DEFAULT,
+            ([], _) => &[MarkerGroup::Function],
             (groups, _) => groups,
         };
         match marker.is_event() {

@@ -10,7 +10,7 @@
 
 use std::io::{self, Write};
 
-use pyrec_schema::{Code, Event, Lost, Marker, Names};
+use pyrec_schema::{Code, Event, LostEvents, Marker, Names};
 
 use super::lines::{EntryTime, LineKind, TreeLine};
 use crate::escape::Plain;
@@ -155,8 +155,8 @@ impl<'a> PyrecLayout<'a> {
             Marker::ProcessExit => format!("process {} ends  status {value}", event.pid),
             Marker::ThreadStart => format!("thread {} starts  {text}", event.tid),
             Marker::ThreadExit => format!("thread {} ends", event.tid),
-            Marker::Lost => match Lost::from_event(event, self.names) {
-                Some(Lost { count, from_ns, to_ns, .. }) => {
+            Marker::Lost => match LostEvents::from_event(event, self.names) {
+                Some(LostEvents { count, from_ns, to_ns, .. }) => {
                     let during = Time(u64::try_from(to_ns.saturating_sub(from_ns)).unwrap_or(0));
                     format!("┄ {} lost in {during} ┄", plural(count, "event"))
                 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pyrec_schema::Group;
+use pyrec_schema::MarkerGroup;
 
 use super::{TreeFormat, TreeOptions, write};
 use crate::{Filter, script};
@@ -63,7 +63,10 @@ fn dtrace_prints_calls_of_start_as_call_stack_d_does() {
 #[test]
 fn dtrace_prints_collections_and_lines_as_gc_d_and_line_d_do() {
     let only = |group| TreeOptions { markers: vec![group], ..format(TreeFormat::Dtrace) };
-    assert_eq!(normalize(&lines(CALL_STACK, &root("start"), &only(Group::Gc))), "gc-start:0\ngc-done:0\n");
+    assert_eq!(
+        normalize(&lines(CALL_STACK, &root("start"), &only(MarkerGroup::Gc))),
+        "gc-start:0\ngc-done:0\n"
+    );
 
     let line = "
         1  7/7  function__entry   /t/line.py:1:<module>   1
@@ -77,7 +80,7 @@ fn dtrace_prints_collections_and_lines_as_gc_d_and_line_d_do() {
     ";
     let test_line = Filter { include: root("test_line").root.into_iter().collect(), ..Filter::default() };
     assert_eq!(
-        normalize(&lines(line, &test_line, &only(Group::Line))),
+        normalize(&lines(line, &test_line, &only(MarkerGroup::Line))),
         "line:line.py:test_line:2\nline:line.py:test_line:3\n"
     );
 }
@@ -252,7 +255,7 @@ fn names_cannot_write_to_the_terminal() {
         1  7/7  import__find__load__start  -                   0  -  \u{9b}m
     ";
     for format in [TreeFormat::Pyrec, TreeFormat::Dtrace, TreeFormat::Stap] {
-        let options = TreeOptions { format, markers: Group::ALL.to_vec(), ..TreeOptions::default() };
+        let options = TreeOptions { format, markers: MarkerGroup::ALL.to_vec(), ..TreeOptions::default() };
         let text = lines(script, &Filter::default(), &options);
         assert!(!text.contains(['\u{1b}', '\u{202e}', '\u{7}', '\u{9b}']), "{text}");
         assert!(text.contains("\\u{1b}[2J.py"), "{text}");

@@ -16,7 +16,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use pyrec_wire::{
-    ClockSource, Definition, Definitions, Kind, OnFull, PAGE, Record, SESSION_VARIABLE, VERSION, slot_offset,
+    ClockSource, Definition, DefinitionReader, OnFull, PAGE_BYTES, Record, RecordKind, SESSION_VARIABLE,
+    VERSION, slot_offset,
 };
 use tempfile::TempDir;
 
@@ -170,7 +171,7 @@ impl Recording {
         let clock = ClockSource::Monotonic as u32;
         let words = [VERSION, options.groups, clock, options.on_full as u32, 0, 0];
         let mut session: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        session.resize(PAGE, 0);
+        session.resize(PAGE_BYTES, 0);
         fs::write(directory.path().join("session"), session).expect("the session is written");
         let lock = File::create(directory.path().join("lock")).expect("the lock is made");
         lock.lock().expect("nobody else has the lock");
@@ -222,7 +223,7 @@ impl Recording {
             let name = entry.file_name().to_string_lossy().into_owned();
             if let Some(name) = name.strip_suffix(".defs") {
                 let log = fs::read(entry.path()).expect("the log is there");
-                let definitions = Definitions::default().feed(&log).expect("the log is well-formed");
+                let definitions = DefinitionReader::default().feed(&log).expect("the log is well-formed");
                 let mine = |(ring, _): &(&String, &Ring)| ring.starts_with(&format!("{name}."));
                 let rings = rings.iter().filter(mine).map(|(_, ring)| ring.clone()).collect();
                 processes.push(Process { name: name.to_owned(), definitions, rings });
@@ -362,8 +363,8 @@ impl Process {
         let mut counts = Counts::new();
         for record in self.records() {
             let column = match record.kind() {
-                Some(Kind::Call | Kind::Resume | Kind::Throw) => 0,
-                Some(Kind::Return | Kind::Yield | Kind::Unwind) => 1,
+                Some(RecordKind::Call | RecordKind::Resume | RecordKind::Throw) => 0,
+                Some(RecordKind::Return | RecordKind::Yield | RecordKind::Unwind) => 1,
                 _ => continue,
             };
             let code = codes.get(&record.id()).expect("every number is defined");

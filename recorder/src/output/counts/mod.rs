@@ -9,7 +9,7 @@ pub(crate) use tallies::Shared;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pyrec_schema::{CodeId, Group, Marker, Names, TextId};
+use pyrec_schema::{CodeId, Marker, MarkerGroup, Names, TextId};
 use rustc_hash::FxHashMap;
 
 /// What has been counted since the beginning, up to an instant.
@@ -60,16 +60,16 @@ impl Tally {
 
 /// A number for each marker group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ByGroup([u64; Group::ALL.len()]);
+pub struct ByGroup([u64; MarkerGroup::ALL.len()]);
 
 impl ByGroup {
     /// The number of a group: entries, lines, collections, searched imports, audit events.
-    pub fn of(&self, group: Group) -> u64 {
+    pub fn of(&self, group: MarkerGroup) -> u64 {
         self.0[group as usize]
     }
 
     /// Adds to one.
-    pub fn add(&mut self, group: Group, count: u64) {
+    pub fn add(&mut self, group: MarkerGroup, count: u64) {
         self.0[group as usize] += count;
     }
 
@@ -77,12 +77,12 @@ impl ByGroup {
     #[inline]
     pub(crate) fn see(&mut self, marker: Marker) {
         let group = match marker {
-            Marker::FunctionEntry => Group::Function,
-            Marker::Line => Group::Line,
-            Marker::GcDone => Group::Gc,
-            Marker::ImportDone => Group::Import,
-            Marker::Audit => Group::Audit,
-            Marker::CfunctionEntry => Group::Cfunction,
+            Marker::FunctionEntry => MarkerGroup::Function,
+            Marker::Line => MarkerGroup::Line,
+            Marker::GcDone => MarkerGroup::Gc,
+            Marker::ImportDone => MarkerGroup::Import,
+            Marker::Audit => MarkerGroup::Audit,
+            Marker::CfunctionEntry => MarkerGroup::Cfunction,
             _ => return,
         };
         self.add(group, 1);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pyrec_schema::Positions;
+use pyrec_schema::ProviderPositions;
 
 use super::clock::Clock;
 use super::process::Process;
@@ -14,7 +14,11 @@ use crate::session::orphaned_session::Leftover;
 use crate::session::{is_definitions, is_ring};
 
 /// Moves what is in the rings, from these positions on, into `rows`. Returns the number of events.
-pub(crate) fn drain_orphaned(session: &Leftover, positions: &Positions, rows: &mut Rows) -> Result<u64> {
+pub(crate) fn drain_orphaned(
+    session: &Leftover,
+    positions: &ProviderPositions,
+    rows: &mut Rows,
+) -> Result<u64> {
     let (source, reading) = session.clock();
     let clock = Clock::since(source, reading);
     let texts = Texts::new(rows.names());
@@ -32,7 +36,12 @@ pub(crate) fn drain_orphaned(session: &Leftover, positions: &Positions, rows: &m
 }
 
 /// The processes, with their threads, of which not everything is in the trace.
-fn open(session: &Leftover, positions: &Positions, rows: &mut Rows, clock: &Clock) -> Result<Vec<Process>> {
+fn open(
+    session: &Leftover,
+    positions: &ProviderPositions,
+    rows: &mut Rows,
+    clock: &Clock,
+) -> Result<Vec<Process>> {
     let paths = session.files()?;
     let position = |path: &Path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pyrec_schema::{Code, Python};
-use pyrec_wire::{Definition, Definitions};
+use pyrec_wire::{Definition, DefinitionReader};
 use rustc_hash::FxHashMap;
 
 use super::clock::Clock;
@@ -37,9 +37,9 @@ pub(super) struct Process {
     pid: i32,
     definitions: File,
     offset: u64,
-    /// Definitions up to there are told of in the trace.
+    /// DefinitionReader up to there are told of in the trace.
     told: u64,
-    decoder: Definitions,
+    decoder: DefinitionReader,
     known: Known,
     threads: Vec<Thread>,
     thread_names: FxHashMap<i32, String>,
@@ -63,7 +63,7 @@ impl Process {
             definitions,
             offset: 0,
             told: 0,
-            decoder: Definitions::default(),
+            decoder: DefinitionReader::default(),
             known: Known::default(),
             threads: Vec::new(),
             thread_names: FxHashMap::default(),
@@ -147,7 +147,7 @@ impl Process {
                 .try_for_each(|definition| self.learn(definition, is_told, rows, clock))?;
         }
         // Half of one at the end is read again.
-        rows.mark(&self.name, self.offset - self.decoder.unread() as u64);
+        rows.mark(&self.name, self.offset - self.decoder.pending_len() as u64);
         Ok(())
     }
 

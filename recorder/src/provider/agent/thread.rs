@@ -5,8 +5,8 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pyrec_schema::{CodeId, Event, Lost, Marker, Names, TextId};
-use pyrec_wire::{Kind, Record};
+use pyrec_schema::{CodeId, Event, LostEvents, Marker, Names, TextId};
+use pyrec_wire::{Record, RecordKind};
 
 use super::clock::{Clock, Converter};
 use super::definitions::{Known, Site};
@@ -170,12 +170,12 @@ impl Thread {
             let record = Record::from_bytes(bytes);
             let time_ns = converter.convert(record.ticks);
             let Some(kind) = record.kind() else { return Err(self.malformed()) };
-            if kind == Kind::Lost {
+            if kind == RecordKind::Lost {
                 self.lost = Some((record.payload(), time_ns));
                 continue;
             }
             if let Some((count, from_ns)) = self.lost.take() {
-                rows.lost(Lost { pid: self.pid, tid: self.tid, count, from_ns, to_ns: time_ns })?;
+                rows.lost(LostEvents { pid: self.pid, tid: self.tid, count, from_ns, to_ns: time_ns })?;
             }
             let Some(body) = body(kind, record, known, texts) else { return Err(self.malformed()) };
             let Body { marker, code, line, value, text } = body;
@@ -207,7 +207,7 @@ impl Thread {
         let told = self.lost.take().unwrap_or((0, since_ns));
         let (count, from_ns) = (told.0.saturating_add(untold), told.1);
         if count > 0 {
-            rows.lost(Lost { pid: self.pid, tid: self.tid, count, from_ns, to_ns: at_ns })?;
+            rows.lost(LostEvents { pid: self.pid, tid: self.tid, count, from_ns, to_ns: at_ns })?;
         }
         Ok(())
     }
@@ -228,7 +228,7 @@ struct Body {
 
 /// Reads a record; none where it holds a number that was not defined.
 #[inline]
-fn body(kind: Kind, record: Record, known: &Known, texts: &Texts) -> Option<Body> {
+fn body(kind: RecordKind, record: Record, known: &Known, texts: &Texts) -> Option<Body> {
     let function = |marker, text| {
         let code = known.codes.get(record.id())?;
         Some(Body { marker, code: code.id, line: code.lines.at(record.arg()), value: None, text })
@@ -247,33 +247,33 @@ fn body(kind: Kind, record: Record, known: &Known, texts: &Texts) -> Option<Body
         Some(Body { marker, code: code.id, line: code.lines.at(record.arg()), value, text: name })
     };
     match kind {
-        Kind::Call => function(Marker::FunctionEntry, TextId::NONE),
-        Kind::Open => function(Marker::FunctionOpen, TextId::NONE),
-        Kind::Resume => function(Marker::FunctionEntry, texts.resume),
-        Kind::Throw => function(Marker::FunctionEntry, texts.throw),
-        Kind::Return => function(Marker::FunctionReturn, TextId::NONE),
-        Kind::Yield => function(Marker::FunctionReturn, texts.yielded),
-        Kind::Unwind => function(Marker::FunctionReturn, texts.unwind),
-        Kind::Line => {
+        RecordKind::Call => function(Marker::FunctionEntry, TextId::NONE),
+        RecordKind::Open => function(Marker::FunctionOpen, TextId::NONE),
+        RecordKind::Resume => function(Marker::FunctionEntry, texts.resume),
+        RecordKind::Throw => function(Marker::FunctionEntry, texts.throw),
+        RecordKind::Return => function(Marker::FunctionReturn, TextId::NONE),
+        RecordKind::Yield => function(Marker::FunctionReturn, texts.yielded),
+        RecordKind::Unwind => function(Marker::FunctionReturn, texts.unwind),
+        RecordKind::Line => {
             let code = known.codes.get(record.id())?;
             let line = record.arg() as i32;
             Some(Body { marker: Marker::Line, code: code.id, line, value: None, text: TextId::NONE })
         }
-        Kind::CfunctionCall => text(Marker::CfunctionEntry, None),
-        Kind::CfunctionReturn => text(Marker::CfunctionReturn, None),
-        Kind::Audit => {
+        RecordKind::CfunctionCall => text(Marker::CfunctionEntry, None),
+        RecordKind::CfunctionReturn => text(Marker::CfunctionReturn, None),
+        RecordKind::Audit => {
             let Site { name, code } = *known.sites.get(record.id())?;
             let code = known.codes.get(code).map_or(CodeId::NONE, |code| code.id);
             Some(Body { marker: Marker::Audit, code, line: record.arg() as i32, value: None, text: name })
         }
-        Kind::InstanceStart => instance(Marker::InstanceStart, None),
-        Kind::InstanceDone => instance(Marker::InstanceDone, Some(1)),
-        Kind::InstanceFailed => instance(Marker::InstanceDone, Some(0)),
-        Kind::GcStart => number(Marker::GcStart),
-        Kind::GcDone => number(Marker::GcDone),
-        Kind::ImportStart => text(Marker::ImportStart, None),
-        Kind::ImportDone => text(Marker::ImportDone, Some(i64::from(record.arg()))),
+        RecordKind::InstanceStart => instance(Marker::InstanceStart, None),
+        RecordKind::InstanceDone => instance(Marker::InstanceDone, Some(1)),
+        RecordKind::InstanceFailed => instance(Marker::InstanceDone, Some(0)),
+        RecordKind::GcStart => number(Marker::GcStart),
+        RecordKind::GcDone => number(Marker::GcDone),
+        RecordKind::ImportStart => text(Marker::ImportStart, None),
+        RecordKind::ImportDone => text(Marker::ImportDone, Some(i64::from(record.arg()))),
         // Told apart by the caller: it takes the next record to know how long it lasted.
-        Kind::Lost => None,
+        RecordKind::Lost => None,
     }
 }

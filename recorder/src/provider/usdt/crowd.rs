@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use pyrec_schema::{Group, Python};
+use pyrec_schema::{MarkerGroup, Python};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Error;
@@ -36,11 +36,12 @@ impl Crowd {
         &mut self,
         kernel: &mut Kernel,
         interpreters: &[Interpreter],
-        groups: &[Group],
+        groups: &[MarkerGroup],
         reach: Reach<'_>,
     ) -> Result<(), Error> {
         let has = |interpreter: &Interpreter, group| plan::groups(&interpreter.image).contains(&group);
-        let missing = |&&group: &&Group| !interpreters.iter().any(|interpreter| has(interpreter, group));
+        let missing =
+            |&&group: &&MarkerGroup| !interpreters.iter().any(|interpreter| has(interpreter, group));
         if groups.iter().any(|group| missing(&group)) {
             // Whatever the first one says of all that it was asked for.
             interpreters
@@ -65,11 +66,11 @@ impl Crowd {
         &mut self,
         kernel: &mut Kernel,
         interpreter: &Interpreter,
-        groups: &[Group],
+        groups: &[MarkerGroup],
         reach: Reach<'_>,
     ) -> Result<Range<usize>, Error> {
         let has = plan::groups(&interpreter.image);
-        let (here, elsewhere): (Vec<Group>, Vec<Group>) =
+        let (here, elsewhere): (Vec<MarkerGroup>, Vec<MarkerGroup>) =
             groups.iter().partition(|group| has.contains(group));
         let first = kernel.named_probes();
         let probes = plan::plan(&interpreter.image, &here)?;
@@ -80,7 +81,7 @@ impl Crowd {
 
     /// A process has become another program. If it is a Python that was not met before, its markers are placed: for the
     /// whole machine, or for everyone in the families, the process standing still meanwhile.
-    pub fn meet(&mut self, kernel: &mut Kernel, pid: i32, groups: &[Group], machine: bool) {
+    pub fn meet(&mut self, kernel: &mut Kernel, pid: i32, groups: &[MarkerGroup], machine: bool) {
         // One that has ended is nobody any more.
         let Some(program) = id_of(Path::new(&format!("/proc/{pid}/exe"))) else { return };
         let all_at_once = machine || kernel.reaches_families();
@@ -102,7 +103,7 @@ impl Crowd {
         kernel: &mut Kernel,
         interpreter: &Interpreter,
         pid: i32,
-        groups: &[Group],
+        groups: &[MarkerGroup],
         machine: bool,
     ) -> Result<(), Error> {
         if interpreter.image.notes.is_empty() {
@@ -153,7 +154,7 @@ impl Crowd {
         Ok(())
     }
 
-    fn without(&mut self, interpreter: &Interpreter, missing: &[Group]) {
+    fn without(&mut self, interpreter: &Interpreter, missing: &[MarkerGroup]) {
         if missing.is_empty() {
             return;
         }

@@ -11,7 +11,7 @@ use libbpf_rs::{
     Link, MapCore as _, MapFlags, OpenObject, ProgramAttachType, ProgramMut, ProgramType, RingBuffer,
     RingBufferBuilder,
 };
-use pyrec_schema::{Lost, Marker};
+use pyrec_schema::{LostEvents, Marker};
 
 use super::events::Events;
 use super::namespace;
@@ -265,7 +265,7 @@ impl Kernel {
     }
 
     /// What threads have lost and not told in the ring.
-    pub fn losses(&self) -> Result<Vec<Lost>, Error> {
+    pub fn losses(&self) -> Result<Vec<LostEvents>, Error> {
         let losses = &self.skeleton.maps.losses;
         let lookup =
             |key: &[u8]| losses.lookup(key, MapFlags::ANY).map_err(Error::kernel("read what was lost"));
@@ -387,14 +387,14 @@ fn calls(
 }
 
 /// An entry of the map of losses.
-fn lost(key: &[u8], value: &[u8]) -> Option<Lost> {
+fn lost(key: &[u8], value: &[u8]) -> Option<LostEvents> {
     let key = u64::from_ne_bytes(key.try_into().ok()?);
     let (numbers, _) = value.as_chunks::<8>();
     let [count, from_ns, to_ns] = *numbers else { return None };
     let count = u64::from_ne_bytes(count);
     let (pid, tid) = if key == ALL_OTHERS { (0, 0) } else { ((key >> 32) as i32, key as i32) };
     let [from_ns, to_ns] = [from_ns, to_ns].map(|time| u64::from_ne_bytes(time) as i64);
-    (count > 0).then_some(Lost { pid, tid, count, from_ns, to_ns })
+    (count > 0).then_some(LostEvents { pid, tid, count, from_ns, to_ns })
 }
 
 fn bytes_of(numbers: &[u64; 3]) -> Vec<u8> {

@@ -42,8 +42,8 @@ use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 
-use pyrec_schema::{Code, CodeId, Event, Group, Lost, Marker, TextId};
-use pyrec_wire::Filter;
+use pyrec_schema::{Code, CodeId, Event, LostEvents, Marker, MarkerGroup, TextId};
+use pyrec_wire::FunctionFilter;
 use rustc_hash::FxHashMap;
 
 use crowd::Crowd;
@@ -107,13 +107,13 @@ pub struct Usdt {
     pid: i32,
     crowd: Crowd,
     /// What is asked for of a Python that is met on the way.
-    groups: Vec<Group>,
+    groups: Vec<MarkerGroup>,
     /// Whether all processes are recorded, and not some and whom they start.
     machine: bool,
     sight: Sight,
     codes: Codes,
     /// Which functions are recorded.
-    filter: Filter,
+    filter: FunctionFilter,
     /// Kept between drains for its room.
     events: Vec<RawEvent>,
     /// Where the kernel counts.
@@ -139,12 +139,17 @@ struct Codes {
 
 impl Usdt {
     /// Reads the markers of processes that run, and of their children.
-    pub fn attach_processes(pids: &[i32], groups: &[Group], work: Work) -> Result<Usdt, Error> {
+    pub fn attach_processes(pids: &[i32], groups: &[MarkerGroup], work: Work) -> Result<Usdt, Error> {
         Usdt::attach(&interpreters_of(pids)?, pids, groups, Setup::of(work))
     }
 
     /// Reads the markers of a process that is about to become `program`, and of its children.
-    pub fn attach_launched(program: &Path, pid: i32, groups: &[Group], work: Work) -> Result<Usdt, Error> {
+    pub fn attach_launched(
+        program: &Path,
+        pid: i32,
+        groups: &[MarkerGroup],
+        work: Work,
+    ) -> Result<Usdt, Error> {
         let first = match Interpreter::of_program(program) {
             // What it starts may be one.
             Err(Error::NotPython { .. }) => vec![],
@@ -156,7 +161,7 @@ impl Usdt {
     }
 
     /// Reads the markers of every Python on the machine.
-    pub fn attach_machine(groups: &[Group], work: Work) -> Result<Usdt, Error> {
+    pub fn attach_machine(groups: &[MarkerGroup], work: Work) -> Result<Usdt, Error> {
         let mut usdt = Usdt { machine: true, ..Usdt::load(0, groups, Setup::of(work))? };
         // Before the search, so that nobody is missed between the two.
         usdt.kernel.name_everyone();
@@ -176,7 +181,7 @@ impl Usdt {
     fn attach(
         interpreters: &[Interpreter],
         pids: &[i32],
-        groups: &[Group],
+        groups: &[MarkerGroup],
         setup: Setup,
     ) -> Result<Usdt, Error> {
         let mut usdt = Usdt::load(pids.first().copied().unwrap_or_default(), groups, setup)?;
@@ -194,7 +199,7 @@ impl Usdt {
     }
 
     /// Leaves out the functions that the filter does.
-    pub fn filtered(self, filter: Filter) -> Usdt {
+    pub fn filtered(self, filter: FunctionFilter) -> Usdt {
         Usdt { filter, ..self }
     }
 
@@ -210,7 +215,7 @@ impl Usdt {
         Ok(kernel.cannot_follow())
     }
 
-    fn load(pid: i32, groups: &[Group], setup: Setup) -> Result<Usdt, Error> {
+    fn load(pid: i32, groups: &[MarkerGroup], setup: Setup) -> Result<Usdt, Error> {
         let kernel = Kernel::load(setup)?;
         Ok(Usdt {
             tallies: (setup.work == Work::Count).then(|| kernel.tallies()).transpose()?,
@@ -221,7 +226,7 @@ impl Usdt {
             machine: false,
             sight: Sight::default(),
             codes: Codes::default(),
-            filter: Filter::default(),
+            filter: FunctionFilter::default(),
             events: Vec::new(),
         })
     }
@@ -297,7 +302,7 @@ impl Usdt {
             RawEvent::Lost { head, from_ns } => {
                 self.sight.see(head.time_ns, head.pid, head.tid, rows)?;
                 let Head { time_ns: to_ns, pid, tid, what: count, .. } = head;
-                rows.lost(Lost { pid, tid, count, from_ns, to_ns })?;
+                rows.lost(LostEvents { pid, tid, count, from_ns, to_ns })?;
                 Ok(0)
             }
         }
@@ -321,13 +326,18 @@ fn blank(head: Head) -> Event {
 
 impl Codes {
     /// Returns the code; none if it is left out.
-    fn define(&mut self, definition: &Definition, filter: &Filter, rows: &mut Rows) -> Option<CodeId> {
+    fn define(
+        &mut self,
+        definition: &Definition,
+        filter: &FunctionFilter,
+        rows: &mut Rows,
+    ) -> Option<CodeId> {
         let Definition { what, pid, file, first_line, qualname, .. } = definition;
         let from_text = first_line
             .filter(|_| definition.plain)
             .and_then(|first_line| self.qualnames.of(*pid, file, first_line, qualname));
         let code = Code { file, first_line: *first_line, qualname: from_text.unwrap_or(qualname) };
-        let code = filter.has(file, code.qualname).then(|| rows.names().code(&code.to_string()));
+        let code = filter.is_recorded(file, code.qualname).then(|| rows.names().code(&code.to_string()));
         if (file.as_str(), qualname.as_str()) == ("__init__", "__init__") {
             self.init_cleanup = code;
         }
@@ -412,7 +422,7 @@ impl Provider for Usdt {
         self.forget(&ended, rows)?;
         for lost in self.kernel.losses()? {
             let pid = if lost.pid == 0 { self.pid } else { lost.pid };
-            rows.lost(Lost { pid, ..lost })?;
+            rows.lost(LostEvents { pid, ..lost })?;
         }
         self.codes.notices(rows);
         match self.kernel.unheard() {

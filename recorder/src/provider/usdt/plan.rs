@@ -4,7 +4,7 @@
 //! never taken for that of another code; and on CPython 3.11 one that keeps the line marker's semaphore raised,
 //! without which entries do not fire, on a function that never runs.
 
-use pyrec_schema::{Group, Marker};
+use pyrec_schema::{Marker, MarkerGroup};
 
 use super::Error;
 use super::argument::{Argument, Operand};
@@ -40,17 +40,17 @@ pub enum Program {
 
 /// The probes for these groups, in the order in which to place them: what keeps codes apart goes first, and
 /// returns go before entries, since a return without an entry does less harm than an entry without a return.
-pub fn plan(image: &Image, groups: &[Group]) -> Result<Vec<Probe>, Error> {
+pub fn plan(image: &Image, groups: &[MarkerGroup]) -> Result<Vec<Probe>, Error> {
     let Some(python) = image.python else { return Err(Error::NotPython { path: image.path.clone() }) };
     check_groups(image, &python, groups)?;
-    let in_code = groups.contains(&Group::Function) || groups.contains(&Group::Line);
+    let in_code = groups.contains(&MarkerGroup::Function) || groups.contains(&MarkerGroup::Line);
     let layout = if in_code { Some(find_layout(image, &python)?) } else { None };
     let mut probes = Vec::new();
     if in_code {
         probes.push(helper(image, Program::CodeFreed, Some(python.code_dealloc), None)?);
     }
     let needs_line = python.version.is_some_and(|version| version.entry_needs_line());
-    if needs_line && groups.contains(&Group::Function) && !groups.contains(&Group::Line) {
+    if needs_line && groups.contains(&MarkerGroup::Function) && !groups.contains(&MarkerGroup::Line) {
         let line = image.notes.iter().find(|note| note.name == Marker::Line.name());
         probes.push(helper(image, Program::Nothing, python.never_run, line.and_then(|note| note.semaphore))?);
     }
@@ -66,23 +66,24 @@ pub fn plan(image: &Image, groups: &[Group]) -> Result<Vec<Probe>, Error> {
 }
 
 /// The groups that can be recorded by a file's markers.
-pub fn groups(image: &Image) -> Vec<Group> {
-    Group::ALL.into_iter().filter(|&group| plan(image, &[group]).is_ok()).collect()
+pub fn groups(image: &Image) -> Vec<MarkerGroup> {
+    MarkerGroup::ALL.into_iter().filter(|&group| plan(image, &[group]).is_ok()).collect()
 }
 
 /// Every group that was asked for must have all its markers.
-fn check_groups(image: &Image, python: &Interpreter, groups: &[Group]) -> Result<(), Error> {
+fn check_groups(image: &Image, python: &Interpreter, groups: &[MarkerGroup]) -> Result<(), Error> {
     if image.notes.is_empty() {
         return Err(Error::NoMarkers { path: image.path.clone() });
     }
     let has = |marker: &Marker| image.notes.iter().any(|note| note.name == marker.name());
     // No CPython fires those of instances, wherever they may be listed.
-    let can_record = |group: &&Group| **group != Group::Instance && group.markers().iter().all(has);
-    let (present, missing): (Vec<Group>, Vec<Group>) = groups.iter().partition(can_record);
+    let can_record =
+        |group: &&MarkerGroup| **group != MarkerGroup::Instance && group.markers().iter().all(has);
+    let (present, missing): (Vec<MarkerGroup>, Vec<MarkerGroup>) = groups.iter().partition(can_record);
     if missing.is_empty() {
         return Ok(());
     }
-    let list = |groups: &[Group], between: &str| {
+    let list = |groups: &[MarkerGroup], between: &str| {
         groups.iter().map(|group| group.name()).collect::<Vec<_>>().join(between)
     };
     Err(Error::MissingMarkers {
@@ -250,7 +251,7 @@ mod tests {
 
     #[test]
     fn functions_of_3_11_raise_the_semaphore_of_lines_without_a_trap_on_them() {
-        let probes = plan(&image([3, 11, 2], &ALL_3_11), &[Group::Function]).expect("it has them");
+        let probes = plan(&image([3, 11, 2], &ALL_3_11), &[MarkerGroup::Function]).expect("it has them");
         let [entry, back] = [Marker::FunctionEntry, Marker::FunctionReturn].map(Program::Marker);
         let order = [Program::CodeFreed, Program::Nothing, back, entry];
         assert_eq!(programs(&probes), order);
@@ -264,8 +265,8 @@ mod tests {
 
     #[test]
     fn lines_that_are_wanted_raise_their_own_semaphore() {
-        let probes =
-            plan(&image([3, 11, 2], &ALL_3_11), &[Group::Line, Group::Function]).expect("it has them");
+        let probes = plan(&image([3, 11, 2], &ALL_3_11), &[MarkerGroup::Line, MarkerGroup::Function])
+            .expect("it has them");
         assert!(!programs(&probes).contains(&Program::Nothing));
         assert!(programs(&probes).contains(&Program::Marker(Marker::Line)));
         // Entries last: a return without an entry does less harm than the reverse.
@@ -275,14 +276,14 @@ mod tests {
     #[test]
     fn collections_need_no_way_to_the_code() {
         let names = ["gc__start", "gc__done"];
-        let probes = plan(&image([3, 13, 1], &names), &[Group::Gc]).expect("it has them");
+        let probes = plan(&image([3, 13, 1], &names), &[MarkerGroup::Gc]).expect("it has them");
         assert_eq!(programs(&probes), [Marker::GcStart, Marker::GcDone].map(Program::Marker));
     }
 
     #[test]
     fn a_marker_at_several_addresses_gets_a_probe_at_each() {
         let names = ["audit", "audit", "audit", "audit"];
-        let probes = plan(&image([3, 15, 2], &names), &[Group::Audit]).expect("it has them");
+        let probes = plan(&image([3, 15, 2], &names), &[MarkerGroup::Audit]).expect("it has them");
         assert_eq!(
             probes.iter().map(|probe| probe.offset).collect::<Vec<_>>(),
             [0x1000, 0x1001, 0x1002, 0x1003]
@@ -291,26 +292,27 @@ mod tests {
 
     #[test]
     fn says_what_is_missing_and_what_to_do() {
-        let message =
-            |image: &Image, groups: &[Group]| plan(image, groups).expect_err("it lacks them").to_string();
+        let message = |image: &Image, groups: &[MarkerGroup]| {
+            plan(image, groups).expect_err("it lacks them").to_string()
+        };
         assert_eq!(
-            message(&image([3, 12, 0], &[]), &Group::DEFAULT),
+            message(&image([3, 12, 0], &[]), &MarkerGroup::DEFAULT),
             "/opt/python has no markers: it was built without --with-dtrace; use --provider agent"
         );
         let some = ["gc__start", "gc__done", "import__find__load__start", "import__find__load__done"];
         assert_eq!(
-            message(&image([3, 13, 1], &some), &Group::DEFAULT),
+            message(&image([3, 13, 1], &some), &MarkerGroup::DEFAULT),
             "/opt/python (CPython 3.13.1) has no function markers; use --provider agent, or record what there is: \
              --markers gc,import"
         );
         assert_eq!(
-            message(&image([3, 13, 1], &some), &[Group::Function, Group::Line]),
+            message(&image([3, 13, 1], &some), &[MarkerGroup::Function, MarkerGroup::Line]),
             "/opt/python (CPython 3.13.1) has no function and line markers; use --provider agent"
         );
         let both = ["function__entry", "function__return"];
-        assert!(message(&image([3, 16, 0], &both), &[Group::Function]).contains("lays out its frames"));
+        assert!(message(&image([3, 16, 0], &both), &[MarkerGroup::Function]).contains("lays out its frames"));
         let mut odd = image([3, 11, 2], &ALL_3_11);
         odd.notes[6].arguments = "8@%xmm0".into();
-        assert!(message(&odd, &[Group::Function]).contains("keeps an argument at 8@%xmm0"));
+        assert!(message(&odd, &[MarkerGroup::Function]).contains("keeps an argument at 8@%xmm0"));
     }
 }

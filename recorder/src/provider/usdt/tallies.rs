@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd as _};
 
 use memmap2::{MmapOptions, MmapRaw};
-use pyrec_schema::{CodeId, Group};
+use pyrec_schema::{CodeId, MarkerGroup};
 use rustc_hash::FxHashMap;
 
 use super::skeleton::types;
@@ -119,10 +119,10 @@ impl Tallies {
 pub fn add_hits(sets: &[types::hits], sums: &mut Sums) {
     for set in sets {
         let groups = [
-            (Group::Line, set.lines),
-            (Group::Gc, set.collections),
-            (Group::Import, set.imports),
-            (Group::Audit, set.audits),
+            (MarkerGroup::Line, set.lines),
+            (MarkerGroup::Gc, set.collections),
+            (MarkerGroup::Import, set.imports),
+            (MarkerGroup::Audit, set.audits),
         ];
         groups.into_iter().for_each(|(group, count)| sums.groups.add(group, count));
         sums.lost += set.unknown + set.unsettled;

@@ -149,7 +149,7 @@ impl Recording {
 }
 
 /// Launches Python with these arguments and records it to its end.
-fn record(python: &Interpreter, arguments: &[&str], groups: &[Group]) -> Recorded {
+fn record(python: &Interpreter, arguments: &[&str], groups: &[MarkerGroup]) -> Recorded {
     let mut waiting = Waiting::new(python, arguments);
     let image = library::Interpreter::of_program(&python.image).expect("an interpreter");
     let attached = Usdt::attach(&[image], &[waiting.pid()], groups, sending(RING));
@@ -314,7 +314,7 @@ fn calls_and_returns_are_exactly_those_that_setprofile_sees() {
             [calls, returns] = [calls, returns].map(|counts| qualified(counts, &path));
         }
         let arguments: Vec<&str> = [&[file], PARTS.as_slice()].concat();
-        let recorded = record(&python, &arguments, &[Group::Function]);
+        let recorded = record(&python, &arguments, &[MarkerGroup::Function]);
         assert_eq!((recorded.lost, &recorded.notices), (0, &vec![]), "{}", python.image.display());
         if python.image.ends_with("python3.15") {
             // 3.15 has no marker where an exception is thrown into a generator, which the counter leaves out by
@@ -353,7 +353,7 @@ fn addresses_that_are_used_again_are_new_codes() {
     let script = Script::new(
         "for i in range(2000):\n    exec(compile(f'def f{i:04}(): pass\\nf{i:04}()', f'<{i:04}>', 'exec'), {})\n",
     );
-    let recorded = record(&python, &[&script.path()], &[Group::Function]);
+    let recorded = record(&python, &[&script.path()], &[MarkerGroup::Function]);
     let made: BTreeMap<String, u64> = (0..2000)
         .flat_map(|i| [format!("<{i:04}>:1:<module>"), format!("<{i:04}>:1:f{i:04}")])
         .map(|code| (code, 1))
@@ -375,7 +375,7 @@ fn names_of_any_alphabet_and_length() {
     let names = ["plain", "naïve", "Имя", "名前", "𐐷𐐷", &long];
     let text: String = names.iter().map(|name| format!("def {name}(): pass\n{name}()\n")).collect();
     let script = Script::new(&text);
-    let recorded = record(&python, &[&script.path()], &[Group::Function]);
+    let recorded = record(&python, &[&script.path()], &[MarkerGroup::Function]);
     let counts = recorded.counts(Marker::FunctionEntry, &script.path());
     for (index, name) in names.iter().enumerate() {
         let code = format!("{}:{}:{name}", script.path(), 2 * index + 1);
@@ -393,7 +393,7 @@ fn names_that_the_marker_cannot_say() {
          run('<\\udcff>', 'f')\nrun('<\\udcff>', 'f')\nrun('<plain>', 'g\\udcff')\nprint('done')\n",
     );
     for python in interpreters("names_that_the_marker_cannot_say", &[15]) {
-        let recorded = record(&python, &[&script.path()], &[Group::Function]);
+        let recorded = record(&python, &[&script.path()], &[MarkerGroup::Function]);
         assert_eq!(recorded.output, "done\n");
         assert_eq!(recorded.notices, Vec::<String>::new());
         for (file, code, count) in
@@ -409,7 +409,7 @@ fn names_that_the_marker_cannot_say() {
 fn entry_return_and_line_rows_say_their_line() {
     let Some(python) = debian("entry_return_and_line_rows_say_their_line") else { return };
     let script = Script::new("def count(n):\n    for i in range(n):\n        yield i\n\nlist(count(2))\n");
-    let recorded = record(&python, &[&script.path()], &[Group::Function, Group::Line]);
+    let recorded = record(&python, &[&script.path()], &[MarkerGroup::Function, MarkerGroup::Line]);
     let code = format!("{}:1:count", script.path());
     let steps: Vec<(Marker, i32)> = recorded
         .events
@@ -432,7 +432,7 @@ fn collections_and_imports_with_their_numbers_and_names() {
     std::fs::write(script.folder.path().join("this_one_is.py"), "").expect("room for an empty file");
     let all = interpreters("collections_and_imports_with_their_numbers_and_names", &[9, 11, 13, 14, 15]);
     for python in all {
-        let recorded = record(&python, &["-B", &script.path()], &[Group::Gc, Group::Import]);
+        let recorded = record(&python, &["-B", &script.path()], &[MarkerGroup::Gc, MarkerGroup::Import]);
         let values = |marker| recorded.of(marker).map(|event| event.value).collect::<Vec<_>>();
         let starts = values(Marker::GcStart);
         let collected = recorded.output.trim().parse().expect("the program prints what it collected");
@@ -459,7 +459,7 @@ fn audit_events_by_their_names() {
          sys.audit('größe', [])\nprint(id(sys))\nopen(sys.argv[0]).close()\n",
     );
     for python in interpreters("audit_events_by_their_names", &[9, 11, 13, 14, 15]) {
-        let recorded = record(&python, &["-S", &script.path()], &[Group::Audit]);
+        let recorded = record(&python, &["-S", &script.path()], &[MarkerGroup::Audit]);
         let texts: Vec<_> =
             recorded.of(Marker::Audit).map(|event| recorded.names.text_str(event.text)).collect();
         let last = texts.iter().rev().position(|text| text.as_deref() == Some("pyrec.test"));
@@ -479,7 +479,7 @@ fn threads_and_the_process_have_rows() {
          threads = [threading.Thread(target=work) for _ in range(3)]\n\
          [t.start() for t in threads]\n[t.join() for t in threads]\n",
     );
-    let recorded = record(&python, &[&script.path()], &[Group::Function]);
+    let recorded = record(&python, &[&script.path()], &[MarkerGroup::Function]);
     let process: Vec<&Event> = recorded.of(Marker::ProcessStart).collect();
     assert_eq!(process.len(), 1);
     let command = recorded.names.text_str(process[0].text).expect("it has a command line");

@@ -77,7 +77,7 @@ fn a_running_process_is_left_as_it_was() {
     };
     for calls in [1000, 2000] {
         assert_eq!(raised(&service), none);
-        let mut usdt = Usdt::attach_processes(&[service.waiting.pid()], &Group::DEFAULT, Work::Send)
+        let mut usdt = Usdt::attach_processes(&[service.waiting.pid()], &MarkerGroup::DEFAULT, Work::Send)
             .expect("the markers attach");
         let markers = [
             "function__entry",
@@ -114,7 +114,7 @@ fn what_is_recorded_and_what_is_lost_is_all_there_was() {
     let attached = Usdt::attach(
         &interpreters_of(&[service.waiting.pid()]).expect("it runs one"),
         &[service.waiting.pid()],
-        &[Group::Function],
+        &[MarkerGroup::Function],
         sending(1 << 16),
     );
     let mut usdt = attached.expect("the markers attach");
@@ -127,8 +127,8 @@ fn what_is_recorded_and_what_is_lost_is_all_there_was() {
     usdt.stop(&mut recording.rows).expect("records are whole");
     let recorded = recording.read(String::new());
     let rows = recorded.events.iter().filter(|event| event.marker.is_event()).count() as u64;
-    let lost: Vec<Lost> =
-        recorded.events.iter().filter_map(|event| Lost::from_event(event, &recorded.names)).collect();
+    let lost: Vec<LostEvents> =
+        recorded.events.iter().filter_map(|event| LostEvents::from_event(event, &recorded.names)).collect();
     let lost_events: u64 = lost.iter().map(|lost| lost.count).sum();
     // Twice: `burst` once and `leaf` as often as said, each entered and left.
     let expected = 2 * 2 * (1 + CALLS);
@@ -167,7 +167,7 @@ fn each_thread_tells_its_own_losses() {
         let attached = Usdt::attach(
             &interpreters_of(&pids).expect("it runs one"),
             &pids,
-            &Group::DEFAULT,
+            &MarkerGroup::DEFAULT,
             sending(1 << 14),
         );
         let mut usdt = attached.expect("the markers attach");
@@ -185,8 +185,11 @@ fn each_thread_tells_its_own_losses() {
         assert!(child.wait().expect("it is our child").success());
         let recorded = recording.read(String::new());
         let rows = recorded.events.iter().filter(|event| event.marker.is_event()).count() as u64;
-        let lost: Vec<Lost> =
-            recorded.events.iter().filter_map(|event| Lost::from_event(event, &recorded.names)).collect();
+        let lost: Vec<LostEvents> = recorded
+            .events
+            .iter()
+            .filter_map(|event| LostEvents::from_event(event, &recorded.names))
+            .collect();
         let sum: u64 = lost.iter().map(|lost| lost.count).sum();
         // 3.15 tells of the end of what it runs after an `__init__`: a thread has one, and no entry of it.
         let left_out = usdt.codes.left_out;
@@ -205,8 +208,8 @@ fn taking_begins_and_ends_for_all_markers_at_once() {
     waiting.say("go");
     let mut answers = std::io::BufReader::new(waiting.child.stdout.take().expect("piped"));
     std::io::BufRead::read_line(&mut answers, &mut String::new()).expect("it says that it is ready");
-    let mut usdt =
-        Usdt::attach_processes(&[waiting.pid()], &[Group::Function], Work::Send).expect("the markers attach");
+    let mut usdt = Usdt::attach_processes(&[waiting.pid()], &[MarkerGroup::Function], Work::Send)
+        .expect("the markers attach");
     let mut recording = Recording::new();
     while usdt.drain(&mut recording.rows).expect("events are whole") <= 20 {
         std::thread::sleep(Duration::from_millis(5));

@@ -1,0 +1,9 @@
+//! Parquet tables that are derived from traces: calls, and profiles.
+
+mod calls;
+mod profile;
+mod profile_file;
+
+pub use self::calls::{CallRow, CallsWriter};
+pub use self::profile::{PathId, Profile, ProfileKey, ProfileRowKind, ProfileSums};
+pub use self::profile_file::{PROFILE_VERSION, is_profile, read_profile, write_profile};
