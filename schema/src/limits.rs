@@ -1,47 +1,48 @@
-//! How much a trace may claim: what reading one costs is bounded by its bytes, whatever they say. `docs/format.md` has
-//! the same numbers for people.
+//! Limits on what a file may claim to contain. The time and the memory that reading takes are bounded by
+//! the file's length, whatever its contents. `docs/format.md` states the same limits.
 //!
-//! A recording of real time takes about three bytes a row, since its times are those of a real clock, and its strings
-//! are compressed to a tenth. What is far beyond that was made to cost whoever reads it.
+//! A real recording takes about three bytes a row, since its times come from a clock, and zstd
+//! compresses its strings to about a tenth. The limits are far beyond that, so only a file that was
+//! crafted to exhaust its reader exceeds them.
 
-/// Rows that a trace may have whatever its length …
-const ROWS: u64 = 1 << 20;
+/// Rows that a file of any length may have.
+const BASE_ROWS: u64 = 1 << 20;
 
-/// … and for each of its bytes.
+/// Additional rows for each byte of the file.
 const ROWS_PER_BYTE: u64 = 16;
 
-/// What the strings of a trace may take in memory whatever its length …
-pub(crate) const STRING_BYTES: u64 = 1 << 26;
+/// Bytes of memory that the strings of a trace of any length may take.
+pub(crate) const BASE_STRING_BYTES: u64 = 1 << 26;
 
-/// … and for each of its bytes.
+/// Additional bytes of memory for strings, for each byte of the file.
 const STRING_BYTES_PER_BYTE: u64 = 64;
 
-/// What an uncompressed page may take at most …
-const PAGE_BYTES: u64 = 1 << 26;
+/// The maximum uncompressed length of a page.
+const MAX_PAGE_BYTES: u64 = 1 << 26;
 
-/// … and what it may take whatever its length in the file …
-const SMALL_PAGE_BYTES: u64 = 1 << 24;
+/// The uncompressed length that a page of any compressed length may have.
+const BASE_PAGE_BYTES: u64 = 1 << 24;
 
-/// … and for each of its bytes there.
+/// Additional uncompressed bytes for each compressed byte of the page.
 const PAGE_BYTES_PER_BYTE: u64 = 256;
 
-/// The bytes that a row group takes in a footer at least: with eight columns they are several times as many.
-pub(crate) const ROW_GROUP_FOOTER_BYTES: usize = 128;
+/// The minimum length of a row group's entry in a footer. With eight columns it is several times as long.
+pub(crate) const MIN_ROW_GROUP_FOOTER_BYTES: usize = 128;
 
-/// A longer page header is none: its statistics are the ends of a column's values, which are short here.
-pub(crate) const PAGE_HEADER_BYTES: usize = 1 << 16;
+/// The maximum length of a page header. Its statistics hold two values of the column, which are short.
+pub(crate) const MAX_PAGE_HEADER_BYTES: usize = 1 << 16;
 
-/// Rows that a trace of that length may have.
-pub(crate) fn rows(bytes: u64) -> u64 {
-    ROWS.saturating_add(bytes.saturating_mul(ROWS_PER_BYTE))
+/// The maximum number of rows in a file of `file_bytes`.
+pub(crate) fn max_rows(file_bytes: u64) -> u64 {
+    BASE_ROWS.saturating_add(file_bytes.saturating_mul(ROWS_PER_BYTE))
 }
 
-/// What the strings of a trace of that length may take beyond [`STRING_BYTES`].
-pub(crate) fn string_bytes(bytes: u64) -> u64 {
-    bytes.saturating_mul(STRING_BYTES_PER_BYTE)
+/// The memory that the strings of a file of `file_bytes` may take in addition to [`BASE_STRING_BYTES`].
+pub(crate) fn added_string_bytes(file_bytes: u64) -> u64 {
+    file_bytes.saturating_mul(STRING_BYTES_PER_BYTE)
 }
 
-/// What a page may take that has that length in the file.
-pub(crate) fn page_bytes(bytes: u64) -> u64 {
-    SMALL_PAGE_BYTES.saturating_add(bytes.saturating_mul(PAGE_BYTES_PER_BYTE)).min(PAGE_BYTES)
+/// The maximum uncompressed length of a page of `compressed_bytes`.
+pub(crate) fn max_page_bytes(compressed_bytes: u64) -> u64 {
+    BASE_PAGE_BYTES.saturating_add(compressed_bytes.saturating_mul(PAGE_BYTES_PER_BYTE)).min(MAX_PAGE_BYTES)
 }

@@ -169,17 +169,17 @@ fn headers_of_pages_cannot_claim_what_their_bytes_are_not() {
         statistics: None,
     };
     let claims: [(Header, &str); 11] = [
-        (Header { uncompressed: i32::MAX, ..sound }, "longer than its bytes"),
-        (Header { uncompressed: -1, ..sound }, "no header"),
+        (Header { uncompressed: i32::MAX, ..sound }, "exceeds the limit for its bytes"),
+        (Header { uncompressed: -1, ..sound }, "header of a page is malformed"),
         (Header { compressed: i32::MAX, ..sound }, "outside its column"),
-        (Header { compressed: -1, ..sound }, "no header"),
+        (Header { compressed: -1, ..sound }, "header of a page is malformed"),
         (Header { values: i32::MAX, ..sound }, "the rows of their row group"),
         (Header { values: 99, ..sound }, "the rows of their row group"),
-        (Header { values: -1, ..sound }, "no header"),
-        (Header { kind: 2, values: i32::MAX, ..sound }, "a dictionary of it"),
+        (Header { values: -1, ..sound }, "header of a page is malformed"),
+        (Header { kind: 2, values: i32::MAX, ..sound }, "a dictionary page"),
         // Their strings take memory by a number that stands before them.
-        (Header { encoding: Encoding::DELTA_BYTE_ARRAY, ..sound }, "no header"),
-        (Header { encoding: Encoding::DELTA_LENGTH_BYTE_ARRAY, ..sound }, "no header"),
+        (Header { encoding: Encoding::DELTA_BYTE_ARRAY, ..sound }, "header of a page is malformed"),
+        (Header { encoding: Encoding::DELTA_LENGTH_BYTE_ARRAY, ..sound }, "header of a page is malformed"),
         // As a length of 2^60 it would be given memory before its bytes are looked for.
         (Header { statistics: Some(1 << 60), ..sound }, "outside its column"),
     ];
@@ -236,13 +236,13 @@ fn lists_of_a_footer_hold_what_they_claim() {
     for list in lists {
         let footer = [b"PAR1", list, &(list.len() as u32).to_le_bytes(), b"PAR1"].concat();
         put(&path, footer);
-        assert!(refusal(&path).contains("its lists are not what they say"), "{list:?}: {}", refusal(&path));
+        assert!(refusal(&path).contains("a list exceeds it"), "{list:?}: {}", refusal(&path));
     }
     // Structs in structs, ten thousand deep.
     let deep = [&[0x15, 4][..], &[0xec; 1], &[0x1c; 10_000], &[0; 10_002]].concat();
     let footer = [b"PAR1", &deep[..], &(deep.len() as u32).to_le_bytes(), b"PAR1"].concat();
     put(&path, footer);
-    assert!(refusal(&path).contains("its lists are not what they say"));
+    assert!(refusal(&path).contains("a list exceeds it"));
 }
 
 #[test]

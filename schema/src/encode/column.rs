@@ -1,4 +1,5 @@
-//! One column of the open row group: rows in, pages out as they fill, a column chunk in the end.
+//! The columns of the open row group. Each collects the values of the current page, encodes the page
+//! when it ends, and finally becomes a column chunk.
 
 use std::io;
 
@@ -10,30 +11,30 @@ use super::dictionary::Dictionary;
 use super::fields::{FieldReader, put_u32, put_u64};
 use super::page::{EncodedPages, PageEncoder};
 use super::{delta, rle_bitpack};
-use crate::format::columns::PARQUET;
+use crate::format::columns::PARQUET_SCHEMA;
 
-/// Which rows of the open page have a value.
+/// Definition levels of the current page, which mark the rows that have a value.
 #[derive(Debug, Default)]
 pub(crate) struct DefinitionLevels {
-    /// Per row of the page 1 or, for null, 0.
+    /// For each row of the page 1, or 0 if it is null.
     page: Vec<u32>,
-    /// Nulls in the pages before.
+    /// The number of nulls in earlier pages.
     nulls: u64,
 }
 
 impl DefinitionLevels {
-    /// Appends rows that are null.
-    pub(crate) fn nulls(&mut self, rows: usize) {
+    /// Appends null rows.
+    pub(crate) fn push_nulls(&mut self, rows: usize) {
         self.page.resize(self.page.len() + rows, 0);
     }
 
-    /// Makes the last but `back` row one with a value.
+    /// Marks a row as having a value. `back` counts rows from the last one, which is 0.
     pub(crate) fn set(&mut self, back: usize) {
         let at = self.page.len() - 1 - back;
         self.page[at] = 1;
     }
 
-    /// Appends the page's levels as a data page begins with them, and starts the next page.
+    /// Appends the levels in the form in which a data page begins with them, and starts the next page.
     fn encode(&mut self, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&[0; 4]);
@@ -44,7 +45,6 @@ impl DefinitionLevels {
         self.page.clear();
     }
 
-    /// Appends how many nulls there were, and takes them back.
     pub(crate) fn save(&self, out: &mut Vec<u8>) {
         put_u64(self.nulls, out);
     }
@@ -54,18 +54,17 @@ impl DefinitionLevels {
         Some(())
     }
 
-    /// The nulls in all pages.
+    /// The number of nulls in all pages.
     pub(crate) fn null_count(&self) -> u64 {
         self.nulls
     }
 
-    /// Counts anew.
     pub(crate) fn clear(&mut self) {
         self.nulls = 0;
     }
 }
 
-/// Time stamps: each as the difference to the one before.
+/// A column of time stamps, delta-encoded.
 #[derive(Debug, Default)]
 pub(crate) struct TimeColumn {
     pub(crate) page: Vec<i64>,
@@ -77,7 +76,7 @@ impl TimeColumn {
     pub(crate) fn end_page(&mut self, encoder: &mut PageEncoder) -> io::Result<()> {
         let times = &self.page;
         let encode = |out: &mut Vec<u8>| delta::encode(times, out);
-        encoder.data(times.len(), Encoding::DELTA_BINARY_PACKED, encode, &mut self.pages)?;
+        encoder.append_data_page(times.len(), Encoding::DELTA_BINARY_PACKED, encode, &mut self.pages)?;
         self.range = times.iter().fold(self.range, |range, &time| match range {
             Some((min, max)) => Some((time.min(min), time.max(max))),
             None => Some((time, time)),
@@ -86,7 +85,6 @@ impl TimeColumn {
         Ok(())
     }
 
-    /// Appends what came since the last time.
     pub(crate) fn save(&mut self, out: &mut Vec<u8>) {
         let (min, max) = self.range.unwrap_or((i64::MAX, i64::MIN));
         put_u64(min as u64, out);
@@ -94,14 +92,13 @@ impl TimeColumn {
         self.pages.save(out);
     }
 
-    /// Puts it back.
     pub(crate) fn restore(&mut self, fields: &mut FieldReader<'_>) -> Option<()> {
         let (min, max) = (fields.u64()? as i64, fields.u64()? as i64);
         self.range = (min <= max).then_some((min, max));
         self.pages.restore(fields)
     }
 
-    /// Its pages so far.
+    /// The column chunk of the pages so far.
     pub(crate) fn chunk(&self) -> ColumnChunk<'_> {
         let (min, max) = self.range.unzip();
         ColumnChunk {
@@ -112,24 +109,23 @@ impl TimeColumn {
         }
     }
 
-    /// Forgets them.
     pub(crate) fn clear(&mut self) {
         self.range = None;
         self.pages.clear();
     }
 
-    /// Bytes that the pages take.
+    /// The length of the encoded pages.
     pub(crate) fn bytes(&self) -> usize {
         self.pages.bytes.len()
     }
 
-    /// Saves everything the next time.
+    /// Makes the next `save` include everything, for another journal.
     pub(crate) fn mark_unsaved(&mut self) {
-        self.pages.saved = 0;
+        self.pages.saved_len = 0;
     }
 }
 
-/// Numbers that few rows have, as they are.
+/// A nullable column of integers, with plain encoding.
 #[derive(Debug, Default)]
 pub(crate) struct ValueColumn {
     pub(crate) levels: DefinitionLevels,
@@ -143,24 +139,22 @@ impl ValueColumn {
             self.levels.encode(out);
             self.page.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
         };
-        encoder.data(rows, Encoding::PLAIN, encode, &mut self.pages)?;
+        encoder.append_data_page(rows, Encoding::PLAIN, encode, &mut self.pages)?;
         self.page.clear();
         Ok(())
     }
 
-    /// Appends what came since the last time.
     pub(crate) fn save(&mut self, out: &mut Vec<u8>) {
         self.levels.save(out);
         self.pages.save(out);
     }
 
-    /// Puts it back.
     pub(crate) fn restore(&mut self, fields: &mut FieldReader<'_>) -> Option<()> {
         self.levels.restore(fields)?;
         self.pages.restore(fields)
     }
 
-    /// Its pages so far.
+    /// The column chunk of the pages so far.
     pub(crate) fn chunk(&self) -> ColumnChunk<'_> {
         let nulls = self.levels.null_count();
         ColumnChunk {
@@ -171,40 +165,39 @@ impl ValueColumn {
         }
     }
 
-    /// Forgets them.
     pub(crate) fn clear(&mut self) {
         self.levels.clear();
         self.pages.clear();
     }
 
-    /// Bytes that the pages take.
+    /// The length of the encoded pages.
     pub(crate) fn bytes(&self) -> usize {
         self.pages.bytes.len()
     }
 
-    /// Saves everything the next time.
+    /// Makes the next `save` include everything, for another journal.
     pub(crate) fn mark_unsaved(&mut self) {
-        self.pages.saved = 0;
+        self.pages.saved_len = 0;
     }
 }
 
-/// Values that repeat, as their numbers in the row group's dictionary.
+/// A dictionary-encoded column.
 #[derive(Debug, Default)]
 pub(crate) struct DictionaryColumn {
     pub(crate) dictionary: Dictionary,
-    /// Of the rows with a value.
+    /// The dictionary indices of the page's non-null rows.
     pub(crate) page: Vec<u32>,
     pages: EncodedPages,
 }
 
 impl DictionaryColumn {
-    /// Appends rows.
+    /// Appends non-null rows by the keys of their values.
     pub(crate) fn extend(&mut self, keys: impl Iterator<Item = u32>) {
         let dictionary = &mut self.dictionary;
-        self.page.extend(keys.map(|key| dictionary.number(key)));
+        self.page.extend(keys.map(|key| dictionary.index(key)));
     }
 
-    /// Ends the page, of `rows` rows and with `levels` if rows may be null.
+    /// Ends the page of `rows` rows. `levels` is for a nullable column.
     pub(crate) fn end_page(
         &mut self,
         rows: usize,
@@ -219,72 +212,72 @@ impl DictionaryColumn {
             out.push(width as u8);
             rle_bitpack::encode(&self.page, width, out);
         };
-        encoder.data(rows, Encoding::RLE_DICTIONARY, encode, &mut self.pages)?;
+        encoder.append_data_page(rows, Encoding::RLE_DICTIONARY, encode, &mut self.pages)?;
         self.page.clear();
         Ok(())
     }
 
-    /// Appends what came since the last time, values as `plain` writes them.
-    pub(crate) fn save(&mut self, plain: impl Fn(u32, &mut Vec<u8>), out: &mut Vec<u8>) {
+    /// Serializes the pages and dictionary values that were added since the last call. `write_plain` writes
+    /// a key's value.
+    pub(crate) fn save(&mut self, write_plain: impl Fn(u32, &mut Vec<u8>), out: &mut Vec<u8>) {
         self.pages.save(out);
-        let keys = self.dictionary.unsaved();
+        let keys = self.dictionary.take_unsaved();
         put_u32(keys.len() as u32, out);
-        keys.iter().for_each(|&key| plain(key, out));
+        keys.iter().for_each(|&key| write_plain(key, out));
     }
 
-    /// Puts it back. `key` reads a value and says what stands for it now.
+    /// Appends what [`DictionaryColumn::save`] wrote. `read_key` reads a value and returns its key.
     pub(crate) fn restore(
         &mut self,
-        key: impl Fn(&mut FieldReader<'_>) -> Option<u32>,
+        read_key: impl Fn(&mut FieldReader<'_>) -> Option<u32>,
         fields: &mut FieldReader<'_>,
     ) -> Option<()> {
         self.pages.restore(fields)?;
         for _ in 0..fields.u32()? {
-            self.dictionary.number(key(fields)?);
+            self.dictionary.index(read_key(fields)?);
         }
-        self.dictionary.unsaved();
+        self.dictionary.take_unsaved();
         Some(())
     }
 
-    /// Its pages so far. `plain` writes the value of a key as a dictionary page holds it.
+    /// The column chunk of the pages so far. `write_plain` writes a key's value in plain encoding.
     pub(crate) fn chunk(
         &self,
         statistics: Statistics,
-        plain: impl Fn(u32, &mut Vec<u8>),
+        write_plain: impl Fn(u32, &mut Vec<u8>),
         encoder: &mut PageEncoder,
     ) -> io::Result<ColumnChunk<'_>> {
         let keys = self.dictionary.keys();
         let dictionary =
-            encoder.dictionary(keys.len(), |out| keys.iter().for_each(|&key| plain(key, out)))?;
+            encoder.dictionary_page(keys.len(), |out| keys.iter().for_each(|&key| write_plain(key, out)))?;
         let (dictionary, encoding) = (Some(dictionary), Encoding::RLE_DICTIONARY);
         Ok(ColumnChunk { dictionary, data: &self.pages, encoding, statistics })
     }
 
-    /// Forgets them.
     pub(crate) fn clear(&mut self) {
         self.dictionary.clear();
         self.pages.clear();
     }
 
-    /// The smallest and largest key as signed integers.
+    /// The minimum and maximum of the keys, as signed integers.
     pub(crate) fn range(&self) -> (Option<i32>, Option<i32>) {
         let keys = || self.dictionary.keys().iter().map(|&key| key as i32);
         (keys().min(), keys().max())
     }
 
-    /// Bytes that the pages take.
+    /// The length of the encoded pages.
     pub(crate) fn bytes(&self) -> usize {
         self.pages.bytes.len()
     }
 
-    /// Saves everything the next time.
+    /// Makes the next `save` include everything, for another journal.
     pub(crate) fn mark_unsaved(&mut self) {
-        self.pages.saved = 0;
+        self.pages.saved_len = 0;
         self.dictionary.mark_unsaved();
     }
 }
 
-/// A column of a row group, as it stands in a file.
+/// A column chunk: the pages of one column in a row group.
 #[derive(Debug)]
 pub(crate) struct ColumnChunk<'a> {
     dictionary: Option<EncodedPages>,
@@ -294,7 +287,7 @@ pub(crate) struct ColumnChunk<'a> {
 }
 
 impl ColumnChunk<'_> {
-    /// Appends the chunk to `out`, as the `column`th of a row group of `rows` rows.
+    /// Appends the chunk to `out`. Returns its metadata, with offsets into `out`.
     pub(crate) fn append(
         self,
         column: usize,
@@ -303,7 +296,7 @@ impl ColumnChunk<'_> {
     ) -> io::Result<ColumnChunkMetaData> {
         let level = ZstdLevel::try_new(1).map_err(io::Error::other)?;
         let mut encodings = vec![self.encoding, Encoding::RLE];
-        let begin = out.len();
+        let start = out.len();
         let mut uncompressed_len = self.data.uncompressed_len;
         let mut dictionary_at = None;
         if let Some(dictionary) = &self.dictionary {
@@ -314,13 +307,13 @@ impl ColumnChunk<'_> {
         }
         let data_at = out.len();
         out.extend_from_slice(&self.data.bytes);
-        ColumnChunkMetaData::builder(PARQUET.column(column))
+        ColumnChunkMetaData::builder(PARQUET_SCHEMA.column(column))
             .set_compression(Compression::ZSTD(level))
             .set_encodings(encodings)
             .set_num_values(rows as i64)
             .set_dictionary_page_offset(dictionary_at)
             .set_data_page_offset(data_at as i64)
-            .set_total_compressed_size((out.len() - begin) as i64)
+            .set_total_compressed_size((out.len() - start) as i64)
             .set_total_uncompressed_size(uncompressed_len as i64)
             .set_statistics(self.statistics)
             .build()
@@ -341,21 +334,21 @@ mod tests {
     use super::*;
     use crate::format::columns::column;
 
-    /// What Parquet's own reader finds in a chunk: the values, and per row whether there is one.
+    /// Reads a chunk with Parquet's own reader. Returns the values, and the definition level of each row.
     fn read<T: DataType>(chunk: ColumnChunk<'_>, at: usize, rows: usize) -> (Vec<T::T>, Vec<i16>) {
         let mut bytes = vec![0; 100];
         let metadata = chunk.append(at, rows, &mut bytes).unwrap();
         let pages = SerializedPageReader::new(Arc::new(Bytes::from(bytes)), &metadata, rows, None).unwrap();
         let mut reader: ColumnReaderImpl<T> =
-            get_typed_column_reader(get_column_reader(PARQUET.column(at), Box::new(pages)));
+            get_typed_column_reader(get_column_reader(PARQUET_SCHEMA.column(at), Box::new(pages)));
         let (mut values, mut levels) = (Vec::new(), Vec::new());
-        let levels_wanted = (PARQUET.column(at).max_def_level() > 0).then_some(&mut levels);
+        let levels_wanted = (PARQUET_SCHEMA.column(at).max_def_level() > 0).then_some(&mut levels);
         let (read, ..) = reader.read_records(rows + 1, levels_wanted, None, &mut values).unwrap();
         assert_eq!(read, rows);
         (values, levels)
     }
 
-    /// Page lengths around a multiple of eight, with this many distinct values in each: every index width.
+    /// Covers every index width, and page lengths around multiples of eight.
     #[test]
     fn indices_of_any_width_are_read_by_parquet() {
         for distinct in [1, 2, 3, 4, 5, 16, 17, 200, 256, 257, 5000, 65_536, 70_000] {
@@ -385,7 +378,7 @@ mod tests {
         let mut expected = Vec::new();
         for rows in [1, 2, 32, 33, 34, 128, 129, 130, 5000] {
             for width in 0..64 {
-                // Time that goes back and forth by up to 2^width.
+                // Steps of up to 2^width in both directions.
                 let time = |row: i64| row.wrapping_mul(0x5851_f42d_4c95_7f2d) >> (63 - width);
                 times.page.extend((0..rows).map(time));
                 expected.extend((0..rows).map(time));
@@ -400,10 +393,10 @@ mod tests {
         let mut encoder = PageEncoder::new().unwrap();
         let mut column = ValueColumn::default();
         let (mut values, mut levels) = (Vec::new(), Vec::new());
-        // No value, one in every so many rows, a value in every row.
+        // The distance between rows with a value.
         for every in [usize::MAX, 100, 3, 1] {
             for rows in [1, 7, 8, 9, 1003] {
-                column.levels.nulls(rows);
+                column.levels.push_nulls(rows);
                 for row in (0..rows).filter(|row| row % every == every - 1) {
                     column.levels.set(rows - 1 - row);
                     column.page.push(row as i64 - 5);

@@ -1,67 +1,70 @@
-//! The distinct values of a column within one row group, numbered as they come.
+//! The dictionary of a column in one row group.
 
 use rustc_hash::FxHashMap;
 
-/// Keys below this are found in a table, others (a strange line number) in a map.
+/// Keys below this are looked up in a table, the others in a hash map.
 const TABLE_KEYS: u32 = 1 << 20;
 
-/// From a key to its place among the keys of a row group.
+/// Maps keys to dictionary indices, in the order of first occurrence. A key is a `u32` that stands for
+/// the value: an integer itself, or an index into [`Names`](crate::model::Names) or
+/// [`Marker::ALL`](crate::model::Marker::ALL).
 #[derive(Debug, Default)]
 pub(crate) struct Dictionary {
-    /// The distinct keys in the order of their numbers.
+    /// The keys by index.
     keys: Vec<u32>,
-    /// By key, its number plus one; 0 for a key that is not there.
+    /// For each small key its index plus one, or 0 if the dictionary does not contain it.
     table: Vec<u32>,
+    /// The indices of large keys.
     map: FxHashMap<u32, u32>,
-    /// How many of the keys are in the journal.
+    /// The number of keys that are in the journal.
     saved: usize,
 }
 
 impl Dictionary {
-    /// The number of `key`, given now if it is new.
+    /// The index of `key`. Adds the key if it is new.
     #[inline]
-    pub(crate) fn number(&mut self, key: u32) -> u32 {
+    pub(crate) fn index(&mut self, key: u32) -> u32 {
         match self.table.get(key as usize) {
             Some(&next) if next != 0 => next - 1,
-            _ => self.number_rare(key),
+            _ => self.index_slow(key),
         }
     }
 
     #[cold]
-    fn number_rare(&mut self, key: u32) -> u32 {
-        let number = self.keys.len() as u32;
+    fn index_slow(&mut self, key: u32) -> u32 {
+        let index = self.keys.len() as u32;
         if key >= TABLE_KEYS {
-            let known = *self.map.entry(key).or_insert(number);
-            if known != number {
+            let known = *self.map.entry(key).or_insert(index);
+            if known != index {
                 return known;
             }
         } else {
             if self.table.len() <= key as usize {
                 self.table.resize((key as usize + 1).next_power_of_two(), 0);
             }
-            self.table[key as usize] = number + 1;
+            self.table[key as usize] = index + 1;
         }
         self.keys.push(key);
-        number
+        index
     }
 
-    /// The distinct keys in the order of their numbers.
+    /// The keys, in the order of their indices.
     pub(crate) fn keys(&self) -> &[u32] {
         &self.keys
     }
 
-    /// The keys that came since this was last called.
-    pub(crate) fn unsaved(&mut self) -> &[u32] {
+    /// The keys that were added since the last call.
+    pub(crate) fn take_unsaved(&mut self) -> &[u32] {
         let from = std::mem::replace(&mut self.saved, self.keys.len());
         &self.keys[from..]
     }
 
-    /// Makes all keys unsaved.
+    /// Makes [`Dictionary::take_unsaved`] return all keys again, for another journal.
     pub(crate) fn mark_unsaved(&mut self) {
         self.saved = 0;
     }
 
-    /// Forgets every key and keeps the room.
+    /// Removes all keys and keeps the capacity.
     pub(crate) fn clear(&mut self) {
         for &key in &self.keys {
             if let Some(next) = self.table.get_mut(key as usize) {

@@ -1,22 +1,20 @@
-//! Integers and strings one after the other, as the journal holds them: little-endian, strings after their length.
+//! Serialization of the journal's entries: little-endian integers, and byte strings after their length.
 
-/// Appends an integer.
 pub(crate) fn put_u32(value: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 
-/// Appends a long integer.
 pub(crate) fn put_u64(value: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 
-/// Appends bytes with their length.
+/// Appends the length of `bytes` as `u32`, then the bytes.
 pub(crate) fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     put_u32(bytes.len() as u32, out);
     out.extend_from_slice(bytes);
 }
 
-/// Takes fields from the front; none where there are too few bytes.
+/// Reads fields from the front of a slice. Methods return `None` if too few bytes are left.
 #[derive(Debug)]
 pub(crate) struct FieldReader<'a>(pub(crate) &'a [u8]);
 

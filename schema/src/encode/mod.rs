@@ -1,10 +1,10 @@
-//! From rows to the bytes of a row group.
+//! Encodes rows as the bytes of a row group.
 //!
 //! ```text
-//! rows ──▶ column ──▶ values ──▶ page ──▶ column chunk ──▶ row group
-//!                     delta,     zstd
-//!                     dictionary,
-//!                     RLE/bit-packing
+//! rows ─▶ column ─▶ levels and values ─▶ page ─▶ column chunk ─▶ row group
+//!                   RLE/bit-packing      zstd
+//!                   dictionary
+//!                   delta
 //! ```
 
 mod column;
@@ -14,3 +14,4 @@ pub(crate) mod fields;
 pub(crate) mod page;
 mod rle_bitpack;
 pub(crate) mod row_group;
+pub(crate) mod varint;

@@ -1,4 +1,4 @@
-//! Encoded values into pages: compressed, with Parquet's header before each.
+//! Pages: compressed values after a Parquet page header.
 
 use std::fmt;
 use std::io;
@@ -12,45 +12,44 @@ use zstd::zstd_safe::CParameter;
 
 use super::fields::{FieldReader, put_bytes, put_u64};
 
-/// The level at which zstd keeps up with a Python thread.
+/// The compression level. At higher levels the writer is slower than one Python thread produces events.
 const ZSTD_LEVEL: i32 = 1;
 
-/// Makes pages; one for a whole file, since a zstd context is dear to set up.
+/// Encodes pages. There is one for the whole file, since setting up a zstd context is expensive.
 pub(crate) struct PageEncoder {
     zstd: Compressor<'static>,
-    /// The values of the page in the making.
+    /// The uncompressed contents of the current page.
     values: Vec<u8>,
 }
 
-/// EncodedPages one after the other, as they stand in the file.
+/// Consecutive pages of a column, as they are stored in the file.
 #[derive(Debug, Default)]
 pub(crate) struct EncodedPages {
-    /// Headers and compressed values.
+    /// Page headers and compressed values.
     pub(crate) bytes: Vec<u8>,
-    /// What `bytes` would be without compression.
+    /// The length of `bytes` without compression.
     pub(crate) uncompressed_len: usize,
     /// How many of `bytes` are in the journal.
-    pub(crate) saved: usize,
+    pub(crate) saved_len: usize,
 }
 
 impl EncodedPages {
-    /// Forgets them.
     pub(crate) fn clear(&mut self) {
         *self = EncodedPages::default();
     }
 
-    /// Appends the pages that came since the last time.
+    /// Serializes the pages that were added since the last call.
     pub(crate) fn save(&mut self, out: &mut Vec<u8>) {
         put_u64(self.uncompressed_len as u64, out);
-        put_bytes(&self.bytes[self.saved..], out);
-        self.saved = self.bytes.len();
+        put_bytes(&self.bytes[self.saved_len..], out);
+        self.saved_len = self.bytes.len();
     }
 
-    /// Puts them back.
+    /// Appends pages that [`EncodedPages::save`] wrote.
     pub(crate) fn restore(&mut self, fields: &mut FieldReader<'_>) -> Option<()> {
         self.uncompressed_len = fields.u64()? as usize;
         self.bytes.extend_from_slice(fields.bytes()?);
-        self.saved = self.bytes.len();
+        self.saved_len = self.bytes.len();
         Some(())
     }
 }
@@ -58,13 +57,14 @@ impl EncodedPages {
 impl PageEncoder {
     pub(crate) fn new() -> io::Result<Self> {
         let mut zstd = Compressor::new(ZSTD_LEVEL)?;
-        // So that a damaged page is an error and not other rows.
+        // Then damage of a page is an error, and never changes rows.
         zstd.set_parameter(CParameter::ChecksumFlag(true))?;
         Ok(PageEncoder { zstd, values: Vec::new() })
     }
 
-    /// Appends a data page of what `encode` writes: definition levels, if the column has any, and values.
-    pub(crate) fn data(
+    /// Appends a data page to `pages`. `encode` writes its contents: definition levels, if the column has
+    /// any, and values.
+    pub(crate) fn append_data_page(
         &mut self,
         rows: usize,
         encoding: Encoding,
@@ -72,7 +72,7 @@ impl PageEncoder {
         pages: &mut EncodedPages,
     ) -> io::Result<()> {
         let page = Page::DataPage {
-            buf: self.compressed(encode)?,
+            buf: self.compress(encode)?,
             num_values: rows as u32,
             encoding,
             def_level_encoding: Encoding::RLE,
@@ -82,14 +82,14 @@ impl PageEncoder {
         append(CompressedPage::new(page, self.values.len()), pages)
     }
 
-    /// A dictionary page of what `encode` writes.
-    pub(crate) fn dictionary(
+    /// Encodes a dictionary page of `count` values, which `encode` writes.
+    pub(crate) fn dictionary_page(
         &mut self,
         count: usize,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> io::Result<EncodedPages> {
         let page = Page::DictionaryPage {
-            buf: self.compressed(encode)?,
+            buf: self.compress(encode)?,
             num_values: count as u32,
             encoding: Encoding::PLAIN,
             is_sorted: false,
@@ -99,7 +99,7 @@ impl PageEncoder {
         Ok(pages)
     }
 
-    fn compressed(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> io::Result<Bytes> {
+    fn compress(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> io::Result<Bytes> {
         self.values.clear();
         encode(&mut self.values);
         Ok(Bytes::from(self.zstd.compress(&self.values)?))

@@ -1,5 +1,5 @@
-//! The row group that is being filled. Its pages are compressed as they fill, so it takes the memory that it will
-//! take on disk, and a page of each column.
+//! The open row group. Pages are compressed as they fill, so its memory is its length on disk plus one
+//! uncompressed page of each column.
 
 use std::io;
 use std::ops::Range;
@@ -11,19 +11,19 @@ use parquet::file::statistics::Statistics;
 use super::column::{ColumnChunk, DefinitionLevels, DictionaryColumn, TimeColumn, ValueColumn};
 use super::fields::{FieldReader, put_u64};
 use super::page::PageEncoder;
-use crate::format::columns::{PAGE_ROWS, PARQUET, column};
+use crate::format::columns::{PAGE_ROWS, PARQUET_SCHEMA, column};
 use crate::model::{Batch, CodeId, Marker, Names, TextId};
 
-/// A row group whose compressed pages or whose strings take this much is full, however few its rows.
+/// A row group is full if its encoded pages, or its distinct strings, have this length.
 const FULL_BYTES: usize = 8 << 20;
 
-/// So is one with this many distinct values in a column.
+/// A row group is also full if a column has this many distinct values.
 const FULL_KEYS: usize = 1 << 17;
 
-/// Rows that are taken at once where codes are new, so that it is noticed when their strings take much.
-const NEW_ROWS: usize = 1 << 10;
+/// Rows that are added at once if they contain new codes. The length of the strings is checked in between.
+const NEW_CODE_ROWS: usize = 1 << 10;
 
-/// The open row group.
+/// Builds a row group from rows. `save` and `restore` transfer it to and from the journal in increments.
 #[derive(Debug, Default)]
 pub(crate) struct RowGroupBuilder {
     rows: usize,
@@ -36,10 +36,10 @@ pub(crate) struct RowGroupBuilder {
     value: ValueColumn,
     text: DictionaryColumn,
     text_levels: DefinitionLevels,
-    /// Bytes of the distinct texts and codes.
+    /// The length of the distinct texts and codes.
     string_bytes: usize,
-    /// No code of it has a larger number.
-    newest_code: u32,
+    /// The largest code id so far. Larger ids are new to the row group.
+    max_code: u32,
 }
 
 impl RowGroupBuilder {
@@ -47,8 +47,9 @@ impl RowGroupBuilder {
         self.rows
     }
 
-    /// Takes rows of `batch` from row `from` on, at least one and at most `limit`. Returns how many.
-    pub(crate) fn take(
+    /// Adds rows of `batch` from row `from` on: at least one, at most `limit`. Returns the number of added
+    /// rows.
+    pub(crate) fn add(
         &mut self,
         batch: &Batch,
         from: usize,
@@ -58,9 +59,9 @@ impl RowGroupBuilder {
     ) -> io::Result<usize> {
         let room = PAGE_ROWS - self.time_ns.page.len();
         let to = batch.len().min(from + room.min(limit));
-        let to = self.known_until(&batch.code[from..to]) + from;
-        let rows = self.take_text(&batch.text[from..to], names);
-        self.take_others(batch, from..from + rows, names);
+        let to = self.rows_before_check(&batch.code[from..to]) + from;
+        let rows = self.add_texts(&batch.text[from..to], names);
+        self.add_other_columns(batch, from..from + rows, names);
         self.rows += rows;
         if self.time_ns.page.len() == PAGE_ROWS {
             self.end_page(encoder)?;
@@ -68,33 +69,33 @@ impl RowGroupBuilder {
         Ok(rows)
     }
 
-    /// How many rows to take before it is looked at what their codes take.
-    fn known_until(&mut self, codes: &[CodeId]) -> usize {
-        let newest = codes.iter().map(|code| code.0).max().unwrap_or(0);
-        if newest <= self.newest_code {
+    /// How many rows to add before checking the length of the strings.
+    fn rows_before_check(&mut self, codes: &[CodeId]) -> usize {
+        let max = codes.iter().map(|code| code.0).max().unwrap_or(0);
+        if max <= self.max_code {
             return codes.len();
         }
-        let some = &codes[..codes.len().min(NEW_ROWS)];
-        self.newest_code = some.iter().map(|code| code.0).max().unwrap_or(0).max(self.newest_code);
-        some.len()
+        let first = &codes[..codes.len().min(NEW_CODE_ROWS)];
+        self.max_code = first.iter().map(|code| code.0).max().unwrap_or(0).max(self.max_code);
+        first.len()
     }
 
-    /// Takes texts until they are all taken or make the row group full. Returns how many rows that are.
-    fn take_text(&mut self, texts: &[TextId], names: &Names) -> usize {
+    /// Adds texts until all are added or the row group is full. Returns the number of added rows.
+    fn add_texts(&mut self, texts: &[TextId], names: &Names) -> usize {
         if texts.iter().all(|&text| text == TextId::NONE) {
-            self.text_levels.nulls(texts.len());
+            self.text_levels.push_nulls(texts.len());
             return texts.len();
         }
         for (row, &text) in texts.iter().enumerate() {
-            self.text_levels.nulls(1);
+            self.text_levels.push_nulls(1);
             if text == TextId::NONE {
                 continue;
             }
             self.text_levels.set(0);
             let known = self.text.dictionary.keys().len();
-            let number = self.text.dictionary.number(text.0);
-            self.text.page.push(number);
-            if number as usize == known {
+            let index = self.text.dictionary.index(text.0);
+            self.text.page.push(index);
+            if index as usize == known {
                 self.string_bytes += names.text_str(text).map_or(0, |text| text.len());
                 if self.string_bytes >= FULL_BYTES {
                     return row + 1;
@@ -104,7 +105,7 @@ impl RowGroupBuilder {
         texts.len()
     }
 
-    fn take_others(&mut self, batch: &Batch, rows: Range<usize>, names: &Names) {
+    fn add_other_columns(&mut self, batch: &Batch, rows: Range<usize>, names: &Names) {
         self.time_ns.page.extend_from_slice(&batch.time_ns[rows.clone()]);
         self.pid.extend(batch.pid[rows.clone()].iter().map(|&pid| pid as u32));
         self.tid.extend(batch.tid[rows.clone()].iter().map(|&tid| tid as u32));
@@ -115,7 +116,7 @@ impl RowGroupBuilder {
         self.string_bytes += new.iter().map(|&code| names.code_str(CodeId(code)).len()).sum::<usize>();
         self.line.extend(batch.line[rows.clone()].iter().map(|&line| line as u32));
 
-        self.value.levels.nulls(rows.len());
+        self.value.levels.push_nulls(rows.len());
         let first = batch.values.partition_point(|&(row, _)| (row as usize) < rows.start);
         for &(row, value) in batch.values[first..].iter().take_while(|&&(row, _)| (row as usize) < rows.end) {
             self.value.levels.set(rows.end - 1 - row as usize);
@@ -123,7 +124,7 @@ impl RowGroupBuilder {
         }
     }
 
-    /// Whether it should be closed, given the rows that it may have.
+    /// Whether the row group should be closed, given the maximum number of rows.
     pub(crate) fn is_full(&self, rows: usize) -> bool {
         let dictionaries = [&self.pid, &self.tid, &self.marker, &self.code, &self.line, &self.text];
         self.rows >= rows
@@ -132,33 +133,33 @@ impl RowGroupBuilder {
             || dictionaries.iter().any(|column| column.dictionary.keys().len() >= FULL_KEYS)
     }
 
-    /// Bytes that its finished pages take.
+    /// The length of the encoded pages.
     pub(crate) fn bytes(&self) -> usize {
         let dictionaries = [&self.pid, &self.tid, &self.marker, &self.code, &self.line, &self.text];
         let dictionaries: usize = dictionaries.iter().map(|column| column.bytes()).sum();
         dictionaries + self.time_ns.bytes() + self.value.bytes()
     }
 
-    /// Ends the page that is being filled, if it has rows.
+    /// Ends the current page, if it has rows.
     pub(crate) fn end_open_page(&mut self, encoder: &mut PageEncoder) -> io::Result<()> {
         if self.time_ns.page.is_empty() { Ok(()) } else { self.end_page(encoder) }
     }
 
-    /// Appends what came since the last time, between two pages.
+    /// Serializes what was added since the last call. The current page must be empty.
     pub(crate) fn save(&mut self, names: &Names, out: &mut Vec<u8>) {
         put_u64(self.rows as u64, out);
         self.time_ns.save(out);
         for column in [&mut self.pid, &mut self.tid, &mut self.line] {
-            column.save(integer, out);
+            column.save(put_integer, out);
         }
-        self.marker.save(marker, out);
-        self.code.save(|key, out| string(&names.code_str(CodeId(key)), out), out);
+        self.marker.save(put_marker, out);
+        self.code.save(|key, out| put_string(&names.code_str(CodeId(key)), out), out);
         self.value.save(out);
         self.text_levels.save(out);
-        self.text.save(|key, out| string(&text(key, names), out), out);
+        self.text.save(|key, out| put_string(&text_of(key, names), out), out);
     }
 
-    /// Saves everything the next time: in another journal.
+    /// Makes the next [`RowGroupBuilder::save`] include everything, for another journal.
     pub(crate) fn mark_unsaved(&mut self) {
         let dictionaries =
             [&mut self.pid, &mut self.tid, &mut self.marker, &mut self.code, &mut self.line, &mut self.text];
@@ -167,7 +168,7 @@ impl RowGroupBuilder {
         self.value.mark_unsaved();
     }
 
-    /// Puts back what was saved; none where nobody can have saved it.
+    /// Appends what [`RowGroupBuilder::save`] wrote. Returns `None` if the bytes are malformed.
     pub(crate) fn restore(&mut self, page: &[u8], names: &Names) -> Option<()> {
         let mut fields = FieldReader(page);
         let fields = &mut fields;
@@ -194,7 +195,8 @@ impl RowGroupBuilder {
         self.text.end_page(rows, Some(&mut self.text_levels), encoder)
     }
 
-    /// Appends it to `out`, as it is now.
+    /// Appends the row group, as it is now, to `out`. Returns its metadata, with offsets into `out`. The
+    /// builder stays usable.
     pub(crate) fn append(
         &mut self,
         names: &Names,
@@ -206,7 +208,7 @@ impl RowGroupBuilder {
         for (at, chunk) in self.chunks(names, encoder)?.into_iter().enumerate() {
             columns.push(chunk.append(at, self.rows, out)?);
         }
-        RowGroupMetaData::builder(PARQUET.clone())
+        RowGroupMetaData::builder(PARQUET_SCHEMA.clone())
             .set_num_rows(self.rows as i64)
             .set_total_byte_size(columns.iter().map(|chunk| chunk.uncompressed_size()).sum())
             .set_column_metadata(columns)
@@ -214,7 +216,7 @@ impl RowGroupBuilder {
             .map_err(io::Error::other)
     }
 
-    /// Forgets its rows.
+    /// Removes all rows and keeps the capacity.
     pub(crate) fn clear(&mut self) {
         let RowGroupBuilder { rows, time_ns, pid, tid, marker, code, line, value, text, text_levels, .. } =
             self;
@@ -223,7 +225,7 @@ impl RowGroupBuilder {
         [pid, tid, marker, code, line, text].into_iter().for_each(DictionaryColumn::clear);
         value.clear();
         text_levels.clear();
-        (self.string_bytes, self.newest_code) = (0, 0);
+        (self.string_bytes, self.max_code) = (0, 0);
     }
 
     fn chunks(
@@ -231,44 +233,52 @@ impl RowGroupBuilder {
         names: &Names,
         encoder: &mut PageEncoder,
     ) -> io::Result<[ColumnChunk<'_>; column::COUNT]> {
-        let code = |key, out: &mut Vec<u8>| string(&names.code_str(CodeId(key)), out);
-        let text = |key, out: &mut Vec<u8>| string(&text(key, names), out);
+        let code = |key, out: &mut Vec<u8>| put_string(&names.code_str(CodeId(key)), out);
+        let text = |key, out: &mut Vec<u8>| put_string(&text_of(key, names), out);
         let (pid_min, pid_max) = self.pid.range();
         let (tid_min, tid_max) = self.tid.range();
         let nulls = self.text_levels.null_count();
         Ok([
             self.time_ns.chunk(),
-            self.pid.chunk(Statistics::int32(pid_min, pid_max, None, Some(0), false), integer, encoder)?,
-            self.tid.chunk(Statistics::int32(tid_min, tid_max, None, Some(0), false), integer, encoder)?,
-            self.marker.chunk(null_count(0), marker, encoder)?,
+            self.pid.chunk(
+                Statistics::int32(pid_min, pid_max, None, Some(0), false),
+                put_integer,
+                encoder,
+            )?,
+            self.tid.chunk(
+                Statistics::int32(tid_min, tid_max, None, Some(0), false),
+                put_integer,
+                encoder,
+            )?,
+            self.marker.chunk(null_count(0), put_marker, encoder)?,
             self.code.chunk(null_count(0), code, encoder)?,
-            self.line.chunk(Statistics::int32(None, None, None, Some(0), false), integer, encoder)?,
+            self.line.chunk(Statistics::int32(None, None, None, Some(0), false), put_integer, encoder)?,
             self.value.chunk(),
             self.text.chunk(null_count(nulls), text, encoder)?,
         ])
     }
 }
 
-/// Statistics of strings that say only how many are null.
+/// Statistics of a string column, with only the number of nulls.
 fn null_count(nulls: u64) -> Statistics {
     Statistics::byte_array(None, None, None, Some(nulls), false)
 }
 
-fn marker(key: u32, out: &mut Vec<u8>) {
-    string(Marker::ALL[key as usize].name(), out);
+fn put_marker(key: u32, out: &mut Vec<u8>) {
+    put_string(Marker::ALL[key as usize].name(), out);
 }
 
-fn text(key: u32, names: &Names) -> Arc<str> {
+fn text_of(key: u32, names: &Names) -> Arc<str> {
     names.text_str(TextId(key)).unwrap_or_default()
 }
 
-/// Appends an integer as a dictionary page holds it.
-fn integer(key: u32, out: &mut Vec<u8>) {
+/// Appends an integer in plain encoding.
+fn put_integer(key: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(&key.to_le_bytes());
 }
 
-/// Appends a string as a dictionary page holds it.
-fn string(string: &str, out: &mut Vec<u8>) {
+/// Appends a string in plain encoding.
+fn put_string(string: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(&(string.len() as u32).to_le_bytes());
     out.extend_from_slice(string.as_bytes());
 }

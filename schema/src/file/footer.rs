@@ -1,8 +1,8 @@
-//! Footers: one ends every checkpoint, and the last whole one says what a file holds.
+//! Footers. Every checkpoint has one, and the last complete one lists the contents of the file.
 //!
 //! ```text
-//! … row groups │ metadata │ length, PAR1
-//! … row groups │ metadata │ ····· │ length, PAR1        while a file grows: what lies in between is passed over
+//! … row groups │ metadata │ footer tail
+//! … row groups │ metadata │ ····· │ footer tail        a growing file: readers skip the bytes in between
 //! ```
 
 use std::io;
@@ -19,33 +19,38 @@ use super::catch_panic::catch_panic;
 use super::live_row_groups::{self, RowGroupSplit};
 use super::trace_file::TraceFile;
 use crate::error::{Error, Result};
-use crate::format::columns::{ARROW, ARROW_SCHEMA_KEY, MANIFEST_KEY, PARQUET};
+use crate::format::columns::{ARROW_SCHEMA, ARROW_SCHEMA_KEY, MANIFEST_KEY, PARQUET_SCHEMA};
 use crate::format::parquet_thrift::{self, ROW_GROUPS};
 use crate::format::thrift::{self, CompactReader, MAX_NESTING};
 use crate::format::{FOOTER_TAIL_BYTES, MAGIC, footer_tail};
 use crate::limits;
 use crate::model::{FORMAT_VERSION, Manifest};
 
-/// How many checkpoints that were written over are looked at, which takes reading their row groups. Behind what is settled
-/// there are a few; others that somebody has made up would take hours.
+/// The maximum number of footers that may be found to be overwritten checkpoints before the search stops.
+/// Checking one means reading its live row groups. A truncated trace has a few such footers, but a crafted
+/// file could have so many that the search would take hours.
 const MAX_OVERWRITTEN: u32 = 8;
 
-/// How much of a file is searched at once for the last footer.
+/// The size of the blocks in which a file is searched for the last footer.
 const SEARCH_BYTES: u64 = 1 << 20;
 
-/// What a footer says beside its row groups.
+/// The key-value metadata of a footer: the manifest, and the Arrow schema.
 pub(crate) fn key_values(manifest: &Manifest) -> io::Result<Vec<KeyValue>> {
     Ok(vec![
         KeyValue::new(MANIFEST_KEY.to_owned(), serde_json::to_string(manifest)?),
-        KeyValue::new(ARROW_SCHEMA_KEY.to_owned(), encode_arrow_schema(&ARROW)),
+        KeyValue::new(ARROW_SCHEMA_KEY.to_owned(), encode_arrow_schema(&ARROW_SCHEMA)),
     ])
 }
 
-/// A footer's metadata, without its length and the magic. What it says does not depend on where it stands.
-pub(crate) fn encode(keys: Vec<KeyValue>, groups: Vec<RowGroupMetaData>) -> io::Result<Vec<u8>> {
+/// Encodes a footer's metadata, without the footer tail. It does not depend on its own position in the
+/// file.
+pub(crate) fn encode_metadata(
+    key_values: Vec<KeyValue>,
+    groups: Vec<RowGroupMetaData>,
+) -> io::Result<Vec<u8>> {
     let rows = groups.iter().map(RowGroupMetaData::num_rows).sum();
     let writer = concat!("pyrec version ", env!("CARGO_PKG_VERSION")).to_owned();
-    let file = FileMetaData::new(2, rows, Some(writer), Some(keys), PARQUET.clone(), None);
+    let file = FileMetaData::new(2, rows, Some(writer), Some(key_values), PARQUET_SCHEMA.clone(), None);
     let metadata = ParquetMetaData::new(file, groups);
     let mut out = Vec::new();
     ParquetMetaDataWriter::new(&mut out, &metadata).finish().map_err(io::Error::other)?;
@@ -53,19 +58,20 @@ pub(crate) fn encode(keys: Vec<KeyValue>, groups: Vec<RowGroupMetaData>) -> io::
     Ok(out)
 }
 
-/// A footer that was found.
+/// A parsed footer.
 #[derive(Debug)]
 pub(crate) struct Footer {
     pub(crate) metadata: ParquetMetaData,
     pub(crate) manifest: Manifest,
-    /// Where it begins in the file.
+    /// Where its metadata begins in the file.
     pub(crate) start: u64,
-    /// Where it ends: after its own length and magic, as far as they are there.
+    /// Where it ends: after its own footer tail if one follows the metadata directly, else after the
+    /// footer tail through which it was found.
     pub(crate) end: u64,
 }
 
 impl Footer {
-    /// The row groups, split into those that stay and those that the next checkpoint writes anew.
+    /// The row groups, split into settled and live ones.
     pub(crate) fn row_groups(&self) -> RowGroupSplit<'_> {
         let live_count = self.manifest.live_row_groups;
         live_row_groups::split(self.metadata.row_groups(), live_count, self.start)
@@ -77,8 +83,11 @@ impl Footer {
     }
 }
 
-/// The last whole footer of a file. A file that does not end in one was cut short, and holds what an earlier
-/// one says; a file that ends in the footer of something else is something else.
+/// Finds the last complete footer of a file.
+///
+/// A file that does not end with a footer was truncated, or its recorder was killed while writing it. Then
+/// the file is searched backwards for an earlier footer whose row groups are intact. If the file ends with the
+/// footer of another kind of Parquet file, it is not a trace, and is not searched.
 pub(crate) fn find_last(file: &TraceFile, path: &Path) -> Result<Footer> {
     let io = |source| Error::Io { path: path.into(), source };
     let head = file.read(0, file.len().min(4) as usize).map_err(io)?;
@@ -97,14 +106,15 @@ pub(crate) fn find_last(file: &TraceFile, path: &Path) -> Result<Footer> {
             Err(FooterError::Newer(found)) => return Err(FooterError::Newer(found).into_error(path)),
             Ok(_) if overwritten == MAX_OVERWRITTEN => break,
             Ok(_) => (end, overwritten) = (found - 1, overwritten + 1),
-            // Bytes of a page that look like a footer's end.
+            // The bytes of the magic occur in a page.
             Err(_) => end = found - 1,
         }
     }
     Err(Error::Cut { path: path.into() })
 }
 
-/// The end of the last magic that ends at `end` or before, and that is not the one at the file's beginning.
+/// Finds the last magic that ends at `end` or before, except for the one at the beginning of the file.
+/// Returns the position of its end.
 fn last_magic(file: &TraceFile, end: u64) -> io::Result<Option<u64>> {
     let first = MAGIC.len() as u64;
     let mut end = end;
@@ -117,13 +127,13 @@ fn last_magic(file: &TraceFile, end: u64) -> io::Result<Option<u64>> {
         if start == first {
             break;
         }
-        // The magic may lie across the border.
+        // The magic may span the boundary between two blocks.
         end = start + MAGIC.len() as u64 - 1;
     }
     Ok(None)
 }
 
-/// Why a footer cannot be used.
+/// Why a footer is invalid.
 enum FooterError {
     Io(io::Error),
     NotATrace(String),
@@ -143,26 +153,24 @@ impl FooterError {
     }
 }
 
-/// The footer that ends at `end`.
+/// Parses and checks the footer whose tail ends at `end`.
 fn parse(file: &TraceFile, end: u64) -> Result<Footer, FooterError> {
-    let Metadata { metadata, start, len } = decode(file, end)?;
+    let DecodedMetadata { metadata, start, len } = decode(file, end)?;
     let manifest = manifest(&metadata)?;
     check_columns(&metadata)?;
     check_row_groups(&metadata, start)?;
     check_rows(&metadata, file.len())?;
-    let own_tail = start + len;
-    let is_own = || Ok(file.read(own_tail, FOOTER_TAIL_BYTES as usize)? == footer_tail(len));
-    let end = if own_tail + FOOTER_TAIL_BYTES < end && is_own().map_err(FooterError::Io)? {
-        own_tail + FOOTER_TAIL_BYTES
-    } else {
-        end
-    };
+    let metadata_end = start + len;
+    let own_end = metadata_end + FOOTER_TAIL_BYTES;
+    let has_own_tail = || Ok(file.read(metadata_end, FOOTER_TAIL_BYTES as usize)? == footer_tail(len));
+    let end = if own_end < end && has_own_tail().map_err(FooterError::Io)? { own_end } else { end };
     Ok(Footer { metadata, manifest, start, end })
 }
 
-/// The footer of a Parquet file that is no trace, looked at as far as that goes; or why it cannot be one.
-pub(crate) fn read_plain(file: &TraceFile) -> Result<ParquetMetaData, String> {
-    let checked = decode(file, file.len()).and_then(|Metadata { metadata, start, .. }| {
+/// Reads the footer of a Parquet file that is not a trace. Checks it like a trace's, except for the columns and
+/// the manifest. Returns the reason if it is invalid.
+pub(crate) fn read_any(file: &TraceFile) -> Result<ParquetMetaData, String> {
+    let checked = decode(file, file.len()).and_then(|DecodedMetadata { metadata, start, .. }| {
         check_row_groups(&metadata, start)?;
         check_rows(&metadata, file.len())?;
         Ok(metadata)
@@ -174,38 +182,39 @@ pub(crate) fn read_plain(file: &TraceFile) -> Result<ParquetMetaData, String> {
     })
 }
 
-/// Metadata that was read.
-struct Metadata {
+/// The metadata of a footer before it is checked.
+struct DecodedMetadata {
     metadata: ParquetMetaData,
     /// Where it begins in the file.
     start: u64,
-    /// How long it is. It may stand farther before the end than that.
+    /// Its length, which is at most the distance in the footer tail.
     len: u64,
 }
 
-/// The metadata of the footer that ends at `end`.
-fn decode(file: &TraceFile, end: u64) -> Result<Metadata, FooterError> {
+/// Decodes the metadata of the footer whose tail ends at `end`.
+fn decode(file: &TraceFile, end: u64) -> Result<DecodedMetadata, FooterError> {
     let damaged = |reason: &str| FooterError::Damaged(reason.to_owned());
-    let tail_at = end.checked_sub(FOOTER_TAIL_BYTES).ok_or_else(|| damaged("it has no room for a footer"))?;
+    let tail_at =
+        end.checked_sub(FOOTER_TAIL_BYTES).ok_or_else(|| damaged("it is too short for a footer"))?;
     let tail = file.read(tail_at, 4).map_err(FooterError::Io)?;
-    let len = tail.iter().rev().fold(0, |len, &byte| len << 8 | u64::from(byte));
-    let start = tail_at.checked_sub(len).filter(|&start| start >= MAGIC.len() as u64);
-    let start = start.ok_or_else(|| damaged("its footer would begin before the file"))?;
-    let bytes = file.read(start, len as usize).map_err(FooterError::Io)?;
-    let len = check_lists(&bytes)
-        .map_err(|_| damaged("its footer cannot be read: its lists are not what they say"))?;
+    let distance = tail.iter().rev().fold(0, |distance, &byte| distance << 8 | u64::from(byte));
+    let start = tail_at.checked_sub(distance).filter(|&start| start >= MAGIC.len() as u64);
+    let start = start.ok_or_else(|| damaged("its footer would begin before the file does"))?;
+    let bytes = file.read(start, distance as usize).map_err(FooterError::Io)?;
+    let len = check_thrift(&bytes)
+        .map_err(|_| damaged("its footer cannot be read: it is malformed Thrift, or a list exceeds it"))?;
     let metadata = catch_panic(|| ParquetMetaDataReader::decode_metadata(&bytes[..len]))
         .ok_or_else(|| damaged("its footer cannot be decoded"))?
         .map_err(|err| FooterError::Damaged(format!("its footer cannot be read: {err}")))?;
-    Ok(Metadata { metadata, start, len: len as u64 })
+    Ok(DecodedMetadata { metadata, start, len: len as u64 })
 }
 
-/// That a footer holds what its lists claim, so that reading it takes no more memory than its bytes can mean. Gives its
-/// length.
-fn check_lists(footer: &[u8]) -> thrift::Result<usize> {
+/// Checks that a footer's metadata is well-formed, and that its lists contain as many items as they claim, so
+/// that decoding it takes memory in proportion to its length. Returns the length of the metadata.
+fn check_thrift(footer: &[u8]) -> thrift::Result<usize> {
     let mut reader = CompactReader(footer);
-    reader.fields(parquet_thrift::FOOTER, MAX_NESTING, &mut |field, _, mut value| match field {
-        ROW_GROUPS if value.list()?.0 > footer.len() / limits::ROW_GROUP_FOOTER_BYTES => {
+    reader.read_struct(parquet_thrift::FOOTER, MAX_NESTING, &mut |field, _, mut value| match field {
+        ROW_GROUPS if value.list_header()?.0 > footer.len() / limits::MIN_ROW_GROUP_FOOTER_BYTES => {
             Err(thrift::ThriftError::Malformed)
         }
         _ => Ok(()),
@@ -213,10 +222,10 @@ fn check_lists(footer: &[u8]) -> thrift::Result<usize> {
     Ok(footer.len() - reader.0.len())
 }
 
-/// That it claims no more rows than its bytes can mean.
+/// Checks that the number of rows is within the limit for a file of this length.
 fn check_rows(metadata: &ParquetMetaData, bytes: u64) -> Result<(), FooterError> {
     let rows = u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(u64::MAX);
-    let most = limits::rows(bytes);
+    let most = limits::max_rows(bytes);
     if rows > most {
         return Err(FooterError::Damaged(format!(
             "it claims {rows} rows, and {bytes} bytes hold {most} at most"
@@ -225,9 +234,9 @@ fn check_rows(metadata: &ParquetMetaData, bytes: u64) -> Result<(), FooterError>
     Ok(())
 }
 
-/// The manifest of a trace that this crate can read.
+/// Parses the manifest.
 fn manifest(metadata: &ParquetMetaData) -> Result<Manifest, FooterError> {
-    /// What the manifest of any version has.
+    /// The part of the manifest that is the same in all format versions.
     #[derive(Deserialize)]
     struct Version {
         format: u32,
@@ -247,9 +256,9 @@ fn manifest(metadata: &ParquetMetaData) -> Result<Manifest, FooterError> {
         .map_err(|err| FooterError::Damaged(format!("its manifest cannot be read: {err}")))
 }
 
-/// That the columns are those of the format.
+/// Checks that the columns are those of the trace format.
 fn check_columns(metadata: &ParquetMetaData) -> Result<(), FooterError> {
-    let (found, known) = (metadata.file_metadata().schema_descr(), &**PARQUET);
+    let (found, known) = (metadata.file_metadata().schema_descr(), &**PARQUET_SCHEMA);
     if found.num_columns() != known.num_columns() {
         let (found, known) = (found.num_columns(), known.num_columns());
         return Err(FooterError::NotATrace(format!("it has {found} columns and not {known}")));
@@ -279,7 +288,8 @@ fn check_columns(metadata: &ParquetMetaData) -> Result<(), FooterError> {
     Ok(())
 }
 
-/// That every row group lies before the footer, which begins at `end`.
+/// Checks that the row groups lie before the footer, which begins at `end`, and that their numbers of rows
+/// are consistent.
 fn check_row_groups(metadata: &ParquetMetaData, end: u64) -> Result<(), FooterError> {
     let damaged =
         |group: usize, what: &str| Err(FooterError::Damaged(format!("its row group {group} {what}")));

@@ -1,4 +1,5 @@
-//! The last row groups of a file that grows: each checkpoint writes them anew, at another place.
+//! Live row groups: the last row groups of a growing file, which each checkpoint writes again in another
+//! place. All others are settled: no later checkpoint moves or overwrites them.
 
 use std::io;
 use std::ops::Range;
@@ -13,18 +14,17 @@ use super::page_header;
 use super::trace_file::TraceFile;
 use crate::format::MAGIC;
 
-/// A recorder writes a few megabytes of them. Whoever claims more wants to be read by the piece.
+/// The maximum length of the live row groups. A recorder writes a few megabytes. Readers hold them in memory, so
+/// a file that claims more is read like one without live row groups.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// The row groups of a footer.
+/// The row groups of a footer, split into settled and live ones.
 pub(crate) struct RowGroupSplit<'a> {
-    /// Those that stay.
     pub(crate) settled: &'a [RowGroupMetaData],
-    /// Where they end.
+    /// Where the settled ones end in the file.
     pub(crate) settled_end: u64,
-    /// Those that do not.
     pub(crate) live: &'a [RowGroupMetaData],
-    /// Where these lie, up to the footer.
+    /// The bytes from the first live one to the footer.
     pub(crate) live_range: Range<u64>,
 }
 
@@ -41,14 +41,15 @@ pub(crate) fn split(groups: &[RowGroupMetaData], live_count: usize, footer_start
     RowGroupSplit { settled, settled_end, live, live_range: start..footer_start }
 }
 
-/// Where a row group lies. Its columns lie within the file.
+/// The bytes of a row group. Its columns must have been checked to lie within the file.
 pub(crate) fn range(group: &RowGroupMetaData) -> Range<u64> {
     let chunks = || group.columns().iter().map(|chunk| chunk.byte_range());
     let start = chunks().map(|(start, _)| start).min().unwrap_or(0);
     start..chunks().map(|(start, len)| start + len).max().unwrap_or(start)
 }
 
-/// Whether a row group is still what it was when its footer was written: every page has a checksum.
+/// Whether the bytes of a row group are those that its footer was written for. The check decompresses every
+/// page, each of which has a checksum.
 pub(crate) fn is_intact(file: &TraceFile, group: &RowGroupMetaData) -> bool {
     let (file, rows) = (Arc::new(file.clone()), group.num_rows() as u64);
     group.columns().iter().all(|chunk| {
@@ -61,7 +62,7 @@ pub(crate) fn is_intact(file: &TraceFile, group: &RowGroupMetaData) -> bool {
     })
 }
 
-/// The same row group, so many bytes further on.
+/// The metadata of a row group whose bytes lie `by` further on in the file.
 pub(crate) fn shifted(group: &RowGroupMetaData, by: i64) -> io::Result<RowGroupMetaData> {
     let columns = group.columns().iter().cloned().map(|chunk| {
         let (data, dictionary) = (chunk.data_page_offset() + by, chunk.dictionary_page_offset());

@@ -1,4 +1,4 @@
-//! Trace format v1 in the words of Parquet and Arrow: the columns, and the keys of the footer.
+//! The columns of the trace format, version 1, as Parquet and Arrow schemas; the keys of the footer.
 
 use std::sync::{Arc, LazyLock};
 
@@ -9,17 +9,17 @@ use parquet::schema::types::SchemaDescPtr;
 /// The key of the manifest's JSON in the footer.
 pub(crate) const MANIFEST_KEY: &str = "pyrec";
 
-/// The key under which Arrow's readers look for the columns' Arrow types.
+/// The key of the Arrow schema in the footer, from which Arrow's readers take the columns' types.
 pub(crate) const ARROW_SCHEMA_KEY: &str = "ARROW:schema";
 
-/// Rows of a page.
+/// The maximum number of rows in a page.
 pub(crate) const PAGE_ROWS: usize = 1 << 16;
 
-/// Rows of a batch that is read: few enough that its columns stay in a processor's cache until they are used, and in
-/// an allocator's hands between one batch and the next.
+/// The number of rows in a batch that is read. Small enough that the columns stay in the processor's
+/// cache, and that the allocator reuses their memory for the next batch.
 pub(crate) const BATCH_ROWS: usize = 1 << 13;
 
-/// The columns' places in the file.
+/// The indices of the columns.
 pub(crate) mod column {
     pub(crate) const TIME_NS: usize = 0;
     pub(crate) const PID: usize = 1;
@@ -32,12 +32,12 @@ pub(crate) mod column {
     pub(crate) const COUNT: usize = 8;
 }
 
-/// The columns as Arrow's readers give them.
-pub(crate) static ARROW: LazyLock<SchemaRef> = LazyLock::new(|| with_text(dictionary()));
+/// The Arrow schema that is stored in the footer, for other readers.
+pub(crate) static ARROW_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| with_text(dictionary()));
 
-/// The columns as our reader takes them. A page without any text is slow to read as a dictionary, and its views
-/// tell equal strings of a dictionary as well.
-pub(crate) static ARROW_READ: LazyLock<SchemaRef> = LazyLock::new(|| with_text(DataType::Utf8View));
+/// The Arrow schema that this crate reads with. `text` is not a dictionary here, since pages without any text
+/// are slow to read as one. String views identify equal strings of a dictionary just as well.
+pub(crate) static ARROW_READ_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| with_text(DataType::Utf8View));
 
 fn dictionary() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
@@ -56,7 +56,7 @@ fn with_text(text: DataType) -> SchemaRef {
     ]))
 }
 
-/// The columns as Parquet sees them.
-pub(crate) static PARQUET: LazyLock<SchemaDescPtr> = LazyLock::new(|| {
-    Arc::new(ArrowSchemaConverter::new().convert(&ARROW).expect("Parquet has a type for each of our columns"))
+/// The Parquet schema.
+pub(crate) static PARQUET_SCHEMA: LazyLock<SchemaDescPtr> = LazyLock::new(|| {
+    Arc::new(ArrowSchemaConverter::new().convert(&ARROW_SCHEMA).expect("every column has a Parquet type"))
 });

@@ -1,17 +1,20 @@
-//! What Parquet's footers and page headers are made of (`parquet.thrift`), for [`super::thrift`] to walk.
+//! The Thrift structs of Parquet's footers and page headers (`parquet.thrift`), as types for
+//! [`super::thrift`] to check bytes against.
 
 use super::thrift::FieldType::{Binary, Bool, Byte, Double, I16, I32, I64, List, Struct};
 use super::thrift::StructType;
 
-/// The numbers of the rows and the row groups among the fields of a footer.
-pub(crate) const ROWS: i16 = 3;
+/// Field number of `FileMetaData.num_rows`.
+pub(crate) const NUM_ROWS: i16 = 3;
+
+/// Field number of `FileMetaData.row_groups`.
 pub(crate) const ROW_GROUPS: i16 = 4;
 
 /// `FileMetaData`.
 pub(crate) const FOOTER: StructType = &[
     (1, I32),
     (2, List(&Struct(SCHEMA_ELEMENT))),
-    (ROWS, I64),
+    (NUM_ROWS, I64),
     (ROW_GROUPS, List(&Struct(ROW_GROUP))),
     (5, List(&Struct(KEY_VALUE))),
     (6, Binary),
@@ -109,30 +112,39 @@ const STATISTICS: StructType =
 const BOX: StructType =
     &[(1, Double), (2, Double), (3, Double), (4, Double), (5, Double), (6, Double), (7, Double), (8, Double)];
 
-/// The numbers of the fields of a page's header that tell of lengths.
+/// Field numbers of page headers.
 pub(crate) mod page {
-    pub(crate) const KIND: i16 = 1;
-    pub(crate) const UNCOMPRESSED: i16 = 2;
-    pub(crate) const COMPRESSED: i16 = 3;
+    /// `PageHeader.type`.
+    pub(crate) const TYPE: i16 = 1;
+    /// `PageHeader.uncompressed_page_size`.
+    pub(crate) const UNCOMPRESSED_SIZE: i16 = 2;
+    /// `PageHeader.compressed_page_size`.
+    pub(crate) const COMPRESSED_SIZE: i16 = 3;
+    /// `PageHeader.data_page_header`.
     pub(crate) const DATA: i16 = 5;
+    /// `PageHeader.dictionary_page_header`.
     pub(crate) const DICTIONARY: i16 = 7;
+    /// `PageHeader.data_page_header_v2`.
     pub(crate) const DATA_V2: i16 = 8;
-    /// Of all three.
-    pub(crate) const VALUES: i16 = 1;
-    /// Of the first two.
+    /// `num_values` of all three headers.
+    pub(crate) const NUM_VALUES: i16 = 1;
+    /// `encoding` of `DataPageHeader` and `DictionaryPageHeader`.
     pub(crate) const ENCODING: i16 = 2;
-    /// Of the last.
+    /// `DataPageHeaderV2.num_nulls`.
+    pub(crate) const V2_NUM_NULLS: i16 = 2;
+    /// `DataPageHeaderV2.num_rows`.
+    pub(crate) const V2_NUM_ROWS: i16 = 3;
+    /// `DataPageHeaderV2.encoding`.
     pub(crate) const V2_ENCODING: i16 = 4;
-    pub(crate) const V2_NULLS: i16 = 2;
-    pub(crate) const V2_ROWS: i16 = 3;
-    pub(crate) const V2_LEVELS: [i16; 2] = [5, 6];
+    /// `DataPageHeaderV2.definition_levels_byte_length` and `repetition_levels_byte_length`.
+    pub(crate) const V2_LEVELS_SIZES: [i16; 2] = [5, 6];
 }
 
 /// `PageHeader`.
 pub(crate) const PAGE: StructType = &[
-    (page::KIND, I32),
-    (page::UNCOMPRESSED, I32),
-    (page::COMPRESSED, I32),
+    (page::TYPE, I32),
+    (page::UNCOMPRESSED_SIZE, I32),
+    (page::COMPRESSED_SIZE, I32),
     (4, I32),
     (page::DATA, Struct(DATA_PAGE)),
     (6, Struct(EMPTY)),
@@ -142,19 +154,19 @@ pub(crate) const PAGE: StructType = &[
 
 /// `DataPageHeader`.
 pub(crate) const DATA_PAGE: StructType =
-    &[(page::VALUES, I32), (page::ENCODING, I32), (3, I32), (4, I32), (5, Struct(STATISTICS))];
+    &[(page::NUM_VALUES, I32), (page::ENCODING, I32), (3, I32), (4, I32), (5, Struct(STATISTICS))];
 
 /// `DictionaryPageHeader`.
-pub(crate) const DICTIONARY_PAGE: StructType = &[(page::VALUES, I32), (page::ENCODING, I32), (3, Bool)];
+pub(crate) const DICTIONARY_PAGE: StructType = &[(page::NUM_VALUES, I32), (page::ENCODING, I32), (3, Bool)];
 
 /// `DataPageHeaderV2`.
 pub(crate) const DATA_PAGE_V2: StructType = &[
-    (page::VALUES, I32),
-    (page::V2_NULLS, I32),
-    (page::V2_ROWS, I32),
+    (page::NUM_VALUES, I32),
+    (page::V2_NUM_NULLS, I32),
+    (page::V2_NUM_ROWS, I32),
     (page::V2_ENCODING, I32),
-    (page::V2_LEVELS[0], I32),
-    (page::V2_LEVELS[1], I32),
+    (page::V2_LEVELS_SIZES[0], I32),
+    (page::V2_LEVELS_SIZES[1], I32),
     (7, Bool),
     (8, Struct(STATISTICS)),
 ];

@@ -1,9 +1,11 @@
-//! Thrift's compact protocol, as far as checking it takes.
+//! A validating reader for Thrift's compact protocol.
 //!
-//! Parquet's reader trusts a length before it has seen what is so long, and walks lists that take no bytes. So what it is
-//! given is walked here first: by the types that Parquet's own structs have, so that both see the same bytes.
+//! The `parquet` crate allocates memory by a length before it checks that the bytes are there, and
+//! iterates over lists whose items take no bytes. Therefore footers and page headers are checked here first,
+//! against the types of Parquet's own structs, so that both readers interpret the same bytes in the same
+//! way.
 
-/// What a field is.
+/// The type of a field.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum FieldType {
     Bool,
@@ -17,25 +19,25 @@ pub(crate) enum FieldType {
     Struct(StructType),
 }
 
-/// The fields of a struct by their numbers. Others may be there, and are passed over.
+/// The known fields of a struct, by number. Other fields may occur, and are skipped.
 pub(crate) type StructType = &'static [(i16, FieldType)];
 
-/// How deep structs and lists may lie in each other: Parquet's own are five deep.
+/// The maximum nesting of structs and lists. Parquet's own structs nest five levels deep.
 pub(crate) const MAX_NESTING: usize = 32;
 
-/// Why bytes are not what they should be.
+/// Why bytes cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ThriftError {
-    /// There are too few of them.
+    /// The bytes end too early.
     Truncated,
-    /// No writer writes that.
+    /// The bytes violate the protocol, a field's type, or [`MAX_NESTING`].
     Malformed,
 }
 
 pub(crate) type Result<T> = std::result::Result<T, ThriftError>;
 
-/// Kinds of fields, as the protocol numbers them.
-mod kind {
+/// The type ids of the compact protocol.
+mod compact_type {
     pub(super) const STOP: u8 = 0;
     pub(super) const TRUE: u8 = 1;
     pub(super) const FALSE: u8 = 2;
@@ -51,80 +53,81 @@ mod kind {
 }
 
 impl FieldType {
-    fn is_kind(self, kind: u8) -> bool {
+    fn matches(self, type_id: u8) -> bool {
         match self {
-            FieldType::Bool => matches!(kind, kind::TRUE | kind::FALSE),
-            FieldType::Byte => kind == kind::BYTE,
-            FieldType::I16 => kind == kind::I16,
-            FieldType::I32 => kind == kind::I32,
-            FieldType::I64 => kind == kind::I64,
-            FieldType::Double => kind == kind::DOUBLE,
-            FieldType::Binary => kind == kind::BINARY,
-            FieldType::List(_) => kind == kind::LIST,
-            FieldType::Struct(_) => kind == kind::STRUCT,
+            FieldType::Bool => matches!(type_id, compact_type::TRUE | compact_type::FALSE),
+            FieldType::Byte => type_id == compact_type::BYTE,
+            FieldType::I16 => type_id == compact_type::I16,
+            FieldType::I32 => type_id == compact_type::I32,
+            FieldType::I64 => type_id == compact_type::I64,
+            FieldType::Double => type_id == compact_type::DOUBLE,
+            FieldType::Binary => type_id == compact_type::BINARY,
+            FieldType::List(_) => type_id == compact_type::LIST,
+            FieldType::Struct(_) => type_id == compact_type::STRUCT,
         }
     }
 }
 
-/// Bytes that are walked from the front.
+/// Reads values from the front of a slice.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CompactReader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> CompactReader<'a> {
-    /// Walks a struct. `seen` is told each field: its number, what it is if it is an integer, and where its value begins.
-    pub(crate) fn fields(
+    /// Reads a struct with the known `fields`. Calls `visit` for each field with its number, its value if it
+    /// is an integer, and a reader at the beginning of the value.
+    pub(crate) fn read_struct(
         &mut self,
         fields: StructType,
         depth: usize,
-        seen: &mut dyn FnMut(i16, Option<i64>, CompactReader<'a>) -> Result<()>,
+        visit: &mut dyn FnMut(i16, Option<i64>, CompactReader<'a>) -> Result<()>,
     ) -> Result<()> {
         let mut last = 0i16;
         loop {
-            let head = self.byte()?;
-            let kind = head & 0x0f;
-            if kind == kind::STOP {
+            let header = self.read_byte()?;
+            let type_id = header & 0x0f;
+            if type_id == compact_type::STOP {
                 return Ok(());
             }
-            let number = match head >> 4 {
-                0 => i16::try_from(self.zigzag()?).map_err(|_| ThriftError::Malformed)?,
+            let number = match header >> 4 {
+                0 => i16::try_from(self.read_i64()?).map_err(|_| ThriftError::Malformed)?,
                 step => last.checked_add(i16::from(step)).ok_or(ThriftError::Malformed)?,
             };
             last = number;
             let known = fields.iter().find(|&&(known, _)| known == number);
-            if known.is_some_and(|(_, known)| !known.is_kind(kind)) {
+            if known.is_some_and(|(_, known)| !known.matches(type_id)) {
                 return Err(ThriftError::Malformed);
             }
             let value = *self;
-            let integer = self.value(kind, known.map(|&(_, known)| known), depth)?;
-            seen(number, integer, value)?;
+            let integer = self.skip_value(type_id, known.map(|&(_, known)| known), depth)?;
+            visit(number, integer, value)?;
         }
     }
 
-    /// Walks over a value. Gives it back if it is an integer.
-    fn value(&mut self, kind: u8, known: Option<FieldType>, depth: usize) -> Result<Option<i64>> {
+    /// Skips a value. Returns it if it is an integer.
+    fn skip_value(&mut self, type_id: u8, known: Option<FieldType>, depth: usize) -> Result<Option<i64>> {
         let depth = depth.checked_sub(1).ok_or(ThriftError::Malformed)?;
-        match kind {
-            kind::TRUE | kind::FALSE => {}
-            kind::BYTE => drop(self.byte()?),
-            kind::I16 | kind::I32 | kind::I64 => return self.zigzag().map(Some),
-            kind::DOUBLE => drop(self.take(8)?),
-            kind::BINARY => {
-                let len = usize::try_from(self.varint()?).map_err(|_| ThriftError::Malformed)?;
+        match type_id {
+            compact_type::TRUE | compact_type::FALSE => {}
+            compact_type::BYTE => drop(self.read_byte()?),
+            compact_type::I16 | compact_type::I32 | compact_type::I64 => return self.read_i64().map(Some),
+            compact_type::DOUBLE => drop(self.take(8)?),
+            compact_type::BINARY => {
+                let len = usize::try_from(self.read_varint()?).map_err(|_| ThriftError::Malformed)?;
                 self.take(len)?;
             }
-            kind::LIST | kind::SET => {
+            compact_type::LIST | compact_type::SET => {
                 let item = match known {
                     Some(FieldType::List(item)) => Some(*item),
                     _ => None,
                 };
-                self.items(item, depth)?;
+                self.skip_items(item, depth)?;
             }
-            kind::STRUCT => {
+            compact_type::STRUCT => {
                 let fields = match known {
                     Some(FieldType::Struct(fields)) => fields,
                     _ => &[],
                 };
-                self.fields(fields, depth, &mut |_, _, _| Ok(()))?;
+                self.read_struct(fields, depth, &mut |_, _, _| Ok(()))?;
             }
             // Parquet has no maps.
             _ => return Err(ThriftError::Malformed),
@@ -132,51 +135,51 @@ impl<'a> CompactReader<'a> {
         Ok(None)
     }
 
-    fn items(&mut self, item: Option<FieldType>, depth: usize) -> Result<()> {
-        let (count, kind) = self.list()?;
-        if count > 0 && item.is_some_and(|item| !item.is_kind(kind)) {
+    fn skip_items(&mut self, item: Option<FieldType>, depth: usize) -> Result<()> {
+        let (count, type_id) = self.list_header()?;
+        if count > 0 && item.is_some_and(|item| !item.matches(type_id)) {
             return Err(ThriftError::Malformed);
         }
-        // Their bytes are counted in two ways, and no list of Parquet's footers or pages holds any.
-        if count > 0 && matches!(kind, kind::STOP | kind::TRUE | kind::FALSE) {
+        // Implementations disagree on whether booleans in lists take a byte. Parquet has no such lists.
+        if count > 0 && matches!(type_id, compact_type::STOP | compact_type::TRUE | compact_type::FALSE) {
             return Err(ThriftError::Malformed);
         }
         for _ in 0..count {
-            self.value(kind, item, depth)?;
+            self.skip_value(type_id, item, depth)?;
         }
         Ok(())
     }
 
-    /// The head of a list: how many items, and what kind.
-    pub(crate) fn list(&mut self) -> Result<(usize, u8)> {
-        let head = self.byte()?;
-        let count = match head >> 4 {
-            15 => usize::try_from(self.varint()?).map_err(|_| ThriftError::Malformed)?,
+    /// Reads the header of a list: the number of items, and their type id.
+    pub(crate) fn list_header(&mut self) -> Result<(usize, u8)> {
+        let header = self.read_byte()?;
+        let count = match header >> 4 {
+            15 => usize::try_from(self.read_varint()?).map_err(|_| ThriftError::Malformed)?,
             few => usize::from(few),
         };
-        if count > self.0.len() { Err(ThriftError::Truncated) } else { Ok((count, head & 0x0f)) }
+        if count > self.0.len() { Err(ThriftError::Truncated) } else { Ok((count, header & 0x0f)) }
     }
 
-    /// Walks over a list of structs. Gives how many there are, and their bytes.
-    pub(crate) fn structs(&mut self, fields: StructType) -> Result<(usize, &'a [u8])> {
-        let (count, _) = self.list()?;
-        let from = self.0;
+    /// Skips a list of structs. Returns the number of structs and their bytes.
+    pub(crate) fn skip_structs(&mut self, fields: StructType) -> Result<(usize, &'a [u8])> {
+        let (count, _) = self.list_header()?;
+        let before = self.0;
         for _ in 0..count {
-            self.fields(fields, MAX_NESTING, &mut |_, _, _| Ok(()))?;
+            self.read_struct(fields, MAX_NESTING, &mut |_, _, _| Ok(()))?;
         }
-        Ok((count, &from[..from.len() - self.0.len()]))
+        Ok((count, &before[..before.len() - self.0.len()]))
     }
 
-    /// An integer.
-    pub(crate) fn zigzag(&mut self) -> Result<i64> {
-        let number = self.varint()?;
+    /// Reads a signed integer.
+    pub(crate) fn read_i64(&mut self) -> Result<i64> {
+        let number = self.read_varint()?;
         Ok((number >> 1) as i64 ^ -((number & 1) as i64))
     }
 
-    fn varint(&mut self) -> Result<u64> {
+    fn read_varint(&mut self) -> Result<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
+            let byte = self.read_byte()?;
             number |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
                 return Ok(number);
@@ -185,7 +188,7 @@ impl<'a> CompactReader<'a> {
         Err(ThriftError::Malformed)
     }
 
-    fn byte(&mut self) -> Result<u8> {
+    fn read_byte(&mut self) -> Result<u8> {
         self.take(1).map(|bytes| bytes[0])
     }
 

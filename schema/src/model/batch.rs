@@ -1,30 +1,30 @@
-//! Rows on their way, in columns.
+//! Events, and batches of them in columns.
 
 use super::marker::Marker;
 use super::names::{CodeId, TextId};
 
-/// One row of a trace.
+/// One row of a trace: an event of the recorded program, or a fact of the recorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// `CLOCK_MONOTONIC`, nanoseconds. Rises within a thread.
+    /// `CLOCK_MONOTONIC`, nanoseconds. Never decreases within a thread.
     pub time_ns: i64,
-    /// The process, as the user sees it.
+    /// The process id, as in the recorder's PID namespace.
     pub pid: i32,
-    /// The thread, as the user sees it.
+    /// The thread id, in the same namespace.
     pub tid: i32,
     /// What happened.
     pub marker: Marker,
-    /// The code object it happened in.
+    /// The code object that the event is about.
     pub code: CodeId,
-    /// The line executing, 0 where there is none.
+    /// The line number, 0 for events without one.
     pub line: i32,
-    /// A number: see [`Marker`].
+    /// A number, whose meaning depends on the [`Marker`].
     pub value: Option<i64>,
-    /// A string: see [`Marker`].
+    /// A string, whose meaning depends on the [`Marker`].
     pub text: TextId,
 }
 
-/// Many rows, a vector per column. Few rows have a value, so `values` holds only those.
+/// Rows in columns. Most rows have no value, so the `values` column is sparse.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the columns are those of Event")]
 pub struct Batch {
@@ -34,13 +34,13 @@ pub struct Batch {
     pub marker: Vec<Marker>,
     pub code: Vec<CodeId>,
     pub line: Vec<i32>,
-    /// Row numbers, rising, with the row's value.
+    /// The rows that have a value, as pairs of row number and value in ascending order.
     pub values: Vec<(u32, i64)>,
     pub text: Vec<TextId>,
 }
 
 impl Batch {
-    /// Room for `rows` rows in every dense column.
+    /// An empty batch with capacity for `rows` rows in every dense column.
     pub fn with_capacity(rows: usize) -> Self {
         Batch {
             time_ns: Vec::with_capacity(rows),
@@ -59,12 +59,12 @@ impl Batch {
         self.time_ns.len()
     }
 
-    /// Whether there is no row.
+    /// Whether the batch has no rows.
     pub fn is_empty(&self) -> bool {
         self.time_ns.is_empty()
     }
 
-    /// Appends a row. At most 2^32 - 1 rows.
+    /// Appends a row. A batch holds at most 2^32 rows.
     #[inline]
     pub fn push(&mut self, event: Event) {
         if let Some(value) = event.value {
@@ -85,7 +85,7 @@ impl Batch {
         Some(self.values[at].1)
     }
 
-    /// Empties it and keeps the room.
+    /// Removes all rows and keeps the capacity.
     pub fn clear(&mut self) {
         self.time_ns.clear();
         self.pid.clear();
@@ -97,7 +97,7 @@ impl Batch {
         self.text.clear();
     }
 
-    /// The rows in order.
+    /// The rows, in order.
     pub fn iter(&self) -> impl Iterator<Item = Event> + '_ {
         let mut values = self.values.iter().copied().peekable();
         (0..self.len()).map(move |row| Event {

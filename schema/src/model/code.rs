@@ -1,21 +1,23 @@
-//! Which code object a row belongs to.
+//! Code objects, as the `code` column identifies them.
 
 use std::fmt;
 
-/// A code object by file, first line and qualified name, as the `code` column holds it: `FILE:FIRSTLINE:QUALNAME`.
-/// Read from the right, since a file's name may hold a colon; one in a qualified name is written as `;`.
+/// A code object, identified by file, first line and qualified name. Its string in the `code` column is
+/// `FILE:FIRSTLINE:QUALNAME`, which is parsed from the right: a file name may contain a colon, and a
+/// colon in a qualified name is written as `;`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Code<'a> {
     /// `co_filename`.
     pub file: &'a str,
-    /// `co_firstlineno`, none when unknown.
+    /// `co_firstlineno`, or `None` if it is unknown.
     pub first_line: Option<u32>,
-    /// `co_qualname`, or `co_name` before CPython 3.11 and where only that is known.
+    /// `co_qualname`. Before CPython 3.11, and for providers that only have that, `co_name`.
     pub qualname: &'a str,
 }
 
 impl<'a> Code<'a> {
-    /// Takes a `code` column's string apart. What has no two colons is a qualified name without a file.
+    /// Parses a string of the `code` column. A string with fewer than two colons is a qualified name
+    /// without a file.
     pub fn parse(code: &'a str) -> Self {
         let mut parts = code.rsplitn(3, ':');
         match (parts.next(), parts.next(), parts.next()) {
@@ -26,7 +28,7 @@ impl<'a> Code<'a> {
         }
     }
 
-    /// `co_name`: the last part of the qualified name.
+    /// `co_name`: the last component of the qualified name.
     pub fn name(&self) -> &'a str {
         self.qualname.rsplit('.').next().unwrap_or(self.qualname)
     }

@@ -1,10 +1,10 @@
-//! What was not recorded.
+//! Lost events, and the `lost` row that reports them.
 
 use super::batch::Event;
 use super::marker::Marker;
 use super::names::{CodeId, Names};
 
-/// Events of one thread that were not recorded: a `lost` row.
+/// Events of one thread that were not recorded. A `lost` row represents them:
 ///
 /// | column | holds |
 /// |---|---|
@@ -17,16 +17,16 @@ pub struct LostEvents {
     pub pid: i32,
     /// The thread.
     pub tid: i32,
-    /// How many events.
+    /// The number of lost events. May be 0: some may be missing, counted in the row of another thread.
     pub count: u64,
-    /// The last instant at which nothing was lost yet, `CLOCK_MONOTONIC` nanoseconds.
+    /// The last instant before the loss, `CLOCK_MONOTONIC` nanoseconds.
     pub from_ns: i64,
-    /// The first instant at which events were recorded again.
+    /// The first instant after the loss.
     pub to_ns: i64,
 }
 
 impl LostEvents {
-    /// The row that says so.
+    /// The `lost` row.
     pub fn to_event(self, names: &Names) -> Event {
         Event {
             time_ns: self.to_ns,
@@ -40,7 +40,7 @@ impl LostEvents {
         }
     }
 
-    /// What a `lost` row says; none for any other row. A row without a start says that it ended where it began.
+    /// Parses a `lost` row. Returns `None` for other markers. Without a text `from_ns` is the row's time.
     pub fn from_event(event: &Event, names: &Names) -> Option<LostEvents> {
         (event.marker == Marker::Lost).then(|| LostEvents {
             pid: event.pid,

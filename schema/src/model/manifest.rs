@@ -1,4 +1,4 @@
-//! What is true of a whole recording: the JSON under the key `pyrec` in a trace's footer.
+//! The manifest: the facts of a whole recording, stored as JSON under the key `pyrec` of a trace's footer.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,53 +8,54 @@ use serde::{Deserialize, Serialize};
 /// The version of the trace format that this crate writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// The facts of a recording. A fact that nobody could know is null, never a guess.
+/// The facts of a recording. Unknown facts are null.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// [`FORMAT_VERSION`] at the time of writing.
+    /// The [`FORMAT_VERSION`] of the writer.
     pub format: u32,
-    /// The name and version of what wrote the trace.
+    /// The name and the version of the program that wrote the trace.
     pub writer: String,
-    /// What was run, word by word; empty for an attached process.
+    /// The arguments of the command that was run. Empty if the recorder attached to a process.
     pub command: Vec<String>,
-    /// The pids that were attached to; empty for a launched command.
+    /// The pids of the processes that the recorder attached to. Empty if it launched a command.
     pub attached: Vec<i32>,
-    /// The directory that the program ran in when the recording began: its project.
+    /// The working directory of the program when the recording began. Files below it count as the
+    /// program's own code.
     #[serde(default)]
     pub directory: Option<String>,
-    /// Every Python that was seen, the first one first.
+    /// The Python interpreters of the recording, in the order in which they were first seen.
     pub python: Vec<Python>,
-    /// `agent` or `usdt`, or `import` for what another tool captured.
+    /// The provider: `agent` or `usdt`, or `import` for a capture by another tool.
     pub provider: String,
-    /// The names of the marker groups that were recorded.
+    /// The names of the recorded marker groups.
     pub markers: Vec<String>,
-    /// The globs that functions had to match to be recorded, one of them; none: all were.
+    /// Globs, one of which each recorded function matches. Empty if there was no such filter.
     #[serde(default)]
     pub include: Vec<String>,
-    /// The globs that no recorded function matches.
+    /// Globs, none of which any recorded function matches.
     #[serde(default)]
     pub exclude: Vec<String>,
-    /// How `time_ns` was measured.
+    /// The clock of `time_ns`.
     pub clock: Clock,
-    /// Where.
+    /// The machine that the program ran on.
     pub host: Host,
-    /// What recording one event cost the program, nanoseconds, as measured in that run.
+    /// The cost of recording one event, nanoseconds, as measured in the program during this recording.
     pub cost_per_event_ns: Option<f64>,
-    /// How long the program waited for the recorder in all, nanoseconds.
+    /// How long threads of the program waited for the recorder, nanoseconds in total.
     pub waited_ns: Option<u64>,
     /// How the recording ended.
     pub ended: RecordingEnd,
-    /// What of the recording this is; all of it if nothing is said.
+    /// The excerpt that this trace is of a recording. `None` for a whole recording.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slice: Option<Excerpt>,
-    /// Where a killed recorder has left what is not in the file; none once the file is done.
+    /// The journal of this checkpoint. `None` in a finished file, and if there is no journal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<JournalLocation>,
-    /// Which file of a rotated recording this is; none where there is but one.
+    /// Which file of a rotated recording this is. `None` if the recording is a single file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<RotationPart>,
-    /// How many of the last row groups the next checkpoint writes once more, and then over: while a file grows, they must be
-    /// read at once. None once it is done.
+    /// The number of live row groups, which are the last ones of the footer. The next checkpoint writes
+    /// them again in another place, so readers must read them soon. 0 in a finished file.
     #[serde(default, rename = "unsettled_row_groups", skip_serializing_if = "is_zero")]
     pub live_row_groups: usize,
 }
@@ -63,60 +64,63 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-/// The part of a recording that somebody cut out of it.
+/// An excerpt of a recording, cut out by time or by other criteria.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Excerpt {
-    /// From here on, nanoseconds since the first event of the recording; none: from its beginning.
+    /// The beginning, nanoseconds since the first event of the recording. `None`: the recording's
+    /// beginning.
     pub from_ns: Option<u64>,
-    /// Up to here; none: to its end.
+    /// The end, nanoseconds since the first event of the recording. `None`: the recording's end.
     pub to_ns: Option<u64>,
-    /// How long the recording was, nanoseconds.
+    /// The length of the whole recording, nanoseconds.
     #[serde(rename = "of_ns")]
     pub recording_ns: u64,
-    /// Whether only what happened inside calls of one function was kept.
+    /// Whether only events inside calls of one function were kept.
     pub is_inside: bool,
-    /// Whether only some threads were kept.
+    /// Whether only some of the threads were kept.
     pub is_some_threads: bool,
-    /// Whether it is parts of several recordings: then nobody can say from when to when.
+    /// Whether it combines excerpts of several recordings. Then the times are meaningless.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_several: bool,
 }
 
 impl Excerpt {
-    /// What is left of it from one instant to another, since its own first event.
+    /// The excerpt of this excerpt between two instants, nanoseconds since its own first event.
     pub fn cut(&self, from_ns: Option<u64>, to_ns: Option<u64>) -> Excerpt {
-        let since = |time_ns: u64| time_ns.saturating_add(self.from_ns.unwrap_or(0));
+        let since_recording = |time_ns: u64| time_ns.saturating_add(self.from_ns.unwrap_or(0));
         Excerpt {
-            from_ns: from_ns.map(since).or(self.from_ns),
-            to_ns: to_ns.map(since).or(self.to_ns),
+            from_ns: from_ns.map(since_recording).or(self.from_ns),
+            to_ns: to_ns.map(since_recording).or(self.to_ns),
             ..self.clone()
         }
     }
 }
 
-/// Where a killed recorder has left what is not in the file.
+/// Identifies the journal of a checkpoint. It holds the rows that were written after the checkpoint, from
+/// which [`TraceWriter::recover`](crate::TraceWriter::recover) restores them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalLocation {
-    /// The directory, on the machine that recorded.
+    /// The session directory, on the machine that recorded.
     pub directory: PathBuf,
-    /// The number of the checkpoint that the footer is.
+    /// The number of the checkpoint.
     pub checkpoint: u64,
 }
 
-/// One file of a rotated recording.
+/// Identifies one file of a rotated recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RotationPart {
-    /// The same in all files of a recording, and in no others.
+    /// The id of the recording, equal in all of its files.
     pub recording: String,
-    /// Counted from 1. Files that were thrown away leave gaps.
+    /// The number of the file, counted from 1. Files that `--keep` removed leave gaps.
     pub number: u64,
-    /// Its first row group says again what was open when it began, for whoever does not have the file before.
+    /// Whether the first row group repeats the open state at the beginning of the file: processes, threads and
+    /// active calls. Readers of the previous file skip it.
     #[serde(rename = "carries")]
     pub has_open_state: bool,
 }
 
 impl Manifest {
-    /// A recording of which nothing is known but who wrote it, for those to complete who know more.
+    /// A manifest with unknown facts, for callers to complete.
     pub fn unknown(writer: &str) -> Manifest {
         Manifest {
             format: FORMAT_VERSION,
@@ -145,45 +149,46 @@ impl Manifest {
 /// One Python interpreter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Python {
-    /// Its version, as `3.13.0`.
+    /// The version, such as `3.13.0`.
     pub version: String,
-    /// `sys.version`, the build included.
+    /// `sys.version`, which includes the build.
     pub build: Option<String>,
-    /// The path of its program.
+    /// The path of the program that contains or loads the interpreter.
     pub executable: Option<String>,
-    /// `sys.path`, from which modules get their names.
+    /// `sys.path`, from which the names of modules are derived.
     pub path: Vec<String>,
 }
 
-/// How `time_ns` was measured.
+/// The clock of a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clock {
-    /// `tsc` (the processor's counter, fitted to `CLOCK_MONOTONIC`) or `monotonic` (that clock itself); for what another
-    /// tool captured, that tool.
+    /// The source of time stamps: `tsc` (the processor's time stamp counter, converted to
+    /// `CLOCK_MONOTONIC`), `monotonic` (`CLOCK_MONOTONIC` itself), or the tool that captured an imported
+    /// trace.
     pub source: String,
-    /// An instant on `CLOCK_MONOTONIC`, nanoseconds …
+    /// One instant on `CLOCK_MONOTONIC`, nanoseconds.
     pub anchor_monotonic_ns: i64,
-    /// … and the same instant in Unix time, nanoseconds, if anybody knows it.
+    /// The same instant in Unix time, nanoseconds, if it is known.
     pub anchor_unix_ns: Option<i64>,
 }
 
 impl Clock {
-    /// An instant of the recording in Unix time, nanoseconds.
+    /// Converts a time of the recording to Unix time, nanoseconds.
     pub fn unix_ns(&self, time_ns: i64) -> Option<i64> {
         Some(time_ns.saturating_sub(self.anchor_monotonic_ns).saturating_add(self.anchor_unix_ns?))
     }
 }
 
-/// The machine.
+/// The machine of a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
     /// The kernel's name and release.
     pub system: String,
-    /// Its architecture, as `x86_64`.
+    /// The architecture, such as `x86_64`.
     pub machine: String,
-    /// How many processors it may use.
+    /// The number of available processors.
     pub processors: usize,
-    /// Its name in the network.
+    /// The host name.
     pub name: String,
 }
 
@@ -191,42 +196,42 @@ pub struct Host {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "how")]
 pub enum RecordingEnd {
-    /// It had not: the footer is a checkpoint, and the recorder never wrote another.
+    /// Not ended: the footer is a checkpoint. The recording is in progress, or the recorder was killed.
     Recording,
-    /// The program ended by itself with this status.
+    /// The program exited.
     Exited {
         /// Its exit status.
         status: i32,
     },
-    /// The program was ended by a signal.
+    /// A signal killed the program.
     Killed {
         /// The signal's number.
         signal: i32,
     },
-    /// The process that was attached to ended; only its parent knows how.
+    /// The attached process ended. Its exit status is available only to its parent.
     Gone,
-    /// Somebody ended the recording while the program ran on.
+    /// The recording was stopped and the program continued.
     Stopped,
-    /// Nobody knows: it is another tool's.
+    /// Unknown, in an imported trace.
     Unknown,
-    /// The recorder was killed. What it left was put back into the file.
+    /// The recorder was killed, and `pyrec repair` restored the rows of its journal and rings.
     Repaired,
-    /// The recorder could not go on, for this reason.
+    /// The recorder failed.
     Failed {
-        /// The reason, a sentence.
+        /// The error message.
         reason: String,
     },
-    /// Several recordings, read as one, ended in several ways. No trace says so of itself.
+    /// Several recordings that are analyzed together, as in a merged profile. No trace has this end.
     Several {
-        /// How many ended how.
+        /// The number of recordings for each end.
         endings: BTreeMap<String, u64>,
-        /// How many of them are cut short.
+        /// The number of recordings that were cut short.
         cut: u64,
     },
 }
 
 impl RecordingEnd {
-    /// Whether the recorder did not live to say what it lost.
+    /// Whether the recorder did not finish the trace, so that the number of lost events is unknown.
     pub fn is_cut(&self) -> bool {
         match self {
             RecordingEnd::Recording | RecordingEnd::Failed { .. } => true,

@@ -1,57 +1,62 @@
-//! What can happen: the markers of CPython and the recorder's own rows.
+//! Markers: the kinds of rows.
 
 use std::fmt;
 
-/// What a row reports, by the name that CPython gives the marker (`Include/pydtrace.d`), or a fact of the recorder.
+/// The kind of a row. Events have the names of CPython's static markers (`Include/pydtrace.d`), or
+/// similar names where CPython has no such marker. The other kinds are facts of the recorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Marker {
-    /// A Python frame starts or resumes. `line` is the `def` line, on resuming the line of the `yield`;
-    /// `text` is null for a call, `resume` or `throw` where a generator goes on and the provider can tell.
+    /// A Python frame starts or resumes. `line` is the `def` line, or on a resume the line of the
+    /// `yield`. `text` is null for a call, and `resume` or `throw` when a generator continues. Providers
+    /// that cannot distinguish them always leave it null.
     FunctionEntry,
-    /// A Python frame is left. `line` is the line executing; `text` is null for a return,
-    /// `yield` or `unwind` where the provider can tell.
+    /// A Python frame returns or is suspended. `line` is the line being executed. `text` is null for a
+    /// return, else `yield` or `unwind` (an exception). Providers that cannot distinguish them always
+    /// leave it null.
     FunctionReturn,
-    /// A line is about to execute.
+    /// A line is about to be executed.
     Line,
-    /// A collection starts. `value` is the generation.
+    /// A garbage collection starts. `value` is the generation.
     GcStart,
-    /// A collection is done. `value` is the number of objects collected and uncollectable.
+    /// A garbage collection ends. `value` is the number of collected and uncollectable objects.
     GcDone,
-    /// A module that is not in `sys.modules` is looked for. `text` is its name.
+    /// The search for a module that is not in `sys.modules` starts. `text` is its name.
     ImportStart,
-    /// That search is done. `text` is the module's name, `value` 1 if it was found, else 0.
+    /// The search ends. `text` is the module's name. `value` is 1 if it was found, else 0.
     ImportDone,
     /// An audit event. `text` is its name.
     Audit,
-    /// A function written in C is called. `text` is its name.
+    /// A C function is called. `text` is its name.
     CfunctionEntry,
-    /// A function written in C is done. `text` is its name.
+    /// A C function returns or raises. `text` is its name.
     CfunctionReturn,
-    /// A class is called. `text` is its name, `code` and `line` are who calls it.
+    /// A class is called. `text` is its name. `code` and `line` are those of the caller.
     InstanceStart,
-    /// That call is done. `value` is 1 if it gave an object, 0 if it raised; the rest is as in the row that began it.
+    /// The call of a class ends. `value` is 1 if it returned an object, 0 if it raised. The other columns
+    /// are those of the [`Marker::InstanceStart`] row.
     InstanceDone,
-    /// A process is first seen. `value` is its parent's pid, `text` its command line.
+    /// The recorder sees a process for the first time. `value` is its parent's pid, `text` its command
+    /// line.
     ProcessStart,
-    /// A process has ended. `value` is its exit status, null if nobody could know it.
+    /// A process has ended. `value` is its exit status, null if it is unknown.
     ProcessExit,
-    /// A thread is first seen, or its name becomes known. `text` is that name.
+    /// The recorder sees a thread for the first time, or its name becomes known. `text` is the name.
     ThreadStart,
     /// A thread has ended.
     ThreadExit,
-    /// Events that were not recorded: see [`crate::Lost`].
+    /// Events of this thread were not recorded: see [`LostEvents`](super::LostEvents).
     Lost,
-    /// A source file. `code` is `FILE::`, `text` its contents (null where they changed on disk during the
-    /// recording or are too long), `value` the XXH64 of its bytes, `line` the number of its lines.
+    /// A source file. `code` is `FILE::`. `text` is the source text, null if the file changed during the
+    /// recording or is too long. `value` is the XXH64 of its bytes, `line` the number of its lines.
     Source,
-    /// A Python frame that was there already when the recording began: the recorder's word for an entry that nobody
-    /// saw. `line` is the line executing.
+    /// A Python frame that was already active when the recording began. It stands for the entry that was
+    /// not recorded. `line` is the line being executed.
     FunctionOpen,
 }
 
 impl Marker {
-    /// Every marker, in the order of its discriminant.
+    /// Every marker, in the order of discriminants.
     pub const ALL: [Marker; 19] = [
         Marker::FunctionEntry,
         Marker::FunctionReturn,
@@ -74,7 +79,7 @@ impl Marker {
         Marker::FunctionOpen,
     ];
 
-    /// The name that stands in the `marker` column.
+    /// The name in the `marker` column.
     pub const fn name(self) -> &'static str {
         match self {
             Marker::FunctionEntry => "function__entry",
@@ -99,17 +104,17 @@ impl Marker {
         }
     }
 
-    /// The marker of that name.
+    /// The marker with this name.
     pub fn from_name(name: &str) -> Option<Marker> {
         Marker::ALL.into_iter().find(|marker| marker.name() == name)
     }
 
-    /// Whether it is about a code object: an entry, a return or a line of one.
+    /// Whether the event is an entry, a return or a line of a code object.
     pub const fn is_code(self) -> bool {
         matches!(self, Marker::FunctionEntry | Marker::FunctionReturn | Marker::Line)
     }
 
-    /// Whether CPython said it, rather than the recorder.
+    /// Whether rows of this marker are events of the program, and not facts of the recorder.
     pub const fn is_event(self) -> bool {
         (self as u8) < Marker::ProcessStart as u8
     }
@@ -121,7 +126,7 @@ impl fmt::Display for Marker {
     }
 }
 
-/// Markers that are switched on and off together: what `--markers` takes.
+/// Markers that are recorded or not recorded together. The option `--markers` takes their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum MarkerGroup {
     /// `function__entry`, `function__return`.
@@ -152,7 +157,7 @@ impl MarkerGroup {
         MarkerGroup::Instance,
     ];
 
-    /// What is recorded when nothing is said.
+    /// The groups that are recorded by default.
     pub const DEFAULT: [MarkerGroup; 3] = [MarkerGroup::Function, MarkerGroup::Gc, MarkerGroup::Import];
 
     /// The name on the command line and in the manifest.
@@ -168,12 +173,12 @@ impl MarkerGroup {
         }
     }
 
-    /// The group of that name.
+    /// The group with this name.
     pub fn from_name(name: &str) -> Option<MarkerGroup> {
         MarkerGroup::ALL.into_iter().find(|group| group.name() == name)
     }
 
-    /// Its markers.
+    /// The markers in this group.
     pub const fn markers(self) -> &'static [Marker] {
         match self {
             MarkerGroup::Function => &[Marker::FunctionEntry, Marker::FunctionReturn],

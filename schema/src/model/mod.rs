@@ -1,4 +1,4 @@
-//! What a trace contains: events, their markers and strings, and the facts of the recording.
+//! What a trace contains: events with their markers and strings, and the facts of the recording.
 
 mod batch;
 mod code;

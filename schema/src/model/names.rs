@@ -1,4 +1,4 @@
-//! The strings of a trace, each once.
+//! The string table of a trace.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,37 +6,37 @@ use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use crate::limits;
 
-/// A code column's string in [`Names`].
+/// The index of a string of the `code` column in [`Names`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CodeId(pub u32);
 
-/// A text column's string in [`Names`].
+/// The index of a string of the `text` column in [`Names`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TextId(pub u32);
 
 impl CodeId {
-    /// No code: the empty string in the file.
+    /// No code object. It is stored as the empty string.
     pub const NONE: CodeId = CodeId(0);
 }
 
 impl TextId {
-    /// No text: null in the file.
+    /// No text. It is stored as null.
     pub const NONE: TextId = TextId(0);
 }
 
-/// The strings that rows refer to by number. Grows only; shared between the thread that makes rows and the
-/// one that writes or reads them.
+/// The string table: interns the strings of the columns `code` and `text`, so that rows refer to them by
+/// index. It only grows. The threads that produce, write and read rows share it.
 #[derive(Debug)]
 pub struct Names {
     codes: RwLock<Interner>,
     texts: RwLock<Interner>,
-    /// What they take in memory …
+    /// Memory that the strings take.
     bytes: AtomicU64,
-    /// … and what they may take when they come from files.
-    allowed_bytes: AtomicU64,
+    /// Memory that the strings of all opened files may take.
+    byte_limit: AtomicU64,
 }
 
-/// What a string takes beside its bytes.
+/// Estimated memory that an interned string takes in addition to its bytes.
 const OVERHEAD_BYTES: u64 = 96;
 
 impl Default for Names {
@@ -45,18 +45,18 @@ impl Default for Names {
             codes: RwLock::new(Interner::with_none()),
             texts: RwLock::new(Interner::with_none()),
             bytes: AtomicU64::new(0),
-            allowed_bytes: AtomicU64::new(limits::STRING_BYTES),
+            byte_limit: AtomicU64::new(limits::BASE_STRING_BYTES),
         }
     }
 }
 
 impl Names {
-    /// A table that knows nothing but [`CodeId::NONE`] and [`TextId::NONE`].
+    /// A table with only [`CodeId::NONE`] and [`TextId::NONE`].
     pub fn new() -> Self {
         Names::default()
     }
 
-    /// The number of a code string (`FILE:FIRSTLINE:QUALNAME`, or empty), given now if it is new.
+    /// Interns a code string (`FILE:FIRSTLINE:QUALNAME`, or empty).
     pub fn code(&self, code: &str) -> CodeId {
         if code.is_empty() {
             return CodeId::NONE;
@@ -64,29 +64,37 @@ impl Names {
         CodeId(self.intern(&self.codes, code))
     }
 
-    /// The number of a text, given now if it is new. The empty text is a text; only [`TextId::NONE`] is none.
+    /// Interns a text. The empty text differs from [`TextId::NONE`].
     pub fn text(&self, text: &str) -> TextId {
         TextId(self.intern(&self.texts, text))
     }
 
-    /// The string of a code. Panics on a number that this table did not give.
+    /// The string of a code.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `id` is not from this table.
     pub fn code_str(&self, id: CodeId) -> Arc<str> {
         read(&self.codes).strings[id.0 as usize].clone()
     }
 
-    /// The string of a text, none for [`TextId::NONE`]. Panics on a number that this table did not give.
+    /// The string of a text, or `None` for [`TextId::NONE`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if `id` is not from this table.
     pub fn text_str(&self, id: TextId) -> Option<Arc<str>> {
         (id != TextId::NONE).then(|| read(&self.texts).strings[id.0 as usize].clone())
     }
 
-    /// Lets the strings take more, as another file is read.
-    pub(crate) fn allow(&self, bytes: u64) {
-        self.allowed_bytes.fetch_add(bytes, Ordering::Relaxed);
+    /// Raises the memory limit of strings by `bytes`, for another file.
+    pub(crate) fn raise_limit(&self, bytes: u64) {
+        self.byte_limit.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Whether they take more than was allowed.
-    pub(crate) fn are_too_many(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) > self.allowed_bytes.load(Ordering::Relaxed)
+    /// Whether the strings exceed their memory limit.
+    pub(crate) fn exceed_limit(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) > self.byte_limit.load(Ordering::Relaxed)
     }
 
     fn intern(&self, table: &RwLock<Interner>, string: &str) -> u32 {
@@ -97,7 +105,7 @@ impl Names {
         if let Some(&id) = table.ids.get(string) {
             return id;
         }
-        let id = u32::try_from(table.strings.len()).expect("fewer than 2^32 names fit in memory");
+        let id = u32::try_from(table.strings.len()).expect("fewer than 2^32 strings fit in memory");
         let string: Arc<str> = Arc::from(string);
         self.bytes.fetch_add(string.len() as u64 + OVERHEAD_BYTES, Ordering::Relaxed);
         table.strings.push(string.clone());
@@ -105,12 +113,12 @@ impl Names {
         id
     }
 
-    /// How many codes there are, [`CodeId::NONE`] included: numbers run from 0.
+    /// The number of codes, including [`CodeId::NONE`]. Indices run from 0.
     pub fn code_count(&self) -> usize {
         read(&self.codes).strings.len()
     }
 
-    /// How many texts there are, [`TextId::NONE`] included: numbers run from 0.
+    /// The number of texts, including [`TextId::NONE`]. Indices run from 0.
     pub fn text_count(&self) -> usize {
         read(&self.texts).strings.len()
     }
@@ -118,19 +126,19 @@ impl Names {
 
 #[derive(Debug)]
 struct Interner {
-    /// With the standard hash, which a stranger's strings cannot make collide.
+    /// Uses the standard, randomly seeded hash, since crafted strings must not collide.
     ids: HashMap<Arc<str>, u32>,
     strings: Vec<Arc<str>>,
 }
 
 impl Interner {
-    /// Number 0 stands for nothing and is never given to a string that is looked up in `ids`.
+    /// A table whose index 0 is reserved: `ids` never contains it.
     fn with_none() -> Self {
         Interner { ids: HashMap::default(), strings: vec![Arc::from("")] }
     }
 }
 
 fn read(table: &RwLock<Interner>) -> RwLockReadGuard<'_, Interner> {
-    // Nothing in here panics halfway, so a poisoned table is a whole one.
+    // No operation panics in the middle of a change, so a poisoned table is still consistent.
     table.read().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

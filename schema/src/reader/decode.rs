@@ -39,7 +39,7 @@ impl Decoder {
                 None => vec![TextId::NONE; rows],
             },
         };
-        if names.are_too_many() {
+        if names.exceed_limit() {
             return Err("its strings take more memory than its bytes can mean".to_owned());
         }
         Ok(batch)

@@ -25,7 +25,7 @@ use crate::file::footer::{self, Footer};
 use crate::file::live_row_groups;
 use crate::file::page_header::{self, PageError};
 use crate::file::trace_file::TraceFile;
-use crate::format::columns::{ARROW_READ, BATCH_ROWS, column};
+use crate::format::columns::{ARROW_READ_SCHEMA, BATCH_ROWS, column};
 use crate::limits;
 use crate::model::{Batch, Event, Manifest, Marker, Names, RotationPart};
 
@@ -83,8 +83,8 @@ impl TraceReader {
     pub fn open(path: &Path, names: Arc<Names>) -> Result<TraceReader> {
         let (file, footer) = open_stable(path)?;
         let torn_bytes = file.len() - footer.end;
-        names.allow(limits::string_bytes(file.len()));
-        let options = ArrowReaderOptions::new().with_schema(ARROW_READ.clone());
+        names.raise_limit(limits::added_string_bytes(file.len()));
+        let options = ArrowReaderOptions::new().with_schema(ARROW_READ_SCHEMA.clone());
         let metadata = ArrowReaderMetadata::try_new(Arc::new(footer.metadata), options)
             .map_err(|err| Error::Damaged { path: path.into(), reason: err.to_string() })?;
         Ok(TraceReader {

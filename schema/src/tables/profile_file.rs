@@ -101,7 +101,7 @@ pub fn is_profile(path: &Path) -> bool {
 
 /// A reader of a file, once its footer and its pages have been looked at.
 fn open(file: TraceFile) -> Result<ParquetRecordBatchReaderBuilder<TraceFile>, String> {
-    let metadata = footer::read_plain(&file)?;
+    let metadata = footer::read_any(&file)?;
     for group in metadata.row_groups() {
         let rows = u64::try_from(group.num_rows()).unwrap_or(0);
         group.columns().iter().try_for_each(|chunk| page_header::check(&file, chunk, rows)).map_err(

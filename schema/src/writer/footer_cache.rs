@@ -11,7 +11,7 @@ use std::ops::Range;
 use parquet::file::metadata::RowGroupMetaData;
 
 use crate::file::footer;
-use crate::format::parquet_thrift::{self, ROW_GROUPS, ROWS};
+use crate::format::parquet_thrift::{self, NUM_ROWS, ROW_GROUPS};
 use crate::format::thrift::{CompactReader, MAX_NESTING};
 use crate::model::Manifest;
 
@@ -42,7 +42,7 @@ impl FooterCache {
             return Ok(());
         }
         (self.count, self.rows) = (self.count + groups.len(), self.rows + rows(&groups));
-        let alone = footer::encode(vec![], groups)?;
+        let alone = footer::encode_metadata(vec![], groups)?;
         self.bytes.extend_from_slice(&alone[FooterParts::of(&alone)?.items]);
         Ok(())
     }
@@ -50,7 +50,7 @@ impl FooterCache {
     /// The metadata of a footer with these row groups and `more`.
     pub(crate) fn footer(&self, manifest: &Manifest, more: Vec<RowGroupMetaData>) -> io::Result<Vec<u8>> {
         let (count, rows) = (self.count + more.len(), self.rows + rows(&more));
-        let alone = footer::encode(footer::key_values(manifest)?, more)?;
+        let alone = footer::encode_metadata(footer::key_values(manifest)?, more)?;
         let parts = FooterParts::of(&alone)?;
         let mut all = Vec::with_capacity(alone.len() + self.bytes.len() + 2 * MOST_VARINT_BYTES);
         all.extend_from_slice(&alone[..parts.rows.start]);
@@ -82,18 +82,21 @@ impl FooterParts {
     fn of(footer: &[u8]) -> io::Result<FooterParts> {
         let mut parts = FooterParts::default();
         let at = |reader: &CompactReader<'_>| footer.len() - reader.0.len();
-        let walked =
-            CompactReader(footer).fields(parquet_thrift::FOOTER, MAX_NESTING, &mut |field, _, mut value| {
+        let walked = CompactReader(footer).read_struct(
+            parquet_thrift::FOOTER,
+            MAX_NESTING,
+            &mut |field, _, mut value| {
                 let start = at(&value);
-                if field == ROWS {
-                    value.zigzag()?;
+                if field == NUM_ROWS {
+                    value.read_i64()?;
                     parts.rows = start..at(&value);
                 } else if field == ROW_GROUPS {
-                    let (_, items) = value.structs(parquet_thrift::ROW_GROUP)?;
+                    let (_, items) = value.skip_structs(parquet_thrift::ROW_GROUP)?;
                     (parts.list_at, parts.items) = (start, at(&value) - items.len()..at(&value));
                 }
                 Ok(())
-            });
+            },
+        );
         if walked.is_err() || parts.rows.is_empty() || parts.list_at == 0 {
             return Err(io::Error::other("a footer that was just written lists no row groups"));
         }
@@ -142,7 +145,7 @@ mod tests {
             };
             let batch: Batch = (0..rows).map(event).collect();
             let mut group = RowGroupBuilder::default();
-            group.take(&batch, 0, rows, &names, &mut encoder).unwrap();
+            group.add(&batch, 0, rows, &names, &mut encoder).unwrap();
             group.append(&names, &mut encoder, &mut out).unwrap()
         };
         (1..=count).map(group).collect()
@@ -156,7 +159,7 @@ mod tests {
         for count in [0, 1, 14, 15, 16, 127, 128, 300] {
             let groups = &groups[..count];
             let keys = footer::key_values(&manifest).unwrap();
-            let expected = footer::encode(keys, groups.to_vec()).unwrap();
+            let expected = footer::encode_metadata(keys, groups.to_vec()).unwrap();
             for (first, second) in [(0, 0), (count, count), (count / 3, count / 2), (0, count - count / 9)] {
                 let mut cache = FooterCache::default();
                 cache.push(groups[..first].to_vec()).unwrap();

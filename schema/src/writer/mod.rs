@@ -232,7 +232,7 @@ impl TraceWriter {
         let mut from = 0;
         while from < batch.len() {
             let room = full_rows.saturating_sub(self.open.rows()).max(1);
-            let taken = self.open.take(batch, from, room, &self.names, &mut self.encoder);
+            let taken = self.open.add(batch, from, room, &self.names, &mut self.encoder);
             let taken = taken.map_err(|source| self.io(source))?;
             from += taken;
             self.rows += taken as u64;
