@@ -22,7 +22,6 @@ use self::decode::Decoder;
 use crate::error::{Error, Result};
 use crate::file::catch_panic::catch_panic;
 use crate::file::footer::{self, Footer};
-use crate::file::live_row_groups;
 use crate::file::page_header::{self, PageError};
 use crate::file::trace_file::TraceFile;
 use crate::format::columns::{ARROW_READ_SCHEMA, BATCH_ROWS, column};

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use parquet::file::metadata::RowGroupMetaData;
 
+use crate::encode::varint::{MAX_VARINT_BYTES, put_varint, zigzag};
 use crate::file::footer;
 use crate::format::parquet_thrift::{self, NUM_ROWS, ROW_GROUPS};
 use crate::format::thrift::{CompactReader, MAX_NESTING};
@@ -18,9 +19,6 @@ use crate::model::Manifest;
 /// The head of a list of structs in Thrift's compact protocol: its count in four bits, or after them if it is too large.
 const STRUCTS: u8 = 12;
 const COUNT_FOLLOWS: u8 = 15;
-
-/// Of 64 bits.
-const MOST_VARINT_BYTES: usize = 10;
 
 /// Row groups that do not change any more.
 #[derive(Debug, Default)]
@@ -52,9 +50,9 @@ impl FooterCache {
         let (count, rows) = (self.count + more.len(), self.rows + rows(&more));
         let alone = footer::encode_metadata(footer::key_values(manifest)?, more)?;
         let parts = FooterParts::of(&alone)?;
-        let mut all = Vec::with_capacity(alone.len() + self.bytes.len() + 2 * MOST_VARINT_BYTES);
+        let mut all = Vec::with_capacity(alone.len() + self.bytes.len() + 2 * MAX_VARINT_BYTES);
         all.extend_from_slice(&alone[..parts.rows.start]);
-        put_varint((rows as u64) << 1, &mut all);
+        put_varint(zigzag(rows), &mut all);
         all.extend_from_slice(&alone[parts.rows.end..parts.list_at]);
         put_head(count, &mut all);
         all.extend_from_slice(&self.bytes);
@@ -110,14 +108,6 @@ fn put_head(count: usize, out: &mut Vec<u8>) {
     }
     out.push(COUNT_FOLLOWS << 4 | STRUCTS);
     put_varint(count as u64, out);
-}
-
-fn put_varint(mut left: u64, out: &mut Vec<u8>) {
-    while left >= 0x80 {
-        out.push(left as u8 | 0x80);
-        left >>= 7;
-    }
-    out.push(left as u8);
 }
 
 #[cfg(test)]
