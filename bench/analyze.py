@@ -5,7 +5,7 @@
 The trace is Richards, a hundred million events of it. In each round every subject runs once, in turn; a ratio is taken
 within a round, and the median over the rounds is printed with the least and the greatest. What runs on one core is
 measured in seconds of that core, which others on the machine change little; the rest by the clock. `--write` puts the
-table into docs/performance.md.
+table into docs/design/performance.md.
 """
 
 import argparse
@@ -184,7 +184,7 @@ def measure(python, rounds, folder):
 def main():
     arguments = argparse.ArgumentParser(description="Measure what reading a trace costs.")
     arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
+    arguments.add_argument("--write", action="store_true", help="put the table into docs/design/performance.md")
     options = arguments.parse_args()
     build = [
         "cargo",

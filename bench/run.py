@@ -4,7 +4,7 @@
 
 Every figure is a ratio or a size. In each round every subject runs once, in turn, so that whatever else the machine does
 falls on all alike; a ratio is taken within a round, and the median over the rounds is printed with the least and the
-greatest. `--write` puts the tables into docs/performance.md.
+greatest. `--write` puts the tables into docs/design/performance.md.
 """
 
 import argparse
@@ -26,7 +26,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 HOME = TARGET / "bench"
 PYREC = TARGET / "release" / "pyrec"
 DRIVER = ROOT / "tests" / "benchmark.py"
-PAGE = ROOT / "docs" / "performance.md"
+PAGE = ROOT / "docs" / "design" / "performance.md"
 
 
 # --- what is needed ---------------------------------------------------------------------------------------------
@@ -384,7 +384,7 @@ def version(*python):
 def main():
     arguments = argparse.ArgumentParser(description="Measure what recording costs.")
     arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
+    arguments.add_argument("--write", action="store_true", help="put the tables into docs/design/performance.md")
     options = arguments.parse_args()
 
     subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", "--bin", "pyrec"], cwd=ROOT, check=True)

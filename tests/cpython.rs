@@ -18,7 +18,7 @@ const QUICK: [&str; 6] = [
     "test_sys_settrace",
 ];
 
-/// Modules of `python -m test`. Not test_dis, test_frame, test_monitoring and test_pdb: `docs/agent.md` says
+/// Modules of `python -m test`. Not test_dis, test_frame, test_monitoring and test_pdb: `docs/design/agent.md` says
 /// why.
 const MODULES: [&str; 44] = [
     "test_asyncgen",

@@ -1,5 +1,5 @@
 //! The two providers on one program, on every Python that has static markers: both record the same, but for what
-//! `docs/markers.md` says of a version.
+//! `docs/reference/markers.md` says of a version.
 
 #![cfg(feature = "record")]
 

@@ -35,7 +35,7 @@ fn record(words: &[&str]) -> Recording {
 }
 
 /// The same until it shows what it should. On a busy machine the recorder may come some milliseconds late to a program
-/// that it has not met, as `docs/markers.md` says; that it always does would be wrong.
+/// that it has not met, as `docs/reference/markers.md` says; that it always does would be wrong.
 fn record_until(words: &[&str], is_right: impl Fn(&Recording) -> bool) -> Recording {
     let mut recordings = (0..8).map(|_| record(words));
     recordings.find(is_right).expect("one of eight recordings has everything")

@@ -1,4 +1,4 @@
-//! The queries of `docs/queries.md`, each run on a recording and compared with what pyrec says of it.
+//! The queries of `docs/reference/queries.md`, each run on a recording and compared with what pyrec says of it.
 
 #![cfg(feature = "record")]
 
@@ -19,7 +19,7 @@ impl Answers {
     fn of(directory: &Path, environment: &Path) -> Answers {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut command = Command::new(environment.join("bin/python"));
-        command.arg(root.join("tests/consumers/queries.py")).arg(root.join("docs/queries.md"));
+        command.arg(root.join("tests/consumers/queries.py")).arg(root.join("docs/reference/queries.md"));
         let output = run(command.current_dir(directory));
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Answers(serde_json::from_slice(&output.stdout).expect("it prints JSON"))

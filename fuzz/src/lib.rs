@@ -3,7 +3,7 @@
 pub mod heap;
 pub mod targets;
 
-/// What a target may take in memory, whatever its bytes say: `docs/format.md` has the bounds.
+/// What a target may take in memory, whatever its bytes say: `docs/reference/format.md` has the bounds.
 const MOST_BYTES: usize = 512 << 20;
 
 /// Runs a target, and ends the process if it took more than it may.

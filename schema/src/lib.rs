@@ -22,7 +22,7 @@
 //!
 //! The file is a complete Parquet file at every checkpoint, so any Parquet reader reads it while it
 //! grows, and after the recorder was killed. `writer/checkpoint_layout.rs` draws how.
-//! `docs/format.md` specifies the columns, the markers and the manifest for other readers.
+//! `docs/reference/format.md` specifies the columns, the markers and the manifest for other readers.
 //!
 //! ```text
 //! recorder ─▶ Batch ─▶ TraceWriter ─▶ x.parquet ─▶ Trace ─▶ Batch ─▶ analyzer

@@ -6,7 +6,7 @@
 //!            a      b      b      a       each with its call, and who called it
 //! ```
 //!
-//! A call tree holds every path once; this is every call once, under the same rules (`docs/tree.md`) and the same
+//! A call tree holds every path once; this is every call once, under the same rules (`docs/design/tree.md`) and the same
 //! filters, in memory that grows with the open calls alone. Within a thread, moments come in the order of its time and
 //! are balanced: every [`Moment::Enter`] has its [`Moment::Leave`], however the stream is damaged.
 

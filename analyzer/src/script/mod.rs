@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A line is a row: `time pid/tid marker code line [value [text]]`, with `-` where there is nothing. The text goes on to
-//! the end of the line. Lines that begin with `#` are for people. `docs/format.md` tells how characters are written
+//! the end of the line. Lines that begin with `#` are for people. `docs/reference/format.md` tells how characters are written
 //! that a line or a terminal cannot hold.
 
 mod escape;

@@ -7,7 +7,7 @@
 //!                                        └─▶ leak    the last look
 //! ```
 //!
-//! `docs/share.md` says what is removed and why.
+//! `docs/reference/share.md` says what is removed and why.
 
 mod inventory;
 mod known;

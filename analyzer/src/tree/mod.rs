@@ -1,4 +1,4 @@
-//! Rows into call trees. `docs/tree.md` draws the rules.
+//! Rows into call trees. `docs/design/tree.md` draws the rules.
 
 mod children;
 mod durations;

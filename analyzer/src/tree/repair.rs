@@ -2,7 +2,7 @@
 
 use std::ops::AddAssign;
 
-/// What had to be mended in a stream, counted by kind. `docs/tree.md` draws each.
+/// What had to be mended in a stream, counted by kind. `docs/design/tree.md` draws each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Repairs {
     /// Entries whose return never came although a caller of theirs returned: CPython 3.15 fires one when it makes a

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! LD_PRELOAD brings it into every program that the recorded one starts, so it depends on nothing but libc, and
-//! where it finds no CPython it does nothing. `docs/agent.md` says what a program can see of it.
+//! where it finds no CPython it does nothing. `docs/design/agent.md` says what a program can see of it.
 
 // Built to be loaded (`panic = "abort"`) it goes without the standard library, whose symbols are younger than the
 // glibc of many a container. Built for the workspace's checks it borrows that library's panic handler.

@@ -7,7 +7,7 @@
 //                                             │
 //                                             └─ not in `codes`: a definition first
 //
-// `docs/markers.md` has the reasons.
+// `docs/reference/markers.md` has the reasons.
 
 #include "codes.h"
 #include "entered.h"

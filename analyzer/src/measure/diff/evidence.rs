@@ -1,4 +1,4 @@
-//! Whether times changed: what `docs/diff.md` tells about the method.
+//! Whether times changed: what `docs/reference/diff.md` tells about the method.
 //!
 //! Welch's t-test on the logarithms of the times, against a change of less than [`LEAST_CHANGE`]; Holm's correction over
 //! everything that is judged together; every new run beyond every old one; and farther than whole runs are apart.

@@ -1,4 +1,4 @@
-//! The walk of one thread over its calls, by the rules of `docs/tree.md`.
+//! The walk of one thread over its calls, by the rules of `docs/design/tree.md`.
 
 use pyrec_schema::{CodeId, Event, Marker, TextId};
 

@@ -1,4 +1,4 @@
-//! Export of every call as a row of a Parquet file, for SQL. `docs/export.md` describes the columns.
+//! Export of every call as a row of a Parquet file, for SQL. `docs/reference/exports.md` describes the columns.
 
 use std::io::Write;
 use std::sync::Arc;

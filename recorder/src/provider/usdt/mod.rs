@@ -6,7 +6,7 @@
 //!            symbols          place     program   sends
 //! ```
 //!
-//! Only [`Kernel`] talks to the kernel; everything before and after it is a value. `docs/markers.md` says what the
+//! Only [`Kernel`] talks to the kernel; everything before and after it is a value. `docs/reference/markers.md` says what the
 //! markers of each CPython really do, and how the code object of an event is found.
 
 mod argument;
