@@ -74,6 +74,12 @@ fn of_the_trace(answers: &Answers, old: &Recording, new: &Recording) {
     let longest = |rows: &[Value], key: &str| rows.iter().map(|row| number(row, key)).max();
     assert_eq!(longest(answers.rows("imports"), "took_ns"), longest(imports, "total_ns"));
 
+    let gc = new.json("gc");
+    let generations = list(&gc, "generations");
+    let collections = answers.rows("collections");
+    assert_eq!(collections.len() as u64, sum(generations, "pauses"));
+    assert_eq!(sum(collections, "took_ns"), sum(generations, "total_ns"));
+
     assert!(answers.rows("lost").is_empty());
     let manifest = &answers.rows("manifest")[0];
     assert_eq!(manifest["ended"], "exited");
