@@ -155,7 +155,8 @@ fn options_in<'a>(words: impl Iterator<Item = &'a str>, options: &Options) -> Ve
 /// Reads a command's help page.
 #[cfg(feature = "record")]
 fn options_of(name: String) -> (String, Options) {
-    let mut options = Options { ends_with_command: ["record", "top"].contains(&&*name), ..Options::default() };
+    let mut options =
+        Options { ends_with_command: ["record", "top"].contains(&&*name), ..Options::default() };
     for line in help(&[&name]).lines().map(str::trim_start).filter(|line| line.starts_with('-')) {
         let usage = line.split("  ").next().unwrap_or(line);
         let names = usage.split([' ', ',', '=']).filter(|word| word.starts_with('-'));
@@ -193,7 +194,10 @@ fn pages() -> Vec<Page> {
 
 /// Every tracked source file that may name a page.
 fn sources() -> Vec<PathBuf> {
-    ["*.rs", "*.py", "*.c", "*.toml", "*.yml", "Makefile", "scripts/*"].into_iter().flat_map(tracked).collect()
+    ["*.rs", "*.py", "*.c", "*.toml", "*.yml", "Makefile", "scripts/*"]
+        .into_iter()
+        .flat_map(tracked)
+        .collect()
 }
 
 /// The files of the repository that match a pattern of git, and are in the working tree.
