@@ -148,8 +148,8 @@ fn pictures_from_every_side() {
     let svg = recording.directory.path().join("out.svg");
     for (options, parts) in [
         (&["--by-thread"][..], &["<title>thread ", "<title>nap (__main__"][..]),
-        (&["--reverse"], &["by where it passed, callers above", "<title>nap (__main__"]),
-        (&["--weight", "self"], &["by where it passed, callers above"]),
+        (&["--reverse"], &["reversed, callers on top", "<title>nap (__main__"]),
+        (&["--weight", "self"], &["reversed, callers on top"]),
         (&["--weight", "gc", "--icicle"], &["pauses for garbage collection", "<title>sweep (__main__"]),
         (&["--search", "nap"], &["% found; trust: ", "fill=\"rgb(230,0,230)\""]),
         (&["--search", "nobody"], &[">trust: "]),
@@ -179,10 +179,10 @@ fn what_is_not_there_is_said_to_be_nothing() {
     let Some(subject) = Subject::any() else { return };
     let recording = subject.record(&["--markers", "line"], &["-c", "pass"]);
     for (words, sentence) in [
-        (&["gc"][..], "no garbage was collected"),
+        (&["gc"][..], "no garbage collection in the selected part"),
         (&["imports"], "no import was recorded"),
         (&["audit"], "no audit event was recorded"),
-        (&["worst", "main"], "no such call was measured"),
+        (&["worst", "main"], "no matching call was measured"),
     ] {
         let text = recording.report(words[0], &words[1..]);
         assert!(text.starts_with(sentence) && text.lines().count() == 2, "{words:?}: {text}");

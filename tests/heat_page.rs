@@ -346,7 +346,10 @@ fn a_file_that_has_changed_is_shown_as_it_ran() {
     let Some(read) = page.visit(&[note, source]) else { return };
     assert_eq!(
         read,
-        ["This file has been changed since. What you see is what ran.", "from time import sleep"]
+        [
+            "This file has changed on disk since. The page shows the source that ran.",
+            "from time import sleep"
+        ]
     );
 }
 
@@ -363,10 +366,12 @@ fn what_the_recording_does_not_hold_is_not_made_up() {
     let Some(read) = page.visit(&[made_up, "press j", note, rows, &grown, "press j", note, rows]) else {
         return;
     };
-    assert!(text(&read[1]).starts_with("This is no file on disk."), "{read:?}");
+    assert!(text(&read[1]).starts_with("This code does not come from a file."), "{read:?}");
     assert_eq!(read[2], json!(["f, <module>", "f", "<module>"]));
     assert!(
-        text(&read[4]).starts_with("The recording does not hold what ran: the file changed meanwhile"),
+        text(&read[4]).starts_with(
+            "The recording does not contain the source that ran: the file changed during the recording"
+        ),
         "{read:?}"
     );
     assert!(!read[5].to_string().contains("import os"), "{}", read[5]);

@@ -1,5 +1,5 @@
-//! Property tests: arbitrary events in any order pass through the reports without a panic, every event is counted, and the
-//! own times of each thread add up to its measured time.
+//! Property tests: arbitrary events in any order pass through the reports without a panic, every
+//! event is counted, and the own times of each thread add up to its measured time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -59,7 +59,8 @@ fn tree(names: &Arc<Names>, batches: impl Iterator<Item = Batch>) -> CallTree {
     CallTree::of(streams, &Filter::default(), names.clone(), script::manifest(&[], &[]), 0)
 }
 
-/// The time between the rows of each thread, without times in which events were lost. A step back in time counts as 0.
+/// The time between the rows of each thread, without times in which events were lost. A step back
+/// in time counts as 0.
 fn measured_ns(events: &[Event], names: &Names) -> BTreeMap<(i32, i32), u64> {
     let mut measured = BTreeMap::new();
     let mut last_ns: BTreeMap<(i32, i32), i64> = BTreeMap::new();

@@ -19,9 +19,16 @@ pub struct AuditOptions {
 /// Writes the events grouped by name and call stack, and the trust line.
 pub fn write(audit: &Audit, options: &AuditOptions, out: &mut impl Write) -> io::Result<()> {
     if audit.recorded == 0 {
-        writeln!(out, "no audit event was recorded; `pyrec record --markers function,audit` does that")?;
+        writeln!(
+            out,
+            "no audit events were recorded; record them with `pyrec record --markers function,audit`"
+        )?;
     } else if audit.groups.is_empty() {
-        writeln!(out, "no audit event in what was asked for, of {} recorded", Count(audit.recorded))?;
+        writeln!(
+            out,
+            "no audit event in the selected part of the recording, of {} recorded",
+            Count(audit.recorded)
+        )?;
     }
     let groups = choose(audit, options);
     groups.iter().try_for_each(|group| write_group(group, out))?;
@@ -46,7 +53,7 @@ fn write_group(group: &AuditGroup, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "    (no function)")?;
     }
     group.stack.iter().try_for_each(|place| writeln!(out, "    {}", Plain(&place.label)))?;
-    if group.stack.len() < MAX_CALLERS { Ok(()) } else { writeln!(out, "    … and who called that") }
+    if group.stack.len() < MAX_CALLERS { Ok(()) } else { writeln!(out, "    … more callers") }
 }
 
 /// Writes the same as JSON: `{"groups": […], "trust": {…}}`.
@@ -110,9 +117,12 @@ trust: 8 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
     fn an_empty_selection_has_a_message() {
         assert!(
             text(SCRIPT, "open", None)
-                .starts_with("no audit event in what was asked for, of 3 recorded\ntrust")
+                .starts_with("no audit event in the selected part of the recording, of 3 recorded\ntrust")
         );
-        assert!(text("", "*", None).starts_with("no audit event was recorded; `pyrec record --markers"));
+        assert!(
+            text("", "*", None)
+                .starts_with("no audit events were recorded; record them with `pyrec record --markers")
+        );
     }
 
     #[test]

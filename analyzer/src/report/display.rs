@@ -1,4 +1,5 @@
-//! How numbers and names are shown in text: durations, sizes, counts, times, percentages, indentation, files.
+//! How numbers and names are shown in text: durations, sizes, counts, times, percentages,
+//! indentation, files.
 
 use std::fmt;
 
@@ -65,7 +66,8 @@ impl fmt::Display for Count {
     }
 }
 
-/// A time in nanoseconds since the first event, shown in seconds: `1.234567 s`. Times before the first event are negative.
+/// A time in nanoseconds since the first event, shown in seconds: `1.234567 s`. Times before the
+/// first event are negative.
 #[derive(Clone, Copy, Debug)]
 pub struct Instant(pub i64);
 
@@ -77,7 +79,8 @@ impl fmt::Display for Instant {
     }
 }
 
-/// A time in nanoseconds since the Unix epoch, shown in UTC so that the output does not depend on the reader's time zone.
+/// A time in nanoseconds since the Unix epoch, shown in UTC so that the output does not depend on
+/// the reader's time zone.
 #[derive(Clone, Copy, Debug)]
 pub struct WallClock(pub i64);
 
@@ -100,8 +103,8 @@ impl fmt::Display for Percent {
     }
 }
 
-/// The deepest level that is indented. Deeper levels are written as a number: with a million levels each line would be two
-/// megabytes long.
+/// The deepest level that is indented. Deeper levels are written as a number: with a million levels
+/// each line would be two megabytes long.
 const MAX_INDENT: usize = 200;
 
 /// The indentation of a nested line.

@@ -68,7 +68,7 @@ pub fn write(divergences: &Divergences, options: &DivergenceOptions, out: &mut i
         0 if alone.iter().all(Vec::is_empty) => {
             writeln!(out, "old and new make the same {}", plural(calls[0], "call"))?;
         }
-        0 => writeln!(out, "in the other threads both make the same {}", plural(calls[0], "call"))?,
+        0 => writeln!(out, "in the other threads old and new make the same {}", plural(calls[0], "call"))?,
         _ => {
             let more = kinds.saturating_sub(first.len() as u64);
             if more > 0 {
@@ -76,16 +76,16 @@ pub fn write(divergences: &Divergences, options: &DivergenceOptions, out: &mut i
             }
             writeln!(
                 out,
-                "they part in {}: of old's {} {} are not in new, of new's {} {} are not in old",
+                "the runs diverge in {}: {} of {} in old are not in new, {} of {} in new are not in old",
                 plural(*places, "place"),
-                plural(calls[0], "call"),
                 Count(only[0]),
-                plural(calls[1], "call"),
+                plural(calls[0], "call"),
                 Count(only[1]),
+                plural(calls[1], "call"),
             )?;
         }
     }
-    writeln!(out, "left out: what garbage collections and the import system do inside")?;
+    writeln!(out, "left out: calls inside garbage collections and the import system")?;
     for reason in &comparability.reasons {
         writeln!(out, "not comparable: {}", Plain(reason))?;
     }
@@ -124,7 +124,7 @@ impl<W: Write> Listing<'_, W> {
         for (_, who) in [old, new].into_iter().zip(["old", "new"]).filter(|(side, _)| side.after_loss) {
             writeln!(
                 self.out,
-                "   events of this thread were lost in {who} before, so this may come of the loss alone"
+                "   events of this thread were lost in {who} before, which may be the only cause"
             )?;
         }
         Ok(())
@@ -167,7 +167,8 @@ impl<W: Write> Listing<'_, W> {
         let same = |[place, text]: &[String; 2]| if text.is_empty() { place.clone() } else { text.clone() };
         let texts = [&old, &new].map(|lines| lines.iter().map(same).collect::<Vec<_>>());
         let changes = capture_diff_slices(Algorithm::Myers, &texts[0], &texts[1]);
-        // Lines at the beginning that only one run has are left out: its list just reaches back further.
+        // Lines at the beginning that only one run has are left out: its list just reaches back
+        // further.
         let first = changes.iter().position(|change| change.tag() == DiffTag::Equal).unwrap_or(0);
         for change in &changes[first..] {
             let (old, new) = (&old[change.old_range()], &new[change.new_range()]);
@@ -301,7 +302,8 @@ struct DivergenceJson<'a> {
     trust_new: &'a Trust,
 }
 
-/// Writes one JSON object: the first divergence of each kind under `divergences`, totals, and the trust of each run.
+/// Writes one JSON object: the first divergence of each kind under `divergences`, totals, and the
+/// trust of each run.
 pub fn write_json(divergences: &Divergences, out: &mut impl Write) -> io::Result<()> {
     let Divergences { first, kinds, places, calls, only, alone, comparability, trust } = divergences;
     json::write(
@@ -396,8 +398,8 @@ mod tests {
        close (shop:12)
 
 only in new: thread 8 of 9, which made 1 call
-they part in 1 place: of old's 5 calls 2 are not in new, of new's 3 calls 0 are not in old
-left out: what garbage collections and the import system do inside
+the runs diverge in 1 place: 2 of 5 calls in old are not in new, 0 of 3 calls in new are not in old
+left out: calls inside garbage collections and the import system
 old: trust: 13 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
 new: trust: 10 events, 0 lost, 1 repaired (1 call still open), exited with 0, tracing cost 31 ns per event
 "
@@ -417,9 +419,7 @@ new: trust: 10 events, 0 lost, 1 repaired (1 call still open), exited with 0, tr
             NEW.replace("5   9/9  line              /srv/run.py:1:main    3", "6  9/9  lost  -  0  3  5");
         let text = text(OLD, &lossy, false);
         assert!(
-            text.contains(
-                "   events of this thread were lost in new before, so this may come of the loss alone\n"
-            ),
+            text.contains("   events of this thread were lost in new before, which may be the only cause\n"),
             "{text}"
         );
         assert!(!text.contains("lost in old"), "{text}");

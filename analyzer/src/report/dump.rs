@@ -41,8 +41,8 @@ impl DumpOptions {
     }
 }
 
-/// Writes the rows that the filter and the options select, and the trust line. Only the threads and the time range of the
-/// filter apply, since a row has no callers and no duration.
+/// Writes the rows that the filter and the options select, and the trust line. Only the threads and
+/// the time range of the filter apply, since a row has no callers and no duration.
 pub fn write(trace: &Trace, filter: &Filter, options: &DumpOptions, out: &mut impl Write) -> Result<()> {
     let origin_ns = if filter.time.is_some() { order::origin_ns(trace)? } else { None };
     let window = tree::window(filter, origin_ns.unwrap_or(0));

@@ -17,14 +17,15 @@ use crate::{Error, Result};
 pub struct FlameOptions {
     /// Draws callers above callees instead of below.
     pub icicle: bool,
-    /// Starts with the frames that have weight of their own, and draws their callers on top of them.
+    /// Starts with the frames that have weight of their own, and draws their callers on top of
+    /// them.
     pub reverse: bool,
     /// The title. `None` uses the command that was recorded.
     pub title: Option<String>,
 }
 
-/// The depth up to which frames are drawn, which is Python's default recursion limit. Deeper frames are added to their
-/// caller at this depth.
+/// The depth up to which frames are drawn, which is Python's default recursion limit. Deeper frames
+/// are added to their caller at this depth.
 const MAX_DEPTH: usize = 1_000;
 
 /// The bytes of all stack lines that are passed to inferno. Each line contains all callers.
@@ -33,7 +34,8 @@ const MAX_BYTES: usize = 1 << 28;
 /// The sum of all weights that are passed to inferno, so that its own sums do not overflow.
 const MAX_WEIGHT: u64 = 1 << 62;
 
-/// A frame of less than 1/10,000 of the total would be about a tenth of a pixel wide. It is added to its caller.
+/// A frame of less than 1/10,000 of the total would be about a tenth of a pixel wide. It is added
+/// to its caller.
 const MIN_FRACTION: u64 = 10_000;
 
 /// The colour of frames that match the search pattern, which is that of inferno's own search.
@@ -101,7 +103,8 @@ pub(super) fn inferno_options<'a>(
     inferno
 }
 
-/// The line under the title: the weight unless it is time, whether frames are reversed or cut, and the trust line.
+/// The line under the title: the weight unless it is time, whether frames are reversed or cut, and
+/// the trust line.
 fn subtitle(folded: &Folded, stacks: &Stacks) -> String {
     let mut parts = Vec::new();
     match folded.weight {
@@ -110,7 +113,7 @@ fn subtitle(folded: &Folded, stacks: &Stacks) -> String {
         Weight::Gc => parts.push("pauses for garbage collection".to_owned()),
     }
     if folded.is_reversed {
-        parts.push("by where it passed, callers above".to_owned());
+        parts.push("reversed, callers on top".to_owned());
     }
     if let Some(matched) = stacks.matched {
         parts.push(format!("{} found", Percent(matched, stacks.total)));
@@ -126,7 +129,8 @@ fn subtitle(folded: &Folded, stacks: &Stacks) -> String {
 pub(super) struct Stacks {
     lines: Vec<String>,
     pub(super) total: u64,
-    /// The weight of the frames that match the search pattern and of their callees; `None` if no frame matches.
+    /// The weight of the frames that match the search pattern and of their callees; `None` if no
+    /// frame matches.
     matched: Option<u64>,
     /// Whether frames were left out by [`MAX_DEPTH`] or [`MAX_BYTES`].
     is_cut: bool,
@@ -216,7 +220,8 @@ pub(super) fn frame_text(label: &str) -> String {
     Plain(&label.replace(';', ":")).to_string()
 }
 
-/// A writer that ignores flushes. inferno flushes its writer at the end, but `out` belongs to the caller.
+/// A writer that ignores flushes. inferno flushes its writer at the end, but `out` belongs to the
+/// caller.
 struct Unflushed<'a, W>(&'a mut W);
 
 impl<W: Write> Write for Unflushed<'_, W> {
@@ -287,7 +292,7 @@ mod tests {
     #[test]
     fn a_reversed_graph_starts_with_frames_that_have_own_time() {
         let svg = svg(Weight::Time, &FlameOptions { reverse: true, ..FlameOptions::default() });
-        assert!(svg.contains(">by where it passed, callers above; trust: "), "{svg}");
+        assert!(svg.contains(">reversed, callers on top; trust: "), "{svg}");
         // The module's own 2,000 ns have no caller above them.
         assert_eq!(svg.matches("<title>&lt;module&gt; (__main__) (2,000 ns, 50.00%)</title>").count(), 2);
     }

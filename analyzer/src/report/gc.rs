@@ -19,11 +19,11 @@ pub struct GcOptions {
 /// The width of a histogram bar for all pauses of a generation, in characters.
 const BAR_WIDTH: u64 = 40;
 
-/// Writes the pauses of each generation, histograms of their durations, the functions that they interrupted, and the trust
-/// line.
+/// Writes the pauses of each generation, histograms of their durations, the functions that they
+/// interrupted, and the trust line.
 pub fn write(gc: &Gc, options: &GcOptions, out: &mut impl Write) -> io::Result<()> {
     if gc.generations.is_empty() {
-        writeln!(out, "no garbage was collected in what was asked for")?;
+        writeln!(out, "no garbage collection in the selected part of the recording")?;
     } else {
         write_generations(gc, out)?;
         for generation in gc.generations.iter().filter(|generation| generation.lengths.count() > 0) {
@@ -85,7 +85,8 @@ fn write_interrupted(
     }
 }
 
-/// Writes the same as JSON: `{"generations": […], "interrupted": […], "total_ns", "run_ns", "trust": {…}}`.
+/// Writes the same as JSON:
+/// `{"generations": […], "interrupted": […], "total_ns", "run_ns", "trust": {…}}`.
 pub fn write_json(gc: &Gc, options: &GcOptions, out: &mut impl Write) -> io::Result<()> {
     #[derive(Serialize)]
     struct Json<'a> {
@@ -143,7 +144,8 @@ mod tests {
     use super::*;
     use crate::{Filter, script};
 
-    /// Three pauses of generation 0 in `a`, of 1,000, 1,100 and 4,096 ns, and one of generation 2 outside any function.
+    /// Three pauses of generation 0 in `a`, of 1,000, 1,100 and 4,096 ns, and one of generation 2
+    /// outside any function.
     const SCRIPT: &str = "
         0      7/7  function__entry   /srv/run.py:1:a  1
         1000   7/7  gc__start         -                0  0
@@ -201,7 +203,8 @@ trust: 10 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per even
     #[test]
     fn an_empty_selection_has_a_message() {
         assert!(
-            text("", None).starts_with("no garbage was collected in what was asked for\ntrust: 0 events")
+            text("", None)
+                .starts_with("no garbage collection in the selected part of the recording\ntrust: 0 events")
         );
     }
 

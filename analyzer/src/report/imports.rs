@@ -10,13 +10,17 @@ use super::{json, table, trust_line};
 use crate::escape::Plain;
 use crate::measure::{Import, Imports, Trust};
 
-/// Writes every import, indented below the one that caused it, and the trust line. Unlike `-X importtime` the order is that
-/// of the starts.
+/// Writes every import, indented below the one that caused it, and the trust line. Unlike
+/// `-X importtime` the order is that of the starts.
 pub fn write(imports: &Imports, out: &mut impl Write) -> io::Result<()> {
     if imports.recorded == 0 {
-        writeln!(out, "no import was recorded; `pyrec record --markers function,import` does that")?;
+        writeln!(out, "no imports were recorded; record them with `pyrec record --markers function,import`")?;
     } else if imports.imports.is_empty() {
-        writeln!(out, "no import in what was asked for, of {} recorded", Count(imports.recorded))?;
+        writeln!(
+            out,
+            "no import in the selected part of the recording, of {} recorded",
+            Count(imports.recorded)
+        )?;
     } else {
         let modules: Vec<String> = imports.imports.iter().map(module).collect();
         let width = modules
@@ -120,7 +124,7 @@ event
 
     #[test]
     fn an_empty_selection_has_a_message() {
-        assert!(text("").starts_with("no import was recorded; `pyrec record --markers"));
+        assert!(text("").starts_with("no imports were recorded; record them with `pyrec record --markers"));
     }
 
     #[test]

@@ -19,19 +19,27 @@ pub struct InstancesOptions {
 /// The number of creating lines per class if the number of classes is limited.
 const MAX_LINES: usize = 5;
 
-const NOT_SEEN: &str =
-    "not seen: objects that no Python code made by calling their class, deletions without `__del__`";
+const NOT_RECORDED: &str =
+    "not recorded: objects that Python code did not create by calling a class, deletions without `__del__`";
 
-/// Writes the classes with the lines that created instances, the finalizers that ran, and the trust line.
+/// Writes the classes with the lines that created instances, the finalizers that ran, and the trust
+/// line.
 pub fn write(instances: &Instances, options: &InstancesOptions, out: &mut impl Write) -> io::Result<()> {
     if instances.recorded == 0 {
-        writeln!(out, "no instance was recorded; `pyrec record --markers function,instance` does that")?;
+        writeln!(
+            out,
+            "no instances were recorded; record them with `pyrec record --markers function,instance`"
+        )?;
     } else if instances.classes.is_empty() {
-        writeln!(out, "no instance in what was asked for, of {} recorded", Count(instances.recorded))?;
+        writeln!(
+            out,
+            "no instance in the selected part of the recording, of {} recorded",
+            Count(instances.recorded)
+        )?;
     } else {
         write_classes(instances, options, out)?;
         write_finalizers(instances, options, out)?;
-        writeln!(out, "{NOT_SEEN}")?;
+        writeln!(out, "{NOT_RECORDED}")?;
     }
     writeln!(out, "{}", trust_line(&instances.trust))
 }
@@ -58,7 +66,7 @@ fn class_rows(class: &ClassInstances, options: &InstancesOptions) -> Vec<[String
     rows.extend(lines.map(|line| row(&line.creations, format!("  {}", source_location(line)))));
     if let more @ 1.. = class.lines.len().saturating_sub(max_lines) {
         let [.., cell] = &mut rows[0];
-        cell.push_str(&format!(", from {} more", plural(more as u64, "line")));
+        cell.push_str(&format!(", from {}", plural(more as u64, "more line")));
     }
     rows
 }
@@ -86,7 +94,7 @@ fn write_finalizers(
     if !instances.has_functions {
         return writeln!(
             out,
-            "finalizers were not recorded; `pyrec record --markers function,instance` does that"
+            "finalizers were not recorded; record them with `pyrec record --markers function,instance`"
         );
     }
     if instances.finalizers.is_empty() {
@@ -110,8 +118,8 @@ fn choose<'a, T>(all: &'a [T], options: &InstancesOptions) -> &'a [T] {
     &all[..options.rows.unwrap_or(usize::MAX).min(all.len())]
 }
 
-/// Writes the same as JSON: `{"classes": […], "finalizers": […], "trust": {…}}`. `finalizers` is null if functions were not
-/// recorded.
+/// Writes the same as JSON: `{"classes": […], "finalizers": […], "trust": {…}}`. `finalizers` is
+/// null if functions were not recorded.
 pub fn write_json(instances: &Instances, options: &InstancesOptions, out: &mut impl Write) -> io::Result<()> {
     #[derive(Serialize)]
     struct Json<'a> {
@@ -169,7 +177,7 @@ created  failed    total     mean      max  class, and who called it
       0       0  unknown  unknown  unknown    main (__main__:1), line 4
 deleted   total    mean     max  finalizer
       1  100 ns  100 ns  100 ns  Till.__del__ (__main__:8)
-not seen: objects that no Python code made by calling their class, deletions without `__del__`
+not recorded: objects that Python code did not create by calling a class, deletions without `__del__`
 trust: 9 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
 "
         );
@@ -187,16 +195,16 @@ trust: 9 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
         };
         let script: String = (1..=MAX_LINES + 2).map(call).collect();
         let some = text(&script, Some(30));
-        assert!(some.contains("C, from 2 lines more\n") && !some.contains("line 6"), "{some}");
+        assert!(some.contains("C, from 2 more lines\n") && !some.contains("line 6"), "{some}");
         assert!(text(&script, None).contains("line 7"));
         assert!(some.contains("finalizers were not recorded; "), "{some}");
     }
 
     #[test]
     fn an_empty_selection_has_a_message() {
-        assert!(
-            text("", None).starts_with("no instance was recorded; `pyrec record --markers function,inst")
-        );
+        assert!(text("", None).starts_with(
+            "no instances were recorded; record them with `pyrec record --markers function,inst"
+        ));
         let none = SCRIPT.lines().filter(|line| !line.contains("__del__")).collect::<Vec<_>>().join("\n");
         assert!(text(&none, None).contains("\nno `__del__` ran\n"));
     }

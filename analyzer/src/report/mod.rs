@@ -1,6 +1,8 @@
-//! Reports: what a measure or a trace looks like as text, JSON, SVG, HTML, or another tool's format.
+//! Reports: what a measure or a trace looks like as text, JSON, SVG, HTML, or another tool's
+//! format.
 //!
-//! A report takes a plain value and writes it to an `impl Write`. Only here are terminals, SVG and HTML known.
+//! A report takes a plain value and writes it to an `impl Write`. Only here are terminals, SVG and
+//! HTML known.
 
 #[cfg(test)]
 mod arbitrary_events;
@@ -29,7 +31,8 @@ pub mod worst;
 pub use display::{Bytes, Count, Time, plural};
 pub use trust::trust_line;
 
-/// A text of the recorded program with control characters escaped, so that it can be printed on a terminal.
+/// A text of the recorded program with control characters escaped, so that it can be printed on a
+/// terminal.
 pub fn printable(text: &str) -> String {
     crate::escape::Plain(text).to_string()
 }

@@ -9,7 +9,8 @@ use crate::escape::Plain;
 use crate::measure::Trust;
 use crate::share::{Secret, Written};
 
-/// The part of the README that is the same for every recording. It is written for readers who do not know pyrec.
+/// The part of the README that is the same for every recording. It is written for readers who do
+/// not know pyrec.
 pub const README: &str = "\
 WHAT THIS IS
 
@@ -69,15 +70,15 @@ pub fn slice_description(written: &Written) -> String {
 /// Says how many names were removed.
 pub fn redaction_summary(secrets: &[Secret]) -> String {
     match secrets.len() {
-        0 => "it held no name of people, machines or places".to_owned(),
+        0 => "it contained no names of people, machines or directories".to_owned(),
         names => {
-            format!("{} removed; the file was searched, and has none of them", plural(names as u64, "name"))
+            format!("{} removed; a search of the new file found none of them", plural(names as u64, "name"))
         }
     }
 }
 
-/// Writes a table of the names that would be removed with their tokens, the number of files whose texts would be shared,
-/// and the trust line. `shared` and `hidden` are numbers of files.
+/// Writes a table of the names that would be removed with their tokens, the number of files whose
+/// texts would be shared, and the trust line. `shared` and `hidden` are numbers of files.
 pub fn write_redactions(
     secrets: &[Secret],
     (shared, hidden): (usize, usize),
@@ -87,7 +88,7 @@ pub fn write_redactions(
     let mut secrets: Vec<&Secret> = secrets.iter().collect();
     secrets.sort_by_key(|secret| (secret.kind, &secret.text));
     let row = |secret: &&Secret| {
-        let place = if secret.is_everywhere { "everywhere" } else { "where it is one" };
+        let place = if secret.is_everywhere { "everywhere" } else { "where it was found" };
         let [text, token] = [&secret.text, &secret.token].map(|text| Plain(text).to_string());
         [secret.kind.name().to_owned(), place.to_owned(), token, text]
     };
@@ -95,7 +96,7 @@ pub fn write_redactions(
     table::write(["kind", "removed", "becomes", "what"], &rows, out)?;
     writeln!(
         out,
-        "\ntexts of {} would be shared, of {} not",
+        "\nthe source texts of {} would be shared, those of {} would not",
         plural(shared as u64, "file"),
         plural(hidden as u64, "file")
     )?;

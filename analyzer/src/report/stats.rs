@@ -59,7 +59,7 @@ fn write_functions(
 ) -> io::Result<()> {
     let (functions, more) = choose(functions, options);
     if functions.is_empty() {
-        writeln!(out, "no function ran in what was asked for")?;
+        writeln!(out, "no function ran in the selected part of the recording")?;
     } else {
         let rows: Vec<_> = functions.into_iter().map(row).collect();
         table::write(HEAD, &rows, out)?;
@@ -84,7 +84,8 @@ pub fn write_json(totals: &Totals, options: &StatsOptions, out: &mut impl Write)
     json::write(&Stats { functions: choose(&totals.functions, options).0, trust: &totals.trust }, out)
 }
 
-/// Writes the groups as JSON: `{"groups": [{"host", "run", "pid", "command", "functions": […]}], "trust": {…}}`. A value that
+/// Writes the groups as JSON:
+/// `{"groups": [{"host", "run", "pid", "command", "functions": […]}], "trust": {…}}`. A value that
 /// differs between the members of a group is null.
 pub fn write_groups_json(
     totals: &GroupedTotals,
@@ -273,7 +274,7 @@ trust: 6 events, 0 lost, 2 repaired (2 calls still open), exited with 0, tracing
         write(&totals, &StatsOptions::default(), &mut out).expect("a vector accepts all writes");
         assert!(
             String::from_utf8_lossy(&out)
-                .starts_with("no function ran in what was asked for\ntrust: 0 events")
+                .starts_with("no function ran in the selected part of the recording\ntrust: 0 events")
         );
     }
 }

@@ -2,14 +2,16 @@
 
 use std::io::{self, Write};
 
-/// Writes a head and rows. The last column is text and aligned to the left, the others are numbers and aligned to the right.
+/// Writes a head and rows. The last column is text and aligned to the left, the others are numbers
+/// and aligned to the right.
 pub fn write<const N: usize>(head: [&str; N], rows: &[[String; N]], out: &mut impl Write) -> io::Result<()> {
     let columns = Columns::of(head, rows);
     columns.write_head(out)?;
     rows.iter().try_for_each(|row| columns.write(row, out))
 }
 
-/// The width up to which a cell widens its column, in characters. A wider cell overflows in its own row only.
+/// The width up to which a cell widens its column, in characters. A wider cell overflows in its own
+/// row only.
 pub const MAX_COLUMN_WIDTH: usize = 120;
 
 /// The heads and widths of columns.

@@ -17,7 +17,7 @@ pub fn write(threads: &Threads, out: &mut impl Write) -> io::Result<()> {
     let rows: Vec<Vec<[String; 9]>> =
         threads.processes.iter().map(|process| process.threads.iter().map(row).collect()).collect();
     if rows.is_empty() {
-        writeln!(out, "no thread was seen in what was asked for")?;
+        writeln!(out, "no thread ran in the selected part of the recording")?;
     } else {
         let columns = Columns::of(HEAD, rows.iter().flatten());
         columns.write_head(out)?;
@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn processes_and_threads_in_the_order_of_their_start() {
-        // Thread 7 is in `a` for 4 of 8 ms, thread 8 in `b` for 1.5 of 3 ms, thread 9 in `b` for 0.2 of 0.8 ms.
+        // Thread 7 is in `a` for 4 of 8 ms, thread 8 in `b` for 1.5 of 3 ms, thread 9 in `b` for
+        // 0.2 of 0.8 ms.
         assert_eq!(
             text(&Filter::default()),
             "\
@@ -130,7 +131,10 @@ event
         let lines = |filter| text(&filter).lines().count();
         assert_eq!(lines(Filter { pids: vec![9], ..Filter::default() }), 4);
         assert_eq!(lines(Filter { tids: vec![8], ..Filter::default() }), 4);
-        assert!(text(&Filter { tids: vec![1], ..Filter::default() }).starts_with("no thread was seen"));
+        assert!(
+            text(&Filter { tids: vec![1], ..Filter::default() })
+                .starts_with("no thread ran in the selected part of the recording")
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The trust line, which ends every report: events, losses, repairs, the end of the recording, the cost of tracing.
+//! The trust line, which ends every report: events, losses, repairs, the end of the recording, the
+//! cost of tracing.
 
 use std::fmt;
 
@@ -11,7 +12,8 @@ use crate::escape::Plain;
 use crate::measure::Trust;
 use crate::tree::Repairs;
 
-/// The trust line of a report, without a line end. A value that the trace does not contain is `unknown`, never 0.
+/// The trust line of a report, without a line end. A value that the trace does not contain is
+/// `unknown`, never 0.
 pub fn trust_line(trust: &Trust) -> String {
     let lost = match trust.all_lost() {
         Some(lost) => format!("{} lost", Count(lost)),

@@ -14,7 +14,10 @@ use crate::measure::{Branch, MAX_CALLERS, SlowCall, Trust, Worst};
 /// Writes each call with its callers and callees, and the trust line.
 pub fn write(worst: &Worst, out: &mut impl Write) -> io::Result<()> {
     if worst.calls.is_empty() {
-        writeln!(out, "no such call was measured in what was asked for; `pyrec stats` names the functions")?;
+        writeln!(
+            out,
+            "no matching call was measured in the selected part of the recording; `pyrec stats` lists the functions"
+        )?;
     }
     for (at, call) in worst.calls.iter().enumerate() {
         write_call(at + 1, call, out)?;
@@ -47,7 +50,7 @@ fn write_call(number: usize, call: &SlowCall, out: &mut impl Write) -> io::Resul
         writeln!(out, "   called by {}", Plain(&place.label))?;
     }
     if call.callers.len() >= MAX_CALLERS {
-        writeln!(out, "   … and who called that")?;
+        writeln!(out, "   … more callers")?;
     }
     let rows: Vec<[String; 4]> = call.tree.iter().map(row).collect();
     let columns = Columns::of(["calls", "total", "self", "function"], &rows);
@@ -140,7 +143,10 @@ trust: 10 events, 0 lost, 2 repaired (2 calls still open), exited with 0, tracin
 
     #[test]
     fn an_empty_selection_has_a_message() {
-        assert!(text("missing").starts_with("no such call was measured in what was asked for"));
+        assert!(
+            text("missing")
+                .starts_with("no matching call was measured in the selected part of the recording")
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! The differential flame graph: the call paths of both sides in one picture, red for more time and blue for less.
+//! The differential flame graph: the call paths of both sides in one picture, red for more time and
+//! blue for less.
 //!
-//! A frame is as wide as the longer of its sides, so a path that exists on one side only is still shown. Its text has the
-//! times of both sides. The trust line of each run is below the picture.
+//! A frame is as wide as the longer of its sides, so a path that exists on one side only is still
+//! shown. Its text has the times of both sides. The trust line of each run is below the picture.
 
 use std::cmp::Reverse;
 use std::io::Write;
@@ -65,8 +66,8 @@ pub fn write_flame(diff: &Diff, out: &mut impl Write) -> Result<()> {
     out.write_all(picture.as_bytes()).map_err(Error::Write)
 }
 
-/// The own width of each path: the longer of its sides. The [`MAX_WIDENED`] paths with the largest changes, of those whose
-/// number of calls changed, are widened until they are visible.
+/// The own width of each path: the longer of its sides. The [`MAX_WIDENED`] paths with the largest
+/// changes, of those whose number of calls changed, are widened until they are visible.
 fn widths(diff: &Diff) -> Vec<u64> {
     let longer = |path: &Path| {
         let own = &path.calls.self_ns.samples;
@@ -91,13 +92,15 @@ fn title(diff: &Diff) -> &'static str {
     }
 }
 
-/// The lines below the picture: reasons why the sides are not comparable, and the trust line of each run.
+/// The lines below the picture: reasons why the sides are not comparable, and the trust line of
+/// each run.
 fn lines_below(diff: &Diff) -> Vec<String> {
     let reasons = notes(diff).into_iter().filter(|note| note.starts_with("not comparable"));
     reasons.chain(trust_lines(diff)).collect()
 }
 
-/// Adds lines of text below a picture. A picture whose height cannot be parsed is returned as it is.
+/// Adds lines of text below a picture. A picture whose height cannot be parsed is returned as it
+/// is.
 fn with_lines_below(picture: &str, lines: &[String]) -> String {
     let height = |picture: &str| -> Option<usize> {
         let root = &picture[picture.find("<svg ")?..];
@@ -130,8 +133,9 @@ fn sides_text(CallsDiff { calls, total_ns, .. }: &CallsDiff) -> String {
     }
 }
 
-/// The strength of a path's colour, from -1 (less) to 1 (more). It follows the calls if their number changed, else the time
-/// if there is evidence of a change. Without evidence, because a side has one run, times give a weak colour.
+/// The strength of a path's colour, from -1 (less) to 1 (more). It follows the calls if their
+/// number changed, else the time if there is evidence of a change. Without evidence, because a side
+/// has one run, times give a weak colour.
 fn strength(calls: &CallsDiff, has_evidence: bool) -> f64 {
     let total = relative_change(&calls.total_ns.samples);
     match calls.calls.verdict() {

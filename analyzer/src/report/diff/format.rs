@@ -38,8 +38,8 @@ pub fn interval(times: &Times) -> String {
     }
 }
 
-/// The verdict of a row. `name` is what `counts` counts. Of `times`, the first that has changed counts, or the first if none
-/// has.
+/// The verdict of a row. `name` is what `counts` counts. Of `times`, the first that has changed
+/// counts, or the first if none has.
 pub fn verdict(name: &str, counts: &Samples, times: &[&Times]) -> String {
     let counts = match counts.verdict() {
         CountVerdict::Same => String::new(),

@@ -1,4 +1,5 @@
-//! Two sides compared: tables, JSON, Markdown for a pull request, a flame graph, and a page for a browser.
+//! Two sides compared: tables, JSON, Markdown for a pull request, a flame graph, and a page for a
+//! browser.
 
 mod flame;
 mod format;

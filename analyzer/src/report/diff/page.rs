@@ -99,8 +99,8 @@ struct Index<'a> {
     files: Vec<IndexFile<'a>>,
 }
 
-/// A file in the index. Sums are those of the old and the new side. Values by measure are in the order of
-/// [`LineMeasure::ALL`] and count only lines with evidence of a change.
+/// A file in the index. Sums are those of the old and the new side. Values by measure are in the
+/// order of [`LineMeasure::ALL`] and count only lines with evidence of a change.
 #[derive(Serialize)]
 struct IndexFile<'a> {
     name: &'a str,
@@ -197,14 +197,16 @@ fn note(diff: &Diff, file: &FileDiff, path: &str, options: &DiffPageOptions) -> 
 /// The rows of a file: the merged source text of both sides, and columns of numbers.
 #[derive(Serialize)]
 struct File<'a> {
-    /// The rows of the merged text, separated by newlines. `None` if no recording contains the text.
+    /// The rows of the merged text, separated by newlines. `None` if no recording contains the
+    /// text.
     text: Option<String>,
     /// The highlighting runs of the rows, separated by newlines.
     runs: Option<String>,
     /// The line numbers of each row on both sides; 0 if the side does not have the row.
     old: Vec<u32>,
     new: Vec<u32>,
-    /// Whether both sides ran the file. Only then are lines that one side lacks shown as added or removed.
+    /// Whether both sides ran the file. Only then are lines that one side lacks shown as added or
+    /// removed.
     is_compared: bool,
     /// The rows that have numbers, counted from 1.
     line: Vec<u32>,
@@ -212,8 +214,8 @@ struct File<'a> {
     entries: Option<Column>,
     self_ns: Column,
     total_ns: Column,
-    /// Functions: first row, name, `None`, all rows. The third value is the callee's number on the page of the heat map, which
-    /// shares the scripts that read this.
+    /// Functions: first row, name, `None`, all rows. The third value is the callee's number on the
+    /// page of the heat map, which shares the scripts that read this.
     functions: Vec<(u32, &'a str, Option<u32>, Vec<u32>)>,
 }
 
@@ -336,7 +338,7 @@ mod tests {
         for side in ["old", "new"] {
             assert!(page.contains(&format!("<div>{side}: trust: 2 events, 0 lost")), "{page}");
         }
-        assert!(page.contains("note: how much times differ by themselves, only several runs tell"), "{page}");
+        assert!(page.contains("note: only several runs of a side show how much times vary"), "{page}");
         assert!(!page.contains(" src=\"") && !page.contains("http:") && !page.contains("https:"));
     }
 

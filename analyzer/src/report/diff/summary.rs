@@ -1,4 +1,5 @@
-//! The sentences of a comparison: what changed in total, notes, trust lines, refusals and broken rules.
+//! The sentences of a comparison: what changed in total, notes, trust lines, refusals and broken
+//! rules.
 
 use super::format;
 use crate::escape::Plain;
@@ -6,7 +7,8 @@ use crate::measure::diff::{Breach, Comparability, CountVerdict, Diff, Samples, T
 use crate::report::display::{Count, plural};
 use crate::report::trust_line;
 
-/// Two sentences about all rows of a view: how many have other counts, and how many have evidence of other times.
+/// Two sentences about all rows of a view: how many have other counts, and how many have evidence
+/// of other times.
 pub fn summary<'a>(
     diff: &Diff,
     count: &str,
@@ -17,7 +19,7 @@ pub fn summary<'a>(
     let all = plural(rows.clone().count() as u64, thing);
     let varying = match of(CountVerdict::Varies) {
         0 => String::new(),
-        varying => format!("; {} whose runs differ by themselves", plural(varying, thing)),
+        varying => format!("; {} with different counts between runs of a side", plural(varying, thing)),
     };
     let counts = match of(CountVerdict::Changed) {
         0 => format!("{count}: no difference in {all}{varying}"),
@@ -26,20 +28,21 @@ pub fn summary<'a>(
     let [old, new] = format::times(&diff.whole.total_ns.samples);
     let changed = rows.filter(|(_, times)| times.iter().any(|times| times.has_changed())).count() as u64;
     let evidence = match changed {
-        _ if !diff.has_evidence() => "one run of a side is no evidence of any change".into(),
+        _ if !diff.has_evidence() => "one run of a side is no evidence of a change".into(),
         0 => "no evidence of change".into(),
         changed => format!("evidence of change in {}", plural(changed, thing)),
     };
     [counts, format!("time: {old} in the old, {new} in the new; {evidence}")]
 }
 
-/// Reasons why the sides are not comparable, if the comparison was forced, and possible explanations of differences.
+/// Reasons why the sides are not comparable, if the comparison was forced, and possible
+/// explanations of differences.
 pub fn notes(diff: &Diff) -> Vec<String> {
     let reasons =
         diff.comparability.reasons.iter().map(|reason| format!("not comparable: {}", Plain(reason)));
     let notes = diff.comparability.notes.iter().map(|note| format!("note: {}", Plain(note)));
     let one_run = (!diff.has_evidence()).then(|| {
-        "note: how much times differ by themselves, only several runs tell; compare them with --old and --new".into()
+        "note: only several runs of a side show how much times vary; compare them with --old and --new".into()
     });
     reasons.chain(notes).chain(one_run).collect()
 }
@@ -63,7 +66,7 @@ fn run_name(diff: &Diff, run: usize) -> String {
 pub fn refusal(comparability: &Comparability) -> String {
     let reasons = comparability.reasons.join("; ");
     let reasons = Plain(&reasons);
-    format!("these recordings cannot be compared: {reasons}; --force compares them all the same")
+    format!("the recordings cannot be compared: {reasons}; use --force to compare them anyway")
 }
 
 /// One sentence that names a broken rule and the values that broke it.
@@ -74,7 +77,7 @@ pub fn breach(breach: &Breach) -> String {
         false => [format::count(old), format::count(new)],
     };
     let what = breach.what.as_deref().unwrap_or("all together");
-    let doubt = if breach.has_evidence { "" } else { ", by one run of a side, which is no evidence" };
+    let doubt = if breach.has_evidence { "" } else { "; one run of a side is no evidence" };
     let change = format::change(&breach.samples);
     format!("`{}` broke: {} had {old} and has {new} ({change}){doubt}", Plain(&breach.rule), Plain(what))
 }

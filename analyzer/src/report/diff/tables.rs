@@ -85,8 +85,9 @@ pub fn function_summary(diff: &Diff) -> [String; 2] {
     summary(diff, "calls", "function", rows)
 }
 
-/// The functions that are listed: first those whose number of calls changed, then those with evidence of other times, then
-/// those whose times differ without evidence. Each part is sorted by the difference of the own times.
+/// The functions that are listed: first those whose number of calls changed, then those with
+/// evidence of other times, then those whose times differ without evidence. Each part is sorted by
+/// the difference of the own times.
 pub fn changed_functions(diff: &Diff) -> Vec<FunctionId> {
     let rank = |&function: &FunctionId| {
         let of = &diff.functions[function];
@@ -196,7 +197,7 @@ const LINE_HEAD: [&str; 8] =
 /// Writes the lines that changed, and a summary of all.
 fn write_lines(diff: &Diff, rows: usize, out: &mut impl Write) -> io::Result<()> {
     if !diff.has_hits {
-        return writeln!(out, "lines were not recorded; `pyrec record --lines` does");
+        return writeln!(out, "lines were not recorded; record them with `pyrec record --lines`");
     }
     let order = changed_lines(diff);
     let shown: Vec<_> = order.iter().take(rows).map(|line| line_row(diff, line)).collect();
@@ -213,7 +214,8 @@ pub fn line_has_changed(line: &LineDiff) -> bool {
     line.hits.verdict() == CountVerdict::Changed || line.self_ns.has_changed() || line.total_ns.has_changed()
 }
 
-/// The lines that are listed: first those whose hits changed, then those with evidence of other times.
+/// The lines that are listed: first those whose hits changed, then those with evidence of other
+/// times.
 fn changed_lines(diff: &Diff) -> Vec<&LineDiff> {
     let mut order: Vec<&LineDiff> = diff.lines.iter().filter(|line| line_has_changed(line)).collect();
     order.sort_by_key(|line| {

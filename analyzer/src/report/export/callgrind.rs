@@ -57,8 +57,8 @@ fn file(function: &GraphFunction) -> String {
     function.name.file.as_deref().map_or("???".into(), |file| Plain(file).to_string())
 }
 
-/// The name of a function. Readers of the format identify functions by name, so the graph adds the source location to names
-/// that several functions share.
+/// The name of a function. Readers of the format identify functions by name, so the graph adds the
+/// source location to names that several functions share.
 fn name(function: &GraphFunction) -> String {
     Plain(&function.name.function).to_string()
 }

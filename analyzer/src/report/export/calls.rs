@@ -1,4 +1,5 @@
-//! Export of every call as a row of a Parquet file, for SQL. `docs/reference/exports.md` describes the columns.
+//! Export of every call as a row of a Parquet file, for SQL. `docs/reference/exports.md` describes
+//! the columns.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -90,7 +91,8 @@ fn row<'a>(moment: Moment, callers: Callers, title: &'a Title, names: &Names) ->
 /// The values of `ended` for calls that end with a row.
 const ENDINGS: [&str; 3] = ["return", "yield", "unwind"];
 
-/// The word in the text of a function's row, or the first of `words` if it has none. The texts of other rows are names.
+/// The word in the text of a function's row, or the first of `words` if it has none. The texts of
+/// other rows are names.
 fn word(event: &Event, frame: Frame, names: &Names, words: [&'static str; 3]) -> &'static str {
     let text = match frame {
         Frame::Function(_) => names.text_str(event.text),

@@ -1,4 +1,5 @@
-//! Export as collapsed stacks: a line for each call path, outermost function first, with its own time in nanoseconds.
+//! Export as collapsed stacks: a line for each call path, outermost function first, with its own
+//! time in nanoseconds.
 //!
 //! ```text
 //! # trust: 1,234 events, 0 lost, …
@@ -12,8 +13,8 @@ use crate::escape::Plain;
 use crate::measure::{Folded, FoldedFrame, Trust};
 use crate::report::trust_line;
 
-/// The depth up to which frames are written. Deeper frames are added to their caller at this depth. A line contains all
-/// callers, so the output would grow with the square of the depth.
+/// The depth up to which frames are written. Deeper frames are added to their caller at this depth.
+/// A line contains all callers, so the output would grow with the square of the depth.
 const MAX_DEPTH: usize = 1_000;
 
 /// Writes a line for every path that has own time.
@@ -62,8 +63,8 @@ fn paths(frames: &[FoldedFrame]) -> (Vec<Path>, bool) {
     (paths, is_cut)
 }
 
-/// The label of a frame. Semicolons are replaced, since they separate frames, and a number sign at the beginning is escaped,
-/// since it starts a comment.
+/// The label of a frame. Semicolons are replaced, since they separate frames, and a number sign at
+/// the beginning is escaped, since it starts a comment.
 fn label(frame: &FoldedFrame) -> String {
     let label = Plain(&frame.label).to_string().replace(';', ":");
     if label.starts_with('#') { format!("\\{label}") } else { label }

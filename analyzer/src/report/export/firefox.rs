@@ -1,7 +1,8 @@
 //! Export in Firefox Profiler's processed profile format.
 //!
-//! The format has samples, not calls. So a sample is written whenever the stack changes, and weighs as many microseconds as
-//! the stack stayed the same. The format has columns of all samples, so the whole profile is built in memory.
+//! The format has samples, not calls. So a sample is written whenever the stack changes, and weighs
+//! as many microseconds as the stack stayed the same. The format has columns of all samples, so the
+//! whole profile is built in memory.
 
 use std::io::Write;
 use std::time::Duration;
@@ -65,7 +66,8 @@ impl<'a> ProfileBuilder<'a> {
         let begun_unix_ns = calls.manifest.clock.unix_ns(calls.counts.first_ns).unwrap_or(0);
         let begun_unix_ns = u64::try_from(begun_unix_ns).unwrap_or(0);
         let begun = ReferenceTimestamp::from_duration_since_unix_epoch(Duration::from_nanos(begun_unix_ns));
-        // The format has no comments. The profiler shows the product, so the trust line is part of it.
+        // The format has no comments. The profiler shows the product, so the trust line is part of
+        // it.
         let product = format!("{} ({})", command(&calls.manifest), trust_line(trust));
         let mut profile = Profile::new(&product, begun, SamplingInterval::from_nanos(1_000));
         ProfileBuilder {

@@ -26,7 +26,8 @@ use crate::{CallTree, Filter, Result};
 /// The format of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Collapsed stacks: a line for each call path with its own time, the input of flame graph tools.
+    /// Collapsed stacks: a line for each call path with its own time, the input of flame graph
+    /// tools.
     Collapsed,
     /// speedscope's evented profile, as JSON.
     Speedscope,
@@ -42,10 +43,11 @@ pub enum Format {
     Calls,
 }
 
-/// Writes the part of a trace that the filter selects. Returns the trust, which the output contains too if its format has
-/// comments or a title.
+/// Writes the part of a trace that the filter selects. Returns the trust, which the output contains
+/// too if its format has comments or a title.
 pub fn write(trace: &Trace, filter: &Filter, format: Format, out: &mut (impl Write + Send)) -> Result<Trust> {
-    // The timeline formats need the tree for their list of threads and for the trust line, which come before the calls.
+    // The timeline formats need the tree for their list of threads and for the trust line, which
+    // come before the calls.
     let tree = || CallTree::read(trace, filter);
     match format {
         Format::Collapsed => collapsed::write(&Folded::of(&tree()?, Weight::Time), out),

@@ -98,7 +98,8 @@ const INSTANT: u64 = 3;
 const INCREMENTAL_STATE_CLEARED: u64 = 1;
 const NEEDS_INCREMENTAL_STATE: u64 = 2;
 
-/// The track of the trust line. The upper 32 bits of the uuids of processes and threads are the pid.
+/// The track of the trust line. The upper 32 bits of the uuids of processes and threads are the
+/// pid.
 const TRUST_TRACK: u64 = 1;
 
 /// Writes every call of every thread.
@@ -196,7 +197,8 @@ impl<W: Write> TraceWriter<'_, W> {
         }
     }
 
-    /// The track of a thread. The descriptors of thread and process are written when they are first used.
+    /// The track of a thread. The descriptors of thread and process are written when they are first
+    /// used.
     fn track(&mut self, thread: Thread) -> io::Result<u64> {
         use field::track::{PID, PROCESS, PROCESS_NAME, THREAD, THREAD_NAME, TID};
 

@@ -1,7 +1,8 @@
 //! Export for Python's `pstats`: a dictionary in marshal format, as `cProfile` saves it.
 //!
 //! ```text
-//! {(file, line, name): (primitive calls, calls, own s, total s, {caller: (calls, primitive calls, own s, total s)})}
+//! {(file, line, name): (primitive calls, calls, own seconds, total seconds,
+//!                       {caller: (calls, primitive calls, own seconds, total seconds)})}
 //! ```
 //!
 //! The format has no comments, so it contains no trust line.

@@ -1,8 +1,10 @@
-//! Export in speedscope's evented format: a list of frames, and for each thread the times when frames were opened and closed.
+//! Export in speedscope's evented format: a list of frames, and for each thread the times when
+//! frames were opened and closed.
 //!
-//! The events of a thread must be contiguous, so the trace is read several times: once for each thread with many events,
-//! whose events are written directly, and once for each group of threads that have few events together, whose events are
-//! buffered. This bounds the memory as well as the number of readings.
+//! The events of a thread must be contiguous, so the trace is read several times: once for each
+//! thread with many events, whose events are written directly, and once for each group of threads
+//! that have few events together, whose events are buffered. This bounds the memory as well as the
+//! number of readings.
 
 use std::io::{self, Write};
 
@@ -60,7 +62,8 @@ pub fn write(trace: &Trace, calls: &CallTree, filter: &Filter, out: &mut impl Wr
     Ok(trust)
 }
 
-/// Groups of threads that are read together: one thread with many events, or several with few events together.
+/// Groups of threads that are read together: one thread with many events, or several with few
+/// events together.
 fn groups<'a>(threads: impl Iterator<Item = &'a Thread>) -> Vec<Vec<&'a Thread>> {
     let mut groups: Vec<Vec<&Thread>> = Vec::new();
     let mut remaining = 0;
@@ -106,7 +109,8 @@ impl<'a> Profiles<'a> {
         format!("],\"endValue\":{}}}", self.last_ns[at].unwrap_or(0))
     }
 
-    /// Reads the events of the threads. `sink` receives the index of a thread in the group and the next part of its output.
+    /// Reads the events of the threads. `sink` receives the index of a thread in the group and the
+    /// next part of its output.
     fn read(
         &mut self,
         trace: &Trace,

@@ -1,7 +1,8 @@
 //! Spans of calls for timeline viewers: they nest, they all end, and their times never decrease.
 //!
-//! The spans of all open calls end where events were lost. If a return after the loss shows that a call was open all along,
-//! new spans of its callers begin there. So no span contains a time in which events were lost.
+//! The spans of all open calls end where events were lost. If a return after the loss shows that a
+//! call was open all along, new spans of its callers begin there. So no span contains a time in
+//! which events were lost.
 //!
 //! ```text
 //! E main  E a   ▒▒▒▒▒▒▒▒    E c  R c   R a     R main
@@ -28,7 +29,8 @@ pub enum SpanEvent<'a> {
     Point(&'a Event),
 }
 
-/// Reads the spans of all calls that the filter selects. `visit` receives those of a thread in the order of time.
+/// Reads the spans of all calls that the filter selects. `visit` receives those of a thread in the
+/// order of time.
 pub fn read(
     trace: &Trace,
     filter: &Filter,
@@ -130,7 +132,8 @@ impl Track {
         }
     }
 
-    /// Begins new spans for the callers of a call that returned after a loss. They have been open since before the loss.
+    /// Begins new spans for the callers of a call that returned after a loss. They have been open
+    /// since before the loss.
     fn reopen(&mut self, sink: Sink) -> Result<()> {
         let hidden = self.open.iter().rev().take_while(|span| !span.is_shown);
         let up_to_loss = hidden.clone().position(|span| span.call.frame == Frame::Lost);

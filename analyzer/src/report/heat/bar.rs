@@ -8,7 +8,8 @@ const CELLS: u64 = 6;
 /// Bars of one to eight eighths of a character.
 const EIGHTHS: [char; 8] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
 
-/// A part of a whole, shown as a bar of up to six characters. A part above 0 has at least one eighth of a character.
+/// A part of a whole, shown as a bar of up to six characters. A part above 0 has at least one
+/// eighth of a character.
 #[derive(Clone, Copy, Debug)]
 pub struct HeatBar {
     /// The length of the bar.

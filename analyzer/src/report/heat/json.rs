@@ -7,7 +7,8 @@ use serde::Serialize;
 use crate::measure::{Callee, FileLines, LineTotals, Lines, Trust};
 use crate::report::json;
 
-/// Writes `{"files": [{"file", …, "lines": [{"line", "hits", "self_ns", "total_ns", …}]}], "trust": {…}}`.
+/// Writes
+/// `{"files": [{"file", …, "lines": [{"line", "hits", "self_ns", "total_ns", …}]}], "trust": {…}}`.
 pub fn write_json(lines: &Lines, out: &mut impl Write) -> io::Result<()> {
     let files = lines.files.iter().map(|file| File::of(file, &lines.callees)).collect();
     json::write(&Heat { files, trust: &lines.trust }, out)

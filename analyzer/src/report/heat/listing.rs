@@ -1,4 +1,5 @@
-//! Source lines in a terminal: the hottest lines, or a source listing with the numbers of each line.
+//! Source lines in a terminal: the hottest lines, or a source listing with the numbers of each
+//! line.
 
 use std::cmp::Reverse;
 use std::io::{self, Write};
@@ -13,7 +14,8 @@ use crate::measure::{FileLines, FunctionLines, LineTotals, Lines, Sources};
 use crate::report::display::{Count, Time, file_name, plural};
 use crate::report::{table, trust_line};
 
-/// The lines without numbers between two lines with numbers that are listed. A longer gap is left out.
+/// The lines without numbers between two lines with numbers that are listed. A longer gap is left
+/// out.
 const MAX_GAP: usize = 6;
 
 /// Options of the listing.
@@ -41,7 +43,7 @@ pub fn write(
     if !lines.has_hits {
         writeln!(
             out,
-            "lines were not recorded, so a function's time is on its first one: pyrec record --lines"
+            "lines were not recorded, so the time of a function is on its first line; record them with `pyrec record --lines`"
         )?;
     }
     writeln!(out, "{}", trust_line(&lines.trust))
@@ -59,7 +61,7 @@ fn write_hottest(
     let all = hottest.len();
     hottest.truncate(options.rows.unwrap_or(all));
     if hottest.is_empty() {
-        return writeln!(out, "no line ran in what was asked for");
+        return writeln!(out, "no line ran in the selected part of the recording");
     }
     let rows: Vec<[String; 5]> = hottest
         .iter()
@@ -92,7 +94,7 @@ fn write_sources(
         })
         .collect();
     if parts.is_empty() {
-        return writeln!(out, "nothing that ran matches {}", Plain(pattern.as_str()));
+        return writeln!(out, "no file or function that ran matches {}", Plain(pattern.as_str()));
     }
     let hottest_ns =
         parts.iter().flat_map(|(part, _)| part.totals()).map(|line| line.self_ns).max().unwrap_or(0);
@@ -103,7 +105,7 @@ fn write_sources(
         writeln!(out, "{}", part.headline())?;
         Listing::of(part.rows(*text), hottest_ns, colours).write(out)?;
         if text.is_none() {
-            writeln!(out, "the recording does not hold the source of this file")?;
+            writeln!(out, "the recording does not contain the source of this file")?;
         }
     }
     Ok(())
@@ -307,8 +309,8 @@ trust: 7 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
         let file = text(Some("n.py"), None, false);
         assert!(file.starts_with("/lib/n.py: self 400 ns, total 400 ns\n"), "{file}");
         assert!(file.contains("   1  300 ns  300 ns  ██████    13\n"), "{file}");
-        assert!(file.contains("the recording does not hold the source of this file\n"), "{file}");
-        assert!(text(Some("h"), None, false).starts_with("nothing that ran matches h\n"));
+        assert!(file.contains("the recording does not contain the source of this file\n"), "{file}");
+        assert!(text(Some("h"), None, false).starts_with("no file or function that ran matches h\n"));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The heat map: source lines with their hits and times, as an HTML page, a terminal listing, and JSON.
+//! The heat map: source lines with their hits and times, as an HTML page, a terminal listing, and
+//! JSON.
 
 mod bar;
 mod json;

@@ -151,7 +151,8 @@ fn note(file: &str, sources: &Sources, options: &HeatPageOptions) -> Option<&'st
 struct Calls<'a> {
     /// Functions that were called: label, number of the file in the index, first line.
     callees: Vec<(&'a str, Option<usize>, Option<u32>)>,
-    /// Five numbers for each calling line and callee: file, line, callee, number of calls, nanoseconds in them.
+    /// Five numbers for each calling line and callee: file, line, callee, number of calls,
+    /// nanoseconds in them.
     calls: Vec<u64>,
 }
 
@@ -177,7 +178,8 @@ impl<'a> Calls<'a> {
 /// The source of a file, and columns of numbers for its lines.
 #[derive(Serialize)]
 struct File<'a> {
-    /// The source lines, separated by newlines. `None` if the recording does not contain the source.
+    /// The source lines, separated by newlines. `None` if the recording does not contain the
+    /// source.
     text: Option<String>,
     /// The highlighting runs of the lines, separated by newlines.
     runs: Option<String>,
@@ -191,7 +193,8 @@ struct File<'a> {
     functions: Vec<FunctionColumns<'a>>,
 }
 
-/// A function: its first line, its name, its index in [`Calls::callees`] if a recorded line called it, its lines.
+/// A function: its first line, its name, its index in [`Calls::callees`] if a recorded line called
+/// it, its lines.
 type FunctionColumns<'a> = (Option<u32>, &'a str, Option<usize>, &'a [u32]);
 
 impl<'a> File<'a> {

@@ -66,7 +66,10 @@ const theme = {
   },
 };
 
-/** The current value of a colour variable of the style sheet, for the canvas: for an element with the class, if one is given. */
+/**
+ * The current value of a colour variable of the style sheet, for the canvas: for an element with
+ * the class, if one is given.
+ */
 const colour = (variable, className = "") => {
   const probe = document.body.appendChild(el("span", { hidden: "", class: className }));
   probe.style.color = `var(${variable})`;

@@ -30,7 +30,10 @@ class FileList {
     this.rows.get(number)?.scrollIntoView({ block: "nearest" });
   }
 
-  /** The number of the file that is `step` places below another in the list; undefined past its ends. */
+  /**
+   * The number of the file that is `step` places below another in the list; undefined past its
+   * ends.
+   */
   neighbour(number, step) {
     return this.order[this.order.indexOf(number) + step];
   }

@@ -5,7 +5,8 @@
 //!                                     runs    k2_3o1_1c5          2 characters of a keyword, 3 plain, …
 //! ```
 //!
-//! A page creates elements only for visible lines, so the colours are run lengths beside the text instead of markup in it.
+//! A page creates elements only for visible lines, so the colours are run lengths beside the text
+//! instead of markup in it.
 
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -14,8 +15,8 @@ use tree_sitter_highlight::{HighlightConfiguration, HighlightEvent, Highlighter}
 
 use crate::escape;
 
-/// The highlight names of the grammar's query, and their letters in runs and in the style sheet. Names that are not listed,
-/// such as variables, are plain.
+/// The highlight names of the grammar's query, and their letters in runs and in the style sheet.
+/// Names that are not listed, such as variables, are plain.
 const KINDS: [(&str, char); 12] = [
     ("comment", 'c'),
     ("constant", 'n'),
@@ -38,8 +39,8 @@ const PLAIN: char = '_';
 pub struct HighlightedSource {
     /// The lines without line ends.
     pub lines: Vec<String>,
-    /// The runs of each line: a letter and a length in UTF-16 code units, which JavaScript counts. A plain run at the end of
-    /// a line is left out.
+    /// The runs of each line: a letter and a length in UTF-16 code units, which JavaScript counts.
+    /// A plain run at the end of a line is left out.
     pub runs: Vec<String>,
 }
 
@@ -89,7 +90,8 @@ struct RunWriter {
     /// The letter and length of the current run.
     kind: Option<char>,
     length: usize,
-    /// Whether the last character was a carriage return, so that a newline does not end another line.
+    /// Whether the last character was a carriage return, so that a newline does not end another
+    /// line.
     after_return: bool,
 }
 

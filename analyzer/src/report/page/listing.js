@@ -78,7 +78,10 @@ class Listing {
     return Math.max(Math.floor(this.scroller.clientHeight / ROW_PX) - 1, 1);
   }
 
-  /** Scrolls a row into view: by as little as possible, or to the middle if it is more than a page away. */
+  /**
+   * Scrolls a row into view: by as little as possible, or to the middle if it is more than a page
+   * away.
+   */
   reveal(row) {
     const { scrollTop, clientHeight } = this.scroller;
     const top = row * ROW_PX;

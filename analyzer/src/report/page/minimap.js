@@ -1,9 +1,10 @@
-// The minimap: all rows of the listing on a canvas, and a frame around the visible ones. A click scrolls there.
+// The minimap: all rows of the listing on a canvas, and a frame around the visible ones. A click
+// scrolls there.
 
 class Minimap {
   /**
-   * `describe` returns `{ level, className, indent, length }` for a row: its step on the colour scale, the class that has
-   * its colour, and the indentation and length of its text in characters.
+   * `describe` returns `{ level, className, indent, length }` for a row: its step on the colour
+   * scale, the class that has its colour, and the indentation and length of its text in characters.
    */
   constructor(canvas, listing, describe) {
     this.canvas = canvas;

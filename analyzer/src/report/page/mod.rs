@@ -1,5 +1,5 @@
-//! The parts that all pages for a browser share. A page is one HTML file that contains its styles, scripts and data and
-//! loads nothing.
+//! The parts that all pages for a browser share. A page is one HTML file that contains its styles,
+//! scripts and data and loads nothing.
 //!
 //! ```text
 //! shell.html        head, content security policy, header, footer, data   ◀─ Shell
@@ -10,8 +10,9 @@
 //! data.js, file_list.js, search.js, viewer.js             files, search, navigation
 //! ```
 //!
-//! Names and source texts come from the recorded program and are not trusted. The templates escape them, data stands in
-//! elements that browsers do not run, and the policy allows only the style and the script whose hashes it contains.
+//! Names and source texts come from the recorded program and are not trusted. The templates escape
+//! them, data stands in elements that browsers do not run, and the policy allows only the style and
+//! the script whose hashes it contains.
 
 mod highlight;
 mod shell;
@@ -21,8 +22,8 @@ use crate::escape::Plain;
 pub use highlight::HighlightedSource;
 pub use shell::{EmbeddedData, Shell};
 
-/// A file in the list of files, as it is shown before the scripts run. The template `page/viewer.html` reads a list of
-/// them from the field `files` of the report's template.
+/// A file in the list of files, as it is shown before the scripts run. The template
+/// `page/viewer.html` reads a list of them from the field `files` of the report's template.
 #[derive(Debug)]
 pub struct FileEntry {
     /// Its number in the embedded data.

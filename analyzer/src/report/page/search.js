@@ -1,4 +1,5 @@
-// The search. Results are files, then functions, then source lines, each in the order of the file list.
+// The search. Results are files, then functions, then source lines, each in the order of the file
+// list.
 
 const MAX_RESULTS = 300;
 
@@ -77,7 +78,10 @@ class Search {
     return el("li", { class: kind }, el("a", { href: this.data.address(number, line) }, shown, el("small", {}, el("bdi", { dir: "ltr" }, plain(location)))));
   }
 
-  /** Chooses the result that is `by` places below the chosen one, and returns it; null if there are none. */
+  /**
+   * Chooses the result that is `by` places below the chosen one, and returns it; null if there are
+   * none.
+   */
   step(by) {
     if (this.results.length === 0) return null;
     this.choose((this.chosen + by + this.results.length) % this.results.length);

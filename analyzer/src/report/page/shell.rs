@@ -1,4 +1,5 @@
-//! The outer part of a page: title, content security policy, styles, scripts, embedded data, trust lines.
+//! The outer part of a page: title, content security policy, styles, scripts, embedded data, trust
+//! lines.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -25,14 +26,16 @@ const SCRIPT: &str = concat!(
     include_str!("viewer.js")
 );
 
-/// The values of the template `page/shell.html`, which reads them from the field `shell` of the report's template.
+/// The values of the template `page/shell.html`, which reads them from the field `shell` of the
+/// report's template.
 #[derive(Debug)]
 pub struct Shell {
     /// The title.
     pub title: String,
     /// The trust line of each recording.
     pub trust: Vec<String>,
-    /// Whether a recording has losses, repairs or unreadable bytes, so that the trust lines are highlighted.
+    /// Whether a recording has losses, repairs or unreadable bytes, so that the trust lines are
+    /// highlighted.
     pub is_doubtful: bool,
     /// The style sheet: the common styles, then the report's.
     pub style: String,
@@ -62,7 +65,8 @@ impl Shell {
         }
     }
 
-    /// The content security policy: nothing is loaded or sent, and only this style sheet and this script are used.
+    /// The content security policy: nothing is loaded or sent, and only this style sheet and this
+    /// script are used.
     pub fn policy(&self) -> String {
         format!(
             "default-src 'none'; style-src '{}'; script-src '{}'; base-uri 'none'; form-action 'none'",
@@ -91,7 +95,8 @@ impl EmbeddedData {
     pub fn of(id: impl Into<String>, value: &impl Serialize) -> Result<EmbeddedData> {
         let mut text = Vec::new();
         json::write(value, &mut text).map_err(Error::Write)?;
-        // JSON contains `<` only in strings. There `</script>` would end the element, and `<!--` would change how it is parsed.
+        // JSON contains `<` only in strings. There `</script>` would end the element, and `<!--`
+        // would change how it is parsed.
         let json = String::from_utf8_lossy(&text).trim_end().replace('<', "\\u003c");
         Ok(EmbeddedData { id: id.into(), json })
     }
@@ -105,7 +110,8 @@ mod tests {
 
     #[test]
     fn the_hash_is_that_of_the_standards_example() {
-        // The example of the CSP standard: printf "alert('Hello, world.');" | openssl dgst -sha256 -binary | base64
+        // The example of the CSP standard: printf "alert('Hello, world.');" | openssl dgst -sha256
+        // -binary | base64
         assert_eq!(hash("alert('Hello, world.');"), "sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng=");
     }
 

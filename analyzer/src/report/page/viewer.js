@@ -4,7 +4,8 @@
  * A report's subclass has the methods
  *
  * - `drawLine(file, line)`: the cells of a line;
- * - `levelAt(file, line)` and `classAt(file, line)`: its step on the colour scale, and the class that has its colour;
+ * - `levelAt(file, line)` and `classAt(file, line)`: its step on the colour scale, and the class
+ *   that has its colour;
  * - `isRelevant(file, line)`: whether the line is kept when only relevant lines are shown;
  * - `largestLine(file)` and `fileWithLargest()`: where the measure is largest;
  * - `showHead()`: writes the title and sums of the file;
@@ -27,7 +28,9 @@ class SourceViewer {
     this.search = new Search(data, this.files, () => this.listing.redraw());
   }
 
-  /** The rows of the listing: a line number, or the negated number of lines that a fold leaves out. */
+  /**
+   * The rows of the listing: a line number, or the negated number of lines that a fold leaves out.
+   */
   rowsOf(file) {
     const isShown = (line) => {
       if (!this.onlyRelevant) return file.hasText || file.indexOf(line) !== undefined;
@@ -63,7 +66,10 @@ class SourceViewer {
     return el("span", { class: `cell ${className}` }, text);
   }
 
-  /** The row for lines that are left out, with the function below it if that is another one than above. */
+  /**
+   * The row for lines that are left out, with the function below it if that is another one than
+   * above.
+   */
   drawFold(row, lines) {
     const [above, below] = [this.rows[row - 1], this.rows[row + 1]].map((line) => this.file.functionsOf(line)[0]?.name);
     const other = below && below !== above ? ` · ${plain(below)}` : "";

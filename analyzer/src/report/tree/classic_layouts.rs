@@ -1,4 +1,5 @@
-//! The layouts of the DTrace and SystemTap scripts for CPython, for programs that parse their output.
+//! The layouts of the DTrace and SystemTap scripts for CPython, for programs that parse their
+//! output.
 
 use std::io::{self, Write};
 
@@ -10,9 +11,9 @@ use crate::escape::Plain;
 use crate::order::Thread;
 use crate::report::display::Indent;
 
-/// The output of CPython's `call_stack.d`, `gc.d` and `line.d` under DTrace: the time in nanoseconds, a tab, the probe's
-/// name, a colon, the probe's arguments. The names of function probes are right-aligned in 15 columns, and one space per
-/// level follows their colon.
+/// The output of CPython's `call_stack.d`, `gc.d` and `line.d` under DTrace: the time in
+/// nanoseconds, a tab, the probe's name, a colon, the probe's arguments. The names of function
+/// probes are right-aligned in 15 columns, and one space per level follows their colon.
 ///
 /// ```text
 /// 156641360502280⇥ function-entry:call_stack.py:start:23
@@ -46,8 +47,8 @@ impl<'a> DtraceLayout<'a> {
     }
 }
 
-/// The output of SystemTap's `thread_indent`: microseconds since the thread's first line, the process, one space per
-/// level, an arrow, the function and its source location.
+/// The output of SystemTap's `thread_indent`: microseconds since the thread's first line, the
+/// process, one space per level, an arrow, the function and its source location.
 ///
 /// ```text
 /// 11408 python(8274):        => __contains__ in Lib/_abcoll.py:362

@@ -17,10 +17,11 @@ pub struct TreeOptions {
     pub format: TreeFormat,
     /// The number of levels that are shown; `None` shows all.
     pub depth: Option<usize>,
-    /// The marker groups that get lines. If empty: functions in the classic formats; functions, collections and
-    /// imports in pyrec's.
+    /// The marker groups that get lines. If empty: functions in the classic formats; functions,
+    /// collections and imports in pyrec's.
     pub markers: Vec<MarkerGroup>,
-    /// Whether consecutive equal calls are written once with a count. Only pyrec's own format supports it.
+    /// Whether consecutive equal calls are written once with a count. Only pyrec's own format
+    /// supports it.
     pub fold_repeats: bool,
 }
 
@@ -37,7 +38,8 @@ pub enum TreeFormat {
 }
 
 impl TreeOptions {
-    /// Whether a marker gets a line. Rows that the recorder adds itself get one in pyrec's format only.
+    /// Whether a marker gets a line. Rows that the recorder adds itself get one in pyrec's format
+    /// only.
     fn has(&self, marker: Marker) -> bool {
         let groups: &[MarkerGroup] = match (self.markers.as_slice(), self.format) {
             ([], TreeFormat::Pyrec) => &MarkerGroup::DEFAULT,
@@ -54,8 +56,8 @@ impl TreeOptions {
 /// A line of the hierarchy before it is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TreeLine {
-    /// The row that the line shows. Where no row exists, as for a missing return: the row of the entry, with the time
-    /// at which the end became known.
+    /// The row that the line shows. Where no row exists, as for a missing return: the row of the
+    /// entry, with the time at which the end became known.
     pub event: Event,
     /// The number of shown calls around it.
     pub level: usize,
@@ -142,7 +144,8 @@ impl<'a> LineBuilder<'a> {
         let open = self.open(&call.entry);
         let level = open.last().map_or(0, |caller| caller.inner_level);
         if call.frame == Frame::Lost {
-            // The caller of what follows a loss is unknown, so it starts at level 0 until a return shows its caller.
+            // The caller of what follows a loss is unknown, so it starts at level 0 until a return
+            // shows its caller.
             open.push(OpenCall::default());
             return Ok(());
         }

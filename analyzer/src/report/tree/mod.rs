@@ -1,8 +1,9 @@
 //! The call hierarchy: every call and return in the order of time, indented by depth.
 //!
 //! ```text
-//! rows ──InTime──▶ Calls ──Moment──▶ LineBuilder ──TreeLine──▶ RepeatFolder ──TreeLine──▶ Layout ──▶ text
-//!      sorted by time                what gets a line          with --fold               pyrec, DTrace, SystemTap
+//! rows ──▶ InTime ──▶ Calls ──Moment──▶ LineBuilder ──TreeLine──▶ RepeatFolder ──▶ Layout ──▶ text
+//!          sorted by                    what gets a line          with --fold
+//!          time
 //! ```
 
 mod classic_layouts;
@@ -126,7 +127,8 @@ enum Layout<'a> {
 }
 
 impl Layout<'_> {
-    /// Passes on a row that may get no line: the SystemTap layout takes process names from such rows.
+    /// Passes on a row that may get no line: the SystemTap layout takes process names from such
+    /// rows.
     fn observe(&mut self, event: &Event) {
         if let Layout::Stap(layout) = self {
             layout.observe(event);

@@ -6,7 +6,8 @@
 //!  0.000005000     8274   4.00 µs ← start  call_stack.py:28
 //! ```
 //!
-//! A call without inner lines takes one line: its entry is kept until the next line shows whether it is the return.
+//! A call without inner lines takes one line: its entry is kept until the next line shows whether
+//! it is the return.
 
 use std::io::{self, Write};
 
@@ -127,8 +128,8 @@ impl<'a> PyrecLayout<'a> {
         }
     }
 
-    /// How a generator was resumed or suspended: the text of a function's row. In rows of C functions the text is their
-    /// name, which is part of the frame.
+    /// How a generator was resumed or suspended: the text of a function's row. In rows of C
+    /// functions the text is their name, which is part of the frame.
     fn resumption(&self, event: &Event) -> String {
         match event.marker {
             Marker::FunctionEntry | Marker::FunctionReturn => {

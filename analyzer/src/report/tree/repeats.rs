@@ -12,9 +12,9 @@
 //! ← f
 //! ```
 //!
-//! The lines of a call are buffered until it returns. If they equal the lines of the call before it, the call is only
-//! counted. The counts of repeats inside a call are not compared. A call of more than [`MAX_BUFFERED`] lines is not
-//! folded, which bounds the memory.
+//! The lines of a call are buffered until it returns. If they equal the lines of the call before
+//! it, the call is only counted. The counts of repeats inside a call are not compared. A call of
+//! more than [`MAX_BUFFERED`] lines is not folded, which bounds the memory.
 
 use std::io;
 
@@ -25,7 +25,8 @@ use super::lines::{EntryTime, LineKind, TreeLine};
 use crate::order::Thread;
 use crate::tree::Frame;
 
-/// The number of lines of a call that are buffered. A reader would not recognize a longer repeat as one.
+/// The number of lines of a call that are buffered. A reader would not recognize a longer repeat as
+/// one.
 const MAX_BUFFERED: usize = 256;
 
 /// The consumer of lines.
@@ -60,7 +61,8 @@ struct RepeatedCall {
     first: TreeLine,
 }
 
-/// The parts of a line that must be equal in a repeat: times and the line numbers of returns are left out.
+/// The parts of a line that must be equal in a repeat: times and the line numbers of returns are
+/// left out.
 #[derive(PartialEq, Eq)]
 enum LineKey {
     Entry(usize, Frame, TextId),

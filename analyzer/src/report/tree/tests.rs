@@ -22,7 +22,8 @@ fn format(format: TreeFormat) -> TreeOptions {
     TreeOptions { format, ..TreeOptions::default() }
 }
 
-/// What CPython's `test_dtrace.py` does to a tracer's output before it compares it with a `.expected` file: lines
+/// What CPython's
+/// `test_dtrace.py` does to a tracer's output before it compares it with a `.expected` file: lines
 /// that are empty or begin with `#` go, the others are sorted by their time, and the time goes.
 fn normalize(output: &str) -> String {
     let rows = output.lines().filter(|row| !row.is_empty() && !row.starts_with('#'));

@@ -15,7 +15,8 @@ pub enum LineMeasure {
     Entries,
 }
 
-/// A verdict on a change as a letter, which the page's scripts map to text. A capital stands for evidence of a change.
+/// A verdict on a change as a letter, which the page's scripts map to text. A capital stands for
+/// evidence of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerdictCode(char);
 
@@ -29,7 +30,8 @@ pub struct Column {
     /// The 95 % intervals of times. Empty if a side has one run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     interval: Vec<String>,
-    /// Counts that differ between the runs of a side: the index in the column, and the range of each side.
+    /// Counts that differ between the runs of a side: the index in the column, and the range of
+    /// each side.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ranges: Vec<(usize, [String; 2])>,
 }
@@ -62,7 +64,8 @@ impl LineMeasure {
         }
     }
 
-    /// The verdict on the change of a line. If only one side ran the line, its time has changed, too.
+    /// The verdict on the change of a line. If only one side ran the line, its time has changed,
+    /// too.
     pub fn verdict(self, line: &LineDiff, has_hits: bool) -> VerdictCode {
         let Some(times) = self.times(line) else {
             return VerdictCode(match self.samples(line, has_hits).verdict() {

@@ -1,6 +1,9 @@
 // The data of the comparison: the lines of each file with the numbers of both sides.
 
-/** The measures that lines can be compared by: `index` is the position in an entry's `changed`, `moved`, `change` and `largest`. */
+/**
+ * The measures that lines can be compared by: `index` is the position in an entry's `changed`,
+ * `moved`, `change` and `largest`.
+ */
 const MEASURES = {
   self: { index: 0, name: "self", key: "self_ns", text: time },
   total: { index: 1, name: "total", key: "total_ns", text: time },
@@ -9,7 +12,7 @@ const MEASURES = {
 
 /** The texts of verdicts by their letters. A capital stands for evidence of a change. */
 const VERDICTS = {
-  s: "the same", v: "runs differ by themselves", C: "changed", X: "only one side came here", F: "faster", S: "slower",
+  s: "the same", v: "varies between runs", C: "changed", X: "only one side ran this line", F: "faster", S: "slower",
   t: "too short to tell", n: "no evidence of change", o: "one run of a side, no evidence",
 };
 

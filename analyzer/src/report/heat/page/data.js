@@ -1,4 +1,5 @@
-// The data of the heat map: the lines of each file with their numbers, and the calls between lines and functions.
+// The data of the heat map: the lines of each file with their numbers, and the calls between lines
+// and functions.
 
 /** The measures that lines can be coloured by: `index` is the position in an entry's `hottest`. */
 const MEASURES = {

@@ -1,4 +1,5 @@
-// The panel of the chosen line: its numbers, the calls that it makes, and the callers of its function.
+// The panel of the chosen line: its numbers, the calls that it makes, and the callers of its
+// function.
 
 /** The callers or callees that are listed. */
 const MAX_ROWS = 200;
@@ -30,8 +31,8 @@ class LinePanel {
       ? fact("hits", count(file.hits[index]), percent(file.hits[index], hits.whole), "hits")
       : fact("hits", "unknown", "lines were not recorded", "hits");
     const entryFacts = [];
-    if (file.entries[index]) entryFacts.push(...fact("entered", count(file.entries[index]), "a function began or went on here", "entries"));
-    if (file.returns[index]) entryFacts.push(...fact("left", count(file.returns[index]), "a function ended or paused here", "returns"));
+    if (file.entries[index]) entryFacts.push(...fact("entered", count(file.entries[index]), "a function was entered or resumed here", "entries"));
+    if (file.returns[index]) entryFacts.push(...fact("left", count(file.returns[index]), "a function returned or was suspended here", "returns"));
     return el("div", { class: "numbers" }, title, el("dl", {},
       ...hitFacts,
       ...fact("self", time(file.self_ns[index]), percent(file.self_ns[index], self.whole), "self"),
