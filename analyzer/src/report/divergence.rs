@@ -56,12 +56,12 @@ pub fn write(divergences: &Divergences, options: &DivergenceOptions, out: &mut i
         Listing { options, out }.divergence(at + 1, divergence)?;
         writeln!(out)?;
     }
-    for (who, alone) in ["old", "new"].iter().zip(alone) {
+    for (run, alone) in ["old", "new"].iter().zip(alone) {
         for Alone { pid, tid, thread, calls } in alone {
             let name = thread.as_deref().map_or(String::new(), |name| format!(" {}", Plain(name)));
-            let of = if pid == tid { String::new() } else { format!(" of {pid}") };
+            let process = if pid == tid { String::new() } else { format!(" of {pid}") };
             let calls = plural(*calls, "call");
-            writeln!(out, "only in {who}: thread {tid}{name}{of}, which made {calls}")?;
+            writeln!(out, "only in {run}: thread {tid}{name}{process}, which made {calls}")?;
         }
     }
     match places {
@@ -121,10 +121,10 @@ impl<W: Write> Listing<'_, W> {
 
     /// Writes a warning for each run in which events of the thread were lost before.
     fn losses(&mut self, old: &Side, new: &Side) -> io::Result<()> {
-        for (_, who) in [old, new].into_iter().zip(["old", "new"]).filter(|(side, _)| side.after_loss) {
+        for (_, run) in [old, new].into_iter().zip(["old", "new"]).filter(|(side, _)| side.after_loss) {
             writeln!(
                 self.out,
-                "   events of this thread were lost in {who} before, which may be the only cause"
+                "   events of this thread were lost in {run} before, which may be the only cause"
             )?;
         }
         Ok(())
@@ -167,7 +167,7 @@ impl<W: Write> Listing<'_, W> {
         let same = |[place, text]: &[String; 2]| if text.is_empty() { place.clone() } else { text.clone() };
         let texts = [&old, &new].map(|lines| lines.iter().map(same).collect::<Vec<_>>());
         let changes = capture_diff_slices(Algorithm::Myers, &texts[0], &texts[1]);
-        // Lines at the beginning that only one run has are left out: its list just reaches back
+        // Lines at the beginning that only one run has are no difference: its list reaches back
         // further.
         let first = changes.iter().position(|change| change.tag() == DiffTag::Equal).unwrap_or(0);
         for change in &changes[first..] {
@@ -176,10 +176,10 @@ impl<W: Write> Listing<'_, W> {
                 DiffTag::Equal => [(Presence::Both, old), (Presence::Both, &[][..])],
                 _ => [(Presence::Old, old), (Presence::New, new)],
             };
-            for (who, [place, text]) in
-                lines.into_iter().flat_map(|(who, lines)| lines.iter().map(move |line| (who, line)))
+            for (presence, [place, text]) in
+                lines.into_iter().flat_map(|(presence, lines)| lines.iter().map(move |line| (presence, line)))
             {
-                self.row(who, &format!("{place:<width$}  {text}"))?;
+                self.row(presence, &format!("{place:<width$}  {text}"))?;
             }
         }
         Ok(())
@@ -207,14 +207,14 @@ impl<W: Write> Listing<'_, W> {
         for call in before {
             self.call(Presence::Both, call, false)?;
         }
-        for (who, side) in [(Presence::Old, old), (Presence::New, new)] {
+        for (presence, side) in [(Presence::Old, old), (Presence::New, new)] {
             for (at, call) in side.only.iter().enumerate() {
                 let is_opened = side.only.get(at + 1).is_some_and(|next| next.depth > call.depth);
-                self.call(who, call, !is_opened)?;
+                self.call(presence, call, !is_opened)?;
             }
             let listed: u64 = side.only.iter().filter(|call| call.depth == 0).map(|call| call.times).sum();
             if side.only_count > listed {
-                self.row(who, &format!("… {}", plural(side.only_count - listed, "more call")))?;
+                self.row(presence, &format!("… {}", plural(side.only_count - listed, "more call")))?;
             }
         }
         match (then, old.ends, new.ends) {
@@ -229,7 +229,7 @@ impl<W: Write> Listing<'_, W> {
     }
 
     /// Writes a call. `is_counted` adds the number of calls in it.
-    fn call(&mut self, who: Presence, call: &Outline, is_counted: bool) -> io::Result<()> {
+    fn call(&mut self, presence: Presence, call: &Outline, is_counted: bool) -> io::Result<()> {
         let indent = 2 * call.depth;
         let inner = match call.calls - call.times {
             inner if is_counted && inner > 0 => format!(", with {}", plural(inner, "call")),
@@ -243,11 +243,11 @@ impl<W: Write> Listing<'_, W> {
             Finish::StillOpen => ", does not end",
             Finish::CutByLoss => ", its end is lost",
         };
-        self.row(who, &format!("{:indent$}{}{times}{inner}{how}", "", Plain(&call.function.label)))
+        self.row(presence, &format!("{:indent$}{}{times}{inner}{how}", "", Plain(&call.function.label)))
     }
 
-    fn row(&mut self, who: Presence, text: &str) -> io::Result<()> {
-        let (sign, colour) = match who {
+    fn row(&mut self, presence: Presence, text: &str) -> io::Result<()> {
+        let (sign, colour) = match presence {
             Presence::Both => (' ', None),
             Presence::Old => ('-', Some(AnsiColor::Red)),
             Presence::New => ('+', Some(AnsiColor::Blue)),

@@ -109,7 +109,7 @@ fn write_trust(trust: &Trust, format: DumpFormat, out: &mut impl Write) -> io::R
 
 #[cfg(test)]
 mod tests {
-    //! Rows out of a file.
+    //! Dumps of small traces.
 
     use std::sync::Arc;
 
@@ -135,8 +135,8 @@ mod tests {
         String::from_utf8(out).expect("the output is UTF-8")
     }
 
-    /// The first two words of each row.
-    fn places(filter: &Filter, markers: &[Marker]) -> Vec<String> {
+    /// The time and thread of each row.
+    fn times_and_threads(filter: &Filter, markers: &[Marker]) -> Vec<String> {
         let options = DumpOptions { markers: markers.to_vec(), ..DumpOptions::default() };
         let text = text(filter, &options);
         let rows = text.lines().filter(|line| !line.starts_with('#'));
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dumped_is_read_as_the_same_rows() {
+    fn a_dump_parses_to_the_same_rows() {
         let text = text(
             &Filter::default(),
             &DumpOptions { markers: Marker::ALL.to_vec(), ..DumpOptions::default() },
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn every_testdata_script_survives_the_way_through_a_file_and_back() {
+    fn testdata_scripts_round_trip_through_a_file() {
         for (name, script) in script::all("script") {
             let (trace, _directory) = script::trace(&script, 5);
             let mut out = Vec::new();
@@ -170,23 +170,23 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_chosen_by_thread_time_and_marker() {
+    fn rows_are_selected_by_thread_time_and_marker() {
         let tids = Filter { tids: vec![8], ..Filter::default() };
-        assert_eq!(places(&tids, &[]), ["25 7/8", "30 7/8"]);
+        assert_eq!(times_and_threads(&tids, &[]), ["25 7/8", "30 7/8"]);
         let pids = Filter { pids: vec![8], ..Filter::default() };
-        assert_eq!(places(&pids, &[]), [""; 0]);
-        // From the first event of Python on, which is at 20.
+        assert_eq!(times_and_threads(&pids, &[]), [""; 0]);
+        // Times count from the first event, which is at 20.
         let time =
             Filter { time: Some("5ns-15ns".parse().expect("the range is valid")), ..Filter::default() };
-        assert_eq!(places(&time, &[]), ["25 7/8", "30 7/8"]);
+        assert_eq!(times_and_threads(&time, &[]), ["25 7/8", "30 7/8"]);
         assert_eq!(
-            places(&Filter::default(), &[Marker::Lost, Marker::FunctionEntry]),
+            times_and_threads(&Filter::default(), &[Marker::Lost, Marker::FunctionEntry]),
             ["20 7/7", "25 7/8", "35 7/7"]
         );
     }
 
     #[test]
-    fn json_lines_have_the_columns_and_end_with_the_trust() {
+    fn json_lines_have_the_trace_columns_and_end_with_the_trust() {
         let text =
             text(&Filter::default(), &DumpOptions { format: DumpFormat::Json, ..DumpOptions::default() });
         let lines: Vec<serde_json::Value> =

@@ -70,13 +70,13 @@ fn write_interrupted(
     options: &GcOptions,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let most = options.rows.unwrap_or(interrupted.len());
+    let max_rows = options.rows.unwrap_or(interrupted.len());
     let row = |found: &Interrupted| {
         let place = found.place.as_ref().map_or("(no function)", |place| place.label.as_str());
         let [total, max] = [found.total_ns, found.max_ns].map(|ns| Time(ns).to_string());
         [Count(found.pauses).to_string(), total, max, Plain(place).to_string()]
     };
-    let rows: Vec<_> = interrupted.iter().take(most).map(row).collect();
+    let rows: Vec<_> = interrupted.iter().take(max_rows).map(row).collect();
     writeln!(out)?;
     table::write(["pauses", "total", "max", "interrupted"], &rows, out)?;
     match interrupted.len() - rows.len() {
@@ -126,10 +126,10 @@ pub fn write_json(gc: &Gc, options: &GcOptions, out: &mut impl Write) -> io::Res
             histogram: lengths.steps().map(|(from_ns, count)| Step { from_ns, count }).collect(),
         }
     };
-    let most = options.rows.unwrap_or(usize::MAX).min(gc.interrupted.len());
+    let max_rows = options.rows.unwrap_or(usize::MAX).min(gc.interrupted.len());
     let json = Json {
         generations: gc.generations.iter().map(row).collect(),
-        interrupted: &gc.interrupted[..most],
+        interrupted: &gc.interrupted[..max_rows],
         total_ns: gc.total_ns,
         run_ns: gc.run_ns,
         trust: &gc.trust,

@@ -59,7 +59,7 @@ impl fmt::Display for SliceSpan<'_> {
 }
 
 fn repaired(repairs: &Repairs) -> String {
-    let words =
+    let singulars =
         ["orphan entry", "unmatched return", "call still open", "call cut by a loss", "step back in time"];
     let plurals = [
         "orphan entries",
@@ -71,7 +71,7 @@ fn repaired(repairs: &Repairs) -> String {
     let kinds: Vec<String> = repairs
         .kinds()
         .iter()
-        .zip(words.iter().zip(plurals))
+        .zip(singulars.iter().zip(plurals))
         .filter(|((_, count), _)| *count > 0)
         .map(|(&(_, count), (one, many))| format!("{} {}", Count(count), if count == 1 { one } else { many }))
         .collect();

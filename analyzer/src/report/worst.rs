@@ -43,9 +43,9 @@ fn write_call(number: usize, call: &SlowCall, out: &mut impl Write) -> io::Resul
     writeln!(out, "{number}. {}  {time}", Plain(&call.function.label))?;
     let thread = call.thread.as_deref().map_or(String::new(), |name| format!(" {}", Plain(name)));
     let (start, tid, pid) = (Instant(call.start_ns), call.tid, call.pid);
-    let of = if pid == tid { String::new() } else { format!(" of {pid}") };
+    let process = if pid == tid { String::new() } else { format!(" of {pid}") };
     let date = call.start_unix_ns.map_or(String::new(), |unix_ns| format!("{}, ", WallClock(unix_ns)));
-    writeln!(out, "   at {start}, {date}thread {tid}{thread}{of}")?;
+    writeln!(out, "   at {start}, {date}thread {tid}{thread}{process}")?;
     for place in &call.callers {
         writeln!(out, "   called by {}", Plain(&place.label))?;
     }

@@ -74,12 +74,12 @@ fn widths(diff: &Diff) -> Vec<u64> {
         own.old_median().max(own.new_median())
     };
     let mut widths: Vec<u64> = diff.paths.iter().map(longer).collect();
-    let least = tree::sum(widths.iter().copied()) / VISIBLE_FRACTION;
+    let min_width = tree::sum(widths.iter().copied()) / VISIBLE_FRACTION;
     let is_changed = |&path: &usize| diff.paths[path].calls.calls.verdict() == CountVerdict::Changed;
     let mut changed: Vec<usize> = (0..widths.len()).filter(is_changed).collect();
     changed.sort_by_key(|&path| Reverse(diff.paths[path].calls.total_ns.samples.distance()));
     for path in changed.into_iter().take(MAX_WIDENED) {
-        widths[path] = widths[path].max(least);
+        widths[path] = widths[path].max(min_width);
     }
     widths
 }
@@ -147,6 +147,7 @@ fn strength(calls: &CallsDiff, has_evidence: bool) -> f64 {
     }
 }
 
+/// A strength that is not weaker than `least`, with its sign.
 fn at_least(strength: f64, least: f64) -> f64 {
     strength.abs().max(least).copysign(strength)
 }

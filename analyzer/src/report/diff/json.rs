@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::summary::breach;
+use super::summary;
 use super::tables::{import_has_changed, line_has_changed};
 use crate::measure::Trust;
 use crate::measure::diff::{
@@ -257,12 +257,12 @@ fn gc_row(gc: &GcDiff) -> GcRow<'_> {
     }
 }
 
-fn breach_row(of: &Breach) -> BreachRow<'_> {
+fn breach_row(breach: &Breach) -> BreachRow<'_> {
     BreachRow {
-        rule: &of.rule,
-        what: of.what.as_deref(),
-        samples: &of.samples,
-        has_evidence: of.has_evidence,
-        message: breach(of),
+        rule: &breach.rule,
+        what: breach.what.as_deref(),
+        samples: &breach.samples,
+        has_evidence: breach.has_evidence,
+        message: summary::breach(breach),
     }
 }

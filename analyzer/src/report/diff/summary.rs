@@ -15,13 +15,13 @@ pub fn summary<'a>(
     thing: &str,
     rows: impl Iterator<Item = (&'a Samples, [&'a Times; 2])> + Clone,
 ) -> [String; 2] {
-    let of = |verdict| rows.clone().filter(|(counts, _)| counts.verdict() == verdict).count() as u64;
+    let count_of = |verdict| rows.clone().filter(|(counts, _)| counts.verdict() == verdict).count() as u64;
     let all = plural(rows.clone().count() as u64, thing);
-    let varying = match of(CountVerdict::Varies) {
+    let varying = match count_of(CountVerdict::Varies) {
         0 => String::new(),
         varying => format!("; {} with different counts between runs of a side", plural(varying, thing)),
     };
-    let counts = match of(CountVerdict::Changed) {
+    let counts = match count_of(CountVerdict::Changed) {
         0 => format!("{count}: no difference in {all}{varying}"),
         changed => format!("{count}: {} of {all} changed{varying}", Count(changed)),
     };

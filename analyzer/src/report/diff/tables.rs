@@ -90,14 +90,19 @@ pub fn function_summary(diff: &Diff) -> [String; 2] {
 /// the difference of the own times.
 pub fn changed_functions(diff: &Diff) -> Vec<FunctionId> {
     let rank = |&function: &FunctionId| {
-        let of = &diff.functions[function];
-        let is_changed = of.calls.verdict() == CountVerdict::Changed;
-        let distance_ns = of.self_ns.samples.distance();
-        (Reverse(is_changed), Reverse(of.has_changed()), Reverse(distance_ns), Reverse(of.calls.distance()))
+        let calls = &diff.functions[function];
+        let is_changed = calls.calls.verdict() == CountVerdict::Changed;
+        let distance_ns = calls.self_ns.samples.distance();
+        (
+            Reverse(is_changed),
+            Reverse(calls.has_changed()),
+            Reverse(distance_ns),
+            Reverse(calls.calls.distance()),
+        )
     };
     // With one run a side no difference of times is evidence, so all are listed.
-    let is_undecided = |of: &CallsDiff| !diff.has_evidence() && of.self_ns.samples.distance() > 0;
-    let is_listed = |of: &CallsDiff| of.has_changed() || is_undecided(of);
+    let is_undecided = |calls: &CallsDiff| !diff.has_evidence() && calls.self_ns.samples.distance() > 0;
+    let is_listed = |calls: &CallsDiff| calls.has_changed() || is_undecided(calls);
     let mut order: Vec<FunctionId> =
         called_functions(diff).filter(|&at| is_listed(&diff.functions[at])).collect();
     order.sort_by_key(rank);

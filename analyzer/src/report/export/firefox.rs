@@ -26,8 +26,8 @@ use crate::{CallTree, Error, Filter, Result};
 pub fn write(trace: &Trace, calls: &CallTree, filter: &Filter, out: &mut impl Write) -> Result<Trust> {
     let trust = Trust::of(calls);
     let mut builder = ProfileBuilder::new(trace, calls, &trust);
-    timeline::read(trace, filter, &mut |thread, time_ns, mark| {
-        match mark {
+    timeline::read(trace, filter, &mut |thread, time_ns, span_event| {
+        match span_event {
             SpanEvent::Begin(call) => builder.change(thread, time_ns, Some(call.frame)),
             SpanEvent::End(..) => builder.change(thread, time_ns, None),
             SpanEvent::Point(_) => {}

@@ -67,10 +67,10 @@ mod field {
     pub mod event {
         pub const ANNOTATION: u32 = 4;
         pub const TYPE: u32 = 9;
-        pub const NAME_NUMBER: u32 = 10;
+        pub const NAME_IID: u32 = 10;
         pub const TRACK: u32 = 11;
         pub const NAME: u32 = 23;
-        pub const PLACE_NUMBER: u32 = 34;
+        pub const SOURCE_LOCATION_IID: u32 = 34;
         pub const ANNOTATION_TEXT: u32 = 6;
         pub const ANNOTATION_NAME: u32 = 10;
     }
@@ -78,8 +78,8 @@ mod field {
     /// `InternedData`, `EventName`, `SourceLocation`
     pub mod interned {
         pub const NAME: u32 = 2;
-        pub const PLACE: u32 = 4;
-        pub const NUMBER: u32 = 1;
+        pub const SOURCE_LOCATION: u32 = 4;
+        pub const IID: u32 = 1;
         pub const TEXT: u32 = 2;
         pub const LINE: u32 = 4;
     }
@@ -112,7 +112,9 @@ pub fn write(trace: &Trace, calls: &CallTree, filter: &Filter, out: &mut impl Wr
         out,
     };
     writer.begin(&trust)?;
-    timeline::read(trace, filter, &mut |thread, time_ns, mark| Ok(writer.mark(thread, time_ns, mark)?))?;
+    timeline::read(trace, filter, &mut |thread, time_ns, span_event| {
+        Ok(writer.span_event(thread, time_ns, span_event)?)
+    })?;
     Ok(trust)
 }
 
@@ -151,17 +153,17 @@ impl<W: Write> TraceWriter<'_, W> {
         self.event(first_ns.unwrap_or(clock.anchor_monotonic_ns), &trusted, None)
     }
 
-    fn mark(&mut self, thread: Thread, time_ns: i64, mark: SpanEvent) -> io::Result<()> {
+    fn span_event(&mut self, thread: Thread, time_ns: i64, span_event: SpanEvent) -> io::Result<()> {
         let track = self.track(thread)?;
-        match mark {
+        match span_event {
             SpanEvent::Begin(call) => {
                 let (number, is_new) = self.labels.number(call.frame);
                 let label = self.labels.get(number);
                 let number = number as u64 + 1;
                 let names = is_new.then(|| interned(number, label));
-                let mut begin = event(SLICE_BEGIN, track).number(field::event::NAME_NUMBER, number);
+                let mut begin = event(SLICE_BEGIN, track).number(field::event::NAME_IID, number);
                 if label.file.is_some() {
-                    begin = begin.number(field::event::PLACE_NUMBER, number);
+                    begin = begin.number(field::event::SOURCE_LOCATION_IID, number);
                 }
                 self.event(
                     time_ns,
@@ -251,9 +253,9 @@ fn event(kind: u64, track: u64) -> ProtoMessage {
 
 /// Interns the name and source location of a function under one number.
 fn interned(number: u64, label: &Label) -> ProtoMessage {
-    use field::interned::{LINE, NAME, NUMBER, PLACE, TEXT};
+    use field::interned::{IID, LINE, NAME, SOURCE_LOCATION, TEXT};
 
-    let numbered = ProtoMessage::default().number(NUMBER, number);
+    let numbered = ProtoMessage::default().number(IID, number);
     let name = numbered.clone().text(TEXT, &label.name);
     let place = label
         .file

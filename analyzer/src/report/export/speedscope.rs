@@ -118,8 +118,8 @@ impl<'a> Profiles<'a> {
         labels: &mut Labels,
         sink: &mut impl FnMut(usize, &[u8]) -> io::Result<()>,
     ) -> Result<()> {
-        timeline::read(trace, filter, &mut |thread, time_ns, mark| {
-            let (kind, call) = match mark {
+        timeline::read(trace, filter, &mut |thread, time_ns, span_event| {
+            let (kind, call) = match span_event {
                 SpanEvent::Begin(call) => ("O", call),
                 SpanEvent::End(call, _) => ("C", call),
                 SpanEvent::Point(_) => return Ok(()),

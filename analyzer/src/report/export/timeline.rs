@@ -197,22 +197,22 @@ mod tests {
     fn draw(script: &str, filter: &Filter) -> String {
         let (trace, _directory) = script::trace(script, 100);
         let names = trace.names();
-        let mut marks = Vec::new();
-        read(&trace, filter, &mut |_, time_ns, mark| {
-            match mark {
-                SpanEvent::Begin(call) => marks.push(match call.frame {
+        let mut drawn = Vec::new();
+        read(&trace, filter, &mut |_, time_ns, span_event| {
+            match span_event {
+                SpanEvent::Begin(call) => drawn.push(match call.frame {
                     Frame::Function(code) => {
                         format!("{time_ns}+{}", Code::parse(&names.code_str(code)).qualname)
                     }
                     _ => format!("{time_ns}+?"),
                 }),
-                SpanEvent::End(..) => marks.push(format!("{time_ns}-")),
+                SpanEvent::End(..) => drawn.push(format!("{time_ns}-")),
                 SpanEvent::Point(_) => {}
             }
             Ok(())
         })
         .expect("the trace is readable");
-        marks.join(" ")
+        drawn.join(" ")
     }
 
     fn draw_named(name: &str) -> String {

@@ -1,4 +1,5 @@
-//! Lines in each layout: those of the classic tools as their documentation prints them.
+//! Lines in each layout. Those of the classic tools are compared with examples from their
+//! documentation.
 
 use std::time::Duration;
 
@@ -22,9 +23,9 @@ fn format(format: TreeFormat) -> TreeOptions {
     TreeOptions { format, ..TreeOptions::default() }
 }
 
-/// What CPython's
-/// `test_dtrace.py` does to a tracer's output before it compares it with a `.expected` file: lines
-/// that are empty or begin with `#` go, the others are sorted by their time, and the time goes.
+/// Normalizes a tracer's output as CPython's
+/// `test_dtrace.py` does before the comparison with an `.expected` file: removes empty lines and
+/// comments, sorts the others by time, and removes the time.
 fn normalize(output: &str) -> String {
     let rows = output.lines().filter(|row| !row.is_empty() && !row.starts_with('#'));
     let mut rows: Vec<_> = rows.map(|row| row.split_once('\t').expect("a time, a tab")).collect();
@@ -48,7 +49,7 @@ const CALL_STACK: &str = "
 ";
 
 #[test]
-fn dtrace_prints_calls_of_start_as_call_stack_d_does() {
+fn dtrace_calls_equal_the_output_of_call_stack_d() {
     assert_eq!(
         lines(CALL_STACK, &root("start"), &format(TreeFormat::Dtrace)),
         "20\t function-entry:call_stack.py:start:23\n\
@@ -62,7 +63,7 @@ fn dtrace_prints_calls_of_start_as_call_stack_d_does() {
 }
 
 #[test]
-fn dtrace_prints_collections_and_lines_as_gc_d_and_line_d_do() {
+fn dtrace_collections_and_lines_equal_the_output_of_gc_d_and_line_d() {
     let only = |group| TreeOptions { markers: vec![group], ..format(TreeFormat::Dtrace) };
     assert_eq!(
         normalize(&lines(CALL_STACK, &root("start"), &only(MarkerGroup::Gc))),
@@ -86,9 +87,9 @@ fn dtrace_prints_collections_and_lines_as_gc_d_and_line_d_do() {
     );
 }
 
-/// The documentation's example, from the depth that it shows it at: seven calls are open.
+/// The example of the documentation, which starts with seven open calls.
 #[test]
-fn stap_prints_as_thread_indent_does() {
+fn stap_lines_equal_the_output_of_thread_indent() {
     let open: String =
         (0..7).map(|level| format!("{level} 8274/8274 function__entry Lib/x.py:1:f{level} 1\n")).collect();
     let script = format!(
@@ -115,7 +116,7 @@ fn stap_prints_as_thread_indent_does() {
 }
 
 #[test]
-fn ours_takes_a_line_for_a_call_in_which_nothing_happens() {
+fn a_call_without_inner_lines_takes_one_line() {
     let script = "
         1000  7/7  function__entry            /t/a.py:1:<module>  1
         1500  7/7  import__find__load__start  -                   0  -  json
@@ -143,9 +144,9 @@ trust: 10 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per even
     );
 }
 
-/// The damages of `lost.script` and more, each said in its place.
+/// The damage of `lost.script` and more.
 #[test]
-fn ours_says_what_is_not_known() {
+fn damage_is_shown_where_it_happened() {
     let script = "
         0    7/7  function__return  /t/a.py:1:x  2
         1    7/7  function__entry   /t/a.py:3:a  3
@@ -190,7 +191,7 @@ const NESTED: &str = "
     15  7/7  function__return  /t/a.py:1:a  2
 ";
 
-/// What is printed of `NESTED`, in DTrace's layout, without the times.
+/// The lines of `NESTED` in DTrace's layout, without the times.
 fn nested(filter: Filter, depth: Option<usize>) -> Vec<String> {
     let options = TreeOptions { depth, ..format(TreeFormat::Dtrace) };
     let text = normalize(&lines(NESTED, &filter, &options));
@@ -198,7 +199,7 @@ fn nested(filter: Filter, depth: Option<usize>) -> Vec<String> {
 }
 
 #[test]
-fn filters_leave_lines_out_and_close_the_gaps() {
+fn filtered_calls_do_not_indent_their_callees() {
     let pattern = |text: &str| vec![text.parse().expect("the pattern is valid")];
     assert_eq!(
         nested(Filter { exclude: pattern("b"), tids: vec![7], ..Filter::default() }, None),
@@ -217,7 +218,7 @@ fn filters_leave_lines_out_and_close_the_gaps() {
 }
 
 #[test]
-fn what_took_less_than_asked_for_gets_no_line() {
+fn calls_shorter_than_min_time_get_no_line() {
     let filter = Filter { min_time: Duration::from_nanos(9), ..Filter::default() };
     assert_eq!(
         nested(filter, None),
@@ -236,8 +237,8 @@ fn a_time_range_keeps_the_levels() {
 }
 
 #[test]
-fn threads_are_printed_in_the_order_of_time() {
-    // As drained: all of thread 7, then all of thread 8, over three row groups.
+fn lines_of_all_threads_are_in_the_order_of_time() {
+    // The order of a drain: all of thread 7, then all of thread 8, over several row groups.
     let script = "
         0  7/7  function__entry   /t/a.py:1:a  1
         9  7/7  function__return  /t/a.py:1:a  2
@@ -250,7 +251,7 @@ fn threads_are_printed_in_the_order_of_time() {
 }
 
 #[test]
-fn names_cannot_write_to_the_terminal() {
+fn control_characters_in_names_are_escaped() {
     let script = "
         0  7/7  function__entry            /t/\u{1b}[2J.py:1:f\u{202e}\u{7}  1
         1  7/7  import__find__load__start  -                   0  -  \u{9b}m
@@ -263,7 +264,7 @@ fn names_cannot_write_to_the_terminal() {
     }
 }
 
-/// The lines of a script with repeats folded, each from its duration on.
+/// The lines of a script with folded repeats, from the column of the duration on.
 fn folded(script: &str) -> Vec<String> {
     let text =
         lines(script, &Filter::default(), &TreeOptions { fold_repeats: true, ..TreeOptions::default() });
@@ -272,8 +273,8 @@ fn folded(script: &str) -> Vec<String> {
 }
 
 #[test]
-fn calls_that_repeat_are_told_once() {
-    // f calls g twice, once, three times; h in between; then a call of f that does something else.
+fn repeated_calls_are_folded() {
+    // `f` calls `g` three, two and four times; then `h`; then `f` calls `g` twice and once.
     let mut script = String::from("0 7/7 function__entry a.py:1:main 1\n");
     let mut time_ns = 0;
     let mut call = |name: &str, inner: &[&str]| {
@@ -303,7 +304,7 @@ fn calls_that_repeat_are_told_once() {
             row("2 ns", "    g  a.py:9"),
             row("4 ns", "    … 2 × g  a.py:9"),
             row("10 ns", "  ← f  a.py:4"),
-            // 7 and 13.
+            // 7 ns and 13 ns.
             row("20 ns", "  … 2 × f  a.py:3"),
             row("1 ns", "  h  a.py:3"),
             row("", "  → f  a.py:3"),
@@ -319,9 +320,9 @@ fn calls_that_repeat_are_told_once() {
 }
 
 #[test]
-fn what_is_too_long_to_be_held_back_is_told_as_it_comes() {
+fn a_call_with_too_many_lines_is_not_folded() {
     let mut script = String::from("0 7/7 function__entry a.py:1:main 1\n");
-    // No two neighbours are equal, so there is nothing to fold in main.
+    // No two consecutive calls in `main` are equal.
     for at in 0..300 {
         let (from, name) = (2 * at + 1, if at % 2 == 0 { "f" } else { "g" });
         script += &format!("{from} 7/7 function__entry a.py:5:{name} 5\n");
@@ -335,7 +336,7 @@ fn what_is_too_long_to_be_held_back_is_told_as_it_comes() {
 }
 
 #[test]
-fn damage_is_told_and_not_folded() {
+fn damage_is_not_folded() {
     for (name, script) in script::all("script") {
         let repeats = |line: &str| match line.split_once("… ") {
             Some((_, rest)) => rest.split(' ').next().and_then(|count| count.parse().ok()).unwrap_or(0),
@@ -344,10 +345,10 @@ fn damage_is_told_and_not_folded() {
         let text = |fold| {
             lines(&script, &Filter::default(), &TreeOptions { fold_repeats: fold, ..TreeOptions::default() })
         };
-        let said = |text: &str, what: &str| text.lines().filter(|line| line.contains(what)).count();
+        let lines_with = |text: &str, damage: &str| text.lines().filter(|line| line.contains(damage)).count();
         let (plain, fold) = (text(false), text(true));
-        for what in ["never returned", "still open", "not seen", "lost in", "across a loss"] {
-            assert_eq!(said(&plain, what), said(&fold, what), "{name}: {what}");
+        for damage in ["never returned", "still open", "not seen", "lost in", "across a loss"] {
+            assert_eq!(lines_with(&plain, damage), lines_with(&fold, damage), "{name}: {damage}");
         }
         assert!(fold.lines().map(repeats).sum::<usize>() <= plain.lines().count(), "{name}");
     }
