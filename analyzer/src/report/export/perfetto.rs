@@ -257,11 +257,11 @@ fn interned(number: u64, label: &Label) -> ProtoMessage {
 
     let numbered = ProtoMessage::default().number(IID, number);
     let name = numbered.clone().text(TEXT, &label.name);
-    let place = label
+    let location = label
         .file
         .as_ref()
         .map(|file| numbered.text(TEXT, file).number(LINE, u64::from(label.line.unwrap_or(0))));
-    ProtoMessage::default().message(NAME, &name).optional_message(PLACE, place)
+    ProtoMessage::default().message(NAME, &name).optional_message(SOURCE_LOCATION, location)
 }
 
 fn annotation(name: &str, text: &str) -> ProtoMessage {
