@@ -14,12 +14,12 @@ pub enum By {
     Run,
 }
 
-impl From<By> for tree::By {
-    fn from(by: By) -> tree::By {
+impl From<By> for tree::GroupBy {
+    fn from(by: By) -> tree::GroupBy {
         match by {
-            By::Process => tree::By::Process,
-            By::Host => tree::By::Host,
-            By::Run => tree::By::Run,
+            By::Process => tree::GroupBy::Process,
+            By::Host => tree::GroupBy::Host,
+            By::Run => tree::GroupBy::Run,
         }
     }
 }

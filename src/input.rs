@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use pyrec_analyzer::filter::{Pattern, TimeRange, parse_duration};
-use pyrec_analyzer::tree::{Grouping, Groups};
+use pyrec_analyzer::tree::{GroupedCalls, GroupsBuilder};
 use pyrec_analyzer::{CallTree, Filter};
 use pyrec_schema::{Marker, MarkerGroup, Profile, Trace, is_profile, read_profile};
 
@@ -109,7 +109,7 @@ impl Input {
     }
 
     /// The calls of all recordings that are named, by process, machine or recording.
-    pub fn groups(&self, by: By, filter: &Filter) -> Result<Groups> {
+    pub fn groups(&self, by: By, filter: &Filter) -> Result<GroupedCalls> {
         let paths = self.paths()?;
         if let Some(profile) = paths.iter().find(|path| is_profile(path)) {
             bail!(
@@ -117,7 +117,7 @@ impl Input {
                 profile.display()
             );
         }
-        let mut grouping = Grouping::new(by.into(), filter);
+        let mut grouping = GroupsBuilder::new(by.into(), filter);
         for recording in Trace::open(&paths)?.recordings() {
             grouping.add(&run(&recording), &Trace::open(&recording)?)?;
         }

@@ -1,39 +1,39 @@
-//! What can go wrong between a trace and a report.
+//! The error type of the analyzer.
 
 use std::io;
 
-/// The result of analyzing.
+/// A result with the analyzer's error type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why there is no report.
+/// Why a report could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The trace could not be read.
+    /// Reading the trace failed.
     #[error(transparent)]
     Trace(#[from] pyrec_schema::Error),
-    /// The report could not be written. A closed pipe comes as [`io::ErrorKind::BrokenPipe`].
+    /// Writing the report failed. A closed pipe is reported as [`io::ErrorKind::BrokenPipe`].
     #[error("the report could not be written: {0}")]
     Write(#[from] io::Error),
-    /// A profile whose rows contradict one another.
+    /// The rows of a profile contradict one another.
     #[error("the profile is damaged: it has {reason}; make it again with `pyrec profile`")]
     Profile {
-        /// What is wrong.
+        /// The contradiction, as the object of "it has".
         reason: &'static str,
     },
-    /// A question that a profile has no answer to.
+    /// A filter on time or threads was applied to a profile, which has neither.
     #[error(
-        "a profile knows neither times nor threads, so --time, --pid and --tid need the recording itself; name that with -i"
+        "--time, --pid and --tid do not work on a profile, which holds neither times nor threads; name the recording itself with -i"
     )]
     NotInProfile,
-    /// A flame graph of nothing.
+    /// A flame graph would have no frame.
     #[error(
-        "no call was measured in what was asked for, so there is nothing to draw; `pyrec info` says what was recorded"
+        "no call was measured in the selected part, so there is nothing to draw; `pyrec info` lists what was recorded"
     )]
     NothingToDraw,
-    /// A name that was said to have moved, and that no old recording has.
+    /// The old name of a `--map` option is in none of the old recordings. Holds the option's value.
     #[error(
-        "nothing in the old recordings is called what `{0}` says has moved; `pyrec stats` lists what they have"
+        "no function or module of the old recordings matches `--map {0}`; `pyrec stats` lists their functions"
     )]
-    NothingMoved(String),
+    UnmatchedRename(String),
 }

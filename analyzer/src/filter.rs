@@ -1,4 +1,4 @@
-//! Which part of a trace is asked for: the same for every report.
+//! Filters: which part of a trace a report is about.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -6,85 +6,97 @@ use std::time::Duration;
 use globset::{GlobBuilder, GlobMatcher};
 use pyrec_schema::Code;
 
-/// Which part of a trace is asked for. The default asks for all of it.
+/// Which part of a trace a report is about. The default selects the whole trace.
 ///
-/// What is left out is treated as if it had not been recorded: the time of a function that is left out belongs to
-/// the nearest caller that is not. The trust line is always that of the whole trace.
+/// Functions that are not selected are treated as if they had not been recorded: their time is
+/// charged to the nearest selected caller. The trust line of a report is that of the whole trace,
+/// whatever the filter.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Only functions that match one of these; all, if there are none.
+    /// Selects the functions that match one of these patterns; all functions if empty.
     pub include: Vec<Pattern>,
-    /// No functions that match one of these.
+    /// Excludes the functions that match one of these patterns, also those that `include` selects.
     pub exclude: Vec<Pattern>,
-    /// Only what happens inside calls of functions that match.
+    /// Selects what happens inside calls of matching functions.
     pub root: Option<Pattern>,
-    /// Only these processes; all, if there are none.
+    /// Selects these processes; all if empty.
     pub pids: Vec<i32>,
-    /// Only these threads; all, if there are none.
+    /// Selects these threads; all if empty.
     pub tids: Vec<i32>,
-    /// Only what happens in this time.
+    /// Selects what happens in this time range.
     pub time: Option<TimeRange>,
-    /// Nothing that took less than this: calls in the hierarchy, frames in a flame graph, functions in a table.
+    /// Leaves out what took less: calls in the hierarchy, frames in a flame graph, functions in a
+    /// table.
     pub min_time: Duration,
 }
 
 impl Filter {
-    /// The least time, in nanoseconds.
+    /// `min_time` in nanoseconds.
     pub fn min_time_ns(&self) -> u64 {
         u64::try_from(self.min_time.as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// The same, of whatever length: for reports whose rows are no calls.
-    pub fn of_any_length(&self) -> Filter {
+    /// The filter without a minimum time, for reports whose rows are not calls.
+    pub fn without_min_time(&self) -> Filter {
         Filter { min_time: Duration::ZERO, ..self.clone() }
     }
 
-    /// Whether a thread is asked for.
-    pub fn has_thread(&self, pid: i32, tid: i32) -> bool {
-        let wanted = |list: &[i32], id| list.is_empty() || list.contains(&id);
-        wanted(&self.pids, pid) && wanted(&self.tids, tid)
+    /// `time` on the clock of a trace whose first event is at `origin_ns`.
+    pub fn window(&self, origin_ns: i64) -> TimeWindow {
+        let Some(range) = self.time else { return TimeWindow::ALL };
+        let at =
+            |time: Duration| origin_ns.saturating_add(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX));
+        TimeWindow { from_ns: at(range.from), to_ns: range.to.map_or(i64::MAX, at) }
     }
 
-    /// Whether a function is asked for.
-    pub fn has_code(&self, code: &Code) -> bool {
+    /// Whether `pids` and `tids` select a thread.
+    pub fn selects_thread(&self, pid: i32, tid: i32) -> bool {
+        let selects = |list: &[i32], id| list.is_empty() || list.contains(&id);
+        selects(&self.pids, pid) && selects(&self.tids, tid)
+    }
+
+    /// Whether `include` and `exclude` select a function.
+    pub fn selects_code(&self, code: &Code) -> bool {
         let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.is_match(code));
         (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)
     }
 
-    /// Whether calls of a function are where the report begins.
+    /// Whether `root` matches a function. True for all functions if there is no `root`.
     pub fn is_root(&self, code: &Code) -> bool {
-        self.root.as_ref().is_none_or(|root| root.is_function(code))
+        self.root.as_ref().is_none_or(|root| root.matches_function(code))
     }
 }
 
-/// A glob on files and functions: `*`, `?`, `[…]` and `{…,…}`, where `*` also crosses slashes.
+/// A glob on files and functions: `*`, `?`, `[…]` and `{…,…}`. `*` matches slashes, too.
 ///
-/// It matches a function by its name (`run`), its qualified name (`Scheduler.run`), or the end of its file's path
-/// (`json/*`, `decoder.py`, `<frozen *`).
+/// A pattern matches a function by its name (`run`), its qualified name (`Scheduler.run`), or the
+/// end of its file's path (`json/*`, `decoder.py`, `<frozen *`).
 #[derive(Clone, Debug)]
 pub struct Pattern {
     text: String,
+    /// Matches a whole name or path.
     whole: GlobMatcher,
-    tail: GlobMatcher,
+    /// Matches a path whose last components match the pattern.
+    suffix: GlobMatcher,
 }
 
 impl Pattern {
-    /// Whether it matches the function or its file.
+    /// Whether the pattern matches the function or its file.
     pub fn is_match(&self, code: &Code) -> bool {
-        self.is_function(code) || self.whole.is_match(code.file) || self.tail.is_match(code.file)
+        self.matches_function(code) || self.whole.is_match(code.file) || self.suffix.is_match(code.file)
     }
 
-    /// Whether it matches the function, whatever its file.
-    pub fn is_function(&self, code: &Code) -> bool {
+    /// Whether the pattern matches the name or the qualified name of the function.
+    pub fn matches_function(&self, code: &Code) -> bool {
         self.whole.is_match(code.name()) || self.whole.is_match(code.qualname)
     }
 
-    /// Whether it matches a whole word that is neither: the name of an audit event.
-    pub fn is_word(&self, word: &str) -> bool {
-        self.whole.is_match(word)
+    /// Whether the pattern matches a name that is not a function's, such as that of an audit event.
+    pub fn matches_name(&self, name: &str) -> bool {
+        self.whole.is_match(name)
     }
 
-    /// As it was given.
+    /// The text that the pattern was parsed from.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -101,17 +113,52 @@ impl FromStr for Pattern {
         if text.is_empty() {
             return Err(FilterError::Glob { text: text.into(), reason: "it is empty".into() });
         }
-        Ok(Pattern { text: text.into(), whole: glob(text)?, tail: glob(&format!("*/{text}"))? })
+        Ok(Pattern { text: text.into(), whole: glob(text)?, suffix: glob(&format!("*/{text}"))? })
     }
 }
 
-/// A stretch of time, counted from the first event of the trace: `1s-10s`, `500ms-`, `-2s`.
+/// A time range relative to the first event of the trace: `1s-10s`, `500ms-`, `-2s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeRange {
-    /// From here on.
+    /// The start, inclusive.
     pub from: Duration,
-    /// Up to here; to the end of the trace if there is none.
+    /// The end, exclusive. None: the end of the trace.
     pub to: Option<Duration>,
+}
+
+/// A time range on the clock of the trace, in `CLOCK_MONOTONIC` nanoseconds. Rows outside it change
+/// the stacks, but are neither counted nor measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeWindow {
+    /// The start, inclusive.
+    pub from_ns: i64,
+    /// The end, exclusive, except that [`i64::MAX`] includes the last instant.
+    pub to_ns: i64,
+}
+
+impl TimeWindow {
+    /// The whole range of the clock.
+    pub const ALL: TimeWindow = TimeWindow { from_ns: i64::MIN, to_ns: i64::MAX };
+
+    /// Whether an instant is in the window.
+    #[inline]
+    pub fn contains(&self, time_ns: i64) -> bool {
+        self.from_ns <= time_ns && !self.is_over(time_ns)
+    }
+
+    /// Whether the window has ended at an instant.
+    #[inline]
+    pub fn is_over(&self, time_ns: i64) -> bool {
+        time_ns >= self.to_ns && self.to_ns < i64::MAX
+    }
+
+    /// How much of the time between two instants is in the window. Zero if `to_ns` is before
+    /// `from_ns`.
+    #[inline]
+    pub fn overlap_ns(&self, from_ns: i64, to_ns: i64) -> u64 {
+        let (from_ns, to_ns) = (from_ns.max(self.from_ns), to_ns.min(self.to_ns));
+        if to_ns > from_ns { to_ns.abs_diff(from_ns) } else { 0 }
+    }
 }
 
 impl FromStr for TimeRange {
@@ -131,7 +178,7 @@ impl FromStr for TimeRange {
     }
 }
 
-/// Reads a length of time with its unit: `10s`, `1.5ms`, `200us`, `50ns`, `2m`, `1h`.
+/// Parses a duration with a unit: `10s`, `1.5ms`, `200us`, `50ns`, `2m`, `1h`.
 pub fn parse_duration(text: &str) -> Result<Duration, FilterError> {
     let text = text.trim();
     let error = || FilterError::Duration { text: text.into() };
@@ -148,52 +195,50 @@ pub fn parse_duration(text: &str) -> Result<Duration, FilterError> {
     };
     let number: f64 = number.parse().map_err(|_| error())?;
     let ns = (number * unit_ns).round();
-    // Beyond this a clock that counts nanoseconds in 64 bits would have wrapped: 292 years.
+    // 292 years: the range of a signed 64-bit clock in nanoseconds.
     if ns > i64::MAX as f64 { Err(error()) } else { Ok(Duration::from_nanos(ns as u64)) }
 }
 
-/// A filter that cannot be read.
+/// Why a filter could not be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FilterError {
-    /// Not a glob.
+    /// An invalid pattern.
     #[error("`{text}` is not a pattern: {reason}; write a name or a glob such as `json/*` or `Scheduler.*`")]
     Glob {
-        /// As it was given.
+        /// The argument.
         text: String,
-        /// What is wrong.
+        /// Why it is invalid.
         reason: String,
     },
-    /// Not a length of time.
-    #[error("`{text}` is not a length of time; write a number and a unit, such as 10s, 1.5ms, 200us or 50ns")]
+    /// An invalid duration.
+    #[error("`{text}` is not a duration; write a number and a unit, such as 10s, 1.5ms, 200us or 50ns")]
     Duration {
-        /// As it was given.
+        /// The argument.
         text: String,
     },
-    /// Not a stretch of time.
-    #[error(
-        "`{text}` is not a stretch of time; write where it begins and ends, such as 1s-10s, 500ms- or -2s"
-    )]
+    /// An invalid time range.
+    #[error("`{text}` is not a time range; write where it begins and ends, such as 1s-10s, 500ms- or -2s")]
     Range {
-        /// As it was given.
+        /// The argument.
         text: String,
     },
-    /// A stretch of time without length.
+    /// A time range that does not end after it begins.
     #[error("`{text}` ends before it begins; write the earlier time first, such as 1s-10s")]
     EmptyRange {
-        /// As it was given.
+        /// The argument.
         text: String,
     },
 }
 
 #[cfg(test)]
 mod tests {
-    //! Words into filters, and what they match.
+    //! Parsing of filters, and what they match.
 
     use super::*;
 
     fn pattern(text: &str) -> Pattern {
-        text.parse().expect("a pattern")
+        text.parse().expect("a valid pattern")
     }
 
     fn code(text: &str) -> Code<'_> {
@@ -201,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_matches_names_and_ends_of_paths() {
+    fn a_pattern_matches_names_and_path_suffixes() {
         let decode = code("/usr/lib/python3.13/json/decoder.py:338:JSONDecoder.decode");
         for text in [
             "decode",
@@ -223,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_is_a_function_never_a_file() {
+    fn a_root_matches_functions_and_not_files() {
         let main = code("/srv/start/app.py:3:main");
         let filter = Filter { root: Some(pattern("start*")), ..Filter::default() };
         assert!(!filter.is_root(&main));
@@ -234,13 +279,13 @@ mod tests {
     fn exclude_wins_over_include() {
         let filter =
             Filter { include: vec![pattern("json/*")], exclude: vec![pattern("scan")], ..Filter::default() };
-        assert!(filter.has_code(&code("/lib/json/a.py:1:parse")));
-        assert!(!filter.has_code(&code("/lib/json/a.py:1:scan")));
-        assert!(!filter.has_code(&code("/lib/xml/a.py:1:parse")));
+        assert!(filter.selects_code(&code("/lib/json/a.py:1:parse")));
+        assert!(!filter.selects_code(&code("/lib/json/a.py:1:scan")));
+        assert!(!filter.selects_code(&code("/lib/xml/a.py:1:parse")));
     }
 
     #[test]
-    fn lengths_of_time_have_units() {
+    fn durations_need_a_unit() {
         for (text, ns) in [
             ("10s", 10_000_000_000),
             ("1.5ms", 1_500_000),
@@ -258,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stretch_of_time_may_be_open_on_one_side() {
+    fn a_time_range_may_be_open_on_one_side() {
         let range = |from_ms, to_ms: Option<u64>| {
             Ok(TimeRange { from: Duration::from_millis(from_ms), to: to_ms.map(Duration::from_millis) })
         };
@@ -271,11 +316,11 @@ mod tests {
     }
 
     #[test]
-    fn messages_name_the_thing_and_the_next_step() {
-        let message = "1-2".parse::<TimeRange>().expect_err("no units").to_string();
+    fn an_error_names_the_argument_and_the_remedy() {
+        let message = "1-2".parse::<TimeRange>().expect_err("the units are missing").to_string();
         assert_eq!(
             message,
-            "`1` is not a length of time; write a number and a unit, such as 10s, 1.5ms, 200us or 50ns"
+            "`1` is not a duration; write a number and a unit, such as 10s, 1.5ms, 200us or 50ns"
         );
     }
 }

@@ -1,13 +1,33 @@
-//! The quiet half: a trace into trees, measures and reports. Needs no live process, no privilege, no network.
+//! Turns traces into call trees, measures and reports.
+//!
+//! The analyzer reads files only: it needs no live process, no privileges and no network.
 //!
 //! ```text
-//! Trace ──order──▶ rows, thread by thread ──tree──▶ CallTree ──measure──▶ Totals │ Folded │ Info ──report──▶ impl Write
-//!                                             └─calls─▶ single calls, one by one ──────────────────┘
+//! Trace ──order──▶ rows by thread ──tree──▶ CallTree ──measure──▶ Totals │ Folded │ … ──report──▶ bytes
+//!                                   └calls─▶ CallStream ────────────▲─────────────────────▲
 //! ```
 //!
-//! Each layer knows the ones to its left and none to its right. A measure is a plain value taken from a
-//! [`CallTree`]; a report writes a plain value. What tells of single calls ([`calls`]) or rows ([`report::dump`]) is
-//! written as they come, since its length is that of the trace.
+//! - [`tree`] merges the calls of a trace into a [`CallTree`], which has one node for each distinct
+//!   call path.
+//! - [`calls`] visits every call one by one, for what a tree does not store.
+//! - [`measure`] computes plain values from either; [`report`] writes them. A report whose length is
+//!   that of the trace, such as [`report::dump`], writes rows as it reads them.
+//! - [`share`] writes a redacted copy of a trace.
+//!
+//! A module imports only from modules below it:
+//!
+//! ```text
+//! report     tables, pages, pictures and exports
+//! share      redacted copies of traces
+//! measure    what reports show, as plain values
+//! calls      single calls, as a stream
+//! tree       call paths, merged over the trace
+//! order      rows by thread and by time
+//! filter     what part of a trace a report is about
+//! script     rows as text
+//! escape     text without terminal control characters
+//! error      the error type of all modules
+//! ```
 //!
 //! ```no_run
 //! use pyrec_analyzer::{CallTree, Filter, measure::Totals, report::stats};
@@ -27,6 +47,8 @@ mod order;
 pub mod report;
 pub mod script;
 pub mod share;
+#[cfg(test)]
+mod testing;
 pub mod tree;
 
 pub use error::{Error, Result};

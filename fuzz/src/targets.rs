@@ -13,11 +13,11 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use pyrec_analyzer::calls::Calls;
+use pyrec_analyzer::calls::CallStream;
+use pyrec_analyzer::filter::TimeWindow;
 use pyrec_analyzer::measure::{Folded, Info, Threads, Totals, Weight};
 use pyrec_analyzer::report::{flame, info, stats, threads};
 use pyrec_analyzer::script::{self, Line};
-use pyrec_analyzer::tree::Window;
 use pyrec_analyzer::{CallTree, Error, Filter};
 use pyrec_classic::import::import;
 use pyrec_schema::{Batch, Columns, Event, Manifest, Marker, Names, TextId, Trace};
@@ -58,11 +58,11 @@ pub fn rebuild(bytes: &[u8]) {
     let calls = CallTree::of_rows(&stretches, &filter, names.clone(), Manifest::unknown("nobody"));
 
     let mut moments = 0u64;
-    let mut visit = |_: pyrec_analyzer::calls::Moment, _: pyrec_analyzer::calls::Callers| {
+    let mut visit = |_: pyrec_analyzer::calls::CallEvent, _: pyrec_analyzer::calls::Callers| {
         moments += 1;
         Ok(())
     };
-    let mut single = Calls::new(&filter, &names, Window::ALL);
+    let mut single = CallStream::new(&filter, &names, TimeWindow::ALL);
     let rows = stretches.iter().flat_map(Batch::iter);
     let told = rows.map(|event| single.push(&event, &mut visit)).collect::<Result<Vec<()>, Error>>();
     assert!(told.is_ok());

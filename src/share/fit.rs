@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use pyrec_analyzer::report;
-use pyrec_analyzer::share::{Share, Written};
+use pyrec_analyzer::share::{ShareSummary, TraceRedactor};
 
 /// What a zip file takes beside what is in it, generously.
 const ZIP_BYTES: u64 = 512;
@@ -19,13 +19,13 @@ pub struct Fit {
     /// Where.
     pub path: PathBuf,
     /// What.
-    pub written: Written,
+    pub written: ShareSummary,
     /// How long the zip file will be.
     pub bytes: u64,
 }
 
 impl Fit {
-    fn write(share: &Share, since_ns: Option<i64>, path: PathBuf) -> Result<Fit> {
+    fn write(share: &TraceRedactor, since_ns: Option<i64>, path: PathBuf) -> Result<Fit> {
         let written = share.write(since_ns, &path)?;
         let page = report::share::readme(&written);
         let bytes = fs::metadata(&path)?.len() + page.len() as u64 + ZIP_BYTES;
@@ -36,7 +36,7 @@ impl Fit {
 /// Writes all that is asked for, or, where that is too much, the last of it: what happened just before the end is what
 /// most people look for. How many bytes rows take is only known when they are written, so slices are, until one fills
 /// most of the room.
-pub fn fit(share: &Share, max_bytes: Option<u64>, folder: &Path) -> Result<Fit> {
+pub fn fit(share: &TraceRedactor, max_bytes: Option<u64>, folder: &Path) -> Result<Fit> {
     let all = Fit::write(share, None, folder.join("all.parquet"))?;
     let Some(max_bytes) = max_bytes.filter(|&max_bytes| all.bytes > max_bytes) else { return Ok(all) };
     fs::remove_file(&all.path)?;
@@ -47,7 +47,7 @@ pub fn fit(share: &Share, max_bytes: Option<u64>, folder: &Path) -> Result<Fit> 
         // Of the last tries the first may still be far off, since rows differ; then half of what is left is surer.
         let guess = (events as f64 * max_bytes as f64 / bytes as f64 * 0.95) as u64;
         events = if (enough + 1..too_many).contains(&guess) { guess } else { enough.midpoint(too_many) };
-        let since_ns = share.last(events);
+        let since_ns = share.start_of_last(events);
         let found = Fit::write(share, Some(since_ns), folder.join(format!("{attempt}.parquet")))?;
         bytes = found.bytes;
         if bytes > max_bytes {

@@ -12,7 +12,7 @@ use clap::Args;
 use pyrec_analyzer::filter::Pattern;
 use pyrec_analyzer::measure::Trust;
 use pyrec_analyzer::report;
-use pyrec_analyzer::share::{Here, Share as Shared, Sources};
+use pyrec_analyzer::share::{LocalIdentity, SourcePolicy, TraceRedactor};
 use pyrec_analyzer::{CallTree, Error, Filter};
 
 use self::fit::{Fit, fit};
@@ -73,15 +73,17 @@ impl Share {
         }
         let trace = self.input.open()?;
         let sources = match (self.with_sources, self.no_sources) {
-            (true, _) => Sources::All,
-            (_, true) => Sources::None,
-            _ => Sources::Own,
+            (true, _) => SourcePolicy::All,
+            (_, true) => SourcePolicy::None,
+            _ => SourcePolicy::Project,
         };
         let filter = Filter { root: self.root, ..self.part.into() };
-        let share = Shared::new(&trace, filter, sources, key::key()?, &here(), report::share::README)?;
+        let share = TraceRedactor::new(&trace, filter, sources, key::key()?, &here(), report::share::README)?;
         if self.dry_run {
             let trust = Trust::of(&CallTree::read(&trace, &Filter::default())?);
-            return print(|out| report::share::write_redactions(share.secrets(), share.texts(), &trust, out));
+            return print(|out| {
+                report::share::write_redactions(share.secrets(), share.text_counts(), &trust, out)
+            });
         }
         let (written, bytes) = write(&share, self.max_size, &self.out, self.force)?;
         print(|out| -> Result<(), Error> {
@@ -96,11 +98,11 @@ impl Share {
 
 /// Writes the file beside its place first, and looks through it there.
 fn write(
-    share: &Shared,
+    share: &TraceRedactor,
     max_bytes: Option<u64>,
     out: &Path,
     force: bool,
-) -> Result<(pyrec_analyzer::share::Written, u64)> {
+) -> Result<(pyrec_analyzer::share::ShareSummary, u64)> {
     let name = out.display();
     let cannot = |error: std::io::Error| anyhow!("cannot write {name}: {error}");
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -109,10 +111,10 @@ fn write(
     let page = report::share::readme(&written);
     let zip = tempfile::NamedTempFile::new_in(scratch.path()).map_err(cannot)?;
     pyrec_schema::write_zip(&path, &page, zip.reopen().map_err(cannot)?).map_err(cannot)?;
-    if let Some(leak) = share.leak(zip.path(), &page)? {
-        let pyrec_analyzer::share::Leak { secret, place } = leak;
+    if let Some(leak) = share.find_leak(zip.path(), &page)? {
+        let pyrec_analyzer::share::Leak { secret, location } = leak;
         let (kind, text) = (secret.kind.name(), report::printable(&secret.text));
-        bail!("the {kind} {text} would still be in {place}, so {name} is not written; please report that");
+        bail!("the {kind} {text} would still be in {location}, so {name} is not written; please report that");
     }
     let bytes = zip.as_file().metadata().map_err(cannot)?.len();
     let persisted = if force { zip.persist(out) } else { zip.persist_noclobber(out) };
@@ -121,12 +123,12 @@ fn write(
 }
 
 /// Who shares: what was recorded on another machine may name its user, and here there is one more.
-fn here() -> Here {
+fn here() -> LocalIdentity {
     let variable = |names: &[&str]| {
         names.iter().find_map(|name| std::env::var(name).ok()).filter(|text| !text.is_empty())
     };
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
-    Here {
+    LocalIdentity {
         user: variable(&["SUDO_USER", "USER", "LOGNAME", "USERNAME"]),
         home: variable(&["HOME", "USERPROFILE"]),
         host: host.or_else(|| variable(&["HOSTNAME", "COMPUTERNAME"])),

@@ -47,7 +47,7 @@ pub struct Show {
 impl Show {
     fn has(&self, code: &Code) -> bool {
         let text = self.text.to_lowercase();
-        self.filter.has_code(code)
+        self.filter.selects_code(code)
             && (text.is_empty()
                 || code.qualname.to_lowercase().contains(&text)
                 || code.file.to_lowercase().contains(&text))

@@ -5,13 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use pyrec_schema::{Batch, CodeId, Event, LostEvents, Marker, Names, TextId};
+use pyrec_schema::{Batch, CodeId, Columns, Event, LostEvents, Marker, Names, TextId};
 
 use super::*;
-use crate::script;
+use crate::filter::TimeWindow;
 use crate::tree::tests::any_stream;
 use crate::tree::tests::{Label, by_path};
-use crate::tree::{CallTree, Frame, Lens, NodeId, Nodes, ROOT, Row, Step, Streams, Tally, gather};
+use crate::tree::{
+    CallTree, Frame, FrameFilter, NodeId, Nodes, ROOT, Repairs, StackOp, Tally, TimedOp, TracePiece,
+    add_filtered,
+};
+use crate::{Filter, testing};
 
 /// What single calls add up to.
 #[derive(Default)]
@@ -24,10 +28,10 @@ struct Sum {
 }
 
 impl Sum {
-    fn of(batch: &Batch, names: &Names, filter: &Filter, window: Window) -> (Sum, Repairs) {
+    fn of(batch: &Batch, names: &Names, filter: &Filter, window: TimeWindow) -> (Sum, Repairs) {
         let mut sum = Sum::default();
-        let mut calls = Calls::new(filter, names, window);
-        let mut visit = |moment: Moment, callers: Callers| {
+        let mut calls = CallStream::new(filter, names, window);
+        let mut visit = |moment: CallEvent, callers: Callers| {
             sum.add(moment, callers);
             Ok(())
         };
@@ -37,10 +41,10 @@ impl Sum {
         (sum, repairs)
     }
 
-    fn add(&mut self, moment: Moment, callers: Callers) {
+    fn add(&mut self, moment: CallEvent, callers: Callers) {
         self.moments += 1;
         match moment {
-            Moment::Enter(call) => {
+            CallEvent::Enter(call) => {
                 let open = self.open.entry((call.entry.pid, call.entry.tid)).or_default();
                 assert_eq!(callers.innermost().map(|caller| caller.id), call.parent);
                 assert!(call.parent.is_none_or(|parent| open.contains(&parent)), "callers are entered first");
@@ -50,7 +54,7 @@ impl Sum {
                 let is_new = self.places.insert(call.id, self.nodes.child(parent, call.frame)).is_none();
                 assert!(is_new, "numbers are given once");
             }
-            Moment::Leave(call, end) => {
+            CallEvent::Leave(call, end) => {
                 let open = self.open.get_mut(&(call.entry.pid, call.entry.tid)).expect("it was entered");
                 assert_eq!(open.pop(), Some(call.id), "the innermost one ends first");
                 let tally = &mut self.nodes[self.places[&call.id]].tally;
@@ -59,7 +63,7 @@ impl Sum {
                 tally.orphans += u64::from(call.counts && end.ending == Ending::NeverReturned);
                 end.duration_ns.into_iter().for_each(|duration_ns| tally.measure(duration_ns));
             }
-            Moment::Unseen(..) | Moment::Point(_) => {}
+            CallEvent::UnmatchedReturn(..) | CallEvent::Instant(_) => {}
         }
     }
 
@@ -78,43 +82,43 @@ fn busy(nodes: &Nodes) -> Vec<(Vec<Label>, Tally)> {
 }
 
 /// The rows as a recorder would write them, in runs of seven a thread.
-pub(crate) fn batch(rows: &[Row], threads: i32, names: &Names) -> Batch {
+pub(crate) fn batch(rows: &[TimedOp], threads: i32, names: &Names) -> Batch {
     rows.chunks(7)
         .zip((1..=threads).cycle())
         .flat_map(|(run, tid)| run.iter().map(move |row| event(row, tid, names)))
         .collect()
 }
 
-fn event(row: &Row, tid: i32, names: &Names) -> Event {
+fn event(row: &TimedOp, tid: i32, names: &Names) -> Event {
     let code = |code: CodeId| names.code(&format!("m.py:{0}:f{0}", code.0));
-    let (marker, code) = match row.step {
-        Step::Enter(Frame::Function(id)) => (Marker::FunctionEntry, code(id)),
-        Step::Leave(Frame::Function(id)) => (Marker::FunctionReturn, code(id)),
-        Step::Open(Frame::Function(id)) => (Marker::FunctionOpen, code(id)),
-        Step::Enter(_) | Step::Open(_) => (Marker::GcStart, CodeId::NONE),
-        Step::Leave(_) => (Marker::GcDone, CodeId::NONE),
-        Step::Pass => (Marker::Audit, CodeId::NONE),
-        Step::Clear => (Marker::ThreadExit, CodeId::NONE),
-        Step::Lose { from_ns } => {
+    let (marker, code) = match row.op {
+        StackOp::Enter(Frame::Function(id)) => (Marker::FunctionEntry, code(id)),
+        StackOp::Leave(Frame::Function(id)) => (Marker::FunctionReturn, code(id)),
+        StackOp::Open(Frame::Function(id)) => (Marker::FunctionOpen, code(id)),
+        StackOp::Enter(_) | StackOp::Open(_) => (Marker::GcStart, CodeId::NONE),
+        StackOp::Leave(_) => (Marker::GcDone, CodeId::NONE),
+        StackOp::Instant => (Marker::Audit, CodeId::NONE),
+        StackOp::Clear => (Marker::ThreadExit, CodeId::NONE),
+        StackOp::Lose { from_ns } => {
             return LostEvents { pid: 7, tid, count: 1, from_ns, to_ns: row.time_ns }.to_event(names);
         }
-        Step::Ignore => (Marker::Source, CodeId::NONE),
+        StackOp::Ignore => (Marker::Source, CodeId::NONE),
     };
     let (time_ns, text) = (row.time_ns, TextId::NONE);
     Event { time_ns, pid: 7, tid, marker, code, line: 0, value: None, text }
 }
 
-fn tree(batch: &Batch, names: &Arc<Names>, filter: &Filter, window: Window) -> CallTree {
-    let mut streams = Streams::first(window);
+fn tree(batch: &Batch, names: &Arc<Names>, filter: &Filter, window: TimeWindow) -> CallTree {
+    let mut streams = TracePiece::first(window);
     streams.push(batch, names);
-    CallTree::of(streams, filter, names.clone(), script::manifest(&[], &[]), 0)
+    CallTree::of(streams, filter, names.clone(), testing::manifest(&[], &[]), 0)
 }
 
 /// All of time, or a part of that in which the rows are.
-pub(crate) fn windows() -> impl Strategy<Value = Window> {
+pub(crate) fn windows() -> impl Strategy<Value = TimeWindow> {
     let within = (80..160i64, 0..80i64);
-    let within = within.prop_map(|(from_ns, length_ns)| Window { from_ns, to_ns: from_ns + length_ns });
-    prop_oneof![Just(Window::ALL), within]
+    let within = within.prop_map(|(from_ns, length_ns)| TimeWindow { from_ns, to_ns: from_ns + length_ns });
+    prop_oneof![Just(TimeWindow::ALL), within]
 }
 
 fn filters() -> impl Strategy<Value = Filter> {
@@ -138,7 +142,7 @@ proptest! {
         // Paths of nothing but orphans go in a tree, so they go here.
         let mut gathered = Nodes::default();
         let filter = Filter::default();
-        gather(&mut sum.nodes, &mut Lens::new(&filter, &names), &mut gathered);
+        add_filtered(&mut sum.nodes, &mut FrameFilter::new(&filter, &names), &mut gathered);
         let tree = tree(&batch, &names, &filter, window);
         prop_assert_eq!(busy(&gathered), busy(&tree.nodes));
         prop_assert_eq!(repairs, tree.repairs());
@@ -160,7 +164,7 @@ proptest! {
 
 /// Every call of a script, in the order in which they end: name, depth, from, to, own time, and how it ended.
 fn draw(script: &str, filter: &Filter) -> Vec<String> {
-    let (trace, _directory) = script::trace(script, 3);
+    let (trace, _directory) = testing::trace(script, 3);
     let names = trace.names().clone();
     let name = |frame| match frame {
         Frame::Function(code) => pyrec_schema::Code::parse(&names.code_str(code)).qualname.to_owned(),
@@ -168,17 +172,19 @@ fn draw(script: &str, filter: &Filter) -> Vec<String> {
         _ => "?".into(),
     };
     let mut lines = Vec::new();
-    let mut visit = |moment: Moment, callers: Callers| {
+    let mut visit = |moment: CallEvent, callers: Callers| {
         let path: Vec<String> = callers.outwards().map(|caller| name(caller.frame)).collect();
         match moment {
-            Moment::Enter(_) => {}
-            Moment::Leave(call, end) => {
+            CallEvent::Enter(_) => {}
+            CallEvent::Leave(call, end) => {
                 let Call { depth, self_ns, entry, .. } = call;
                 let (name, from_ns, to_ns) = (name(call.frame), entry.time_ns, end.time_ns);
                 lines.push(format!("{depth} {name} {from_ns}-{to_ns} self {self_ns} {:?}", end.ending));
             }
-            Moment::Unseen(frame, event) => lines.push(format!("  {} -{}", name(frame), event.time_ns)),
-            Moment::Point(event) => lines.push(format!("  {} in [{}]", event.marker, path.join(" "))),
+            CallEvent::UnmatchedReturn(frame, event) => {
+                lines.push(format!("  {} -{}", name(frame), event.time_ns))
+            }
+            CallEvent::Instant(event) => lines.push(format!("  {} in [{}]", event.marker, path.join(" "))),
         }
         Ok(())
     };
@@ -187,7 +193,7 @@ fn draw(script: &str, filter: &Filter) -> Vec<String> {
 }
 
 fn draw_named(name: &str) -> Vec<String> {
-    let scripts = script::all("script");
+    let scripts = testing::all("script");
     let (_, script) = scripts.iter().find(|(found, _)| found == name).expect("there is such a script");
     draw(script, &Filter::default())
 }

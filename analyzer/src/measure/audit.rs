@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Trust;
 use super::naming::Naming;
 use super::place::{Executing, Place, Spot};
-use crate::calls::{self, Callers, Moment};
+use crate::calls::{self, CallEvent, Callers};
 use crate::filter::Pattern;
 use crate::{Filter, Result};
 
@@ -88,10 +88,10 @@ impl Audit {
 }
 
 impl Sums<'_> {
-    fn see(&mut self, moment: Moment, callers: Callers) {
+    fn see(&mut self, moment: CallEvent, callers: Callers) {
         self.executing.follow(moment, callers);
         match moment {
-            Moment::Point(event) if event.marker == Marker::Audit && self.is_wanted(event.text) => {
+            CallEvent::Instant(event) if event.marker == Marker::Audit && self.is_wanted(event.text) => {
                 self.add(event, callers);
             }
             _ => {}
@@ -101,13 +101,13 @@ impl Sums<'_> {
     fn is_wanted(&mut self, name: TextId) -> bool {
         *self.wanted.entry(name).or_insert_with(|| {
             let name = self.names.text_str(name).unwrap_or_default();
-            self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.is_word(&name))
+            self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches_name(&name))
         })
     }
 
     fn add(&mut self, event: &Event, callers: Callers) {
         // The row knows the innermost function even where calls were not recorded.
-        let is_shown = self.filter.has_code(&Code::parse(&self.names.code_str(event.code)));
+        let is_shown = self.filter.selects_code(&Code::parse(&self.names.code_str(event.code)));
         let code = if is_shown { event.code } else { CodeId::NONE };
         let stack = self.executing.stack(callers, code, event.line);
         let none = || Sum { count: 0, first_ns: event.time_ns, last_ns: event.time_ns };
@@ -123,7 +123,7 @@ mod tests {
     //! Events by name and place.
 
     use super::*;
-    use crate::script;
+    use crate::testing;
 
     const SCRIPT: &str = "
         0   7/7  function__entry   /srv/run.py:1:main    1
@@ -144,7 +144,7 @@ mod tests {
 
     /// Each group: name, count, first, last, and its stack.
     fn groups(filter: &Filter, patterns: &[&str]) -> Vec<(String, u64, i64, i64, String)> {
-        let (trace, _directory) = script::trace(SCRIPT, 4);
+        let (trace, _directory) = testing::trace(SCRIPT, 4);
         let patterns: Vec<Pattern> = patterns.iter().map(|text| text.parse().expect("a pattern")).collect();
         let audit = Audit::read(&trace, filter, &patterns).expect("a whole trace");
         assert_eq!(audit.recorded, 6);

@@ -10,7 +10,7 @@ use super::naming::Naming;
 use crate::CallTree;
 use crate::filter::Pattern;
 use crate::measure::Trust;
-use crate::tree::{self, Frame, Groups, Node, Nodes, ROOT, Thread};
+use crate::tree::{self, Frame, GroupedCalls, Node, Nodes, ROOT, ThreadSummary};
 
 /// What makes a frame wide.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,8 +85,8 @@ impl Folded {
         let has_processes = calls.threads.windows(2).any(|pair| pair[0].pid != pair[1].pid);
         let mut folded = Folded::none(calls, weight);
         for (at, nodes) in threads {
-            let Thread { pid, tid, facts, .. } = &calls.threads[*at];
-            let name = calls.names.text_str(facts.name).map_or(String::new(), |name| format!(" {name}"));
+            let ThreadSummary { pid, tid, info, .. } = &calls.threads[*at];
+            let name = calls.names.text_str(info.name).map_or(String::new(), |name| format!(" {name}"));
             let process = if has_processes { format!(" of process {pid}") } else { String::new() };
             let label = format!("thread {tid}{name}{process}");
             let base = folded.base(label);
@@ -96,7 +96,7 @@ impl Folded {
     }
 
     /// The same with the call paths of each group on a frame that names the group.
-    pub fn by_group(groups: &Groups, weight: Weight) -> Folded {
+    pub fn by_group(groups: &GroupedCalls, weight: Weight) -> Folded {
         let calls = &groups.calls;
         let naming = Naming::of(calls);
         let mut folded = Folded::none(calls, weight);
@@ -119,7 +119,7 @@ impl Folded {
     }
 
     fn add(&mut self, nodes: &Nodes, base: Option<usize>, calls: &CallTree, naming: &Naming) {
-        let totals = nodes.sums(|node| node.tally.self_ns);
+        let totals = nodes.subtree_sums(|node| node.tally.self_ns);
         let mut places: Vec<Place> = vec![Place { frame: base, in_gc: false }; nodes.len()];
         for (id, node) in nodes.iter().filter(|&(id, _)| id != ROOT) {
             let Place { frame: parent, in_gc } = places[node.parent as usize];
@@ -146,7 +146,7 @@ impl Folded {
             frame.is_found = *known.entry(frame.frame).or_insert_with(|| match frame.frame {
                 Frame::Function(code) => function.is_match(&Code::parse(&calls.names.code_str(code))),
                 Frame::Cfunction(text) => {
-                    calls.names.text_str(text).is_some_and(|name| function.is_word(&name))
+                    calls.names.text_str(text).is_some_and(|name| function.matches_name(&name))
                 }
                 Frame::Thread | Frame::Gc | Frame::Lost => false,
             });
@@ -190,7 +190,7 @@ impl Folded {
                 groups.entry(ids[member.at]).or_default().push(member);
             }
             for (id, members) in groups {
-                let weight = tree::sum(members.iter().map(|member| member.weight));
+                let weight = tree::saturating_sum(members.iter().map(|member| member.weight));
                 if weight < least {
                     continue;
                 }

@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::naming::Naming;
 use super::place::{Executing, Place, Spot};
 use super::{Log2, Trust};
-use crate::calls::{self, Call, Callers, End, Moment};
+use crate::calls::{self, Call, CallEnd, CallEvent, Callers};
+use crate::order;
 use crate::tree::{self, Frame};
 use crate::{Filter, Result};
 
@@ -71,7 +72,7 @@ impl Gc {
             sums.see(moment, callers);
             Ok(())
         })?;
-        let window = calls::window(trace, filter)?;
+        let window = order::time_window(trace, filter)?;
         let mut generations: Vec<Generation> = sums.generations.into_values().collect();
         generations.sort_by_key(|generation| generation.generation);
         let naming = Naming::new(trace.names(), trace.manifest());
@@ -86,7 +87,7 @@ impl Gc {
             b.total_ns.cmp(&a.total_ns).then_with(|| label(a).cmp(&label(b)))
         });
         Ok(Gc {
-            total_ns: tree::sum(generations.iter().map(|generation| generation.lengths.total())),
+            total_ns: tree::saturating_sum(generations.iter().map(|generation| generation.lengths.total())),
             run_ns: window.overlap_ns(seen.counts.first_ns, seen.counts.last_ns),
             generations,
             interrupted,
@@ -96,19 +97,19 @@ impl Gc {
 }
 
 impl Sums {
-    fn see(&mut self, moment: Moment, callers: Callers) {
+    fn see(&mut self, moment: CallEvent, callers: Callers) {
         self.executing.follow(moment, callers);
         match moment {
-            Moment::Enter(call) if call.frame == Frame::Gc => {
+            CallEvent::Enter(call) if call.frame == Frame::Gc => {
                 let spot = callers.innermost().map(|caller| self.executing.spot(caller));
                 self.begun.insert(call.id, spot);
             }
-            Moment::Leave(call, end) if call.frame == Frame::Gc && call.counts => self.add(call, &end),
+            CallEvent::Leave(call, end) if call.frame == Frame::Gc && call.counts => self.add(call, &end),
             _ => {}
         }
     }
 
-    fn add(&mut self, call: &Call, end: &End) {
+    fn add(&mut self, call: &Call, end: &CallEnd) {
         let generation = self.generations.entry(call.entry.value).or_default();
         generation.generation = call.entry.value;
         generation.pauses += 1;
@@ -131,7 +132,7 @@ mod tests {
     //! Pauses that people can add up.
 
     use super::*;
-    use crate::script;
+    use crate::testing;
 
     /// ```text
     /// 0    100    164 200   300    301 400  500    1524 2000   2100
@@ -153,7 +154,7 @@ mod tests {
     ";
 
     fn gc(filter: &Filter) -> Gc {
-        let (trace, _directory) = script::trace(SCRIPT, 4);
+        let (trace, _directory) = testing::trace(SCRIPT, 4);
         Gc::read(&trace, filter).expect("a whole trace")
     }
 

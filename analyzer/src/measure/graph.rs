@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use super::naming::{self, Naming};
 use crate::CallTree;
 use crate::measure::Trust;
-use crate::tree::{Frame, NodeId, Tally, Walk};
+use crate::tree::{Frame, NodeId, Tally, WalkEvent};
 
 /// Who called whom.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,11 +93,11 @@ impl Graph {
     pub fn of(calls: &CallTree, name: Name) -> Graph {
         let (names, places) = names(calls, name);
         let place = |id: NodeId| places[&calls.nodes[id].frame];
-        let totals = calls.nodes.sums(|node| node.tally.self_ns);
+        let totals = calls.nodes.subtree_sums(|node| node.tally.self_ns);
         let mut functions: Vec<Adding> = names.iter().map(|_| Adding::default()).collect();
         let mut edges: FxHashMap<(usize, usize), Adding> = FxHashMap::default();
         calls.nodes.walk(|step| {
-            let (Walk::Down(id) | Walk::Up(id)) = step;
+            let (WalkEvent::Enter(id) | WalkEvent::Leave(id)) = step;
             let node = &calls.nodes[id];
             if node.frame == Frame::Thread {
                 return;
@@ -106,8 +106,8 @@ impl Graph {
             let edge = caller.map(|caller| edges.entry((caller, place(id))).or_default());
             for adding in edge.into_iter().chain([&mut functions[place(id)]]) {
                 match step {
-                    Walk::Down(_) => adding.enter(&node.tally, totals[id as usize]),
-                    Walk::Up(_) => adding.on_path -= 1,
+                    WalkEvent::Enter(_) => adding.enter(&node.tally, totals[id as usize]),
+                    WalkEvent::Leave(_) => adding.on_path -= 1,
                 }
             }
         });
@@ -180,7 +180,7 @@ mod tests {
 
     use super::*;
     use crate::Filter;
-    use crate::script;
+    use crate::testing;
 
     /// ```text
     /// a ─ 1 ─ b ─ 2 ─ a ─ 4 ─ b ─ 8 ─┐
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_recursion_counts_once() {
-        let graph = Graph::of(&script::calls(MUTUAL, &Filter::default()), |code| code.name());
+        let graph = Graph::of(&testing::calls(MUTUAL, &Filter::default()), |code| code.name());
         let functions: Vec<(&str, Sum)> =
             graph.functions.iter().map(|function| (function.name.function.as_str(), function.sum)).collect();
         assert_eq!(functions, [("a", sum(2, 1, 10, 22)), ("b", sum(2, 1, 12, 20))]);
@@ -221,7 +221,7 @@ mod tests {
             5  7/7  function__return  m.py:1:B.f  1
             6  7/7  function__return  m.py:1:A.f  1
         ";
-        let calls = script::calls(script, &Filter::default());
+        let calls = testing::calls(script, &Filter::default());
         let functions = |name: Name| -> Vec<(String, Sum)> {
             let graph = Graph::of(&calls, name);
             graph.functions.into_iter().map(|function| (function.name.function, function.sum)).collect()
@@ -244,7 +244,7 @@ mod tests {
     fn what_took_less_than_asked_for_is_left_out() {
         let min_time = std::time::Duration::from_nanos(21);
         let graph =
-            Graph::of(&script::calls(MUTUAL, &Filter { min_time, ..Filter::default() }), |code| code.name());
+            Graph::of(&testing::calls(MUTUAL, &Filter { min_time, ..Filter::default() }), |code| code.name());
         assert_eq!((graph.functions.len(), graph.edges.len()), (1, 0));
     }
 }

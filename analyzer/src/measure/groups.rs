@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::naming::Naming;
 use super::totals::{self, FunctionTotals, Pauses};
 use crate::measure::Trust;
-use crate::tree::{self, Group, GroupCalls, Groups};
+use crate::tree::{self, GroupCalls, GroupKey, GroupedCalls};
 
 /// Calls and time per function, by group.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +21,7 @@ pub struct GroupedTotals {
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupTotals {
     /// Which.
-    pub group: Group,
+    pub group: GroupKey,
     /// The command line, of a process.
     pub command: Option<String>,
     /// Which, for people.
@@ -34,13 +34,13 @@ pub struct GroupTotals {
 
 impl GroupedTotals {
     /// Adds up every call path of each function, group by group.
-    pub fn of(groups: &Groups) -> GroupedTotals {
+    pub fn of(groups: &GroupedCalls) -> GroupedTotals {
         let naming = Naming::of(&groups.calls);
         let mut rows: Vec<(u64, GroupTotals)> = Vec::new();
         for (label, (group, own)) in labels(groups).into_iter().zip(&groups.groups) {
             let (functions, gc) = totals::functions(&own.nodes, &groups.calls, &naming);
             let command = own.command.as_deref().map(str::to_owned);
-            let time_ns = tree::sum(own.nodes.iter().map(|(_, node)| node.tally.self_ns));
+            let time_ns = tree::saturating_sum(own.nodes.iter().map(|(_, node)| node.tally.self_ns));
             rows.push((time_ns, GroupTotals { group: group.clone(), command, label, functions, gc }));
         }
         // The sort is stable: equal groups stay in the order of their names.
@@ -51,10 +51,10 @@ impl GroupedTotals {
 }
 
 /// What each group is called, with as much as tells it from the others.
-pub fn labels(groups: &Groups) -> Vec<String> {
+pub fn labels(groups: &GroupedCalls) -> Vec<String> {
     let hosts: BTreeSet<_> = groups.groups.keys().map(|group| &group.host).collect();
     let runs: BTreeSet<_> = groups.groups.keys().map(|group| &group.run).collect();
-    let label = |(group, own): (&Group, &GroupCalls)| {
+    let label = |(group, own): (&GroupKey, &GroupCalls)| {
         let host = group.host.as_deref().unwrap_or("an unknown host");
         let mut label = match (group.pid, &group.run) {
             (Some(pid), _) => format!("process {pid}"),
@@ -80,8 +80,8 @@ mod tests {
     //! Groups of two recordings on two machines.
 
     use super::*;
-    use crate::tree::{By, Grouping};
-    use crate::{Filter, script};
+    use crate::tree::{GroupBy, GroupsBuilder};
+    use crate::{Filter, testing};
 
     const MONDAY: &str = "
         0   7/7  process__start   -               0  1  python3 run.py
@@ -106,23 +106,23 @@ mod tests {
     type Row = (String, u64, u64);
 
     /// Each group with its functions.
-    fn groups(by: By, filter: &Filter) -> Vec<(Group, Vec<Row>)> {
-        let mut grouping = Grouping::new(by, filter);
+    fn groups(by: GroupBy, filter: &Filter) -> Vec<(GroupKey, Vec<Row>)> {
+        let mut grouping = GroupsBuilder::new(by, filter);
         for (run, host, text) in [("monday", "ant", MONDAY), ("tuesday", "bee", TUESDAY)] {
-            let (trace, _directory) = script::trace_on(host, text, 3);
+            let (trace, _directory) = testing::trace_on(host, text, 3);
             grouping.add(run, &trace).expect("a whole trace");
         }
         let totals = GroupedTotals::of(&grouping.finish().expect("facts add up"));
         assert_eq!(totals.trust.events, 6 + 4);
         let row = |function: &FunctionTotals| (function.qualname.clone(), function.calls, function.total_ns);
         let rows = |own: GroupTotals| (own.group, own.functions.iter().map(row).collect());
-        let mut groups: Vec<(Group, Vec<Row>)> = totals.groups.into_iter().map(rows).collect();
+        let mut groups: Vec<(GroupKey, Vec<Row>)> = totals.groups.into_iter().map(rows).collect();
         groups.sort();
         groups
     }
 
-    fn group(host: &str, run: Option<&str>, pid: Option<i32>) -> Group {
-        Group { host: Some(host.into()), run: run.map(str::to_owned), pid }
+    fn group(host: &str, run: Option<&str>, pid: Option<i32>) -> GroupKey {
+        GroupKey { host: Some(host.into()), run: run.map(str::to_owned), pid }
     }
 
     fn row(name: &str, calls: u64, total_ns: u64) -> Row {
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn processes_of_two_runs_never_join() {
         assert_eq!(
-            groups(By::Process, &Filter::default()),
+            groups(GroupBy::Process, &Filter::default()),
             [
                 (group("ant", Some("monday"), Some(7)), vec![row("a", 2, 40)]),
                 (group("ant", Some("monday"), Some(9)), vec![row("a", 1, 5)]),
@@ -145,14 +145,14 @@ mod tests {
     fn hosts_and_runs_hold_all_their_processes() {
         let (ant, bee) = (vec![row("a", 3, 45)], vec![row("a", 1, 7), row("b", 1, 110)]);
         assert_eq!(
-            groups(By::Run, &Filter::default()),
+            groups(GroupBy::Run, &Filter::default()),
             [
                 (group("ant", Some("monday"), None), ant.clone()),
                 (group("bee", Some("tuesday"), None), bee.clone())
             ]
         );
         assert_eq!(
-            groups(By::Host, &Filter::default()),
+            groups(GroupBy::Host, &Filter::default()),
             [(group("ant", None, None), ant), (group("bee", None, None), bee)]
         );
     }
@@ -160,10 +160,10 @@ mod tests {
     #[test]
     fn filters_are_those_of_each_recording() {
         let filter = Filter { root: Some("b".parse().expect("a pattern")), ..Filter::default() };
-        assert_eq!(groups(By::Host, &filter)[1].1, [row("a", 1, 7), row("b", 1, 110)]);
+        assert_eq!(groups(GroupBy::Host, &filter)[1].1, [row("a", 1, 7), row("b", 1, 110)]);
         let one = Filter { pids: vec![9], ..Filter::default() };
         assert_eq!(
-            groups(By::Process, &one),
+            groups(GroupBy::Process, &one),
             [(group("ant", Some("monday"), Some(9)), vec![row("a", 1, 5)])]
         );
     }

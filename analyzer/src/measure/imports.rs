@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::Trust;
 use super::naming::Naming;
 use super::place::{Executing, MAX_CALLERS, Place, Spot};
-use crate::calls::{self, Callers, Moment};
-use crate::order::Thread;
+use crate::calls::{self, CallEvent, Callers};
+use crate::order::{self, ThreadId};
 use crate::tree::{self, Frame};
 use crate::{Filter, Result};
 
@@ -55,7 +55,7 @@ pub struct Import {
 }
 
 /// What makes two imports one row: the import it lies in, its thread, its name, and who asked for it.
-type Key = (Option<usize>, Thread, TextId, Option<Spot>);
+type Key = (Option<usize>, ThreadId, TextId, Option<Spot>);
 
 /// What is added up while reading.
 struct Sums<'a> {
@@ -63,9 +63,9 @@ struct Sums<'a> {
     executing: Executing,
     rows: Vec<(Key, Import)>,
     places: FxHashMap<Key, usize>,
-    open: FxHashMap<Thread, Vec<Open>>,
+    open: FxHashMap<ThreadId, Vec<Open>>,
     /// Losses of each thread.
-    losses: FxHashMap<Thread, u32>,
+    losses: FxHashMap<ThreadId, u32>,
 }
 
 /// An import that has begun.
@@ -85,7 +85,7 @@ impl Imports {
         let (executing, rows, places, open, losses) = Default::default();
         let mut sums = Sums { names, executing, rows, places, open, losses };
         // A short call may be in the middle of a long import, so it is imports that must have taken some time.
-        let whole = filter.of_any_length();
+        let whole = filter.without_min_time();
         let columns = Columns { line: true, value: true, text: true };
         let seen = calls::read(trace, &whole, columns, &mut |moment, callers| {
             sums.see(moment, callers);
@@ -94,9 +94,9 @@ impl Imports {
         let naming = Naming::new(names, trace.manifest());
         let min_time_ns = filter.min_time_ns();
         let outermost = sums.rows.iter().filter(|(_, import)| import.depth == 0);
-        let total_ns = tree::sum(outermost.map(|(_, import)| import.total_ns));
+        let total_ns = tree::saturating_sum(outermost.map(|(_, import)| import.total_ns));
         let imports = sums.finish(seen.counts.first_ns, min_time_ns, &naming);
-        let window = calls::window(trace, filter)?;
+        let window = order::time_window(trace, filter)?;
         Ok(Imports {
             total_ns,
             run_ns: window.overlap_ns(seen.counts.first_ns, seen.counts.last_ns),
@@ -108,10 +108,10 @@ impl Imports {
 }
 
 impl Sums<'_> {
-    fn see(&mut self, moment: Moment, callers: Callers) {
+    fn see(&mut self, moment: CallEvent, callers: Callers) {
         self.executing.follow(moment, callers);
-        let Moment::Point(event) = moment else { return };
-        let thread = Thread::of(event);
+        let CallEvent::Instant(event) = moment else { return };
+        let thread = ThreadId::of(event);
         match event.marker {
             Marker::ImportStart => self.begin(thread, event, callers),
             Marker::ImportDone => self.end(thread, event),
@@ -124,7 +124,7 @@ impl Sums<'_> {
         }
     }
 
-    fn begin(&mut self, thread: Thread, event: &Event, callers: Callers) {
+    fn begin(&mut self, thread: ThreadId, event: &Event, callers: Callers) {
         let asking = callers.outwards().take(MAX_CALLERS).find(|call| !self.is_import_system(call.frame));
         let by = asking.map(|call| self.executing.spot(call));
         let losses = self.losses_of(thread);
@@ -141,7 +141,7 @@ impl Sums<'_> {
         open.push(Open { row, name: event.text, since_ns: event.time_ns, inner_ns: 0, losses });
     }
 
-    fn end(&mut self, thread: Thread, event: &Event) {
+    fn end(&mut self, thread: ThreadId, event: &Event) {
         let losses = self.losses_of(thread);
         let open = self.open.entry(thread).or_default();
         // An end whose start was not seen ends nothing.
@@ -164,7 +164,7 @@ impl Sums<'_> {
         }
     }
 
-    fn losses_of(&self, thread: Thread) -> u32 {
+    fn losses_of(&self, thread: ThreadId) -> u32 {
         self.losses.get(&thread).copied().unwrap_or(0)
     }
 
@@ -229,7 +229,7 @@ mod tests {
     //! Imports that people can add up.
 
     use super::*;
-    use crate::script;
+    use crate::testing;
 
     /// ```text
     /// 0          10        20         50      60       90    100      200  230
@@ -258,7 +258,7 @@ mod tests {
 
     fn imports(script: &str, filter: &Filter) -> Imports {
         let (trace, _directory) =
-            script::trace(&script.replace("<frozen importlib._b>", r"<frozen\simportlib._b>"), 4);
+            testing::trace(&script.replace("<frozen importlib._b>", r"<frozen\simportlib._b>"), 4);
         Imports::read(&trace, filter).expect("a whole trace")
     }
 

@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn a_label_says_what_and_where() {
         let names = Names::new();
-        let manifest = crate::script::manifest(&["python", "run.py"], &["/srv", "/lib"]);
+        let manifest = crate::testing::manifest(&["python", "run.py"], &["/srv", "/lib"]);
         let naming = Naming { names: &names, modules: Modules::of(&manifest) };
         for (code, label) in [
             ("/srv/run.py:3:Shop.sell", "Shop.sell (__main__:3)"),

@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use super::naming::{self, Naming};
-use crate::calls::{Call, Callers, Moment};
+use crate::calls::{Call, CallEvent, Callers};
 use crate::tree::Frame;
 
 /// Callers that are looked at where each event is told with its own: with more, a million events in a million calls would
@@ -69,15 +69,15 @@ pub struct Executing(FxHashMap<u64, i32>);
 
 impl Executing {
     /// Follows what happens.
-    pub fn follow(&mut self, moment: Moment, callers: Callers) {
+    pub fn follow(&mut self, moment: CallEvent, callers: Callers) {
         match moment {
-            Moment::Point(event) if event.marker == Marker::Line => {
+            CallEvent::Instant(event) if event.marker == Marker::Line => {
                 let innermost = callers.innermost();
                 // The line of a function that is filtered out is not that of its caller.
                 let its = innermost.filter(|call| call.frame == Frame::Function(event.code));
                 its.map(|call| self.0.insert(call.id, event.line));
             }
-            Moment::Leave(call, _) if !self.0.is_empty() => {
+            CallEvent::Leave(call, _) if !self.0.is_empty() => {
                 self.0.remove(&call.id);
             }
             _ => {}

@@ -59,7 +59,7 @@ mod tests {
     //! Which text is known to have run.
 
     use super::*;
-    use crate::script;
+    use crate::testing;
 
     #[test]
     fn a_text_is_known_where_the_trace_has_one_of_it() {
@@ -71,7 +71,7 @@ mod tests {
             5  7/7  source  twice.py::      1  1  a = 1\\n
             6  8/8  source  twice.py::      1  1  a = 1\\n
         ";
-        let (trace, _directory) = script::trace(script, 2);
+        let (trace, _directory) = testing::trace(script, 2);
         let sources = Sources::read(&trace).expect("a whole trace");
         assert_eq!(sources.text("kept.py"), Some("a = 1\nb = 2\n"));
         assert_eq!(sources.text("twice.py"), Some("a = 1\n"));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Folded, FunctionTotals, Info, Pauses, Totals, Weight};
-use crate::script::calls;
+use crate::testing::calls;
 use crate::{CallTree, Filter};
 
 /// ```text
@@ -206,7 +206,7 @@ fn threads_stand_side_by_side() {
         7   7/8  function__return  /srv/run.py:1:a 1
     ";
     let shape = |filter: &Filter, script: &str| -> Vec<(Option<usize>, String, u64)> {
-        let (trace, _directory) = crate::script::trace(script, 2);
+        let (trace, _directory) = crate::testing::trace(script, 2);
         let (calls, threads) = CallTree::read_by_thread(&trace, filter).expect("a whole trace");
         let folded = Folded::by_thread(&calls, &threads, Weight::Time);
         folded.frames.into_iter().map(|frame| (frame.parent, frame.label, frame.own)).collect()

@@ -4,7 +4,7 @@ use pyrec_schema::Names;
 use serde::Serialize;
 
 use crate::measure::Trust;
-use crate::tree::{ProcessFacts, Repairs, Thread};
+use crate::tree::{ProcessInfo, Repairs, ThreadSummary};
 use crate::{CallTree, Filter};
 
 /// Processes and their threads.
@@ -72,11 +72,11 @@ impl Threads {
 }
 
 impl Process {
-    fn of(all: &[Thread], names: &Names, filter: &Filter, origin_ns: i64) -> Option<Process> {
+    fn of(all: &[ThreadSummary], names: &Names, filter: &Filter, origin_ns: i64) -> Option<Process> {
         let pid = all.first()?.pid;
-        let mut facts = ProcessFacts::default();
-        all.iter().for_each(|thread| facts.join(&thread.facts.process));
-        let wanted = all.iter().filter(|thread| filter.has_thread(thread.pid, thread.tid));
+        let mut facts = ProcessInfo::default();
+        all.iter().for_each(|thread| facts.join(&thread.info.process));
+        let wanted = all.iter().filter(|thread| filter.selects_thread(thread.pid, thread.tid));
         let mut threads: Vec<ThreadOf> =
             wanted.filter_map(|thread| ThreadOf::of(thread, &facts, names, origin_ns)).collect();
         threads.sort_by_key(|thread| thread.start_ns);
@@ -94,8 +94,8 @@ impl Process {
 }
 
 impl ThreadOf {
-    fn of(thread: &Thread, process: &ProcessFacts, names: &Names, origin_ns: i64) -> Option<ThreadOf> {
-        let facts = &thread.facts;
+    fn of(thread: &ThreadSummary, process: &ProcessInfo, names: &Names, origin_ns: i64) -> Option<ThreadOf> {
+        let facts = &thread.info;
         let (first_ns, last_ns) = (facts.first_ns?, facts.last_ns?);
         // A process takes its threads along.
         let end_ns = facts.ended_ns().or(process.exit_ns);

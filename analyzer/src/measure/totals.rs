@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::naming::{self, Naming};
 use crate::CallTree;
 use crate::measure::Trust;
-use crate::tree::{Frame, Nodes, Tally, Walk};
+use crate::tree::{Frame, Nodes, Tally, WalkEvent};
 
 /// Calls and time per function.
 #[derive(Clone, Debug, PartialEq)]
@@ -163,11 +163,11 @@ impl FunctionTotals {
 ///   └ a 4
 /// ```
 fn sums(nodes: &Nodes) -> FxHashMap<Frame, Sum> {
-    let totals_ns = nodes.sums(|node| node.tally.self_ns);
-    let totals_rows = nodes.sums(|node| node.tally.rows());
+    let totals_ns = nodes.subtree_sums(|node| node.tally.self_ns);
+    let totals_rows = nodes.subtree_sums(|node| node.tally.rows());
     let mut sums: FxHashMap<Frame, Sum> = FxHashMap::default();
     nodes.walk(|step| match step {
-        Walk::Down(id) => {
+        WalkEvent::Enter(id) => {
             let node = &nodes[id];
             let sum = sums.entry(node.frame).or_insert(Sum::NONE);
             sum.tally.add(&node.tally);
@@ -182,7 +182,7 @@ fn sums(nodes: &Nodes) -> FxHashMap<Frame, Sum> {
                 interrupted.gc_ns = interrupted.gc_ns.saturating_add(totals_ns[id as usize]);
             }
         }
-        Walk::Up(id) => {
+        WalkEvent::Leave(id) => {
             if let Some(sum) = sums.get_mut(&nodes[id].frame) {
                 sum.on_path -= 1;
             }

@@ -3,8 +3,8 @@
 use pyrec_schema::{Excerpt, Manifest, Profile, RecordingEnd};
 
 use crate::CallTree;
-use crate::calls::Seen;
-use crate::tree::{Counts, ProfileFacts, Repairs};
+use crate::calls::TraceSummary;
+use crate::tree::{ProfileMetadata, Repairs, TraceCounts};
 
 /// How far to trust a report: computed here and nowhere else, always from the whole trace.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,17 +32,17 @@ impl Trust {
     }
 
     /// How far to trust what single calls say.
-    pub fn of_seen(manifest: &Manifest, seen: &Seen) -> Trust {
+    pub fn of_seen(manifest: &Manifest, seen: &TraceSummary) -> Trust {
         Trust::new(manifest, &seen.counts, seen.repairs, seen.torn_bytes)
     }
 
     /// How far to trust what a profile says.
     pub fn of_profile(profile: &Profile) -> Trust {
-        let ProfileFacts { manifest, counts, repairs, torn_bytes } = ProfileFacts::of(profile);
+        let ProfileMetadata { manifest, counts, repairs, torn_bytes } = ProfileMetadata::of(profile);
         Trust::new(&manifest, &counts, repairs, torn_bytes)
     }
 
-    fn new(manifest: &Manifest, counts: &Counts, repaired: Repairs, torn_bytes: u64) -> Trust {
+    fn new(manifest: &Manifest, counts: &TraceCounts, repaired: Repairs, torn_bytes: u64) -> Trust {
         Trust {
             events: counts.events(),
             lost: counts.lost,

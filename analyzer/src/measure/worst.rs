@@ -10,10 +10,10 @@ use serde::Serialize;
 use super::Trust;
 use super::naming::Naming;
 use super::place::{Executing, Place, Spot};
-use crate::calls::{self, Call, Callers, End, Ending, Moment, Seen};
+use crate::calls::{self, Call, CallEnd, CallEvent, Callers, Ending, TraceSummary};
 use crate::filter::Pattern;
-use crate::order::Thread;
-use crate::tree::{Frame, NodeId, Nodes, ROOT, Walk};
+use crate::order::ThreadId;
+use crate::tree::{Frame, NodeId, Nodes, ROOT, WalkEvent};
 use crate::{Filter, Result};
 
 /// What is shorter than this part of a call is not told of it.
@@ -80,7 +80,7 @@ impl Worst {
     pub fn read(trace: &Trace, filter: &Filter, function: &Pattern, calls: usize) -> Result<Worst> {
         let mut search = Search::new(trace.names(), function, calls);
         // Short calls are parts of a slow one, so the least time is that of the slow ones.
-        let whole = filter.of_any_length();
+        let whole = filter.without_min_time();
         let columns = Columns { line: true, value: true, text: true };
         let seen = calls::read(trace, &whole, columns, &mut |moment, callers| {
             search.see(moment, callers);
@@ -111,7 +111,7 @@ struct Search<'a> {
     /// Whether a frame is of the function.
     matches: FxHashMap<Frame, bool>,
     /// How many calls of each such frame are open in each thread.
-    open: FxHashMap<(Thread, Frame), u32>,
+    open: FxHashMap<(ThreadId, Frame), u32>,
     count: u64,
     still_open: u64,
     /// The slowest so far, the fastest of them on top.
@@ -132,10 +132,10 @@ impl<'a> Search<'a> {
         Search { names, function, most, matches, open, count: 0, still_open: 0, slowest }
     }
 
-    fn see(&mut self, moment: Moment, _: Callers) {
+    fn see(&mut self, moment: CallEvent, _: Callers) {
         match moment {
-            Moment::Enter(call) if self.is_match(call.frame) => *self.open_calls(call) += 1,
-            Moment::Leave(call, end) if self.is_match(call.frame) => {
+            CallEvent::Enter(call) if self.is_match(call.frame) => *self.open_calls(call) += 1,
+            CallEvent::Leave(call, end) if self.is_match(call.frame) => {
                 let open = self.open_calls(call);
                 *open -= 1;
                 if *open == 0 {
@@ -149,18 +149,18 @@ impl<'a> Search<'a> {
     fn is_match(&mut self, frame: Frame) -> bool {
         let (names, function) = (self.names, self.function);
         *self.matches.entry(frame).or_insert_with(|| match frame {
-            Frame::Function(code) => function.is_function(&Code::parse(&names.code_str(code))),
-            Frame::Cfunction(name) => names.text_str(name).is_some_and(|name| function.is_word(&name)),
+            Frame::Function(code) => function.matches_function(&Code::parse(&names.code_str(code))),
+            Frame::Cfunction(name) => names.text_str(name).is_some_and(|name| function.matches_name(&name)),
             Frame::Thread | Frame::Gc | Frame::Lost => false,
         })
     }
 
     fn open_calls(&mut self, call: &Call) -> &mut u32 {
-        let thread = Thread { pid: call.entry.pid, tid: call.entry.tid };
+        let thread = ThreadId { pid: call.entry.pid, tid: call.entry.tid };
         self.open.entry((thread, call.frame)).or_insert(0)
     }
 
-    fn count(&mut self, call: &Call, end: &End) {
+    fn count(&mut self, call: &Call, end: &CallEnd) {
         let is_open = end.ending == Ending::StillOpen;
         let so_far_ns = || u64::try_from(end.time_ns.saturating_sub(call.entry.time_ns)).unwrap_or(0);
         let Some(duration_ns) = end.duration_ns.or_else(|| (is_open && call.counts).then(so_far_ns)) else {
@@ -186,7 +186,7 @@ impl<'a> Search<'a> {
 struct Look {
     executing: Executing,
     found: FxHashMap<u64, Found>,
-    names: FxHashMap<Thread, TextId>,
+    names: FxHashMap<ThreadId, TextId>,
 }
 
 /// A call that was found.
@@ -206,13 +206,15 @@ impl Found {
 }
 
 impl Look {
-    fn see(&mut self, moment: Moment, callers: Callers) {
+    fn see(&mut self, moment: CallEvent, callers: Callers) {
         self.executing.follow(moment, callers);
         match moment {
-            Moment::Enter(call) => self.enter(call, callers),
-            Moment::Leave(call, end) => self.leave(call, &end),
-            Moment::Point(event) if event.marker == Marker::ThreadStart && event.text != TextId::NONE => {
-                self.names.insert(Thread::of(event), event.text);
+            CallEvent::Enter(call) => self.enter(call, callers),
+            CallEvent::Leave(call, end) => self.leave(call, &end),
+            CallEvent::Instant(event)
+                if event.marker == Marker::ThreadStart && event.text != TextId::NONE =>
+            {
+                self.names.insert(ThreadId::of(event), event.text);
             }
             _ => {}
         }
@@ -232,7 +234,7 @@ impl Look {
         }
     }
 
-    fn leave(&mut self, call: &Call, end: &End) {
+    fn leave(&mut self, call: &Call, end: &CallEnd) {
         for found in self.found.values_mut() {
             if let Some(node) = found.open.remove(&call.id) {
                 let tally = &mut found.nodes[node].tally;
@@ -242,13 +244,13 @@ impl Look {
         }
     }
 
-    fn tell(self, seen: &Seen, clock: &Clock, names: &Names, naming: &Naming) -> Vec<SlowCall> {
+    fn tell(self, seen: &TraceSummary, clock: &Clock, names: &Names, naming: &Naming) -> Vec<SlowCall> {
         let mut found: Vec<Found> = self.found.into_values().collect();
         found.sort_by_key(|found| Reverse(found.slow));
         let tell = |found: Found| -> Option<SlowCall> {
             let call = found.call?;
             let place = |spot| Place::of(spot, naming);
-            let thread = Thread { pid: call.entry.pid, tid: call.entry.tid };
+            let thread = ThreadId { pid: call.entry.pid, tid: call.entry.tid };
             let time_ns = call.entry.time_ns;
             Some(SlowCall {
                 function: place(Spot { frame: call.frame, line: 0 }),
@@ -273,13 +275,13 @@ impl Look {
 
 /// The paths that took long enough, callers before what they call.
 fn branches(nodes: &Nodes, shortest_ns: u64, naming: &Naming) -> Vec<Branch> {
-    let totals = nodes.sums(|node| node.tally.self_ns);
+    let totals = nodes.subtree_sums(|node| node.tally.self_ns);
     let mut branches = Vec::new();
     let mut depth = 0;
     nodes.walk(|step| match step {
-        Walk::Down(ROOT) | Walk::Up(ROOT) => {}
-        Walk::Up(_) => depth -= 1,
-        Walk::Down(id) => {
+        WalkEvent::Enter(ROOT) | WalkEvent::Leave(ROOT) => {}
+        WalkEvent::Leave(_) => depth -= 1,
+        WalkEvent::Enter(id) => {
             let (node, total_ns) = (&nodes[id], totals[id as usize]);
             if total_ns >= shortest_ns {
                 let function = Place::of(Spot { frame: node.frame, line: 0 }, naming);
@@ -297,7 +299,7 @@ mod tests {
     //! Calls by their length, and what is in them.
 
     use super::*;
-    use crate::script;
+    use crate::testing;
 
     /// ```text
     /// 0     10  20 30     100  150  180   200   300  310 320
@@ -320,7 +322,7 @@ mod tests {
     ";
 
     fn worst(filter: &Filter, function: &str, calls: usize) -> Worst {
-        let (trace, _directory) = script::trace(SCRIPT, 4);
+        let (trace, _directory) = testing::trace(SCRIPT, 4);
         Worst::read(&trace, filter, &function.parse().expect("a pattern"), calls).expect("a whole trace")
     }
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use pyrec_schema::{Batch, Event, LostEvents, Marker, Names, TextId};
 
+use crate::filter::TimeWindow;
 use crate::measure::{Folded, Info, Totals, Weight};
+use crate::tree::TracePiece;
 use crate::tree::tests::{by_path, cases};
-use crate::tree::{Streams, Window};
-use crate::{CallTree, Filter, report, script};
+use crate::{CallTree, Filter, report, testing};
 
 /// Code strings and texts: empty, valid, and malformed.
 const CODES: [&str; 6] = ["", "m.py:1:f", "m.py:5:g", "no colon", ":::", "m.py:x:\u{1b}[2J"];
@@ -54,9 +55,9 @@ fn events() -> impl Strategy<Value = (Arc<Names>, Vec<Event>)> {
 }
 
 fn tree(names: &Arc<Names>, batches: impl Iterator<Item = Batch>) -> CallTree {
-    let mut streams = Streams::first(Window::ALL);
+    let mut streams = TracePiece::first(TimeWindow::ALL);
     batches.for_each(|batch| streams.push(&batch, names));
-    CallTree::of(streams, &Filter::default(), names.clone(), script::manifest(&[], &[]), 0)
+    CallTree::of(streams, &Filter::default(), names.clone(), testing::manifest(&[], &[]), 0)
 }
 
 /// The time between the rows of each thread, without times in which events were lost. A step back
@@ -86,13 +87,13 @@ proptest! {
         prop_assert_eq!(calls.counts.events(), expected);
         let per_marker: u64 = Marker::ALL.iter().map(|&marker| calls.counts.of(marker)).sum();
         prop_assert_eq!(per_marker, events.len() as u64);
-        prop_assert_eq!(calls.threads.iter().map(|thread| thread.facts.events).sum::<u64>(), expected);
+        prop_assert_eq!(calls.threads.iter().map(|thread| thread.info.events).sum::<u64>(), expected);
 
         for (&(pid, tid), &measured_ns) in &measured_ns(&events, &names) {
             let filter = Filter { pids: vec![pid], tids: vec![tid], ..Filter::default() };
-            let mut streams = Streams::first(Window::ALL);
+            let mut streams = TracePiece::first(TimeWindow::ALL);
             streams.push(&events.iter().copied().collect(), &names);
-            let one = CallTree::of(streams, &filter, names.clone(), script::manifest(&[], &[]), 0);
+            let one = CallTree::of(streams, &filter, names.clone(), testing::manifest(&[], &[]), 0);
             let own_ns: u64 = one.nodes.iter().map(|(_, node)| node.tally.self_ns).sum();
             prop_assert_eq!(own_ns, measured_ns, "{}/{}", pid, tid);
         }

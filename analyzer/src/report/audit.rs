@@ -71,7 +71,7 @@ mod tests {
     //! Text and JSON of a small trace.
 
     use super::*;
-    use crate::{Filter, script};
+    use crate::{Filter, testing};
 
     const SCRIPT: &str = "
         0           7/7  function__entry   /srv/run.py:1:main    1
@@ -85,7 +85,7 @@ mod tests {
     ";
 
     fn audit(script: &str, pattern: &str) -> Audit {
-        let (trace, _directory) = script::trace(script, 4);
+        let (trace, _directory) = testing::trace(script, 4);
         let pattern = pattern.parse().expect("the pattern is valid");
         Audit::read(&trace, &Filter::default(), &[pattern]).expect("the trace is readable")
     }

@@ -331,7 +331,7 @@ mod tests {
     //! Text output for small traces.
 
     use super::*;
-    use crate::{Filter, script};
+    use crate::{Filter, testing};
 
     const OLD: &str = r"
         0   7/7  thread__start     -                     0  -  MainThread
@@ -367,7 +367,7 @@ mod tests {
     ";
 
     fn text(old: &str, new: &str, colours: bool) -> String {
-        let ((old, _old), (new, _new)) = (script::trace(old, 4), script::trace(new, 4));
+        let ((old, _old), (new, _new)) = (testing::trace(old, 4), testing::trace(new, 4));
         let sources = [&old, &new].map(|trace| Sources::read(trace).expect("the trace is readable"));
         let sources = sources.each_ref();
         let divergences = Divergences::read([&old, &new], sources, &Filter::default(), &[], 1)

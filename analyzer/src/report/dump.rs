@@ -6,11 +6,12 @@ use pyrec_schema::{Columns, Event, Marker, Names, Trace};
 use serde::Serialize;
 
 use super::{json, trust_line};
-use crate::calls::Seen;
+use crate::calls::TraceSummary;
+use crate::filter::TimeWindow;
 use crate::measure::Trust;
 use crate::order;
 use crate::script::Line;
-use crate::tree::{self, Streams, Window};
+use crate::tree::{self, TracePiece};
 use crate::{Filter, Result};
 
 /// Options of the dump.
@@ -45,13 +46,15 @@ impl DumpOptions {
 /// the time range of the filter apply, since a row has no callers and no duration.
 pub fn write(trace: &Trace, filter: &Filter, options: &DumpOptions, out: &mut impl Write) -> Result<()> {
     let origin_ns = if filter.time.is_some() { order::origin_ns(trace)? } else { None };
-    let window = tree::window(filter, origin_ns.unwrap_or(0));
+    let window = filter.window(origin_ns.unwrap_or(0));
     let is_wanted = |event: &Event| {
-        options.has(event.marker) && filter.has_thread(event.pid, event.tid) && window.contains(event.time_ns)
+        options.has(event.marker)
+            && filter.selects_thread(event.pid, event.tid)
+            && window.contains(event.time_ns)
     };
     let names = trace.names();
     // The calls are rebuilt only for the number of repairs in the trust line.
-    let mut streams = Streams::first(Window::ALL);
+    let mut streams = TracePiece::first(TimeWindow::ALL);
     for file in trace.files() {
         for row_group in 0..file.row_groups() {
             for batch in file.read(row_group, Columns::ALL)? {
@@ -64,7 +67,7 @@ pub fn write(trace: &Trace, filter: &Filter, options: &DumpOptions, out: &mut im
     }
     let counts = streams.counts.clone();
     let torn_bytes = trace.files().iter().map(|file| file.torn_bytes()).sum();
-    let seen = Seen { counts, repairs: streams.repairs(), torn_bytes };
+    let seen = TraceSummary { counts, repairs: streams.repairs(), torn_bytes };
     let trust = Trust::of_seen(trace.manifest(), &seen);
     Ok(write_trust(&trust, options.format, out)?)
 }
@@ -116,7 +119,7 @@ mod tests {
     use pyrec_schema::Names;
 
     use super::*;
-    use crate::script;
+    use crate::testing;
 
     const SCRIPT: &str = "
         10  7/7  process__start    -                 0  1  python3 run.py
@@ -129,7 +132,7 @@ mod tests {
     ";
 
     fn text(filter: &Filter, options: &DumpOptions) -> String {
-        let (trace, _directory) = script::trace(SCRIPT, 3);
+        let (trace, _directory) = testing::trace(SCRIPT, 3);
         let mut out = Vec::new();
         write(&trace, filter, options, &mut out).expect("a vector accepts all writes");
         String::from_utf8(out).expect("the output is UTF-8")
@@ -150,7 +153,7 @@ mod tests {
             &DumpOptions { markers: Marker::ALL.to_vec(), ..DumpOptions::default() },
         );
         let names = Arc::new(Names::new());
-        assert_eq!(script::rows(&text, &names), script::rows(SCRIPT, &names));
+        assert_eq!(testing::rows(&text, &names), testing::rows(SCRIPT, &names));
         assert!(text.ends_with(
             "# trust: 4 events, 40 lost, 0 repaired, exited with 0, tracing cost 31 ns per event\n"
         ));
@@ -158,14 +161,14 @@ mod tests {
 
     #[test]
     fn testdata_scripts_round_trip_through_a_file() {
-        for (name, script) in script::all("script") {
-            let (trace, _directory) = script::trace(&script, 5);
+        for (name, script) in testing::all("script") {
+            let (trace, _directory) = testing::trace(&script, 5);
             let mut out = Vec::new();
             write(&trace, &Filter::default(), &DumpOptions::default(), &mut out)
                 .expect("a vector accepts all writes");
             let names = Arc::new(Names::new());
             let dumped = String::from_utf8(out).expect("the output is UTF-8");
-            assert_eq!(script::rows(&dumped, &names), script::rows(&script, &names), "{name}");
+            assert_eq!(testing::rows(&dumped, &names), testing::rows(&script, &names), "{name}");
         }
     }
 

@@ -47,7 +47,7 @@ const MATCH_COLOR: Color = Color { r: 230, g: 0, b: 230 };
 ///
 /// [`Error::NothingToDraw`] if the total weight is 0, and the errors of writing.
 pub fn write(folded: Folded, options: &FlameOptions, out: &mut impl Write) -> Result<()> {
-    let total = tree::sum(folded.frames.iter().map(|frame| frame.own));
+    let total = tree::saturating_sum(folded.frames.iter().map(|frame| frame.own));
     if total == 0 {
         return Err(Error::NothingToDraw);
     }
@@ -141,7 +141,7 @@ impl Stacks {
     pub(super) fn of(folded: &Folded) -> Stacks {
         let totals = folded.totals();
         let is_base = |at: &usize| folded.frames[*at].parent.is_none();
-        let total = tree::sum((0..totals.len()).filter(is_base).map(|at| totals[at]));
+        let total = tree::saturating_sum((0..totals.len()).filter(is_base).map(|at| totals[at]));
         let matched = matched_weight(folded, &totals);
         let mut paths: Vec<DrawnPath> = Vec::new();
         // The path that each frame's own weight is added to.
@@ -241,7 +241,7 @@ mod tests {
     use super::*;
     use crate::Filter;
     use crate::measure::FoldedFrame;
-    use crate::script::calls;
+    use crate::testing::calls;
     use crate::tree::Frame;
 
     const SCRIPT: &str = "

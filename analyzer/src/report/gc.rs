@@ -142,7 +142,7 @@ mod tests {
     //! Text and JSON of a small trace.
 
     use super::*;
-    use crate::{Filter, script};
+    use crate::{Filter, testing};
 
     /// Three pauses of generation 0 in `a`, of 1,000, 1,100 and 4,096 ns, and one of generation 2
     /// outside any function.
@@ -160,7 +160,7 @@ mod tests {
     ";
 
     fn gc(script: &str) -> Gc {
-        let (trace, _directory) = script::trace(script, 4);
+        let (trace, _directory) = testing::trace(script, 4);
         Gc::read(&trace, &Filter::default()).expect("the trace is readable")
     }
 

@@ -77,7 +77,7 @@ mod tests {
     //! Text and JSON of a small trace.
 
     use super::*;
-    use crate::{Filter, script};
+    use crate::{Filter, testing};
 
     const SCRIPT: &str = "
         0      7/7  function__entry            /srv/run.py:1:<module>        1
@@ -96,7 +96,7 @@ mod tests {
     ";
 
     fn imports(script: &str) -> Imports {
-        let (trace, _directory) = script::trace(script, 4);
+        let (trace, _directory) = testing::trace(script, 4);
         Imports::read(&trace, &Filter::default()).expect("the trace is readable")
     }
 

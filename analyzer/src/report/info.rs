@@ -115,7 +115,7 @@ mod tests {
 
     use super::*;
     use crate::Filter;
-    use crate::script::calls;
+    use crate::testing::calls;
 
     const SCRIPT: &str = "
         0     7/7  function__entry   /srv/run.py:1:a  0

@@ -139,7 +139,7 @@ mod tests {
     //! Text and JSON of a small trace.
 
     use super::*;
-    use crate::{Filter, script};
+    use crate::{Filter, testing};
 
     const SCRIPT: &str = "
         0     7/7  function__entry       /srv/run.py:1:main          1
@@ -154,7 +154,7 @@ mod tests {
     ";
 
     fn instances(script: &str) -> Instances {
-        let (trace, _directory) = script::trace(script, 4);
+        let (trace, _directory) = testing::trace(script, 4);
         Instances::read(&trace, &Filter::default(), &[]).expect("the trace is readable")
     }
 

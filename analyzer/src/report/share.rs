@@ -7,7 +7,7 @@ use super::table;
 use super::trust::{SliceSpan, trust_line};
 use crate::escape::Plain;
 use crate::measure::Trust;
-use crate::share::{Secret, Written};
+use crate::share::{Secret, ShareSummary};
 
 /// The part of the README that is the same for every recording. It is written for readers who do
 /// not know pyrec.
@@ -50,7 +50,7 @@ kept, and so is the text of the program's own files, if it was included.
 ";
 
 /// The README of a shared recording.
-pub fn readme(written: &Written) -> String {
+pub fn readme(written: &ShareSummary) -> String {
     format!(
         "{README}\nWHAT IS IN IT\n\n{}, with the text of {}.\n{}\n",
         slice_description(written),
@@ -60,7 +60,7 @@ pub fn readme(written: &Written) -> String {
 }
 
 /// Says whether the whole recording or which slice of it was written.
-pub fn slice_description(written: &Written) -> String {
+pub fn slice_description(written: &ShareSummary) -> String {
     match &written.slice {
         Some(slice) => format!("A slice of the recording: {}", SliceSpan(slice)),
         None => "The whole recording".to_owned(),

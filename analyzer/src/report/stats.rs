@@ -157,8 +157,8 @@ mod tests {
 
     use super::*;
     use crate::Filter;
-    use crate::script::{self, calls};
-    use crate::tree::{By, Grouping};
+    use crate::testing::{self, calls};
+    use crate::tree::{GroupBy, GroupsBuilder};
 
     const SCRIPT: &str = "
         0     7/7  function__entry   /srv/run.py:1:<module>  0
@@ -240,9 +240,9 @@ trust: 6 events, 0 lost, 2 repaired (2 calls still open), exited with 0, tracing
         let other = "0 7/7 function__entry /srv/run.py:3:C.f 3
                      9 7/7 function__return /srv/run.py:3:C.f 3";
         let filter = Filter::default();
-        let mut grouping = Grouping::new(By::Process, &filter);
+        let mut grouping = GroupsBuilder::new(GroupBy::Process, &filter);
         for (run, host, script) in [("a\u{1b}[2J", "ant", other), ("b", "bee", SCRIPT)] {
-            let (trace, _directory) = script::trace_on(host, script, 4);
+            let (trace, _directory) = testing::trace_on(host, script, 4);
             grouping.add(run, &trace).expect("the trace is readable");
         }
         let totals = GroupedTotals::of(&grouping.finish().expect("facts add up"));

@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
     use crate::Filter;
-    use crate::script::calls;
+    use crate::testing::calls;
 
     /// A process with two threads, whose child outlives the recording.
     const SCRIPT: &str = "

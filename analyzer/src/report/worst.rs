@@ -89,7 +89,7 @@ mod tests {
     //! Text and JSON of a small trace.
 
     use super::*;
-    use crate::{Filter, script};
+    use crate::{Filter, testing};
 
     const SCRIPT: &str = "
         0        7/7  thread__start     -                   0  -  Main\u{1b}Thread
@@ -106,7 +106,7 @@ mod tests {
     ";
 
     fn worst(function: &str) -> Worst {
-        let (trace, _directory) = script::trace(SCRIPT, 4);
+        let (trace, _directory) = testing::trace(SCRIPT, 4);
         Worst::read(&trace, &Filter::default(), &function.parse().expect("the pattern is valid"), 2)
             .expect("the trace is readable")
     }

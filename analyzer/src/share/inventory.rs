@@ -1,4 +1,4 @@
-//! What a recording holds that may be secret, and when its rows are.
+//! The inventory of a trace: the strings that may be secret, and how events are spread over time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,33 +6,34 @@ use std::sync::Arc;
 use pyrec_schema::{Code, Columns, Event, Marker, TextId, Trace};
 use rustc_hash::FxHashSet;
 
-use super::place::Places;
+use super::paths::PathRedactor;
 use crate::Result;
 
-/// What a recording holds, read once.
+/// The strings of a trace that may be secret, by what they name, and its events over time.
 #[derive(Debug, Default)]
 pub struct Inventory {
-    /// Files of code objects.
+    /// The files of code objects.
     pub files: BTreeSet<String>,
-    /// Qualified names, of modules, functions and functions in C: those that every machine has, …
+    /// The qualified names, and paths, of what other machines have too: of Python, of the system, of
+    /// installed packages and of C functions.
     pub public_names: BTreeSet<String>,
-    /// … and those of the program.
-    pub own_names: BTreeSet<String>,
-    /// Command lines of processes.
+    /// The qualified names, redacted paths, modules and classes of the program.
+    pub program_names: BTreeSet<String>,
+    /// The command lines of processes.
     pub commands: BTreeSet<Arc<str>>,
-    /// Names of threads.
+    /// The names of threads.
     pub threads: BTreeSet<Arc<str>>,
-    /// Names of audit events.
+    /// The names of audit events.
     pub audits: BTreeSet<Arc<str>>,
-    /// Files with their text.
+    /// The files whose source text is in the trace.
     pub sources: BTreeSet<String>,
-    /// When rows are.
-    pub times: Times,
+    /// The number of events over time.
+    pub times: EventTimes,
 }
 
 impl Inventory {
-    /// Reads a recording.
-    pub fn read(trace: &Trace, places: &Places) -> Result<Inventory> {
+    /// Reads all rows of a trace.
+    pub fn read(trace: &Trace, paths: &PathRedactor) -> Result<Inventory> {
         let mut inventory = Inventory::default();
         let (mut codes, mut texts) = (FxHashSet::default(), FxHashSet::default());
         for file in trace.files() {
@@ -43,10 +44,10 @@ impl Inventory {
                             inventory.times.add(event.time_ns);
                         }
                         if event.text != TextId::NONE && texts.insert((event.marker, event.text)) {
-                            inventory.learn_text(&event, trace);
+                            inventory.add_text(&event, trace);
                         }
                         if codes.insert(event.code) {
-                            inventory.learn_code(&trace.names().code_str(event.code), places);
+                            inventory.add_code(&trace.names().code_str(event.code), paths);
                         }
                     }
                 }
@@ -55,29 +56,29 @@ impl Inventory {
         Ok(inventory)
     }
 
-    fn learn_code(&mut self, code: &str, places: &Places) {
+    fn add_code(&mut self, code: &str, paths: &PathRedactor) {
         let code = Code::parse(code);
         let public = match code.file {
             "" => None,
             file if file.starts_with('<') => Some(file),
-            file => places.public_part(file),
+            file => paths.public_part(file),
         };
         match public {
             Some(part) => self.public_names.extend([part.to_owned(), code.qualname.to_owned()]),
-            None => self.own_names.extend([places.file(code.file), code.qualname.to_owned()]),
+            None => self.program_names.extend([paths.redact_file(code.file), code.qualname.to_owned()]),
         }
         self.files.insert(code.file.to_owned());
     }
 
-    fn learn_text(&mut self, event: &Event, trace: &Trace) {
+    fn add_text(&mut self, event: &Event, trace: &Trace) {
         let Some(text) = trace.names().text_str(event.text) else { return };
         match event.marker {
             Marker::ProcessStart => self.commands.insert(text),
             Marker::ThreadStart => self.threads.insert(text),
             Marker::Audit => self.audits.insert(text),
             Marker::CfunctionEntry | Marker::CfunctionReturn => self.public_names.insert(text.to_string()),
-            Marker::ImportStart | Marker::ImportDone => self.own_names.insert(text.to_string()),
-            Marker::InstanceStart | Marker::InstanceDone => self.own_names.insert(text.to_string()),
+            Marker::ImportStart | Marker::ImportDone => self.program_names.insert(text.to_string()),
+            Marker::InstanceStart | Marker::InstanceDone => self.program_names.insert(text.to_string()),
             Marker::Source => {
                 let code = trace.names().code_str(event.code);
                 self.sources.insert(Code::parse(&code).file.to_owned())
@@ -87,73 +88,73 @@ impl Inventory {
     }
 }
 
-/// How many events there are at which time, roughly.
+/// The number of events over time, as a histogram with a bounded number of buckets.
 #[derive(Debug)]
-pub struct Times {
-    /// A stretch is so many nanoseconds long, as a power of two.
+pub struct EventTimes {
+    /// The width of a bucket is 2^power nanoseconds.
     power: u32,
-    stretches: BTreeMap<i64, u64>,
+    buckets: BTreeMap<i64, u64>,
 }
 
-/// Stretches that are told apart.
-const MAX_STRETCHES: usize = 1 << 14;
+/// When there are more, two neighbours are merged into one.
+const MAX_BUCKETS: usize = 1 << 14;
 
-impl Default for Times {
+impl Default for EventTimes {
     fn default() -> Self {
-        Times { power: 16, stretches: BTreeMap::new() }
+        EventTimes { power: 16, buckets: BTreeMap::new() }
     }
 }
 
-impl Times {
+impl EventTimes {
     fn add(&mut self, time_ns: i64) {
-        *self.stretches.entry(time_ns >> self.power).or_default() += 1;
-        while self.stretches.len() > MAX_STRETCHES {
+        *self.buckets.entry(time_ns >> self.power).or_default() += 1;
+        while self.buckets.len() > MAX_BUCKETS {
             self.power += 1;
-            for (stretch, events) in std::mem::take(&mut self.stretches) {
-                *self.stretches.entry(stretch >> 1).or_default() += events;
+            for (bucket, events) in std::mem::take(&mut self.buckets) {
+                *self.buckets.entry(bucket >> 1).or_default() += events;
             }
         }
     }
 
-    /// Events from an instant up to another.
+    /// The number of events between two instants. Buckets that are partly outside count as a whole.
     pub fn events(&self, from_ns: i64, to_ns: i64) -> u64 {
         let (from, to) = (from_ns >> self.power, to_ns >> self.power);
-        if from > to { 0 } else { self.stretches.range(from..=to).map(|(_, events)| events).sum() }
+        if from > to { 0 } else { self.buckets.range(from..=to).map(|(_, events)| events).sum() }
     }
 
-    /// From when on there are no more than so many events up to an instant; that instant where even its own stretch
-    /// has more.
+    /// The earliest instant from which there are at most `events` events until `to_ns`, to within a
+    /// bucket. `to_ns` itself if the last bucket alone has more.
     pub fn last(&self, events: u64, to_ns: i64) -> i64 {
         let (mut left, mut from_ns) = (events, to_ns);
-        for (&stretch, &events) in self.stretches.range(..=to_ns >> self.power).rev() {
+        for (&bucket, &events) in self.buckets.range(..=to_ns >> self.power).rev() {
             if events > left {
                 break;
             }
             left -= events;
-            from_ns = stretch << self.power;
+            from_ns = bucket << self.power;
         }
         from_ns
     }
 
-    /// The end of the last stretch.
+    /// The end of the last bucket, in nanoseconds.
     pub fn end_ns(&self) -> i64 {
-        self.stretches.last_key_value().map_or(0, |(&stretch, _)| stretch.saturating_add(1) << self.power)
+        self.buckets.last_key_value().map_or(0, |(&bucket, _)| bucket.saturating_add(1) << self.power)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    //! Times in few stretches.
+    //! A long recording in a bounded number of buckets.
 
     use super::*;
 
     #[test]
-    fn the_last_events_are_found_in_a_long_recording() {
-        let mut times = Times::default();
-        // An event a millisecond for an hour: far more stretches than are told apart.
+    fn the_start_of_the_last_events_is_found_in_a_long_recording() {
+        let mut times = EventTimes::default();
+        // One event per millisecond for an hour: far more than the maximum number of buckets.
         const MS: i64 = 1_000_000;
         (0..3_600_000).for_each(|ms| times.add(ms * MS));
-        assert!(times.stretches.len() <= MAX_STRETCHES);
+        assert!(times.buckets.len() <= MAX_BUCKETS);
         let end_ns = 3_600_000 * MS;
         let from_ns = times.last(60_000, end_ns);
         let found = (end_ns - from_ns) / MS;

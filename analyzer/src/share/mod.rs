@@ -1,24 +1,26 @@
-//! A recording for others: a slice of it, without what is secret.
+//! Redacted copies of traces, for `pyrec share`: the rows that a filter selects, with secrets replaced
+//! by tokens.
 //!
 //! ```text
-//! Trace ── Inventory ──▶ Secrets, Places            what there is, and what stands for it
-//!   │                        │
-//!   └─ rows ─▶ Slicer ─▶ Scrubber ─▶ TraceWriter     row by row
-//!                                        └─▶ leak    the last look
+//! Trace ─▶ Inventory ─▶ SecretFinder ─▶ SecretSet          first pass: what is secret
+//!   │                                      ▼
+//!   └─ rows ─▶ Slicer ─▶ RowRedactor ─▶ TraceWriter        second pass: row by row
+//!                                          ▼
+//!                                      leak scan           third pass: search the result
 //! ```
 //!
-//! `docs/reference/share.md` says what is removed and why.
+//! `docs/reference/share.md` lists what is removed, and why.
 
+mod allowlist;
+mod command_line;
+mod detection;
 mod inventory;
-mod known;
-mod place;
-mod plan;
-mod proof;
-mod scrub;
-mod secret;
+mod leak_scan;
+mod paths;
+mod redaction;
+mod secrets;
 mod slice;
 mod token;
-mod words;
 
 #[cfg(test)]
 mod tests;
@@ -28,90 +30,90 @@ use std::sync::Arc;
 
 use pyrec_schema::{Batch, Columns, Excerpt, Names, Trace, TraceWriter, WriterOptions};
 
+use self::detection::SecretFinder;
 use self::inventory::Inventory;
-use self::place::Places;
-use self::plan::Plan;
-use self::scrub::{Cleaner, Scrubber};
-use self::secret::Secrets;
+use self::paths::PathRedactor;
+use self::redaction::{Redactor, RowRedactor};
+use self::secrets::SecretSet;
 use self::slice::Slicer;
+use crate::filter::TimeWindow;
 use crate::measure::{self, Trust};
-use crate::tree::{self, Window};
 use crate::{CallTree, Filter, Result, order};
 
-pub use plan::Here;
-pub use proof::Leak;
-pub use scrub::Sources;
-pub use secret::Secret;
-pub use token::{Key, Kind};
+pub use detection::LocalIdentity;
+pub use leak_scan::Leak;
+pub use redaction::SourcePolicy;
+pub use secrets::Secret;
+pub use token::{SecretKind, TokenKey};
 
-/// Rows that are written at once.
+/// How many rows are written at once.
 const BATCH_ROWS: usize = 1 << 16;
 
-/// What is to be shared.
+/// Writes a redacted copy of a trace.
 #[derive(Debug)]
-pub struct Share<'a> {
+pub struct TraceRedactor<'a> {
     trace: &'a Trace,
     filter: Filter,
-    sources: Sources,
-    key: Key,
-    places: Places,
+    sources: SourcePolicy,
+    key: TokenKey,
+    paths: PathRedactor,
     inventory: Inventory,
-    secrets: Secrets,
-    /// The stretch of time that the filter asks for.
-    window: Window,
+    secrets: SecretSet,
+    /// The time window of the filter.
+    window: TimeWindow,
     origin_ns: i64,
 }
 
-/// What was written.
+/// What a redacted trace holds.
 #[derive(Debug)]
-pub struct Written {
-    /// Which part of the recording it is; none: all of it.
+pub struct ShareSummary {
+    /// Which part of the recording it is. None: the whole recording.
     pub slice: Option<Excerpt>,
-    /// How many files' texts are in it.
+    /// The number of source texts.
     pub texts: usize,
-    /// How far to trust it.
+    /// The facts of its trust line.
     pub trust: Trust,
 }
 
-impl<'a> Share<'a> {
-    /// Finds out what a recording holds, and what of it is secret: no word that also stands on the page that goes with
-    /// it.
+impl<'a> TraceRedactor<'a> {
+    /// Reads a trace and finds its secrets. `page` is the README that is shared with the trace; its words
+    /// are public.
     pub fn new(
         trace: &'a Trace,
         filter: Filter,
-        sources: Sources,
-        key: Key,
-        here: &Here,
+        sources: SourcePolicy,
+        key: TokenKey,
+        local: &LocalIdentity,
         page: &str,
-    ) -> Result<Share<'a>> {
+    ) -> Result<TraceRedactor<'a>> {
         let manifest = trace.manifest();
-        let places = Places::new(key, manifest.directory.as_deref(), here.home.as_deref());
-        let inventory = Inventory::read(trace, &places)?;
-        let secrets = Plan::secrets(key, &places, manifest, &inventory, here, page);
+        let paths = PathRedactor::new(key, manifest.directory.as_deref(), local.home.as_deref());
+        let inventory = Inventory::read(trace, &paths)?;
+        let secrets = SecretFinder::find(key, &paths, manifest, &inventory, local, page);
         let origin_ns = order::origin_ns(trace)?.unwrap_or(0);
-        let window = tree::window(&filter, origin_ns);
-        Ok(Share { trace, filter, sources, key, places, inventory, secrets, window, origin_ns })
+        let window = filter.window(origin_ns);
+        Ok(TraceRedactor { trace, filter, sources, key, paths, inventory, secrets, window, origin_ns })
     }
 
-    /// What is replaced.
+    /// The secrets that are replaced.
     pub fn secrets(&self) -> &[Secret] {
         self.secrets.list()
     }
 
-    /// How many files' texts are shared, and how many are not.
-    pub fn texts(&self) -> (usize, usize) {
+    /// The numbers of source texts that are shared and that are left out.
+    pub fn text_counts(&self) -> (usize, usize) {
         let files = &self.inventory.sources;
-        let shared = files.iter().filter(|file| self.sources.includes(file, &self.places)).count();
+        let shared = files.iter().filter(|file| self.sources.includes(file, &self.paths)).count();
         (shared, files.len() - shared)
     }
 
-    /// How many events there are in what is asked for, roughly.
+    /// The approximate number of events in the time window of the filter.
     pub fn events(&self) -> u64 {
         self.inventory.times.events(self.window.from_ns, self.end_ns())
     }
 
-    /// From when on there are no more than so many events.
-    pub fn last(&self, events: u64) -> i64 {
+    /// The instant from which the time window holds at most `events` events, approximately.
+    pub fn start_of_last(&self, events: u64) -> i64 {
         self.inventory.times.last(events, self.end_ns()).max(self.window.from_ns)
     }
 
@@ -119,15 +121,15 @@ impl<'a> Share<'a> {
         self.window.to_ns.min(self.inventory.times.end_ns())
     }
 
-    /// Writes a trace of what is asked for, or of what of it is not before that instant.
-    pub fn write(&self, since_ns: Option<i64>, path: &Path) -> Result<Written> {
+    /// Writes a redacted trace of what the filter selects, from `since_ns` on if that is given.
+    pub fn write(&self, since_ns: Option<i64>, path: &Path) -> Result<ShareSummary> {
         let from_ns = since_ns.unwrap_or(self.window.from_ns).max(self.window.from_ns);
-        let window = Window { from_ns, ..self.window };
-        let cleaner = self.cleaner();
+        let window = TimeWindow { from_ns, ..self.window };
+        let redactor = self.redactor();
         let slice = self.slice(window);
-        let manifest = cleaner.manifest(self.trace.manifest(), slice.clone());
+        let manifest = redactor.manifest(self.trace.manifest(), slice.clone());
         let names = Arc::new(Names::new());
-        let mut scrubber = Scrubber::new(cleaner, self.trace.names().clone(), names.clone());
+        let mut row_redactor = RowRedactor::new(redactor, self.trace.names().clone(), names.clone());
         let ended = manifest.ended.clone();
         let mut writer = TraceWriter::create(path, names, manifest, WriterOptions::default())?;
         let mut batch = Batch::with_capacity(BATCH_ROWS);
@@ -138,7 +140,7 @@ impl<'a> Share<'a> {
                     let rows = rows?;
                     rows.iter().for_each(|event| {
                         slicer.push(event, &mut |event| {
-                            scrubber.event(event).into_iter().for_each(|event| batch.push(event))
+                            row_redactor.event(event).into_iter().for_each(|event| batch.push(event))
                         });
                     });
                     if batch.len() >= BATCH_ROWS {
@@ -148,28 +150,28 @@ impl<'a> Share<'a> {
                 }
             }
         }
-        slicer.finish(&mut |event| scrubber.event(event).into_iter().for_each(|event| batch.push(event)));
+        slicer.finish(&mut |event| row_redactor.event(event).into_iter().for_each(|event| batch.push(event)));
         writer.write(&batch)?;
         writer.manifest_mut().ended = ended;
         writer.finish()?;
-        self.tell(path, slice)
+        self.summary(path, slice)
     }
 
-    /// What is to be told of a trace that was written.
-    fn tell(&self, path: &Path, slice: Option<Excerpt>) -> Result<Written> {
+    /// Reads the written trace for its summary.
+    fn summary(&self, path: &Path, slice: Option<Excerpt>) -> Result<ShareSummary> {
         let trace = Trace::open(&[path])?;
         let trust = Trust::of(&CallTree::read(&trace, &Filter::default())?);
-        Ok(Written { slice, texts: measure::Sources::read(&trace)?.count(), trust })
+        Ok(ShareSummary { slice, texts: measure::Sources::read(&trace)?.count(), trust })
     }
 
-    /// What of the recording lies in the window and the filter; none if that is all. A slice of a slice is one of what
-    /// that was.
-    fn slice(&self, window: Window) -> Option<Excerpt> {
+    /// Which part of the recording the window and the filter select. None for the whole recording. A
+    /// slice of a slice is described as a slice of the original recording.
+    fn slice(&self, window: TimeWindow) -> Option<Excerpt> {
         let Filter { root, pids, tids, .. } = &self.filter;
         let before = self.trace.manifest().slice.clone();
         let is_inside = root.is_some();
         let is_some_threads = !pids.is_empty() || !tids.is_empty();
-        if window == Window::ALL && !is_inside && !is_some_threads {
+        if window == TimeWindow::ALL && !is_inside && !is_some_threads {
             return before;
         }
         let since = |time_ns: i64| u64::try_from(time_ns.saturating_sub(self.origin_ns)).unwrap_or(0);
@@ -184,12 +186,12 @@ impl<'a> Share<'a> {
         })
     }
 
-    /// Looks for what was removed in a zip file that is about to be shared.
-    pub fn leak(&self, zip: &Path, page: &str) -> Result<Option<Leak>> {
-        proof::leak(zip, page, &self.cleaner())
+    /// Searches a zip file that is about to be shared for secrets. Returns the first.
+    pub fn find_leak(&self, zip: &Path, page: &str) -> Result<Option<Leak>> {
+        leak_scan::scan(zip, page, &self.redactor())
     }
 
-    fn cleaner(&self) -> Cleaner<'_> {
-        Cleaner { key: self.key, places: &self.places, secrets: &self.secrets, sources: self.sources }
+    fn redactor(&self) -> Redactor<'_> {
+        Redactor { key: self.key, paths: &self.paths, secrets: &self.secrets, sources: self.sources }
     }
 }

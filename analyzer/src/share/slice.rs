@@ -1,83 +1,95 @@
-//! A part of a recording that is a recording by itself.
+//! Slices: parts of a trace that are valid traces.
 //!
 //! ```text
-//! recorded   E a   E b │ E c   R c   R b │ R a         time ─▶
+//! trace      E a   E b │ E c   R c   R b │ R a         time ─▶
 //! slice                O a
 //!                      O b
 //!                        E c   R c   R b
 //! ```
 //!
-//! Calls that are open where it begins are told as an attached recorder tells them, so that its tree has the right
-//! root. Those that are open where it ends stay so.
+//! A slice begins with `function__open` rows for the calls that are open at its start, as a recording
+//! does that attaches to a running process. So their callees have the right callers in its call tree.
+//! Calls that are open at its end stay open.
 
 use pyrec_schema::{Event, LostEvents, Marker, Names, TextId};
 use rustc_hash::FxHashMap;
 
 use crate::Filter;
-use crate::order::Thread;
-use crate::tree::{Frame, Lens, Stack, Step, Window};
+use crate::filter::TimeWindow;
+use crate::order::ThreadId;
+use crate::tree::{Frame, FrameFilter, OpenFrame, Stack, StackOp};
 
-/// Cuts the rows out that are asked for. Rows of one thread are to come in its order, threads may be mixed.
+/// Selects the rows of a slice. The rows of one thread must come in that thread's order; threads may
+/// alternate.
 #[derive(Debug)]
 pub struct Slicer<'a> {
     filter: &'a Filter,
     names: &'a Names,
-    lens: Lens<'a>,
-    window: Window,
-    threads: FxHashMap<Thread, State>,
+    frames: FrameFilter<'a>,
+    window: TimeWindow,
+    threads: FxHashMap<ThreadId, ThreadState>,
 }
 
-/// A thread.
+/// One thread of the trace.
 #[derive(Debug, Default)]
-struct State {
-    stack: Stack<Running>,
-    /// Whether its first row is in the slice.
+struct ThreadState {
+    stack: Stack<OpenCall>,
+    /// Whether the slice contains a row of the thread yet.
     has_begun: bool,
-    /// Its start, and that of its process, until then.
+    /// The rows of its start and of its process's start, until the slice contains them.
     starts: Vec<Event>,
 }
 
 /// An open call.
 #[derive(Clone, Copy, Debug)]
-struct Running {
+struct OpenCall {
+    /// The line of the last row in the call itself.
     line: i32,
-    /// Whether it is within a call of the function that is asked for.
+    /// Whether it is inside a call of the filter's root function.
     is_inside: bool,
-    /// Whether the slice has its beginning.
+    /// Whether the slice contains its entry, or a row that it was open.
     is_kept: bool,
 }
 
 impl<'a> Slicer<'a> {
-    /// Cuts by a filter, whose stretch of time that window is.
-    pub fn new(filter: &'a Filter, names: &'a Names, window: Window) -> Self {
-        Slicer { filter, names, lens: Lens::new(filter, names), window, threads: FxHashMap::default() }
+    /// A slicer for a filter. `window` is the time window of the filter in this trace
+    /// ([`Filter::window`]).
+    pub fn new(filter: &'a Filter, names: &'a Names, window: TimeWindow) -> Self {
+        Slicer {
+            filter,
+            names,
+            frames: FrameFilter::new(filter, names),
+            window,
+            threads: FxHashMap::default(),
+        }
     }
 
-    /// Reads the next row, and gives those that belong to the slice. Sources do in any case.
+    /// Reads the next row, and calls `keep` with the rows that follow from it. Source texts are always
+    /// kept.
     pub fn push(&mut self, event: Event, keep: &mut impl FnMut(Event)) {
-        let step = Step::of(&event, self.names);
-        if step == Step::Ignore {
+        let op = StackOp::of(&event, self.names);
+        if op == StackOp::Ignore {
             return keep(event);
         }
-        let thread = Thread { pid: event.pid, tid: event.tid };
-        if self.window.is_over(event.time_ns) || !self.filter.has_thread(thread.pid, thread.tid) {
+        let thread = ThreadId { pid: event.pid, tid: event.tid };
+        if self.window.is_over(event.time_ns) || !self.filter.selects_thread(thread.pid, thread.tid) {
             return;
         }
         let state = self.threads.entry(thread).or_default();
         let is_in_time = self.window.contains(event.time_ns);
-        if step == Step::Clear {
+        if op == StackOp::Clear {
             return state.clear(event, is_in_time, keep);
         }
         if is_in_time {
             state.begin(thread, self.window.from_ns, self.names, keep);
         }
-        let is_kept = state.step(step, &event, is_in_time, &mut self.lens);
+        let is_kept = state.apply(op, &event, is_in_time, &mut self.frames);
         if is_in_time && is_kept {
             keep(event);
         }
     }
 
-    /// Ends the recording: threads that had nothing to say, but were there, are told of.
+    /// Ends the slice: keeps the starts and open calls of threads without a row in the window.
     pub fn finish(mut self, keep: &mut impl FnMut(Event)) {
         let mut threads: Vec<_> = self.threads.drain().collect();
         threads.sort_unstable_by_key(|&(thread, _)| thread);
@@ -89,7 +101,7 @@ impl<'a> Slicer<'a> {
     }
 }
 
-impl State {
+impl ThreadState {
     /// A thread or a process begins or ends.
     fn clear(&mut self, event: Event, is_in_time: bool, keep: &mut impl FnMut(Event)) {
         self.stack.take();
@@ -100,13 +112,13 @@ impl State {
         }
         match event.marker {
             Marker::ThreadStart | Marker::ProcessStart => self.starts.push(event),
-            // It ended before the slice begins.
+            // The thread or process ended before the slice.
             _ => self.starts.clear(),
         }
     }
 
-    /// Tells what was there before its first row.
-    fn begin(&mut self, thread: Thread, from_ns: i64, names: &Names, keep: &mut impl FnMut(Event)) {
+    /// Keeps the rows that describe the state of the thread at the start of the slice.
+    fn begin(&mut self, thread: ThreadId, from_ns: i64, names: &Names, keep: &mut impl FnMut(Event)) {
         if std::mem::replace(&mut self.has_begun, true) {
             return;
         }
@@ -116,14 +128,14 @@ impl State {
             if !open.data.is_inside {
                 continue;
             }
-            let Thread { pid, tid } = thread;
+            let ThreadId { pid, tid } = thread;
             let row = |marker, code| {
                 let (time_ns, line) = (from_ns, open.data.line);
                 Event { time_ns, pid, tid, marker, code, line, value: None, text: TextId::NONE }
             };
             match open.frame {
                 Frame::Function(code) => keep(row(Marker::FunctionOpen, code)),
-                // What follows has an unknown caller, still: a loss of nothing says so.
+                // A loss of no events: the calls that follow still have an unknown caller.
                 Frame::Lost => {
                     keep(LostEvents { pid, tid, count: 0, from_ns, to_ns: from_ns }.to_event(names));
                 }
@@ -133,38 +145,38 @@ impl State {
         }
     }
 
-    /// Follows the stack. Says whether the row belongs to what is asked for.
-    fn step(&mut self, step: Step, event: &Event, is_in_time: bool, lens: &mut Lens) -> bool {
-        let is_inside = self.stack.top().map_or(lens.is_open(), |top| top.data.is_inside);
-        match step {
-            Step::Enter(frame) | Step::Open(frame) => {
-                let is_inside = is_inside || lens.verdict(frame).root;
+    /// Updates the stack. Returns whether the filter selects the row.
+    fn apply(&mut self, op: StackOp, event: &Event, is_in_time: bool, frames: &mut FrameFilter) -> bool {
+        let is_inside = self.stack.top().map_or(frames.is_unrooted(), |top| top.data.is_inside);
+        match op {
+            StackOp::Enter(frame) | StackOp::Open(frame) => {
+                let is_inside = is_inside || frames.select(frame).root;
                 let is_kept = is_inside && is_in_time;
-                self.stack.push(frame, Running { line: event.line, is_inside, is_kept });
+                self.stack.push(frame, OpenCall { line: event.line, is_inside, is_kept });
                 is_inside
             }
-            Step::Leave(frame) => match self.stack.above(frame) {
+            StackOp::Leave(frame) => match self.stack.above(frame) {
                 Some(above) => {
                     let left = (0..=above).map(|_| self.stack.pop()).last().flatten();
                     left.is_some_and(|left| left.data.is_kept)
                 }
                 None => is_inside,
             },
-            Step::Lose { .. } => {
+            StackOp::Lose { .. } => {
                 self.stack.lose();
-                let is_inside = lens.is_open();
-                self.stack.push(Frame::Lost, Running { line: 0, is_inside, is_kept: is_in_time });
+                let is_inside = frames.is_unrooted();
+                self.stack.push(Frame::Lost, OpenCall { line: 0, is_inside, is_kept: is_in_time });
                 true
             }
-            Step::Pass => {
+            StackOp::Instant => {
                 let position = self.stack.frames().len().wrapping_sub(1);
-                let is_its = |open: &crate::tree::Open<Running>| open.frame == Frame::Function(event.code);
-                if event.marker == Marker::Line && self.stack.top().is_some_and(is_its) {
+                let is_of_call = |open: &OpenFrame<OpenCall>| open.frame == Frame::Function(event.code);
+                if event.marker == Marker::Line && self.stack.top().is_some_and(is_of_call) {
                     self.stack.data_mut(position).line = event.line;
                 }
                 is_inside
             }
-            Step::Clear | Step::Ignore => false,
+            StackOp::Clear | StackOp::Ignore => false,
         }
     }
 }
@@ -177,13 +189,14 @@ mod tests {
 
     use super::*;
     use crate::filter::TimeRange;
-    use crate::script::{self, Line};
+    use crate::script::Line;
+    use crate::testing;
 
     /// The rows of a slice, with single spaces.
     fn slice(script: &str, filter: &Filter) -> Vec<String> {
         let names = Names::new();
-        let batch = script::rows(script, &names);
-        let mut slicer = Slicer::new(filter, &names, crate::tree::window(filter, 0));
+        let batch = testing::rows(script, &names);
+        let mut slicer = Slicer::new(filter, &names, filter.window(0));
         let mut kept = Vec::new();
         batch.iter().for_each(|event| slicer.push(event, &mut |event| kept.push(event)));
         slicer.finish(&mut |event| kept.push(event));
@@ -197,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn open_calls_are_told_where_it_begins() {
+    fn a_slice_begins_with_the_open_calls() {
         let script = "
             0   7/7  process__start   -         0  1  python3
             1   7/7  function__entry  a.py:1:a  1
@@ -224,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ended_before_is_not_told() {
+    fn calls_and_threads_that_ended_before_are_left_out() {
         let script = "
             0   7/8  thread__start    -         0  -  worker
             1   7/8  function__entry  a.py:1:a  1
@@ -235,12 +248,12 @@ mod tests {
             13  7/7  cfunction__return -        0  -  sorted
             14  7/7  audit            -         0  -  open
         ";
-        // A return whose entry was left out would be a repair.
+        // A return without its entry would be a repair.
         assert_eq!(slice(script, &time(10, 20)), ["14 7/7 audit - 0 - open"]);
     }
 
     #[test]
-    fn after_a_loss_the_caller_is_unknown_still() {
+    fn the_caller_is_still_unknown_after_a_loss() {
         let script = "
             1   7/7  function__entry  a.py:1:a  1
             5   7/7  lost             -         0  3  2
@@ -261,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_keeps_what_happens_inside() {
+    fn a_root_selects_the_rows_inside_its_calls() {
         let script = "
             1   7/7  function__entry  a.py:1:main  1
             2   7/7  line             a.py:1:main  2
@@ -273,7 +286,7 @@ mod tests {
             8   7/7  function__return a.py:1:main  1
             9   7/7  source           a.py::       12 1  text
         ";
-        let filter = Filter { root: Some("work".parse().expect("a pattern")), ..Filter::default() };
+        let filter = Filter { root: Some("work".parse().expect("a valid pattern")), ..Filter::default() };
         assert_eq!(
             slice(script, &filter),
             [
@@ -288,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_end_ends_with_the_last_instant() {
+    fn a_window_without_an_end_includes_the_last_instant() {
         let script = "
             1                    7/7  function__entry   a.py:1:a  1
             9223372036854775807  7/7  function__return  a.py:1:a  1
@@ -300,10 +313,10 @@ mod tests {
     }
 
     #[test]
-    fn all_of_it_is_every_row() {
-        for (name, script) in script::all("script") {
+    fn the_default_filter_keeps_every_row() {
+        for (name, script) in testing::all("script") {
             let names = Names::new();
-            let rows = script::rows(&script, &names);
+            let rows = testing::rows(&script, &names);
             let line = |event: Event| Line { event: &event, names: &names }.to_string();
             let expected: Vec<String> = rows
                 .iter()

@@ -1,4 +1,4 @@
-//! Recordings before and after they are shared.
+//! Traces before and after redaction.
 
 use std::path::Path;
 
@@ -7,9 +7,10 @@ use pyrec_schema::{
 };
 
 use super::*;
-use crate::script::{self, Line};
+use crate::script::Line;
+use crate::testing;
 
-/// Rows that hold a secret in every place that can hold one.
+/// Rows with a secret in every field that can hold one.
 const SCRIPT: &str = r"
     0   7/7  process__start   -  0  1  /home/wilma/.venv/bin/python3\s-u\s/home/wilma/shop/run.py\sacme-corp\s--password=hunter2\s7
     1   7/7  thread__start    -  0  -  MainThread
@@ -34,7 +35,7 @@ const SCRIPT: &str = r"
     20  7/7  source  /home/wilma/unseen.py::  3  13  unseen\n
 ";
 
-/// What must be gone.
+/// Texts that must not be in a redacted trace.
 const SECRETS: [&str; 7] =
     ["wilma", "hunter2", "acme-corp", "orders of", "acme.login", "bedrock", "/home/wilma"];
 
@@ -48,7 +49,7 @@ fn manifest() -> Manifest {
         "7",
     ];
     let path = ["/home/wilma/shop", "/usr/lib/python3.13", "/home/wilma/.venv/lib/python3.13/site-packages"];
-    let mut manifest = script::manifest(&command, &path);
+    let mut manifest = testing::manifest(&command, &path);
     manifest.directory = Some("/home/wilma/shop".into());
     manifest.host.name = "bedrock.example".into();
     manifest.include = vec!["/home/wilma/shop/*".into()];
@@ -56,50 +57,57 @@ fn manifest() -> Manifest {
     manifest
 }
 
-/// A trace of these rows.
+/// A trace with the rows of a script.
 fn recorded(script: &str, manifest: Manifest, directory: &Path) -> Trace {
     let path = directory.join("recorded.parquet");
     let names = Arc::new(Names::new());
-    let batch: Batch = script::rows(script, &names);
+    let batch: Batch = testing::rows(script, &names);
     let ended = manifest.ended.clone();
     let mut writer =
-        TraceWriter::create(&path, names, manifest, WriterOptions::default()).expect("a new file");
-    writer.write(&batch).expect("room for it");
+        TraceWriter::create(&path, names, manifest, WriterOptions::default()).expect("the file is created");
+    writer.write(&batch).expect("the rows are written");
     writer.manifest_mut().ended = ended;
-    writer.finish().expect("room for the footer");
-    Trace::open(&[path]).expect("what was written")
+    writer.finish().expect("the footer is written");
+    Trace::open(&[path]).expect("the trace is valid")
 }
 
-fn here() -> Here {
-    Here { user: Some("max".into()), home: Some("/home/max".into()), host: Some("quarry".into()) }
+fn here() -> LocalIdentity {
+    LocalIdentity { user: Some("max".into()), home: Some("/home/max".into()), host: Some("quarry".into()) }
 }
 
-fn share<'a>(trace: &'a Trace, filter: Filter, sources: Sources) -> Share<'a> {
-    Share::new(trace, filter, sources, Key::new([9; Key::BYTES]), &here(), "a page").expect("a whole trace")
+fn redactor<'a>(trace: &'a Trace, filter: Filter, sources: SourcePolicy) -> TraceRedactor<'a> {
+    TraceRedactor::new(trace, filter, sources, TokenKey::new([9; TokenKey::BYTES]), &here(), "a page")
+        .expect("the trace is valid")
 }
 
-/// All that stands in a trace: its rows as text, and its facts.
+/// The contents of a trace: its rows as lines, and its manifest as JSON.
 fn contents(path: &Path) -> (Vec<String>, String) {
-    let trace = Trace::open(&[path]).expect("what was written");
+    let trace = Trace::open(&[path]).expect("the trace is valid");
     let mut rows = Vec::new();
     for group in 0..trace.files()[0].row_groups() {
-        for batch in trace.files()[0].read(group, Columns::ALL).expect("it is there") {
-            let batch = batch.expect("it is whole");
+        for batch in trace.files()[0].read(group, Columns::ALL).expect("the row group is read") {
+            let batch = batch.expect("the batch is valid");
             rows.extend(batch.iter().map(|event| Line { event: &event, names: trace.names() }.to_string()));
         }
     }
-    (rows, serde_json::to_string(trace.manifest()).expect("JSON"))
+    (rows, serde_json::to_string(trace.manifest()).expect("the manifest is JSON"))
 }
 
 #[test]
-fn nothing_secret_is_left() {
-    let directory = tempfile::tempdir().expect("a directory for tests");
+fn a_redacted_trace_holds_no_secret() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
     let trace = recorded(SCRIPT, manifest(), directory.path());
     let (before, _) = contents(&directory.path().join("recorded.parquet"));
-    assert!(SECRETS.iter().all(|secret| before.concat().contains(secret)), "the test is about something");
-    for (name, sources) in [("own", Sources::Own), ("all", Sources::All), ("none", Sources::None)] {
+    assert!(
+        SECRETS.iter().all(|secret| before.concat().contains(secret)),
+        "the recorded trace has all secrets"
+    );
+    for (name, sources) in
+        [("own", SourcePolicy::Project), ("all", SourcePolicy::All), ("none", SourcePolicy::None)]
+    {
         let path = directory.path().join(name);
-        let written = share(&trace, Filter::default(), sources).write(None, &path).expect("room");
+        let written =
+            redactor(&trace, Filter::default(), sources).write(None, &path).expect("the file is written");
         let (rows, facts) = contents(&path);
         for secret in SECRETS {
             assert!(!rows.concat().contains(secret), "{secret}: {rows:#?}");
@@ -108,20 +116,22 @@ fn nothing_secret_is_left() {
         assert_eq!(
             written.texts,
             match sources {
-                Sources::Own => 1,
-                Sources::All => 2,
-                Sources::None => 0,
+                SourcePolicy::Project => 1,
+                SourcePolicy::All => 2,
+                SourcePolicy::None => 0,
             }
         );
     }
 }
 
 #[test]
-fn what_everybody_has_stays_as_it_is() {
-    let directory = tempfile::tempdir().expect("a directory for tests");
+fn public_names_stay() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
     let trace = recorded(SCRIPT, manifest(), directory.path());
     let path = directory.path().join("shared");
-    let written = share(&trace, Filter::default(), Sources::Own).write(None, &path).expect("room");
+    let written = redactor(&trace, Filter::default(), SourcePolicy::Project)
+        .write(None, &path)
+        .expect("the file is written");
     assert_eq!(written.slice, None);
     let (rows, facts) = contents(&path);
     let text = rows.join("\n");
@@ -131,23 +141,23 @@ fn what_everybody_has_stays_as_it_is() {
         "/project/run.py:1:main",
         "  open",
         "MainThread",
-        // Our own user is called so, and that is no reason to hide a function that everybody has.
+        // Also the name of the user who shares, but a function of Python is public.
         "  max",
         "max(1)",
     ] {
         assert!(text.contains(kept), "{kept}: {text}");
     }
-    // The file of which there is no code is of no use.
+    // The source text of a file without other rows is left out.
     assert_eq!(rows.len(), trace.rows() as usize - 1);
-    let facts: serde_json::Value = serde_json::from_str(&facts).expect("JSON");
+    let facts: serde_json::Value = serde_json::from_str(&facts).expect("the manifest is JSON");
     assert_eq!((&facts["directory"], &facts["include"][0]), (&"/project".into(), &"/project/*".into()));
     assert_eq!((&facts["command"][1], &facts["command"][2]), (&"-u".into(), &"/project/run.py".into()));
     assert!(facts["command"][5].as_str().is_some_and(|argument| argument.starts_with("arg_")), "{facts}");
 }
 
 #[test]
-fn what_is_shared_is_one_file_that_leads_nowhere() {
-    let directory = tempfile::tempdir().expect("a directory for tests");
+fn a_redacted_trace_does_not_refer_to_other_files() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
     let session = JournalLocation { directory: directory.path().join("session"), checkpoint: 3 };
     let part = RotationPart { recording: "18-42".into(), number: 7, has_open_state: true };
     let ended = RecordingEnd::Recording;
@@ -155,20 +165,24 @@ fn what_is_shared_is_one_file_that_leads_nowhere() {
     let trace = recorded(SCRIPT, manifest, directory.path());
     assert!(trace.manifest().session.is_some() && trace.manifest().part.is_some());
     let path = directory.path().join("shared");
-    share(&trace, Filter::default(), Sources::Own).write(None, &path).expect("room");
-    let shared = Trace::open(&[path]).expect("what was written");
+    redactor(&trace, Filter::default(), SourcePolicy::Project)
+        .write(None, &path)
+        .expect("the file is written");
+    let shared = Trace::open(&[path]).expect("the trace is valid");
     let Manifest { session, part, ended, .. } = shared.manifest();
     assert_eq!((session, part, ended), (&None, &None, &RecordingEnd::Recording));
 }
 
 #[test]
-fn the_same_name_is_the_same_word_everywhere() {
-    let directory = tempfile::tempdir().expect("a directory for tests");
+fn a_name_has_the_same_token_everywhere() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
     let trace = recorded(SCRIPT, manifest(), directory.path());
     let path = directory.path().join("shared");
-    share(&trace, Filter::default(), Sources::Own).write(None, &path).expect("room");
+    redactor(&trace, Filter::default(), SourcePolicy::Project)
+        .write(None, &path)
+        .expect("the file is written");
     let (rows, _) = contents(&path);
-    let wilma = Key::new([9; Key::BYTES]).token(Kind::User, "wilma");
+    let wilma = TokenKey::new([9; TokenKey::BYTES]).token(SecretKind::User, "wilma");
     for place in [
         format!("/home/{wilma}/data"),
         format!("by\\s{wilma}"),
@@ -180,8 +194,8 @@ fn the_same_name_is_the_same_word_everywhere() {
 }
 
 #[test]
-fn hashes_of_texts_that_are_hidden_are_hidden() {
-    let directory = tempfile::tempdir().expect("a directory for tests");
+fn the_hash_of_a_hidden_text_is_replaced() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
     let script = "
         1  7/7  function__entry  /home/wilma/shop/a.py:1:a  1
         2  7/7  function__entry  /home/wilma/shop/b.py:1:b  1
@@ -191,31 +205,33 @@ fn hashes_of_texts_that_are_hidden_are_hidden() {
     let trace = recorded(script, manifest(), directory.path());
     let hashes = |name: &str, sources| {
         let path = directory.path().join(name);
-        share(&trace, Filter::default(), sources).write(None, &path).expect("room");
+        redactor(&trace, Filter::default(), sources).write(None, &path).expect("the file is written");
         let (rows, _) = contents(&path);
         let value = |row: &String| row.split_whitespace().nth(5).and_then(|value| value.parse::<i64>().ok());
         rows.iter()
             .filter(|row| row.contains("source"))
-            .map(|row| value(row).expect("a hash"))
+            .map(|row| value(row).expect("the value is a hash"))
             .collect::<Vec<_>>()
     };
-    let (own, none) = (hashes("own", Sources::Own), hashes("none", Sources::None));
+    let (own, none) = (hashes("own", SourcePolicy::Project), hashes("none", SourcePolicy::None));
     assert_eq!(own[0], 11);
     assert!(own[1] != 12 && none[0] != 11 && none[1] == own[1], "{own:?} {none:?}");
 }
 
 #[test]
-fn a_slice_says_what_it_is_and_its_tree_has_the_same_times() {
-    let directory = tempfile::tempdir().expect("a directory for tests");
+fn a_slice_is_marked_and_its_tree_has_the_same_times() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
     let trace = recorded(SCRIPT, manifest(), directory.path());
-    let filter = || Filter { time: Some("6ns-14ns".parse().expect("a stretch")), ..Filter::default() };
+    let filter =
+        || Filter { time: Some("6ns-14ns".parse().expect("a valid time range")), ..Filter::default() };
     let path = directory.path().join("slice");
     // The first event is at 2.
-    let written = share(&trace, filter(), Sources::None).write(None, &path).expect("room");
-    let slice = written.slice.expect("it is one");
+    let written =
+        redactor(&trace, filter(), SourcePolicy::None).write(None, &path).expect("the file is written");
+    let slice = written.slice.expect("the trace is a slice");
     assert_eq!((slice.from_ns, slice.to_ns), (Some(6), Some(14)));
     let totals = |trace: &Trace, filter: &Filter| {
-        let totals = measure::Totals::of(&CallTree::read(trace, filter).expect("a whole trace"));
+        let totals = measure::Totals::of(&CallTree::read(trace, filter).expect("the trace is valid"));
         let mut totals: Vec<_> = totals
             .functions
             .iter()
@@ -225,40 +241,41 @@ fn a_slice_says_what_it_is_and_its_tree_has_the_same_times() {
         totals.sort();
         totals
     };
-    let shared = Trace::open(&[path]).expect("what was written");
+    let shared = Trace::open(&[path]).expect("the trace is valid");
     let (expected, found) = (totals(&trace, &filter()), totals(&shared, &Filter::default()));
     assert!(expected.len() >= 3, "{expected:?}");
     assert_eq!(found, expected);
 }
 
 #[test]
-fn a_leak_is_found_wherever_it_is() {
-    let directory = tempfile::tempdir().expect("a directory for tests");
+fn a_leak_is_found_in_every_part_of_the_file() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
     let trace = recorded(SCRIPT, manifest(), directory.path());
-    let share = share(&trace, Filter::default(), Sources::Own);
+    let redactor = redactor(&trace, Filter::default(), SourcePolicy::Project);
     let zip = |trace: &Path, page: &str| {
         let path = directory.path().join("x.zip");
-        pyrec_schema::write_zip(trace, page, std::fs::File::create(&path).expect("room")).expect("room");
-        share.leak(&path, page).expect("a whole trace")
+        pyrec_schema::write_zip(trace, page, std::fs::File::create(&path).expect("the file is written"))
+            .expect("the file is written");
+        redactor.find_leak(&path, page).expect("the trace is valid")
     };
     let path = directory.path().join("shared");
-    share.write(None, &path).expect("room");
+    redactor.write(None, &path).expect("the file is written");
     assert_eq!(zip(&path, "a page"), None);
-    let leak = zip(&path, "by wilma").expect("the page has it");
-    assert_eq!((leak.secret.text.as_str(), leak.place), ("wilma", "its README"));
-    // As it was recorded it has them all; the facts stand in the footer, as they are.
-    let leak = zip(&directory.path().join("recorded.parquet"), "a page").expect("it has them");
-    assert_eq!(leak.place, "its bytes");
-    // A row alone, in packed pages; and a word too short to be looked for in anything but strings.
-    let clean = share.cleaner().manifest(trace.manifest(), None);
-    // Among other letters, so that it cannot be read in the bytes.
+    let leak = zip(&path, "by wilma").expect("the README contains it");
+    assert_eq!((leak.secret.text.as_str(), leak.location), ("wilma", "its README"));
+    // The footer of the recorded trace contains the manifest uncompressed.
+    let leak = zip(&directory.path().join("recorded.parquet"), "a page").expect("the trace is not redacted");
+    assert_eq!(leak.location, "its bytes");
+    // A secret in a compressed page only, and one that is too short to be searched for in bytes.
+    let clean = redactor.redactor().manifest(trace.manifest(), None);
+    // Among other letters, so that compression does not leave it as it is.
     let letter = |at: u32| char::from(b'a' + (at.wrapping_mul(2_654_435_761) >> 24) as u8 % 26);
     let letters: String = (0..4_000).map(letter).collect();
     for (text, place) in [("/home/wilma/x", "a page"), ("wilma", "a string")] {
-        let other = tempfile::tempdir().expect("a directory for tests");
+        let other = tempfile::tempdir().expect("a temporary directory");
         let script = format!("1 7/7 import__find__load__start - 0 - {letters}\\s{text}\\s{letters}");
         drop(recorded(&script, clean.clone(), other.path()));
-        let leak = zip(&other.path().join("recorded.parquet"), "a page").expect("it is there");
-        assert_eq!(leak.place, place, "{text}");
+        let leak = zip(&other.path().join("recorded.parquet"), "a page").expect("a secret is found");
+        assert_eq!(leak.location, place, "{text}");
     }
 }

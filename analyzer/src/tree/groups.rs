@@ -1,83 +1,84 @@
-//! Call paths of several processes, machines or recordings, kept apart.
+//! Call paths grouped by process, host or recording.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pyrec_schema::{Names, Profile, TextId, Trace};
 
-use super::{Frame, NodeId, Nodes, ProcessFacts, ROOT, Thread};
+use super::{Frame, NodeId, Nodes, ProcessInfo, ROOT, ThreadSummary};
 use crate::{CallTree, Filter, Result};
 
-/// By what call paths are kept apart.
+/// What call paths are grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
-    /// A process of a recording.
+pub enum GroupBy {
+    /// By the process of a recording.
     Process,
-    /// The machine that recorded.
+    /// By the host of the recording.
     Host,
-    /// A recording.
+    /// By recording.
     Run,
 }
 
-/// Whose call paths they are, as far as all of them have it in common.
+/// What identifies a group. Fields that are not grouped by are None.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Group {
-    /// The machine.
+pub struct GroupKey {
+    /// The host name.
     pub host: Option<String>,
-    /// The recording.
+    /// The name of the recording.
     pub run: Option<String>,
-    /// The process.
+    /// The process id.
     pub pid: Option<i32>,
 }
 
 /// The call paths of one group.
 #[derive(Debug, Default)]
 pub struct GroupCalls {
-    /// Their paths.
+    /// The call paths.
     pub nodes: Nodes,
-    /// The command line, of a process.
+    /// The command line, if the group is a process.
     pub command: Option<Arc<str>>,
 }
 
 /// Call paths by group.
 #[derive(Debug)]
-pub struct Groups {
-    /// Each group's own.
-    pub groups: BTreeMap<Group, GroupCalls>,
-    /// What is said of all of them together; without a call path.
+pub struct GroupedCalls {
+    /// The call paths of each group.
+    pub groups: BTreeMap<GroupKey, GroupCalls>,
+    /// The facts of all groups together, without call paths.
     pub calls: CallTree,
 }
 
-/// Groups that recordings are added to.
+/// Builds groups from recordings.
 #[derive(Debug)]
-pub struct Grouping<'a> {
-    by: By,
+pub struct GroupsBuilder<'a> {
+    by: GroupBy,
     filter: &'a Filter,
     names: Arc<Names>,
-    groups: BTreeMap<Group, GroupCalls>,
-    /// The first recording's tree, and the facts of all.
+    groups: BTreeMap<GroupKey, GroupCalls>,
+    /// The call tree of the first recording.
     first: Option<CallTree>,
+    /// A profile of all recordings, for the facts that it adds up.
     facts: Profile,
     recordings: usize,
 }
 
-impl<'a> Grouping<'a> {
-    /// No recording yet.
-    pub fn new(by: By, filter: &'a Filter) -> Self {
+impl<'a> GroupsBuilder<'a> {
+    /// A builder without recordings.
+    pub fn new(by: GroupBy, filter: &'a Filter) -> Self {
         let (names, groups, facts) = Default::default();
-        Grouping { by, filter, names, groups, first: None, facts, recordings: 0 }
+        GroupsBuilder { by, filter, names, groups, first: None, facts, recordings: 0 }
     }
 
-    /// Adds a recording, whose name tells it from the others.
+    /// Adds a recording. Its name must differ from those of the others.
     pub fn add(&mut self, run: &str, trace: &Trace) -> Result<()> {
         let (calls, threads) = CallTree::read_by_thread(trace, self.filter)?;
         let host = &calls.manifest.host.name;
         for (at, nodes) in threads {
             let pid = calls.threads[at].pid;
-            let group = Group {
+            let group = GroupKey {
                 host: (!host.is_empty()).then(|| host.clone()),
-                run: (self.by != By::Host).then(|| run.to_owned()),
-                pid: (self.by == By::Process).then_some(pid),
+                run: (self.by != GroupBy::Host).then(|| run.to_owned()),
+                pid: (self.by == GroupBy::Process).then_some(pid),
             };
             let own = self.groups.entry(group).or_default();
             let names = &self.names;
@@ -88,7 +89,7 @@ impl<'a> Grouping<'a> {
                 ),
                 other => other,
             });
-            if self.by == By::Process && own.command.is_none() {
+            if self.by == GroupBy::Process && own.command.is_none() {
                 own.command = command(&calls, pid);
             }
         }
@@ -98,40 +99,40 @@ impl<'a> Grouping<'a> {
         Ok(())
     }
 
-    /// What came together.
-    pub fn finish(self) -> Result<Groups> {
-        let Grouping { filter, names, groups, first, facts, recordings, .. } = self;
+    /// The groups of the added recordings.
+    pub fn finish(self) -> Result<GroupedCalls> {
+        let GroupsBuilder { filter, names, groups, first, facts, recordings, .. } = self;
         let calls = match first {
-            // What is true of one recording alone is more than what adds up.
+            // The tree of a single recording has more facts than a profile.
             Some(calls) if recordings == 1 => calls,
             _ => CallTree::of_profile(&facts, &Filter { min_time: filter.min_time, ..Filter::default() })?,
         };
-        Ok(Groups { groups, calls: CallTree { names, nodes: Nodes::default(), ..calls } })
+        Ok(GroupedCalls { groups, calls: CallTree { names, nodes: Nodes::default(), ..calls } })
     }
 }
 
-/// The command line of a process, as any of its threads says it.
+/// The command line of a process, from the rows of any of its threads.
 fn command(calls: &CallTree, pid: i32) -> Option<Arc<str>> {
     let begin = calls.threads.partition_point(|thread| thread.pid < pid);
     let own = calls.threads[begin..].iter().take_while(|thread| thread.pid == pid);
-    let mut facts = ProcessFacts::default();
-    own.for_each(|Thread { facts: thread, .. }| facts.join(&thread.process));
-    calls.names.text_str(facts.command)
+    let mut info = ProcessInfo::default();
+    own.for_each(|ThreadSummary { info: thread, .. }| info.join(&thread.process));
+    calls.names.text_str(info.command)
 }
 
 impl Nodes {
-    /// Adds call paths from elsewhere, where frames have other numbers.
+    /// Adds the call paths of another tree, whose frames are translated to those of this tree.
     pub fn absorb(&mut self, mut from: Nodes, mut translate: impl FnMut(Frame) -> Frame) {
-        let mut places: Vec<NodeId> = Vec::with_capacity(from.len());
+        let mut targets: Vec<NodeId> = Vec::with_capacity(from.len());
         for id in 0..from.len() as NodeId {
             let node = from[id];
-            let place = match node.parent == id {
+            let target = match node.parent == id {
                 true => ROOT,
-                false => self.child(places[node.parent as usize], translate(node.frame)),
+                false => self.child(targets[node.parent as usize], translate(node.frame)),
             };
-            self[place].tally.add(&node.tally);
-            self.take_durations(place, &mut from, id);
-            places.push(place);
+            self[target].tally.add(&node.tally);
+            self.take_durations(target, &mut from, id);
+            targets.push(target);
         }
     }
 }

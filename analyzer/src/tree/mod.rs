@@ -1,20 +1,23 @@
-//! Rows into call trees. `docs/design/tree.md` draws the rules.
+//! Call trees: the calls of a trace, merged by call path. `docs/design/tree.md` specifies the rules.
+//!
+//! ```text
+//! row groups ─▶ TracePiece ─▶ … join … ─▶ TracePiece ─▶ FrameFilter ─▶ CallTree ─▶ Profile
+//!                  │ for each thread
+//!                  └ ThreadPiece: Stack, Nodes, Repairs
+//! ```
 
-mod children;
-mod durations;
-mod facts;
-mod frame;
+mod child_index;
+mod counts;
+mod frame_filter;
 mod groups;
+mod histogram;
 mod nodes;
-mod piece;
 mod profile;
 mod read;
-mod repair;
-mod select;
 mod stack;
-mod step;
-mod streams;
-mod window;
+mod thread_info;
+mod thread_piece;
+mod trace_piece;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -23,148 +26,147 @@ use std::sync::Arc;
 
 use pyrec_schema::{Batch, Manifest, Names, Trace};
 
-use crate::order;
+use crate::order::{self, ThreadId};
 use crate::{Filter, Result};
 
-pub use durations::Durations;
-pub use facts::{Facts, ProcessFacts};
-pub use frame::Frame;
-pub use groups::{By, Group, GroupCalls, Grouping, Groups};
-pub(crate) use nodes::sum;
-pub use nodes::{Node, NodeId, Nodes, ROOT, Tally, Walk};
-use piece::Finished;
+pub use counts::{Repairs, TraceCounts};
+pub(crate) use frame_filter::{FrameFilter, add_filtered};
+pub use groups::{GroupBy, GroupCalls, GroupKey, GroupedCalls, GroupsBuilder};
+pub use histogram::DurationHistogram;
+pub(crate) use nodes::saturating_sum;
+pub use nodes::{Node, NodeId, Nodes, ROOT, Tally, WalkEvent};
+pub use profile::ProfileMetadata;
+pub use stack::Frame;
+pub(crate) use stack::{OpenFrame, Stack, StackOp};
+pub use thread_info::{ProcessInfo, ThreadInfo};
+use thread_piece::RebuiltThread;
 #[cfg(test)]
-pub(crate) use piece::Row;
-pub use profile::ProfileFacts;
-pub use repair::Repairs;
-pub(crate) use select::{Lens, gather};
-pub(crate) use stack::{Open, Stack};
-pub(crate) use step::Step;
-pub use streams::Counts;
-pub(crate) use streams::Streams;
-pub use window::Window;
+pub(crate) use thread_piece::TimedOp;
+pub(crate) use trace_piece::TracePiece;
 
-/// The calls of a trace: every distinct call path once, with what was counted and measured on it.
+/// The calls of a trace, merged: one node for each distinct call path.
 #[derive(Debug)]
 pub struct CallTree {
-    /// The call paths that the filter leaves, those of all threads together.
+    /// The call paths that the filter selects, merged over all threads.
     pub nodes: Nodes,
-    /// Their names.
+    /// The strings of the frames' ids.
     pub names: Arc<Names>,
-    /// The facts of the recording.
+    /// The manifest of the recording.
     pub manifest: Manifest,
-    /// What the whole trace holds.
-    pub counts: Counts,
-    /// The threads of the whole trace, in the order of their numbers.
-    pub threads: Vec<Thread>,
-    /// Bytes of a cut file that could not be read.
+    /// Counts over the whole trace.
+    pub counts: TraceCounts,
+    /// The threads of the whole trace, in the order of their ids.
+    pub threads: Vec<ThreadSummary>,
+    /// Bytes of truncated files that could not be read.
     pub torn_bytes: u64,
-    /// Nothing that took less than this is to be reported.
+    /// Reports leave out what took less, in nanoseconds.
     pub min_time_ns: u64,
 }
 
-/// One thread of the trace.
+/// A thread of the trace, without its calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Thread {
-    /// Its process.
+pub struct ThreadSummary {
+    /// The process id.
     pub pid: i32,
-    /// Its number.
+    /// The thread id.
     pub tid: i32,
-    /// Time in calls.
+    /// Time in calls, in nanoseconds.
     pub in_calls_ns: u64,
-    /// What had to be mended in it.
+    /// Repairs in the thread.
     pub repairs: Repairs,
-    /// What else is said about it.
-    pub facts: Facts,
+    /// What else its rows tell.
+    pub info: ThreadInfo,
 }
 
-impl Thread {
-    /// Whether there is more than the recorder's word for it.
+impl ThreadSummary {
+    /// Whether there are rows of the thread other than the recorder's own.
     pub fn has_events(&self) -> bool {
-        self.facts.events > 0 || self.repairs.total() > 0
+        self.info.events > 0 || self.repairs.total() > 0
     }
 }
 
 impl CallTree {
-    /// Rebuilds the calls of a trace and keeps what the filter asks for.
+    /// Reads a trace and keeps what the filter selects.
     pub fn read(trace: &Trace, filter: &Filter) -> Result<CallTree> {
-        let streams = CallTree::streams(trace, filter)?;
-        Ok(CallTree::of(streams, filter, trace.names().clone(), trace.manifest().clone(), torn_bytes(trace)))
+        let piece = CallTree::rebuild(trace, filter)?;
+        Ok(CallTree::of(piece, filter, trace.names().clone(), trace.manifest().clone(), torn_bytes(trace)))
     }
 
-    /// The same with the call paths of each thread by themselves, beside its place in [`CallTree::threads`], instead of
-    /// those of all threads together.
+    /// Reads a trace and returns the call paths of each selected thread separately, with the thread's
+    /// position in [`CallTree::threads`]. The returned tree has no call paths.
     pub fn read_by_thread(trace: &Trace, filter: &Filter) -> Result<(CallTree, Vec<(usize, Nodes)>)> {
-        let mut apart = Vec::new();
-        let streams = CallTree::streams(trace, filter)?;
+        let mut by_thread = Vec::new();
+        let piece = CallTree::rebuild(trace, filter)?;
         let (names, manifest) = (trace.names().clone(), trace.manifest().clone());
-        let calls = CallTree::sort(streams, filter, names, manifest, torn_bytes(trace), Some(&mut apart));
-        Ok((calls, apart))
+        let calls = CallTree::build(piece, filter, names, manifest, torn_bytes(trace), Some(&mut by_thread));
+        Ok((calls, by_thread))
     }
 
-    /// The same from rows that are in no file, in as many stretches as they come in.
-    pub fn of_rows(stretches: &[Batch], filter: &Filter, names: Arc<Names>, manifest: Manifest) -> CallTree {
-        let events = stretches.iter().flat_map(Batch::iter).filter(|event| event.marker.is_event());
+    /// Builds a call tree from batches in memory. Each batch is rebuilt as a piece and joined to those
+    /// before it.
+    pub fn of_rows(batches: &[Batch], filter: &Filter, names: Arc<Names>, manifest: Manifest) -> CallTree {
+        let events = batches.iter().flat_map(Batch::iter).filter(|event| event.marker.is_event());
         let origin_ns = events.map(|event| event.time_ns).min();
-        let window = window(filter, origin_ns.unwrap_or(0));
-        let mut streams = Streams::first(window);
-        for stretch in stretches {
-            let mut next = Streams::middle(window);
-            next.push(stretch, &names);
-            streams.join(next);
+        let window = filter.window(origin_ns.unwrap_or(0));
+        let mut piece = TracePiece::first(window);
+        for batch in batches {
+            let mut next = TracePiece::middle(window);
+            next.push(batch, &names);
+            piece.join(next);
         }
-        CallTree::of(streams, filter, names, manifest, 0)
+        CallTree::of(piece, filter, names, manifest, 0)
     }
 
-    fn streams(trace: &Trace, filter: &Filter) -> Result<Streams> {
-        let window = match filter.time {
-            Some(_) => window(filter, order::origin_ns(trace)?.unwrap_or(0)),
-            None => Window::ALL,
-        };
-        read::streams(trace, window)
+    fn rebuild(trace: &Trace, filter: &Filter) -> Result<TracePiece> {
+        read::rebuild(trace, order::time_window(trace, filter)?)
     }
 
-    /// Finishes the rebuilt threads and keeps what the filter asks for.
+    /// Finishes the threads of a rebuilt trace and keeps what the filter selects.
     pub(crate) fn of(
-        streams: Streams,
+        piece: TracePiece,
         filter: &Filter,
         names: Arc<Names>,
         manifest: Manifest,
         torn_bytes: u64,
     ) -> CallTree {
-        CallTree::sort(streams, filter, names, manifest, torn_bytes, None)
+        CallTree::build(piece, filter, names, manifest, torn_bytes, None)
     }
 
-    fn sort(
-        streams: Streams,
+    /// Builds the tree, with the call paths in `by_thread` if that is given.
+    fn build(
+        piece: TracePiece,
         filter: &Filter,
         names: Arc<Names>,
         manifest: Manifest,
         torn_bytes: u64,
-        mut apart: Option<&mut Vec<(usize, Nodes)>>,
+        mut by_thread: Option<&mut Vec<(usize, Nodes)>>,
     ) -> CallTree {
         let mut nodes = Nodes::default();
         let mut threads = Vec::new();
-        let mut lens = Lens::new(filter, &names);
-        let counts = streams.counts;
-        let mut streams: Vec<_> = streams.threads.into_iter().collect();
-        streams.sort_unstable_by_key(|&(thread, _)| thread);
-        for (order::Thread { pid, tid }, stream) in streams {
-            let Finished { nodes: mut all, repairs } = stream.piece.finish();
-            if filter.has_thread(pid, tid) {
+        let mut frame_filter = FrameFilter::new(filter, &names);
+        let counts = piece.counts;
+        let mut pieces: Vec<_> = piece.threads.into_iter().collect();
+        pieces.sort_unstable_by_key(|&(thread, _)| thread);
+        for (ThreadId { pid, tid }, thread) in pieces {
+            let RebuiltThread { nodes: mut all, repairs } = thread.piece.finish();
+            if filter.selects_thread(pid, tid) {
                 let mut own = Nodes::default();
-                gather(&mut all, &mut lens, if apart.is_some() { &mut own } else { &mut nodes });
-                apart.iter_mut().for_each(|apart| apart.push((threads.len(), std::mem::take(&mut own))));
+                add_filtered(
+                    &mut all,
+                    &mut frame_filter,
+                    if by_thread.is_some() { &mut own } else { &mut nodes },
+                );
+                by_thread.iter_mut().for_each(|paths| paths.push((threads.len(), std::mem::take(&mut own))));
             }
             let in_calls = all.iter().filter(|(_, node)| node.frame.is_call());
-            let in_calls_ns = sum(in_calls.map(|(_, node)| node.tally.self_ns));
-            threads.push(Thread { pid, tid, in_calls_ns, repairs, facts: stream.facts });
+            let in_calls_ns = saturating_sum(in_calls.map(|(_, node)| node.tally.self_ns));
+            threads.push(ThreadSummary { pid, tid, in_calls_ns, repairs, info: thread.info });
         }
         let min_time_ns = filter.min_time_ns();
         CallTree { nodes, names, manifest, counts, threads, torn_bytes, min_time_ns }
     }
 
-    /// What had to be mended in all threads.
+    /// The repairs in all threads.
     pub fn repairs(&self) -> Repairs {
         let mut repairs = Repairs::default();
         self.threads.iter().for_each(|thread| repairs += thread.repairs);
@@ -174,13 +176,4 @@ impl CallTree {
 
 fn torn_bytes(trace: &Trace) -> u64 {
     trace.files().iter().map(|file| file.torn_bytes()).sum()
-}
-
-/// The stretch of time that a filter asks for, on the clock of a trace whose first event has that time.
-pub(crate) fn window(filter: &Filter, origin_ns: i64) -> Window {
-    let Some(range) = filter.time else { return Window::ALL };
-    let at = |time: std::time::Duration| {
-        origin_ns.saturating_add(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX))
-    };
-    Window { from_ns: at(range.from), to_ns: range.to.map_or(i64::MAX, at) }
 }

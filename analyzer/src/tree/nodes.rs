@@ -1,76 +1,77 @@
-//! Distinct call paths, each once.
+//! The nodes of a call tree: distinct call paths, each with its measurements.
 
 use rustc_hash::FxHashMap;
 
-use super::children::Children;
-use super::{Durations, Frame};
+use super::child_index::ChildIndex;
+use super::{DurationHistogram, Frame};
 
-/// Where a node is in its [`Nodes`].
+/// The index of a node in its [`Nodes`].
 pub type NodeId = u32;
 
-/// Below every call: what runs in no recorded function.
+/// The node below every call: what runs in no recorded function.
 pub const ROOT: NodeId = 0;
 
-/// A sum that stops at the largest number: time that a stranger's file tells of may have been nowhere.
-pub(crate) fn sum(quantities: impl Iterator<Item = u64>) -> u64 {
+/// A sum that saturates at [`u64::MAX`], since the times in an untrusted file can have any value.
+pub(crate) fn saturating_sum(quantities: impl Iterator<Item = u64>) -> u64 {
     quantities.fold(0, u64::saturating_add)
 }
 
-/// Distinct call paths in one flat vector, callers before what they call.
+/// Distinct call paths in a flat vector, in which callers come before what they call.
 #[derive(Clone, Debug)]
 pub struct Nodes {
     nodes: Vec<Node>,
-    children: Children,
-    /// How long single calls took. Kept per frame and not per path, since it takes more memory than a path.
-    durations: Vec<Durations>,
-    places: FxHashMap<Frame, u32>,
+    children: ChildIndex,
+    /// The durations of single calls by frame: a histogram for each path would take too much memory.
+    durations: Vec<DurationHistogram>,
+    /// Indices in `durations`.
+    histogram_of: FxHashMap<Frame, u32>,
 }
 
-/// A step of a walk over all call paths.
+/// One step of [`Nodes::walk`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Walk {
-    /// From a caller to what it calls.
-    Down(NodeId),
-    /// Back.
-    Up(NodeId),
+pub enum WalkEvent {
+    /// A node is visited, before its children.
+    Enter(NodeId),
+    /// All children of a node have been visited.
+    Leave(NodeId),
 }
 
-/// A call path, with what was counted and measured on it.
+/// A call path with its measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Node {
     /// The last frame of the path.
     pub frame: Frame,
-    /// The path without its last frame; the node itself where the path begins.
+    /// The path without its last frame. A root is its own parent.
     pub parent: NodeId,
-    /// Where the durations of the frame's calls are.
+    /// The index of the histogram of the frame.
     durations: u32,
-    /// What was counted and measured.
+    /// The measurements.
     pub tally: Tally,
 }
 
-/// What was counted and measured on a call path.
+/// Counts and times of a call path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tally {
-    /// Time in the last frame itself.
+    /// Self time of the last frame, in nanoseconds.
     pub self_ns: u64,
-    /// Rows beside entries and returns: lines, imports, audit events.
+    /// Rows other than entries and returns: lines, imports, audit events.
     pub points: u64,
-    /// Entries.
+    /// Entries of the last frame.
     pub entries: u64,
-    /// Those of the entries whose return never came, so that they are no calls.
+    /// Entries without a return although a caller returned, so that they do not count as calls.
     pub orphans: u64,
-    /// Calls that were measured from entry to return.
+    /// Calls whose duration is known from entry to return.
     pub measured: u64,
-    /// Their time in all, with that of what they called.
+    /// The sum of their durations, which include what they called.
     pub measured_ns: u64,
-    /// The shortest of them.
+    /// The shortest of their durations.
     pub min_ns: u64,
-    /// The longest of them.
+    /// The longest of their durations.
     pub max_ns: u64,
 }
 
 impl Tally {
-    /// Nothing yet.
+    /// No rows.
     pub const NONE: Tally = Tally {
         self_ns: 0,
         points: 0,
@@ -82,7 +83,7 @@ impl Tally {
         max_ns: 0,
     };
 
-    /// Counts a call that was measured from entry to return.
+    /// Counts a call with a known duration.
     #[inline]
     pub fn measure(&mut self, duration_ns: u64) {
         self.measured += 1;
@@ -91,7 +92,7 @@ impl Tally {
         self.max_ns = self.max_ns.max(duration_ns);
     }
 
-    /// Adds what was counted elsewhere.
+    /// Adds the counts and times of another tally.
     pub fn add(&mut self, other: &Tally) {
         self.self_ns = self.self_ns.saturating_add(other.self_ns);
         self.points += other.points;
@@ -103,12 +104,12 @@ impl Tally {
         self.max_ns = self.max_ns.max(other.max_ns);
     }
 
-    /// Entries that were calls.
+    /// Entries that count as calls.
     pub fn calls(&self) -> u64 {
         self.entries - self.orphans
     }
 
-    /// Rows that were recorded, taken that every entry which is a call has its return.
+    /// Recorded rows, assuming that every entry that counts as a call has a return.
     pub fn rows(&self) -> u64 {
         self.entries + self.calls() + self.points
     }
@@ -118,25 +119,25 @@ impl Default for Nodes {
     fn default() -> Self {
         let mut nodes = Nodes {
             nodes: Vec::new(),
-            children: Children::default(),
+            children: ChildIndex::default(),
             durations: Vec::new(),
-            places: FxHashMap::default(),
+            histogram_of: FxHashMap::default(),
         };
-        nodes.begin();
+        nodes.add_root();
         nodes
     }
 }
 
 impl Nodes {
-    /// A place where call paths begin.
-    pub fn begin(&mut self) -> NodeId {
+    /// Adds a root, at which call paths begin.
+    pub fn add_root(&mut self) -> NodeId {
         self.push(Frame::Thread, self.next_id())
     }
 
-    /// The path that is one frame longer.
+    /// The child of a node with that frame, which is added if it is new.
     #[inline]
     pub fn child(&mut self, parent: NodeId, frame: Frame) -> NodeId {
-        match self.children.find(&self.nodes, parent, frame) {
+        match self.children.find(parent, frame, key_of(&self.nodes)) {
             Ok(child) => child,
             Err(slot) => self.new_child(parent, frame, slot),
         }
@@ -145,21 +146,21 @@ impl Nodes {
     #[cold]
     fn new_child(&mut self, parent: NodeId, frame: Frame, slot: usize) -> NodeId {
         let child = self.push(frame, parent);
-        self.children.insert(&self.nodes, slot);
+        self.children.insert(child, slot, key_of(&self.nodes));
         child
     }
 
     fn push(&mut self, frame: Frame, parent: NodeId) -> NodeId {
         let id = self.next_id();
-        let durations = *self.places.entry(frame).or_insert_with(|| {
-            self.durations.push(Durations::default());
+        let durations = *self.histogram_of.entry(frame).or_insert_with(|| {
+            self.durations.push(DurationHistogram::default());
             self.durations.len() as u32 - 1
         });
         self.nodes.push(Node { frame, parent, durations, tally: Tally::NONE });
         id
     }
 
-    /// Takes note of a call that was measured from entry to return.
+    /// Counts a call with a known duration.
     #[inline]
     pub fn measure(&mut self, id: NodeId, duration_ns: u64) {
         let node = &mut self.nodes[id as usize];
@@ -167,23 +168,23 @@ impl Nodes {
         self.durations[node.durations as usize].record(duration_ns);
     }
 
-    /// How long the calls of a frame took, on whichever path.
-    pub fn durations(&self, frame: Frame) -> Option<&Durations> {
-        self.places.get(&frame).map(|&place| &self.durations[place as usize])
+    /// The durations of the calls of a frame on all paths.
+    pub fn durations(&self, frame: Frame) -> Option<&DurationHistogram> {
+        self.histogram_of.get(&frame).map(|&histogram| &self.durations[histogram as usize])
     }
 
-    /// The frames that there are, with how long their calls took, on whichever path. In no order.
-    pub fn all_durations(&self) -> impl Iterator<Item = (Frame, &Durations)> {
-        self.places.iter().map(|(&frame, &place)| (frame, &self.durations[place as usize]))
+    /// All frames with the durations of their calls, in no particular order.
+    pub fn all_durations(&self) -> impl Iterator<Item = (Frame, &DurationHistogram)> {
+        self.histogram_of.iter().map(|(&frame, &histogram)| (frame, &self.durations[histogram as usize]))
     }
 
-    /// The same of one frame, to be added to. None where it is on no path.
-    pub fn durations_mut(&mut self, frame: Frame) -> Option<&mut Durations> {
-        self.places.get(&frame).map(|&place| &mut self.durations[place as usize])
+    /// The durations of the calls of a frame, to add to. None if the frame is on no path.
+    pub fn durations_mut(&mut self, frame: Frame) -> Option<&mut DurationHistogram> {
+        self.histogram_of.get(&frame).map(|&histogram| &mut self.durations[histogram as usize])
     }
 
-    /// Adds the durations of a frame's calls, on whichever path, from elsewhere. They are gone there, so it does not
-    /// matter on how many paths the frame stands.
+    /// Moves the durations of a frame's calls from another tree to this one. The histogram in the other
+    /// tree is empty afterwards, so calling this once for each path of the frame adds them once.
     pub fn take_durations(&mut self, id: NodeId, from: &mut Nodes, from_id: NodeId) {
         let durations = std::mem::take(&mut from.durations[from.nodes[from_id as usize].durations as usize]);
         self.durations[self.nodes[id as usize].durations as usize].join(durations);
@@ -193,37 +194,37 @@ impl Nodes {
         NodeId::try_from(self.nodes.len()).expect("2^32 distinct call paths do not fit in memory")
     }
 
-    /// How many call paths there are, their beginnings included. Numbers run from 0.
+    /// The number of nodes, roots included. Ids run from 0.
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// Every node with its number, callers before what they call.
+    /// All nodes with their ids, callers before what they call.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (NodeId, &Node)> + ExactSizeIterator {
         self.nodes.iter().enumerate().map(|(id, node)| (id as NodeId, node))
     }
 
-    /// Walks every call path, down to each node and up again when its callees have been seen.
-    pub fn walk(&self, mut visit: impl FnMut(Walk)) {
+    /// Visits all nodes depth first: enters each node, then visits its children, then leaves it.
+    pub fn walk(&self, mut visit: impl FnMut(WalkEvent)) {
         let mut last_child: Vec<NodeId> = (0..self.next_id()).collect();
         let mut sibling = last_child.clone();
-        let mut paths = Vec::new();
+        let mut pending = Vec::new();
         for (id, node) in self.iter() {
             if node.parent == id {
-                paths.push(Walk::Down(id));
+                pending.push(WalkEvent::Enter(id));
             } else {
                 let before = std::mem::replace(&mut last_child[node.parent as usize], id);
                 sibling[id as usize] = if before == node.parent { id } else { before };
             }
         }
-        while let Some(step) = paths.pop() {
+        while let Some(step) = pending.pop() {
             visit(step);
-            if let Walk::Down(id) = step {
-                paths.push(Walk::Up(id));
+            if let WalkEvent::Enter(id) = step {
+                pending.push(WalkEvent::Leave(id));
                 let mut child = last_child[id as usize];
                 let mut is_last = child == id;
                 while !is_last {
-                    paths.push(Walk::Down(child));
+                    pending.push(WalkEvent::Enter(child));
                     is_last = sibling[child as usize] == child;
                     child = sibling[child as usize];
                 }
@@ -231,8 +232,8 @@ impl Nodes {
         }
     }
 
-    /// For every node, a quantity of it and all that it calls.
-    pub fn sums(&self, quantity: impl Fn(&Node) -> u64) -> Vec<u64> {
+    /// For each node, the sum of a quantity over the node and all nodes below it.
+    pub fn subtree_sums(&self, quantity: impl Fn(&Node) -> u64) -> Vec<u64> {
         let mut sums: Vec<u64> = self.nodes.iter().map(quantity).collect();
         for (id, node) in self.iter().rev() {
             if node.parent != id {
@@ -242,6 +243,15 @@ impl Nodes {
             }
         }
         sums
+    }
+}
+
+/// Looks up the parent and the frame of a node, which identify it.
+#[inline]
+fn key_of(nodes: &[Node]) -> impl Fn(NodeId) -> (NodeId, Frame) + '_ {
+    |id| {
+        let node = &nodes[id as usize];
+        (node.parent, node.frame)
     }
 }
 
@@ -258,5 +268,36 @@ impl std::ops::IndexMut<NodeId> for Nodes {
     #[inline]
     fn index_mut(&mut self, id: NodeId) -> &mut Node {
         &mut self.nodes[id as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Nodes with many children, and deep paths.
+
+    use pyrec_schema::{CodeId, TextId};
+
+    use super::*;
+
+    /// With as many probes for each child as it has siblings, this would take minutes.
+    #[test]
+    fn a_hundred_thousand_children_of_one_node() {
+        let mut nodes = Nodes::default();
+        let frame = |number: u32| match number % 2 {
+            0 => Frame::Function(CodeId(number)),
+            _ => Frame::Cfunction(TextId(number)),
+        };
+        let children: Vec<_> = (0..100_000).map(|number| nodes.child(ROOT, frame(number))).collect();
+        let again: Vec<_> = (0..100_000).map(|number| nodes.child(ROOT, frame(number))).collect();
+        assert_eq!(children, again);
+        assert_eq!(nodes.len(), 100_001);
+    }
+
+    #[test]
+    fn a_frame_with_many_parents() {
+        let mut nodes = Nodes::default();
+        let down = |nodes: &mut Nodes| (0..1_000).fold(ROOT, |parent, _| nodes.child(parent, Frame::Gc));
+        assert_eq!(down(&mut nodes), 1_000);
+        assert_eq!(down(&mut nodes), 1_000);
     }
 }

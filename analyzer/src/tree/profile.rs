@@ -7,7 +7,10 @@ use pyrec_schema::{
     ProfileSums, Python, RecordingEnd,
 };
 
-use super::{Counts, Facts, Frame, Lens, NodeId, Nodes, ROOT, Repairs, Tally, Thread, gather};
+use super::{
+    Frame, FrameFilter, NodeId, Nodes, ROOT, Repairs, Tally, ThreadInfo, ThreadSummary, TraceCounts,
+    add_filtered,
+};
 use crate::{CallTree, Error, Filter, Result};
 
 /// Nanoseconds are too coarse for the cost of an event, so it is summed in picoseconds.
@@ -17,7 +20,8 @@ impl CallTree {
     /// What adds up of it: call paths, durations, and the facts that the trust line needs. Lines and single calls are
     /// gone, threads lie together.
     pub fn profile(&self) -> Profile {
-        let mut profile = ProfileFacts::rows(&self.manifest, &self.counts, self.repairs(), self.torn_bytes);
+        let mut profile =
+            ProfileMetadata::rows(&self.manifest, &self.counts, self.repairs(), self.torn_bytes);
         self.add_paths(&mut profile);
         self.add_durations(&mut profile);
         profile
@@ -66,8 +70,8 @@ impl CallTree {
             }
         }
         if whole > 0 {
-            let recording_ns = profile.number(ProfileRowKind::Span);
-            let slice = Excerpt { recording_ns, is_several: whole > 1, ..Excerpt::default() };
+            let of_ns = profile.number(ProfileRowKind::Span);
+            let slice = Excerpt { recording_ns: of_ns, is_several: whole > 1, ..Excerpt::default() };
             part.add(cut(slice), &ProfileSums::of(whole));
         }
         part
@@ -90,7 +94,7 @@ impl CallTree {
                 name,
                 bucket: None,
             };
-            profile.add(key, &sums(&node.tally));
+            profile.add(key, &subtree_sums(&node.tally));
         }
     }
 
@@ -127,14 +131,20 @@ impl CallTree {
             }
         }
         let mut nodes = Nodes::default();
-        gather(&mut all, &mut Lens::new(filter, &names), &mut nodes);
-        let ProfileFacts { manifest, counts, repairs, torn_bytes } = ProfileFacts::of(profile);
+        add_filtered(&mut all, &mut FrameFilter::new(filter, &names), &mut nodes);
+        let ProfileMetadata { manifest, counts, repairs, torn_bytes } = ProfileMetadata::of(profile);
         Ok(CallTree {
             nodes,
             names: names.into(),
             manifest,
             counts,
-            threads: vec![Thread { pid: 0, tid: 0, in_calls_ns: 0, repairs, facts: Facts::default() }],
+            threads: vec![ThreadSummary {
+                pid: 0,
+                tid: 0,
+                in_calls_ns: 0,
+                repairs,
+                info: ThreadInfo::default(),
+            }],
             torn_bytes,
             min_time_ns: filter.min_time_ns(),
         })
@@ -143,20 +153,20 @@ impl CallTree {
 
 /// What a profile tells of its recordings beside their calls.
 #[derive(Debug)]
-pub struct ProfileFacts {
+pub struct ProfileMetadata {
     /// What is true of all the recordings.
     pub manifest: Manifest,
     /// What they hold.
-    pub counts: Counts,
+    pub counts: TraceCounts,
     /// What had to be mended in them.
     pub repairs: Repairs,
     /// Bytes of cut files that could not be read.
     pub torn_bytes: u64,
 }
 
-impl ProfileFacts {
+impl ProfileMetadata {
     /// The rows that tell them of one recording.
-    pub fn rows(manifest: &Manifest, counts: &Counts, repairs: Repairs, torn_bytes: u64) -> Profile {
+    pub fn rows(manifest: &Manifest, counts: &TraceCounts, repairs: Repairs, torn_bytes: u64) -> Profile {
         let mut profile = Profile::default();
         let mut add = |row, name: Option<&str>, count| {
             if count > 0 {
@@ -192,9 +202,9 @@ impl ProfileFacts {
     }
 
     /// Those of a profile.
-    pub fn of(profile: &Profile) -> ProfileFacts {
+    pub fn of(profile: &Profile) -> ProfileMetadata {
         let counts = counts(profile);
-        ProfileFacts {
+        ProfileMetadata {
             manifest: manifest(profile, counts.events()),
             repairs: repairs(profile),
             torn_bytes: profile.number(ProfileRowKind::TornBytes),
@@ -257,7 +267,7 @@ fn paths(profile: &Profile, names: &Names) -> Result<Nodes> {
     Ok(nodes)
 }
 
-fn sums(tally: &Tally) -> ProfileSums {
+fn subtree_sums(tally: &Tally) -> ProfileSums {
     let measured = |ns| (tally.measured > 0).then_some(ns);
     ProfileSums {
         count: tally.entries,
@@ -301,12 +311,12 @@ fn repairs(profile: &Profile) -> Repairs {
     }
 }
 
-fn counts(profile: &Profile) -> Counts {
-    let mut counts = Counts {
+fn counts(profile: &Profile) -> TraceCounts {
+    let mut counts = TraceCounts {
         lost: profile.number(ProfileRowKind::Lost),
         first_ns: 0,
         last_ns: i64::try_from(profile.number(ProfileRowKind::Span)).unwrap_or(i64::MAX),
-        ..Counts::default()
+        ..TraceCounts::default()
     };
     for (name, count) in profile.names_of(ProfileRowKind::Marker) {
         if let Some(marker) = Marker::from_name(name) {

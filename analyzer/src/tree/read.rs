@@ -1,4 +1,4 @@
-//! Every row group into one set of streams, on as many processors as there are.
+//! Parallel reading: row groups are rebuilt on all processors and joined in order.
 //!
 //! ```text
 //! worker 0   row group 0   row group 2   row group 4
@@ -6,7 +6,7 @@
 //!                  └──── joined in order ────▶
 //! ```
 //!
-//! A worker waits when it is a row group ahead of the join, so memory does not grow with the trace.
+//! A worker is at most two of its row groups ahead of the join, so memory does not grow with the trace.
 
 use std::num::NonZero;
 use std::sync::mpsc::{self, Receiver};
@@ -14,62 +14,65 @@ use std::thread;
 
 use pyrec_schema::{Columns, Trace, TraceReader};
 
-use super::{Streams, Window};
+use super::TracePiece;
 use crate::Result;
+use crate::filter::TimeWindow;
 
-/// What the rebuild needs. A lost row's text says since when.
+/// The columns that rebuilding needs. The text of a `lost` row is the time when the loss began.
 const COLUMNS: Columns = Columns { line: false, value: true, text: true };
 
-/// A row group and the file that it is in.
-type Job<'a> = (&'a TraceReader, usize);
+/// A row group: its file and its number.
+type RowGroup<'a> = (&'a TraceReader, usize);
 
-/// Rebuilds every thread of a trace.
-pub fn streams(trace: &Trace, window: Window) -> Result<Streams> {
+/// Rebuilds all threads of a trace.
+pub fn rebuild(trace: &Trace, window: TimeWindow) -> Result<TracePiece> {
     let workers = thread::available_parallelism().map_or(1, NonZero::get);
-    streams_by(workers, trace, window)
+    rebuild_with(workers, trace, window)
 }
 
-/// The same with that many workers; which number it is does not show in the result.
-pub fn streams_by(workers: usize, trace: &Trace, window: Window) -> Result<Streams> {
-    let jobs: Vec<Job> = trace
+/// Rebuilds all threads of a trace on a number of worker threads, which does not affect the result.
+pub fn rebuild_with(workers: usize, trace: &Trace, window: TimeWindow) -> Result<TracePiece> {
+    let row_groups: Vec<RowGroup> = trace
         .files()
         .iter()
         .flat_map(|file| (0..file.row_groups()).map(move |row_group| (file, row_group)))
         .collect();
-    let mut streams = Streams::first(window);
-    if workers <= 1 || jobs.len() <= 1 {
-        jobs.into_iter().try_for_each(|job| push(job, trace, &mut streams))?;
-        return Ok(streams);
+    let mut trace_piece = TracePiece::first(window);
+    if workers <= 1 || row_groups.len() <= 1 {
+        row_groups.into_iter().try_for_each(|row_group| push(row_group, trace, &mut trace_piece))?;
+        return Ok(trace_piece);
     }
     thread::scope(|scope| {
         let worker = |number: usize| {
             let (sender, receiver) = mpsc::sync_channel(1);
-            let jobs = jobs.iter().skip(number).step_by(workers);
+            let row_groups = row_groups.iter().skip(number).step_by(workers);
             scope.spawn(move || {
-                // Nobody receives any more once a row group before this one could not be read.
-                jobs.map(|&job| piece(job, trace, window)).all(|piece| sender.send(piece).is_ok())
+                // The receiver is dropped when an earlier row group could not be read.
+                row_groups
+                    .map(|&row_group| piece(row_group, trace, window))
+                    .all(|piece| sender.send(piece).is_ok())
             });
             receiver
         };
-        let pieces: Vec<Receiver<Result<Streams>>> = (0..workers).map(worker).collect();
-        for job in 0..jobs.len() {
-            // A worker that is gone has panicked, and the scope passes that on.
-            let Ok(piece) = pieces[job % workers].recv() else { break };
-            streams.join(piece?);
+        let pieces: Vec<Receiver<Result<TracePiece>>> = (0..workers).map(worker).collect();
+        for index in 0..row_groups.len() {
+            // A worker hangs up early only if it panics, which the scope propagates.
+            let Ok(piece) = pieces[index % workers].recv() else { break };
+            trace_piece.join(piece?);
         }
-        Ok(streams)
+        Ok(trace_piece)
     })
 }
 
-fn piece(job: Job, trace: &Trace, window: Window) -> Result<Streams> {
-    let mut streams = Streams::middle(window);
-    push(job, trace, &mut streams)?;
-    Ok(streams)
+fn piece(row_group: RowGroup, trace: &Trace, window: TimeWindow) -> Result<TracePiece> {
+    let mut trace_piece = TracePiece::middle(window);
+    push(row_group, trace, &mut trace_piece)?;
+    Ok(trace_piece)
 }
 
-fn push((file, row_group): Job, trace: &Trace, streams: &mut Streams) -> Result<()> {
+fn push((file, row_group): RowGroup, trace: &Trace, trace_piece: &mut TracePiece) -> Result<()> {
     for batch in file.read(row_group, COLUMNS)? {
-        streams.push(&batch?, trace.names());
+        trace_piece.push(&batch?, trace.names());
     }
     Ok(())
 }

@@ -1,14 +1,83 @@
-//! The frames that are open in a thread.
+//! The call stack of one thread: frames, the operations that rows stand for, and the stack itself.
 
+use pyrec_schema::{CodeId, Event, LostEvents, Marker, Names, TextId};
 use rustc_hash::FxHashMap;
 
-use super::Frame;
+/// A frame of a thread's stack, and the last part of a call path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Frame {
+    /// The thread itself: the root below its outermost calls.
+    Thread,
+    /// A Python function, by its code object.
+    Function(CodeId),
+    /// A C function, by its name.
+    Cfunction(TextId),
+    /// A garbage collection.
+    Gc,
+    /// The unknown caller of the calls after a loss.
+    Lost,
+}
 
-/// The frames that are open in a thread, the outermost first, each with what its user keeps about it.
+impl Frame {
+    /// Whether it stands for a call or a garbage collection of the program.
+    pub fn is_call(self) -> bool {
+        matches!(self, Frame::Function(_) | Frame::Cfunction(_) | Frame::Gc)
+    }
+}
+
+/// The operation on the thread's stack that a row stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StackOp {
+    /// A call is entered, or a generator or coroutine is resumed.
+    Enter(Frame),
+    /// A call was already open when the recording began; its entry time is unknown.
+    Open(Frame),
+    /// A call returns, or a generator or coroutine is suspended.
+    Leave(Frame),
+    /// Events were lost from `from_ns` until the time of the row.
+    Lose {
+        /// The last instant before the loss.
+        from_ns: i64,
+    },
+    /// A thread or process begins or ends, so the stack is empty.
+    Clear,
+    /// A row without a duration in the innermost call: a line, an import, an audit event.
+    Instant,
+    /// A row with a source text, which has nothing to do with its thread or time.
+    Ignore,
+}
+
+impl StackOp {
+    /// The operation of a row.
+    #[inline]
+    pub fn of(event: &Event, names: &Names) -> StackOp {
+        match event.marker {
+            Marker::FunctionEntry => StackOp::Enter(Frame::Function(event.code)),
+            Marker::FunctionOpen => StackOp::Open(Frame::Function(event.code)),
+            Marker::FunctionReturn => StackOp::Leave(Frame::Function(event.code)),
+            Marker::CfunctionEntry => StackOp::Enter(Frame::Cfunction(event.text)),
+            Marker::CfunctionReturn => StackOp::Leave(Frame::Cfunction(event.text)),
+            Marker::GcStart => StackOp::Enter(Frame::Gc),
+            Marker::GcDone => StackOp::Leave(Frame::Gc),
+            Marker::Line | Marker::ImportStart | Marker::ImportDone | Marker::Audit => StackOp::Instant,
+            Marker::InstanceStart | Marker::InstanceDone => StackOp::Instant,
+            Marker::ThreadStart | Marker::ThreadExit | Marker::ProcessStart | Marker::ProcessExit => {
+                StackOp::Clear
+            }
+            Marker::Lost => StackOp::Lose {
+                from_ns: LostEvents::from_event(event, names).map_or(event.time_ns, |lost| lost.from_ns),
+            },
+            Marker::Source => StackOp::Ignore,
+        }
+    }
+}
+
+/// The open frames of a thread, the outermost first, each with data of the stack's user.
 ///
-/// Nearly every return is from the innermost frame. Which frame any other belongs to is known at once, too, however
-/// deep it lies: every frame knows the next one below it that is equal, and `innermost` knows where that chain begins.
-/// Only the frames that such a return has seen are linked, so that the others cost nothing.
+/// Nearly every return is from the innermost frame. The frame of any other return is found in constant
+/// time, however deep it is: equal frames form a linked list, with the innermost one in `innermost` and
+/// the next one further out in `below`. Frames are linked only when such a return is looked up, so the
+/// others cost nothing.
 ///
 /// ```text
 /// position     0     1     2     3   │   4
@@ -18,22 +87,24 @@ use super::Frame;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Stack<T> {
-    open: Vec<Open<T>>,
-    /// For every linked frame one more than the position of the equal frame below it, 0 if there is none.
+    open: Vec<OpenFrame<T>>,
+    /// For each linked frame, the position of the next equal frame below, plus one. 0 if there is none.
     below: Vec<u32>,
-    /// One more than the position of the innermost linked frame that is equal, 0 or nothing if there is none.
+    /// For each frame, the position of the innermost linked one that is equal, plus one. 0 or absent if
+    /// there is none.
     innermost: FxHashMap<Frame, u32>,
+    /// The number of losses so far.
     losses: u32,
 }
 
 /// An open frame.
 #[derive(Clone, Copy, Debug)]
-pub struct Open<T> {
-    /// What is open.
+pub struct OpenFrame<T> {
+    /// The frame.
     pub frame: Frame,
-    /// How many losses there had been when it was entered.
+    /// The number of losses when it was entered.
     pub losses: u32,
-    /// What the stack's user keeps about it.
+    /// Data of the stack's user.
     pub data: T,
 }
 
@@ -50,15 +121,15 @@ impl<T> Stack<T> {
         self.push_since(frame, self.losses, data);
     }
 
-    /// Enters a frame that was entered when there had been that many losses.
+    /// Enters a frame as if it had been entered when there had been `losses` losses.
     #[inline]
     pub fn push_since(&mut self, frame: Frame, losses: u32, data: T) {
-        self.open.push(Open { frame, losses, data });
+        self.open.push(OpenFrame { frame, losses, data });
     }
 
     /// Leaves the innermost frame.
     #[inline]
-    pub fn pop(&mut self) -> Option<Open<T>> {
+    pub fn pop(&mut self) -> Option<OpenFrame<T>> {
         let open = self.open.pop()?;
         if self.below.len() > self.open.len() {
             self.unlink(open.frame);
@@ -66,26 +137,26 @@ impl<T> Stack<T> {
         Some(open)
     }
 
-    /// Leaves the innermost frame if it is equal to this.
+    /// Leaves the innermost frame if it equals `frame`.
     #[inline]
-    pub fn pop_if(&mut self, frame: Frame) -> Option<Open<T>> {
+    pub fn pop_if(&mut self, frame: Frame) -> Option<OpenFrame<T>> {
         if self.top()?.frame == frame { self.pop() } else { None }
     }
 
     /// The innermost frame.
     #[inline]
-    pub fn top(&self) -> Option<&Open<T>> {
+    pub fn top(&self) -> Option<&OpenFrame<T>> {
         self.open.last()
     }
 
-    /// How many frames lie above the innermost one that is equal to this; none if it is not open at all.
+    /// The number of frames above the innermost one that equals `frame`. None if none does.
     pub fn above(&mut self, frame: Frame) -> Option<usize> {
         self.link();
         let position = self.innermost.get(&frame)?.checked_sub(1)?;
         Some(self.open.len() - 1 - position as usize)
     }
 
-    /// Links the frames that were entered since the last time.
+    /// Links the frames that were entered since the last lookup.
     fn link(&mut self) {
         for (position, open) in self.open.iter().enumerate().skip(self.below.len()) {
             let innermost = self.innermost.entry(open.frame).or_default();
@@ -100,42 +171,42 @@ impl<T> Stack<T> {
         }
     }
 
-    /// The frames, the outermost first.
-    pub fn frames(&self) -> &[Open<T>] {
+    /// The open frames, the outermost first.
+    pub fn frames(&self) -> &[OpenFrame<T>] {
         &self.open
     }
 
-    /// What is kept about the frame at that position.
+    /// The data of the frame at a position.
     #[inline]
     pub fn data_mut(&mut self, position: usize) -> &mut T {
         &mut self.open[position].data
     }
 
-    /// Takes every frame off, the outermost first.
-    pub fn take(&mut self) -> Vec<Open<T>> {
+    /// Removes and returns all frames, the outermost first.
+    pub fn take(&mut self) -> Vec<OpenFrame<T>> {
         self.below.clear();
         self.innermost.clear();
         std::mem::take(&mut self.open)
     }
 
-    /// Notes a loss: of no frame that is open now can the end be trusted any more.
+    /// Counts a loss. Any of the open frames may have been left during it.
     pub fn lose(&mut self) {
         self.losses += 1;
     }
 
-    /// How many losses there have been.
+    /// The number of losses so far.
     pub fn losses(&self) -> u32 {
         self.losses
     }
 
-    /// Sets how many losses there have been.
+    /// Sets the number of losses.
     pub fn set_losses(&mut self, losses: u32) {
         self.losses = losses;
     }
 
-    /// Whether there was a loss while that frame was open.
+    /// Whether there was a loss since a frame was entered.
     #[inline]
-    pub fn is_cut(&self, open: &Open<T>) -> bool {
+    pub fn is_cut(&self, open: &OpenFrame<T>) -> bool {
         open.losses != self.losses
     }
 }

@@ -145,7 +145,7 @@ impl Alignment {
             }
         }
         match renames.iter().enumerate().find(|(at, _)| !building.used.contains(at)) {
-            Some((_, rename)) => Err(Error::NothingMoved(rename.as_str().to_owned())),
+            Some((_, rename)) => Err(Error::UnmatchedRename(rename.as_str().to_owned())),
             None => Ok(building.finish()),
         }
     }

@@ -172,7 +172,7 @@ mod tests {
     //! What can be compared.
 
     use super::*;
-    use crate::script::manifest;
+    use crate::testing::manifest;
     use crate::tree::Repairs;
 
     fn trust() -> Trust {

@@ -133,14 +133,14 @@ impl Rule {
             Metric::Hits => {
                 let lines = diff.lines.iter().filter(|line| {
                     let code = |name| Code { file: &line.file, ..nowhere(name) };
-                    pattern.is_word(diff.alignment.place(line.place))
+                    pattern.matches_name(diff.alignment.place(line.place))
                         || line.functions.iter().any(|name| pattern.is_match(&code(name)))
                 });
                 lines.map(|line| Subject { what: Some(diff.line_label(line)), samples: &line.hits }).collect()
             }
             Metric::Imports => {
                 let imports = diff.imports.iter().filter_map(|import| Some((import.modules.last()?, import)));
-                let imports = imports.filter(|(module, _)| pattern.is_word(module));
+                let imports = imports.filter(|(module, _)| pattern.matches_name(module));
                 imports
                     .map(|(_, import)| Subject {
                         what: Some(import.modules.join(" > ")),
@@ -156,7 +156,7 @@ impl Rule {
                     let file = function.file.as_deref().unwrap_or_default();
                     let module = function.module.as_deref();
                     pattern.is_match(&Code { file, ..nowhere(&function.qualname) })
-                        || module.is_some_and(|module| pattern.is_word(module))
+                        || module.is_some_and(|module| pattern.matches_name(module))
                 });
                 functions
                     .map(|(function, calls)| Subject {

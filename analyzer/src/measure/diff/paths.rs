@@ -7,7 +7,7 @@ use super::align::{Alignment, FunctionId};
 use super::evidence::Times;
 use super::samples::Samples;
 use crate::CallTree;
-use crate::tree::Walk;
+use crate::tree::WalkEvent;
 
 /// A call path of any run.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,14 +43,14 @@ impl Paths {
 
     /// Adds the calls of a run.
     pub fn add(&mut self, run: usize, calls: &CallTree, alignment: &Alignment) {
-        let totals_ns = calls.nodes.sums(|node| node.tally.self_ns);
+        let totals_ns = calls.nodes.subtree_sums(|node| node.tally.self_ns);
         let mut places: Vec<Option<usize>> = vec![None; totals_ns.len()];
         let mut on_path = vec![0_u32; self.functions.len()];
         calls.nodes.walk(|step| {
-            let (Walk::Down(id) | Walk::Up(id)) = step;
+            let (WalkEvent::Enter(id) | WalkEvent::Leave(id)) = step;
             let node = &calls.nodes[id];
             let Some(function) = alignment.function(run, node.frame) else { return };
-            if let Walk::Up(_) = step {
+            if let WalkEvent::Leave(_) = step {
                 on_path[function] -= 1;
                 return;
             }

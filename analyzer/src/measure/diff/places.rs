@@ -141,7 +141,7 @@ mod tests {
         let mut places = Places::default();
         let ids = runs.iter().map(|(command, path, files)| {
             let words: Vec<&str> = command.split_whitespace().collect();
-            let modules = Modules::of(&crate::script::manifest(&words, path));
+            let modules = Modules::of(&crate::testing::manifest(&words, path));
             let files: Vec<String> = files.iter().map(|&file| file.to_owned()).collect();
             let found = places.add(&files, &modules);
             files.iter().map(|file| found[file]).collect()

@@ -4,7 +4,7 @@ use pyrec_schema::Trace;
 use tempfile::TempDir;
 
 use super::*;
-use crate::script;
+use crate::testing;
 
 /// The comparison of scripts, with everything that can be read.
 fn diff(old: &[&str], new: &[&str], renames: &[&str]) -> Diff {
@@ -13,7 +13,7 @@ fn diff(old: &[&str], new: &[&str], renames: &[&str]) -> Diff {
 
 fn try_diff(old: &[&str], new: &[&str], renames: &[&str]) -> Result<Diff> {
     let traces = |side: &[&str]| -> (Vec<Trace>, Vec<TempDir>) {
-        side.iter().map(|text| script::trace(text, 2)).unzip()
+        side.iter().map(|text| testing::trace(text, 2)).unzip()
     };
     let ((old, _old), (new, _new)) = (traces(old), traces(new));
     let renames = renames.iter().map(|text| text.parse().expect("a rename")).collect();

@@ -4,7 +4,7 @@ use super::head::{Finish, Head, Start, THREAD};
 use super::shapes::{Known, ShapeId, Shapes};
 use super::sought::Sought;
 use super::walk::{Running, Tell, Walk};
-use crate::tree::Open;
+use crate::tree::OpenFrame;
 
 /// The calls of one thread into its shape: those that have ended wait until their caller does.
 ///
@@ -54,7 +54,7 @@ impl Tell for Folder {
 
     fn enter(&mut self, _: &Walk, _: u64, _: i64) {}
 
-    fn leave(&mut self, _: &Walk, open: &Open<Running>, finish: Option<Finish>, shapes: &mut Shapes) {
+    fn leave(&mut self, _: &Walk, open: &OpenFrame<Running>, finish: Option<Finish>, shapes: &mut Shapes) {
         match finish {
             Some(finish) => self.fold(&open.data, finish, shapes),
             None => self.none.push(open.data.number),

@@ -7,7 +7,7 @@ use super::head::{Finish, Head, Key, Start, THREAD};
 use super::shapes::{Known, Shapes};
 use crate::Filter;
 use crate::measure::Naming;
-use crate::tree::{Frame, Lens};
+use crate::tree::{Frame, FrameFilter};
 
 /// What the import system is written in. What it does depends on which `.pyc` files are there already.
 const IMPORT_SYSTEM: &str = "importlib._bootstrap";
@@ -30,7 +30,7 @@ pub struct Function {
 pub struct Lookup<'a> {
     names: &'a Names,
     naming: Naming<'a>,
-    lens: Lens<'a>,
+    filter: FrameFilter<'a>,
     /// Whether the filter names what it wants.
     is_narrow: bool,
     /// By number.
@@ -42,15 +42,15 @@ pub struct Lookup<'a> {
 impl<'a> Lookup<'a> {
     /// Functions of those names, through a filter.
     pub fn new(names: &'a Names, naming: Naming<'a>, filter: &'a Filter) -> Lookup<'a> {
-        let (lens, is_narrow) = (Lens::new(filter, names), !filter.include.is_empty());
+        let (is_narrow, filter) = (!filter.include.is_empty(), FrameFilter::new(filter, names));
         let (frames, codes, others) = (vec![Frame::Thread], vec![], FxHashMap::default());
         debug_assert_eq!(frames.len(), THREAD as usize + 1);
-        Lookup { names, naming, lens, is_narrow, frames, codes, others }
+        Lookup { names, naming, filter, is_narrow, frames, codes, others }
     }
 
     /// Whether everything is asked for that happens outside any call.
     pub fn is_open(&self) -> bool {
-        self.lens.is_open()
+        self.filter.is_unrooted()
     }
 
     /// What has been looked up, by its number.
@@ -98,8 +98,8 @@ impl<'a> Lookup<'a> {
     fn function(&mut self, frame: Frame, shapes: &mut Shapes) -> Function {
         let key = self.frames.len() as Key;
         self.frames.push(frame);
-        let verdict = self.lens.verdict(frame);
+        let selection = self.filter.select(frame);
         let leaf = shapes.leaf(Head::new(key, Start::Called, Finish::Returned));
-        Function { key, leaf, is_shown: verdict.shown, is_root: verdict.root }
+        Function { key, leaf, is_shown: selection.shown, is_root: selection.root }
     }
 }

@@ -9,8 +9,8 @@ use super::run::{self, Life, Run, ThreadRun, Walks};
 use super::shapes::Shapes;
 use super::walk::{Eye, Running, Tell, Walk};
 use crate::measure::place::Spot;
-use crate::order::{self, Thread};
-use crate::tree::{Open, Step};
+use crate::order::{self, ThreadId};
+use crate::tree::{OpenFrame, StackOp};
 use crate::{Filter, Result};
 
 /// What stands at a place.
@@ -91,14 +91,14 @@ impl Watcher {
         for want in wants {
             by_number.entry((want.life, want.is_end, want.number)).or_default().push(want.place);
         }
-        let life = Life { thread: Thread { pid: 0, tid: 0 }, before: 0 };
+        let life = Life { thread: ThreadId { pid: 0, tid: 0 }, before: 0 };
         Watcher { wants: by_number, life, sights }
     }
 
     /// Reads the row groups in which something is.
     fn read(&mut self, trace: &Trace, filter: &Filter, hows: Hows, run: &Run, wants: &[Want]) -> Result<()> {
         let mut eye = run::eye(trace, filter, hows)?;
-        let threads: FxHashSet<Thread> = wants.iter().map(|want| want.life.thread).collect();
+        let threads: FxHashSet<ThreadId> = wants.iter().map(|want| want.life.thread).collect();
         let starts: Vec<usize> = wants.iter().map(|want| start(run, want)).collect();
         let mut walks: Option<Walks> = None;
         for (at, row_group) in run.starts.iter().enumerate() {
@@ -118,14 +118,17 @@ impl Watcher {
                 }
                 let batch = batch?;
                 let walks = walks.get_or_insert_with(|| row_group.walks.clone().unwrap_or_default());
-                for (thread, rows) in order::runs(&batch).filter(|(thread, _)| threads.contains(thread)) {
+                for (thread, rows) in
+                    order::thread_runs(&batch).filter(|(thread, _)| threads.contains(thread))
+                {
                     let (before, walk) = walks.entry(thread).or_insert_with(|| {
-                        (0, Walk::new(filter.has_thread(thread.pid, thread.tid), eye.lookup.is_open()))
+                        (0, Walk::new(filter.selects_thread(thread.pid, thread.tid), eye.lookup.is_open()))
                     });
                     for row in rows {
                         self.life = Life { thread, before: *before };
-                        let event = Event { value: batch.value(row), ..order::row(&batch, row) };
-                        walk.push(Step::of(&event, trace.names()), &event, &mut eye, self);
+                        let event =
+                            Event { value: batch.value(row), ..order::event_without_value(&batch, row) };
+                        walk.push(StackOp::of(&event, trace.names()), &event, &mut eye, self);
                         if event.marker == Marker::ThreadExit {
                             *before += 1;
                             walk.restart();
@@ -164,7 +167,7 @@ impl Tell for Watcher {
         self.note(false, number, sight);
     }
 
-    fn leave(&mut self, walk: &Walk, open: &Open<Running>, _: Option<Finish>, _: &mut Shapes) {
+    fn leave(&mut self, walk: &Walk, open: &OpenFrame<Running>, _: Option<Finish>, _: &mut Shapes) {
         self.note(true, open.data.number, || Sight {
             time_ns: walk.now_ns(),
             stack: [Spot { frame: open.frame, line: open.data.line }]

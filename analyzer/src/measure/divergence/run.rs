@@ -8,11 +8,11 @@ use super::head::Hows;
 use super::keys::Lookup;
 use super::shapes::{ShapeId, Shapes};
 use super::walk::{Eye, Rows, Walk};
-use crate::calls::{self, Seen};
+use crate::calls::TraceSummary;
 use crate::measure::Naming;
 use crate::measure::place::Spot;
-use crate::order::{self, Thread};
-use crate::tree::{Counts, Frame, Repairs, Step};
+use crate::order::{self, ThreadId};
+use crate::tree::{Frame, Repairs, StackOp, TraceCounts};
 use crate::{Filter, Result};
 
 /// The threads are kept as they are where a row group begins, unless they have more open calls than this.
@@ -30,7 +30,7 @@ pub struct Run {
     /// The command of each process, where it is known.
     pub commands: FxHashMap<i32, TextId>,
     /// What the trace holds.
-    pub seen: Seen,
+    pub seen: TraceSummary,
     /// From where rows can be read again, in order.
     pub starts: Vec<RowGroup>,
 }
@@ -39,7 +39,7 @@ pub struct Run {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Life {
     /// Its number.
-    pub thread: Thread,
+    pub thread: ThreadId,
     /// How many had it before.
     pub before: u32,
 }
@@ -77,7 +77,7 @@ pub struct RowGroup {
 }
 
 /// How far threads are, with how many had their number before.
-pub type Walks = FxHashMap<Thread, (u32, Walk)>;
+pub type Walks = FxHashMap<ThreadId, (u32, Walk)>;
 
 /// A thread that runs.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ struct Running {
 }
 
 impl Running {
-    fn end(&mut self, thread: Thread, shapes: &mut Shapes) -> Option<ThreadRun> {
+    fn end(&mut self, thread: ThreadId, shapes: &mut Shapes) -> Option<ThreadRun> {
         let number = self.walk.number();
         let (shape, none) = self.folder.end(shapes);
         let (first_ns, lost_at) = (self.first_ns.take(), self.lost_at.take());
@@ -116,10 +116,10 @@ impl Running {
 struct Reading<'a> {
     filter: &'a Filter,
     eye: Eye<'a>,
-    running: FxHashMap<Thread, Running>,
+    running: FxHashMap<ThreadId, Running>,
     ended: Vec<ThreadRun>,
     commands: FxHashMap<i32, TextId>,
-    counts: Counts,
+    counts: TraceCounts,
 }
 
 /// Columns that are read: lines where there are some.
@@ -137,7 +137,7 @@ impl Run {
             running: FxHashMap::default(),
             ended: vec![],
             commands: FxHashMap::default(),
-            counts: Counts::default(),
+            counts: TraceCounts::default(),
         };
         let mut starts = Vec::new();
         for (number, file) in trace.files().iter().enumerate() {
@@ -161,7 +161,7 @@ pub fn eye<'a>(trace: &'a Trace, filter: &'a Filter, hows: Hows) -> Result<Eye<'
         shapes: Shapes::default(),
         hows,
         repairs: Repairs::default(),
-        window: calls::window(trace, filter)?,
+        window: order::time_window(trace, filter)?,
     })
 }
 
@@ -169,15 +169,19 @@ impl Reading<'_> {
     /// How far each thread is, unless that is too much to keep.
     fn walks(&self) -> Option<Walks> {
         let open: usize = self.running.values().map(|running| 1 + running.walk.depth()).sum();
-        let walk = |(&thread, running): (&Thread, &Running)| (thread, (running.before, running.walk.clone()));
+        let walk =
+            |(&thread, running): (&ThreadId, &Running)| (thread, (running.before, running.walk.clone()));
         (open <= MOST_OPEN).then(|| self.running.iter().map(walk).collect())
     }
 
     fn push(&mut self, batch: &Batch, trace: &Trace) {
         self.counts.add(batch);
-        for (thread, mut rows) in order::runs(batch) {
+        for (thread, mut rows) in order::thread_runs(batch) {
             let running = self.running.entry(thread).or_insert_with(|| Running {
-                walk: Walk::new(self.filter.has_thread(thread.pid, thread.tid), self.eye.lookup.is_open()),
+                walk: Walk::new(
+                    self.filter.selects_thread(thread.pid, thread.tid),
+                    self.eye.lookup.is_open(),
+                ),
                 folder: Folder::default(),
                 before: 0,
                 name: TextId::NONE,
@@ -194,7 +198,7 @@ impl Reading<'_> {
                 };
                 rows.start += running.walk.push_plain(columns, &mut self.eye, &mut running.folder);
                 let Some(row) = rows.next() else { break };
-                let event = Event { value: batch.value(row), ..order::row(batch, row) };
+                let event = Event { value: batch.value(row), ..order::event_without_value(batch, row) };
                 if event.marker != Marker::Source {
                     running.first_ns = running.first_ns.or(Some(event.time_ns));
                 }
@@ -206,7 +210,7 @@ impl Reading<'_> {
                     }
                     _ => {}
                 }
-                let step = Step::of(&event, trace.names());
+                let step = StackOp::of(&event, trace.names());
                 running.walk.push(step, &event, &mut self.eye, &mut running.folder);
                 if event.marker == Marker::ThreadExit {
                     self.ended.extend(running.end(thread, &mut self.eye.shapes));
@@ -216,7 +220,7 @@ impl Reading<'_> {
     }
 
     fn finish(mut self, trace: &Trace, starts: Vec<RowGroup>) -> Run {
-        let mut running: Vec<(Thread, Running)> = self.running.into_iter().collect();
+        let mut running: Vec<(ThreadId, Running)> = self.running.into_iter().collect();
         running.sort_unstable_by_key(|&(thread, _)| thread);
         for (thread, mut running) in running {
             running.walk.finish(&mut self.eye, &mut running.folder);
@@ -229,7 +233,7 @@ impl Reading<'_> {
             shapes: self.eye.shapes,
             frames: self.eye.lookup.into_frames(),
             commands: self.commands,
-            seen: Seen { counts: self.counts, repairs: self.eye.repairs, torn_bytes },
+            seen: TraceSummary { counts: self.counts, repairs: self.eye.repairs, torn_bytes },
             starts,
         }
     }

@@ -61,7 +61,7 @@ impl Teller<'_> {
     /// A thread for which there is none in the other run.
     pub fn alone(&self, side: usize, thread: usize) -> Alone {
         let run = &self.runs[side].threads[thread];
-        let (calls, crate::order::Thread { pid, tid }) = (self.calls(side, thread), run.life.thread);
+        let (calls, crate::order::ThreadId { pid, tid }) = (self.calls(side, thread), run.life.thread);
         Alone { pid, tid, thread: self.name(side, run.name), calls }
     }
 

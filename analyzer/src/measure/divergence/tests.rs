@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::script;
+use crate::testing;
 
 /// A call of one of a few functions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -80,7 +80,8 @@ fn read(old: &str, new: &str, row_group_rows: usize) -> Divergences {
 }
 
 fn read_with(old: &str, new: &str, row_group_rows: usize, filter: &Filter) -> Divergences {
-    let ((old, _old), (new, _new)) = (script::trace(old, row_group_rows), script::trace(new, row_group_rows));
+    let ((old, _old), (new, _new)) =
+        (testing::trace(old, row_group_rows), testing::trace(new, row_group_rows));
     Divergences::read([&old, &new], [&Sources::default(); 2], filter, &[], 100).expect("whole traces")
 }
 

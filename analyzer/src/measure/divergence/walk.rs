@@ -6,8 +6,9 @@ use super::folder::Folder;
 use super::head::{Finish, Hows, Key, Start};
 use super::keys::{Function, Lookup};
 use super::shapes::Shapes;
+use crate::filter::TimeWindow;
 use crate::measure::place::Spot;
-use crate::tree::{Frame, Open, Repairs, Stack, Step, Window};
+use crate::tree::{Frame, OpenFrame, Repairs, Stack, StackOp};
 
 /// How many of the lines that were executed last are kept in mind.
 const LINES: usize = 8;
@@ -24,7 +25,7 @@ pub struct Eye<'a> {
     /// What had to be mended.
     pub repairs: Repairs,
     /// The stretch of time that is asked for.
-    pub window: Window,
+    pub window: TimeWindow,
 }
 
 /// An open call.
@@ -65,7 +66,7 @@ pub trait Tell {
     fn enter(&mut self, walk: &Walk, number: u64, time_ns: i64);
 
     /// The innermost call has ended, and stands no longer on the stack; without a finish it turned out to be none.
-    fn leave(&mut self, walk: &Walk, open: &Open<Running>, finish: Option<Finish>, shapes: &mut Shapes);
+    fn leave(&mut self, walk: &Walk, open: &OpenFrame<Running>, finish: Option<Finish>, shapes: &mut Shapes);
 }
 
 /// The walk of one thread over its calls.
@@ -138,8 +139,8 @@ impl Walk {
 
     /// The open calls that are told, the innermost first, and the lines executing in them.
     pub fn callers(&self) -> impl Iterator<Item = Spot> {
-        let told = |open: &&Open<Running>| open.data.is_told;
-        let spot = |open: &Open<Running>| Spot { frame: open.frame, line: open.data.line };
+        let told = |open: &&OpenFrame<Running>| open.data.is_told;
+        let spot = |open: &OpenFrame<Running>| Spot { frame: open.frame, line: open.data.line };
         self.stack.frames().iter().rev().filter(told).map(spot)
     }
 
@@ -156,32 +157,33 @@ impl Walk {
     }
 
     /// Reads the next row.
-    pub fn push(&mut self, step: Step, event: &Event, eye: &mut Eye, tell: &mut impl Tell) {
+    pub fn push(&mut self, step: StackOp, event: &Event, eye: &mut Eye, tell: &mut impl Tell) {
         if !self.has_begun {
             (self.has_begun, self.now_ns) = (true, event.time_ns);
         }
         let until_ns = match step {
-            Step::Lose { from_ns } => from_ns.clamp(self.now_ns.min(event.time_ns), event.time_ns),
+            StackOp::Lose { from_ns } => from_ns.clamp(self.now_ns.min(event.time_ns), event.time_ns),
             _ => event.time_ns,
         };
         eye.repairs.backwards += u64::from(until_ns < self.now_ns);
         self.now_ns = event.time_ns;
         match step {
-            Step::Enter(frame) | Step::Open(frame) => self.enter(frame, event, eye, tell),
-            Step::Leave(frame) => self.leave(frame, event, eye, tell),
-            Step::Lose { .. } => {
+            StackOp::Enter(frame) | StackOp::Open(frame) => self.enter(frame, event, eye, tell),
+            StackOp::Leave(frame) => self.leave(frame, event, eye, tell),
+            StackOp::Lose { .. } => {
                 self.stack.lose();
                 self.enter(Frame::Lost, event, eye, tell);
             }
-            Step::Clear => self.finish(eye, tell),
-            Step::Pass => self.point(event),
-            Step::Ignore => {}
+            StackOp::Clear => self.finish(eye, tell),
+            StackOp::Instant => self.point(event),
+            StackOp::Ignore => {}
         }
     }
 
     /// Reads rows of functions and lines for as long as nothing is unusual about them: several times as fast.
     pub fn push_plain(&mut self, rows: Rows, eye: &mut Eye, folder: &mut Folder) -> usize {
-        if !self.has_begun || !self.is_wanted || self.scene != Scene::Inside || eye.window != Window::ALL {
+        if !self.has_begun || !self.is_wanted || self.scene != Scene::Inside || eye.window != TimeWindow::ALL
+        {
             return 0;
         }
         let count = rows.times_ns.len();
@@ -220,8 +222,9 @@ impl Walk {
                     self.stack.push(Frame::Function(code), running);
                 }
                 Marker::FunctionReturn => {
-                    let is_sure =
-                        |top: &Open<Running>| top.frame == Frame::Function(code) && !self.stack.is_cut(top);
+                    let is_sure = |top: &OpenFrame<Running>| {
+                        top.frame == Frame::Function(code) && !self.stack.is_cut(top)
+                    };
                     if !self.stack.top().is_some_and(is_sure) {
                         break;
                     }
@@ -289,7 +292,7 @@ impl Walk {
             return;
         };
         for _ in 0..above {
-            let is_cut = |top: &Open<Running>| top.frame == Frame::Lost || self.stack.is_cut(top);
+            let is_cut = |top: &OpenFrame<Running>| top.frame == Frame::Lost || self.stack.is_cut(top);
             let finish = self.stack.top().is_some_and(is_cut).then_some(Finish::CutByLoss);
             self.abandon(finish.unwrap_or(Finish::Returned), eye, tell);
         }

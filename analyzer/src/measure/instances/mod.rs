@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::Trust;
 use super::naming::Naming;
 use super::place::{Executing, MAX_CALLERS, Place, Spot};
-use crate::calls::{self, Call, Callers, End, Ending, Moment};
+use crate::calls::{self, Call, CallEnd, CallEvent, Callers, Ending};
 use crate::filter::Pattern;
-use crate::order::Thread;
-use crate::tree::{Frame, Lens};
+use crate::order::ThreadId;
+use crate::tree::{Frame, FrameFilter};
 use crate::{Filter, Result};
 
 #[cfg(test)]
@@ -112,7 +112,7 @@ type Key = (TextId, Option<Spot>);
 /// What is added up while reading.
 struct Sums<'a> {
     names: &'a Names,
-    lens: Lens<'a>,
+    frames: FrameFilter<'a>,
     patterns: &'a [Pattern],
     /// Whether a class is asked for.
     wanted: FxHashMap<TextId, bool>,
@@ -123,7 +123,7 @@ struct Sums<'a> {
     finalizers: FxHashMap<CodeId, (u64, Lengths)>,
     /// Whether a function is a finalizer.
     is_finalizer: FxHashMap<CodeId, bool>,
-    threads: FxHashMap<Thread, Constructing>,
+    threads: FxHashMap<ThreadId, Constructing>,
 }
 
 /// What is being constructed in a thread.
@@ -155,7 +155,7 @@ impl Instances {
         let names = trace.names();
         let mut sums = Sums::new(names, filter, patterns);
         // It is classes that must have taken some time, and not the calls that they were called in.
-        let whole = filter.of_any_length();
+        let whole = filter.without_min_time();
         let columns = Columns { line: true, value: true, text: true };
         let seen = calls::read(trace, &whole, columns, &mut |moment, callers| {
             sums.see(moment, callers);
@@ -175,23 +175,23 @@ impl Instances {
 
 impl<'a> Sums<'a> {
     fn new(names: &'a Names, filter: &'a Filter, patterns: &'a [Pattern]) -> Self {
-        let lens = Lens::new(filter, names);
+        let frames = FrameFilter::new(filter, names);
         let (wanted, executing, classes, spots) = Default::default();
         let (finalizers, is_finalizer, threads) = Default::default();
-        Sums { names, lens, patterns, wanted, executing, classes, spots, finalizers, is_finalizer, threads }
+        Sums { names, frames, patterns, wanted, executing, classes, spots, finalizers, is_finalizer, threads }
     }
 
-    fn see(&mut self, moment: Moment, callers: Callers) {
+    fn see(&mut self, moment: CallEvent, callers: Callers) {
         self.executing.follow(moment, callers);
         match moment {
-            Moment::Point(event) => self.point(event, callers),
-            Moment::Leave(call, end) => self.leave(call, &end),
+            CallEvent::Instant(event) => self.point(event, callers),
+            CallEvent::Leave(call, end) => self.leave(call, &end),
             _ => {}
         }
     }
 
     fn point(&mut self, event: &Event, callers: Callers) {
-        let thread = Thread::of(event);
+        let thread = ThreadId::of(event);
         match event.marker {
             Marker::InstanceStart if self.is_wanted(event.text) => self.begin(thread, event, callers),
             Marker::InstanceDone if self.is_wanted(event.text) => self.end(thread, event, callers),
@@ -204,7 +204,7 @@ impl<'a> Sums<'a> {
         }
     }
 
-    fn begin(&mut self, thread: Thread, event: &Event, callers: Callers) {
+    fn begin(&mut self, thread: ThreadId, event: &Event, callers: Callers) {
         let spot = self.spot(event, callers);
         let class = event.text;
         self.classes.entry(class).or_default().begun += 1;
@@ -217,7 +217,7 @@ impl<'a> Sums<'a> {
         constructing.open.push(Open { class, spot, site, since_ns: event.time_ns, losses });
     }
 
-    fn end(&mut self, thread: Thread, event: &Event, callers: Callers) {
+    fn end(&mut self, thread: ThreadId, event: &Event, callers: Callers) {
         let constructing = self.threads.entry(thread).or_default();
         let (class, failed) = (event.text, event.value == Some(0));
         let Some(open) = constructing.close(class, (event.code, event.line)) else {
@@ -244,7 +244,7 @@ impl<'a> Sums<'a> {
     }
 
     /// A call has ended: that of a finalizer, maybe.
-    fn leave(&mut self, call: &Call, end: &End) {
+    fn leave(&mut self, call: &Call, end: &CallEnd) {
         let Frame::Function(code) = call.frame else { return };
         let names = self.names;
         let is_finalizer = self
@@ -267,7 +267,7 @@ impl<'a> Sums<'a> {
 
     /// Who calls: the row knows it even where calls were not recorded.
     fn spot(&mut self, event: &Event, callers: Callers) -> Spot {
-        if self.lens.function(event.code).shown {
+        if self.frames.select_code(event.code).shown {
             return Spot { frame: Frame::Function(event.code), line: event.line };
         }
         callers.innermost().map_or(NOWHERE, |call| self.executing.spot(call))
@@ -375,7 +375,7 @@ impl Creations {
 /// Whether a pattern matches a class: by its whole name, or what stands behind one of the dots in it.
 fn is_class(pattern: &Pattern, class: &str) -> bool {
     let behind_dots = class.match_indices('.').map(|(at, _)| &class[at + 1..]);
-    std::iter::once(class).chain(behind_dots).any(|name| pattern.is_word(name))
+    std::iter::once(class).chain(behind_dots).any(|name| pattern.matches_name(name))
 }
 
 /// What puts equal rows in an order.

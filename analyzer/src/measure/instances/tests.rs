@@ -1,7 +1,7 @@
 //! Classes, lines, and how long.
 
 use super::*;
-use crate::script;
+use crate::testing;
 
 /// A Node makes two from the same line, of which the second fails, and is deleted; a Till is made outside of that,
 /// one more is not done.
@@ -27,7 +27,7 @@ const SCRIPT: &str = "
 ";
 
 fn read(script: &str, filter: &Filter, patterns: &[&str]) -> Instances {
-    let (trace, _directory) = script::trace(script, 4);
+    let (trace, _directory) = testing::trace(script, 4);
     let patterns: Vec<Pattern> = patterns.iter().map(|text| text.parse().expect("a pattern")).collect();
     Instances::read(&trace, filter, &patterns).expect("a whole trace")
 }

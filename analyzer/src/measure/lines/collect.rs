@@ -6,11 +6,11 @@ use pyrec_schema::{Code, CodeId, Event, Manifest, Marker, Names};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Callee, FileLines, FunctionLines, LineCalls, LineTotals, Lines};
-use crate::calls::{Call, Callers, End, Moment, Seen};
+use crate::calls::{Call, CallEnd, CallEvent, Callers, TraceSummary};
 use crate::measure::Trust;
 use crate::measure::naming::{self, Naming};
-use crate::order::Thread;
-use crate::tree::{self, Frame, ProfileFacts};
+use crate::order::ThreadId;
+use crate::tree::{self, Frame, ProfileMetadata};
 
 /// What is added up while single calls pass by.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Collect<'a> {
     /// The spot of each line of each code object that was come to; none where it has no number.
     places: FxHashMap<(CodeId, i32), Option<usize>>,
     edges: FxHashMap<(usize, Frame), Edge>,
-    threads: FxHashMap<Thread, Stack>,
+    threads: FxHashMap<ThreadId, Stack>,
 }
 
 #[derive(Debug)]
@@ -93,11 +93,11 @@ impl<'a> Collect<'a> {
     }
 
     /// Takes the next moment.
-    pub fn visit(&mut self, moment: Moment, callers: Callers) {
+    pub fn visit(&mut self, moment: CallEvent, callers: Callers) {
         match moment {
-            Moment::Enter(call) => self.enter(call, callers),
-            Moment::Leave(call, end) => self.leave(call, end),
-            Moment::Point(event) | Moment::Unseen(_, event) => self.point(event, callers),
+            CallEvent::Enter(call) => self.enter(call, callers),
+            CallEvent::Leave(call, end) => self.leave(call, end),
+            CallEvent::Instant(event) | CallEvent::UnmatchedReturn(_, event) => self.point(event, callers),
         }
     }
 
@@ -105,7 +105,7 @@ impl<'a> Collect<'a> {
         self.charge(&call.entry, callers.innermost());
         let file = self.file_of(call.frame);
         let spot = self.spot_of(call.frame, call.entry.line).or_else(|| self.first_spot(call.frame));
-        let stack = self.threads.entry(Thread::of(&call.entry)).or_default();
+        let stack = self.threads.entry(ThreadId::of(&call.entry)).or_default();
         if let Some((from, _)) = stack.open.last().and_then(|caller| caller.spot) {
             self.edges.entry((from, call.frame)).or_default().calls += u64::from(call.counts);
         }
@@ -117,14 +117,14 @@ impl<'a> Collect<'a> {
         }
     }
 
-    fn leave(&mut self, call: &Call, end: End) {
+    fn leave(&mut self, call: &Call, end: CallEnd) {
         self.charge(&call.entry, Some(call));
         if let Some(event) = end.event
             && let Some(spot) = self.spot_of(call.frame, event.line)
         {
             self.spots[spot].returns += 1;
         }
-        let Some(stack) = self.threads.get_mut(&Thread::of(&call.entry)) else { return };
+        let Some(stack) = self.threads.get_mut(&ThreadId::of(&call.entry)) else { return };
         stack.go_from_line(&mut self.spots);
         let Some(open) = stack.open.pop() else { return };
         let took_ns = stack.clock_ns - open.since_ns;
@@ -148,7 +148,7 @@ impl<'a> Collect<'a> {
         self.spots[spot].hits += 1;
         // A function whose entry was not seen is not on the stack. Its time cannot be told from its callers'.
         if callers.innermost().is_some_and(|call| call.frame == frame)
-            && let Some(stack) = self.threads.get_mut(&Thread::of(event))
+            && let Some(stack) = self.threads.get_mut(&ThreadId::of(event))
         {
             stack.go_from_line(&mut self.spots);
             stack.come_to(Some(spot));
@@ -157,7 +157,9 @@ impl<'a> Collect<'a> {
 
     /// Charges the line that the innermost call is on with what has passed since the moment before.
     fn charge(&mut self, event: &Event, innermost: Option<&Call>) {
-        let (Some(call), Some(stack)) = (innermost, self.threads.get_mut(&Thread::of(event))) else { return };
+        let (Some(call), Some(stack)) = (innermost, self.threads.get_mut(&ThreadId::of(event))) else {
+            return;
+        };
         let Some(open) = stack.open.last_mut() else { return };
         let passed_ns = call.self_ns - open.charged_ns;
         open.charged_ns = call.self_ns;
@@ -214,7 +216,7 @@ impl<'a> Collect<'a> {
     }
 
     /// What was added up, file by file.
-    pub fn finish(self, manifest: &Manifest, has_hits: bool, seen: &Seen) -> Lines {
+    pub fn finish(self, manifest: &Manifest, has_hits: bool, seen: &TraceSummary) -> Lines {
         let naming = Naming::new(self.names, manifest);
         let mut functions = self.functions();
         let (callees, mut calls) = calls(self.edges, self.names, &naming);
@@ -239,14 +241,14 @@ impl<'a> Collect<'a> {
         files.retain(|file| !file.lines.is_empty());
         files.iter_mut().for_each(|file| file.lines.sort_unstable_by_key(|line| line.line));
         files.sort_unstable_by(|a, b| a.file.cmp(&b.file));
-        let total_ns = tree::sum(self.threads.values().map(|stack| stack.clock_ns));
+        let total_ns = tree::saturating_sum(self.threads.values().map(|stack| stack.clock_ns));
         Lines {
             files,
             callees,
             total_ns,
             has_hits,
             trust: Trust::of_seen(manifest, seen),
-            facts: ProfileFacts::rows(manifest, &seen.counts, seen.repairs, seen.torn_bytes),
+            facts: ProfileMetadata::rows(manifest, &seen.counts, seen.repairs, seen.torn_bytes),
         }
     }
 

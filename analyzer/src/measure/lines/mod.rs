@@ -16,7 +16,7 @@ mod sum;
 use serde::Serialize;
 
 use super::Trust;
-use crate::calls::{Callers, Moment};
+use crate::calls::{CallEvent, Callers};
 use crate::{Filter, Result, calls};
 use collect::Collect;
 use pyrec_schema::{Columns, MarkerGroup, Profile, Trace};
@@ -110,10 +110,10 @@ pub struct Callee {
 impl Lines {
     /// Adds up the lines of a trace. The least time of the filter is one for reports, and is not heeded.
     pub fn read(trace: &Trace, filter: &Filter) -> Result<Lines> {
-        let filter = filter.of_any_length();
+        let filter = filter.without_min_time();
         let mut collect = Collect::new(trace.names());
         let columns = Columns { line: true, value: false, text: false };
-        let mut visit = |moment: Moment, callers: Callers| {
+        let mut visit = |moment: CallEvent, callers: Callers| {
             collect.visit(moment, callers);
             Ok(())
         };

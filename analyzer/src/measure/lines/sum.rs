@@ -177,7 +177,7 @@ mod tests {
     //! What adds up, and what does not.
 
     use super::*;
-    use crate::{Filter, script};
+    use crate::{Filter, testing};
 
     /// `main` calls `f` so often from line 2, each time for ten nanoseconds.
     fn run(calls: u64, text: &str) -> (Lines, Sources) {
@@ -192,7 +192,7 @@ mod tests {
         rows += &format!(
             "900 7/7 function__return /srv/run.py:1:main 2\n901 7/7 source /srv/run.py:: 1 1 {text}\n"
         );
-        let (trace, _directory) = script::trace(&rows, 2);
+        let (trace, _directory) = testing::trace(&rows, 2);
         let lines = Lines::read(&trace, &Filter::default()).expect("a whole trace");
         (lines, Sources::read(&trace).expect("a whole trace"))
     }

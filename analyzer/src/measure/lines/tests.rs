@@ -1,10 +1,10 @@
 //! Lines of small traces, reckoned by hand.
 
 use super::*;
-use crate::script;
+use crate::testing;
 
 fn lines(script: &str) -> Lines {
-    let (trace, _directory) = script::trace(script, 4);
+    let (trace, _directory) = testing::trace(script, 4);
     Lines::read(&trace, &Filter::default()).expect("a whole trace")
 }
 

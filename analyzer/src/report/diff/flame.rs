@@ -45,7 +45,7 @@ pub fn write_flame(diff: &Diff, out: &mut impl Write) -> Result<()> {
     let Some(trust) = diff.trust.first().cloned() else { return Err(Error::NothingToDraw) };
     let mut colours = PaletteMap::default();
     let widths = widths(diff);
-    if tree::sum(widths.iter().copied()) == 0 {
+    if tree::saturating_sum(widths.iter().copied()) == 0 {
         return Err(Error::NothingToDraw);
     }
     let mut frames = Vec::with_capacity(diff.paths.len());
@@ -74,7 +74,7 @@ fn widths(diff: &Diff) -> Vec<u64> {
         own.old_median().max(own.new_median())
     };
     let mut widths: Vec<u64> = diff.paths.iter().map(longer).collect();
-    let min_width = tree::sum(widths.iter().copied()) / VISIBLE_FRACTION;
+    let min_width = tree::saturating_sum(widths.iter().copied()) / VISIBLE_FRACTION;
     let is_changed = |&path: &usize| diff.paths[path].calls.calls.verdict() == CountVerdict::Changed;
     let mut changed: Vec<usize> = (0..widths.len()).filter(is_changed).collect();
     changed.sort_by_key(|&path| Reverse(diff.paths[path].calls.total_ns.samples.distance()));

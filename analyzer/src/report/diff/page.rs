@@ -133,8 +133,8 @@ impl<'a> IndexFile<'a> {
         });
         let distances = changes.each_ref().map(|changes| changes.iter().map(|&(old, new)| old.abs_diff(new)));
         let sum = |changes: &Vec<(u64, u64)>| {
-            let up: u64 = tree::sum(changes.iter().map(|&(old, new)| new.saturating_sub(old)));
-            let down: u64 = tree::sum(changes.iter().map(|&(old, new)| old.saturating_sub(new)));
+            let up: u64 = tree::saturating_sum(changes.iter().map(|&(old, new)| new.saturating_sub(old)));
+            let down: u64 = tree::saturating_sum(changes.iter().map(|&(old, new)| old.saturating_sub(new)));
             i64::try_from(i128::from(up) - i128::from(down)).unwrap_or(i64::MAX)
         };
         IndexFile {
@@ -145,7 +145,7 @@ impl<'a> IndexFile<'a> {
             total_ns: medians(&file.total_ns.samples),
             calls: medians(&file.entries),
             changed: changes.each_ref().map(Vec::len),
-            moved: distances.clone().map(tree::sum),
+            moved: distances.clone().map(tree::saturating_sum),
             change: changes.each_ref().map(sum),
             largest: distances.map(|distances| distances.max().unwrap_or(0)),
             note: note(diff, file, path, options),
@@ -283,7 +283,7 @@ mod tests {
 
     use super::*;
     use crate::measure::diff::Options;
-    use crate::script;
+    use crate::testing;
 
     const HOSTILE: &str = r#""><img\ssrc=x>.py"#;
 
@@ -298,7 +298,7 @@ mod tests {
     }
 
     fn page(old: &[u64], new: &[u64]) -> String {
-        let traces = |side: &[u64]| side.iter().map(|&took_ns| script::trace(&run(took_ns), 2)).unzip();
+        let traces = |side: &[u64]| side.iter().map(|&took_ns| testing::trace(&run(took_ns), 2)).unzip();
         let ((old, _old), (new, _new)): ((Vec<_>, Vec<_>), (Vec<_>, Vec<_>)) = (traces(old), traces(new));
         let options = Options { lines: true, ..Options::default() };
         let diff = Diff::read(&old, &new, &options).expect("the traces are readable");

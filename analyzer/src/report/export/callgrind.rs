@@ -28,7 +28,7 @@ pub fn write(graph: &Graph, out: &mut impl Write) -> Result<Trust> {
     writeln!(out, "cmd: {}", Plain(&graph.command.join(" ")))?;
     writeln!(out, "desc: {}", trust_line(&graph.trust))?;
     writeln!(out, "positions: line\nevents: ns")?;
-    let all_ns = tree::sum(graph.functions.iter().map(|function| function.sum.self_ns));
+    let all_ns = tree::saturating_sum(graph.functions.iter().map(|function| function.sum.self_ns));
     writeln!(out, "summary: {all_ns}")?;
     let (mut files, mut functions) = (NameTable::default(), NameTable::default());
     let mut edges = graph.edges.as_slice();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pyrec_schema::{CallRow, CallsWriter, Code, Columns, Event, Names, Trace};
 use rustc_hash::FxHashMap;
 
-use crate::calls::{self, Callers, Ending, Moment};
+use crate::calls::{self, CallEvent, Callers, Ending};
 use crate::measure::{Naming, Trust, qualname};
 use crate::report::trust_line;
 use crate::tree::Frame;
@@ -20,9 +20,9 @@ pub fn write(trace: &Trace, filter: &Filter, out: &mut (impl Write + Send)) -> R
     let columns = Columns { line: false, value: true, text: true };
     let seen = calls::read(trace, filter, columns, &mut |moment, callers| {
         let frame = match moment {
-            Moment::Leave(call, _) => call.frame,
-            Moment::Unseen(frame, _) => frame,
-            Moment::Enter(_) | Moment::Point(_) => return Ok(()),
+            CallEvent::Leave(call, _) => call.frame,
+            CallEvent::UnmatchedReturn(frame, _) => frame,
+            CallEvent::Enter(_) | CallEvent::Instant(_) => return Ok(()),
         };
         let row = row(moment, callers, titles.get(frame), trace.names());
         row.map_or(Ok(()), |row| Ok(writer.write(&row)?))
@@ -33,7 +33,7 @@ pub fn write(trace: &Trace, filter: &Filter, out: &mut (impl Write + Send)) -> R
 }
 
 /// The row of a moment that ends a call; `None` for other moments.
-fn row<'a>(moment: Moment, callers: Callers, title: &'a Title, names: &Names) -> Option<CallRow<'a>> {
+fn row<'a>(moment: CallEvent, callers: Callers, title: &'a Title, names: &Names) -> Option<CallRow<'a>> {
     let kind = title.kind;
     let defaults = CallRow {
         id: None,
@@ -54,7 +54,7 @@ fn row<'a>(moment: Moment, callers: Callers, title: &'a Title, names: &Names) ->
         value: None,
     };
     match moment {
-        Moment::Leave(call, end) => Some(CallRow {
+        CallEvent::Leave(call, end) => Some(CallRow {
             id: Some(number(call.id)),
             parent: call.parent.map(number),
             pid: call.entry.pid,
@@ -75,7 +75,7 @@ fn row<'a>(moment: Moment, callers: Callers, title: &'a Title, names: &Names) ->
             value: call.entry.value.filter(|_| call.frame == Frame::Gc),
             ..defaults
         }),
-        Moment::Unseen(frame, event) => Some(CallRow {
+        CallEvent::UnmatchedReturn(frame, event) => Some(CallRow {
             parent: callers.innermost().map(|caller| number(caller.id)),
             pid: event.pid,
             tid: event.tid,
@@ -84,7 +84,7 @@ fn row<'a>(moment: Moment, callers: Callers, title: &'a Title, names: &Names) ->
             ended: word(event, frame, names, ENDINGS),
             ..defaults
         }),
-        Moment::Enter(_) | Moment::Point(_) => None,
+        CallEvent::Enter(_) | CallEvent::Instant(_) => None,
     }
 }
 

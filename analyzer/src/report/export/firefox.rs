@@ -17,7 +17,7 @@ use rustc_hash::FxHashMap;
 use super::labels::{Labels, command, find_thread, thread_name};
 use super::timeline::{self, SpanEvent};
 use crate::measure::Trust;
-use crate::order::Thread;
+use crate::order::ThreadId;
 use crate::report::trust_line;
 use crate::tree::Frame;
 use crate::{CallTree, Error, Filter, Result};
@@ -46,7 +46,7 @@ struct ProfileBuilder<'a> {
     python: CategoryHandle,
     collector: CategoryHandle,
     processes: FxHashMap<i32, ProcessHandle>,
-    threads: FxHashMap<Thread, Track>,
+    threads: FxHashMap<ThreadId, Track>,
 }
 
 /// The state of a thread.
@@ -82,7 +82,7 @@ impl<'a> ProfileBuilder<'a> {
     }
 
     /// Opens a frame on the stack of a thread, or closes the innermost one if `opened` is `None`.
-    fn change(&mut self, thread: Thread, time_ns: i64, opened: Option<Frame>) {
+    fn change(&mut self, thread: ThreadId, time_ns: i64, opened: Option<Frame>) {
         let now_ns = u64::try_from(time_ns.saturating_sub(self.calls.counts.first_ns)).unwrap_or(0);
         if !self.threads.contains_key(&thread) {
             let handle = self.add_thread(thread, now_ns);
@@ -104,8 +104,8 @@ impl<'a> ProfileBuilder<'a> {
         }
     }
 
-    fn add_thread(&mut self, thread: Thread, now_ns: u64) -> ThreadHandle {
-        let Thread { pid, tid } = thread;
+    fn add_thread(&mut self, thread: ThreadId, now_ns: u64) -> ThreadHandle {
+        let ThreadId { pid, tid } = thread;
         let name = command(&self.calls.manifest);
         let profile = &mut self.profile;
         let process =

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use crate::CallTree;
 use crate::escape::Plain;
 use crate::measure::Naming;
-use crate::tree::{Frame, Thread};
+use crate::tree::{Frame, ThreadSummary};
 
 /// The name and source location of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,14 +72,14 @@ pub fn command(manifest: &Manifest) -> String {
 }
 
 /// The thread of a call tree with these ids. Threads are sorted by pid and tid.
-pub fn find_thread(calls: &CallTree, pid: i32, tid: i32) -> Option<&Thread> {
+pub fn find_thread(calls: &CallTree, pid: i32, tid: i32) -> Option<&ThreadSummary> {
     let at = calls.threads.binary_search_by_key(&(pid, tid), |thread| (thread.pid, thread.tid)).ok()?;
     Some(&calls.threads[at])
 }
 
 /// The name and id of a thread: `MainThread 8274`.
-pub fn thread_name(thread: &Thread, names: &Names) -> String {
-    match names.text_str(thread.facts.name) {
+pub fn thread_name(thread: &ThreadSummary, names: &Names) -> String {
+    match names.text_str(thread.info.name) {
         Some(name) => format!("{} {}", Plain(&name), thread.tid),
         None => format!("thread {}", thread.tid),
     }

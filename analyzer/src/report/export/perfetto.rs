@@ -19,7 +19,7 @@ use super::labels::{Label, Labels, command, find_thread, thread_name};
 use super::timeline::{self, SpanEvent};
 use crate::calls::{Call, Ending};
 use crate::measure::Trust;
-use crate::order::Thread;
+use crate::order::ThreadId;
 use crate::report::trust_line;
 use crate::tree::Frame;
 use crate::{CallTree, Filter, Result};
@@ -153,7 +153,7 @@ impl<W: Write> TraceWriter<'_, W> {
         self.event(first_ns.unwrap_or(clock.anchor_monotonic_ns), &trusted, None)
     }
 
-    fn span_event(&mut self, thread: Thread, time_ns: i64, span_event: SpanEvent) -> io::Result<()> {
+    fn span_event(&mut self, thread: ThreadId, time_ns: i64, span_event: SpanEvent) -> io::Result<()> {
         let track = self.track(thread)?;
         match span_event {
             SpanEvent::Begin(call) => {
@@ -201,10 +201,10 @@ impl<W: Write> TraceWriter<'_, W> {
 
     /// The track of a thread. The descriptors of thread and process are written when they are first
     /// used.
-    fn track(&mut self, thread: Thread) -> io::Result<u64> {
+    fn track(&mut self, thread: ThreadId) -> io::Result<u64> {
         use field::track::{PID, PROCESS, PROCESS_NAME, THREAD, THREAD_NAME, TID};
 
-        let Thread { pid, tid } = thread;
+        let ThreadId { pid, tid } = thread;
         let (process_uuid, numbered) =
             (u64::from(pid as u32) << 32, ProtoMessage::default().number(PID, signed(pid)));
         let thread_uuid = process_uuid | u64::from(tid as u32);

@@ -16,7 +16,7 @@ use super::labels::{Label, Labels, command, thread_name};
 use super::timeline::{self, SpanEvent};
 use crate::measure::Trust;
 use crate::report::trust_line;
-use crate::tree::Thread;
+use crate::tree::ThreadSummary;
 use crate::{CallTree, Filter, Result, order};
 
 /// The number of events of a group of threads that are buffered while the trace is read.
@@ -32,7 +32,7 @@ pub fn write(trace: &Trace, calls: &CallTree, filter: &Filter, out: &mut impl Wr
     write!(out, "\"exporter\":{},\"name\":{},\"profiles\":[", json!(exporter), json!(name))?;
     let mut labels = Labels::new(trace.names(), trace.manifest());
     let mut separator = "";
-    let wanted = calls.threads.iter().filter(|thread| filter.has_thread(thread.pid, thread.tid));
+    let wanted = calls.threads.iter().filter(|thread| filter.selects_thread(thread.pid, thread.tid));
     for group in groups(wanted) {
         let mut profiles = Profiles::of(&group, calls);
         if let [thread] = group[..] {
@@ -64,36 +64,37 @@ pub fn write(trace: &Trace, calls: &CallTree, filter: &Filter, out: &mut impl Wr
 
 /// Groups of threads that are read together: one thread with many events, or several with few
 /// events together.
-fn groups<'a>(threads: impl Iterator<Item = &'a Thread>) -> Vec<Vec<&'a Thread>> {
-    let mut groups: Vec<Vec<&Thread>> = Vec::new();
+fn groups<'a>(threads: impl Iterator<Item = &'a ThreadSummary>) -> Vec<Vec<&'a ThreadSummary>> {
+    let mut groups: Vec<Vec<&ThreadSummary>> = Vec::new();
     let mut remaining = 0;
     for thread in threads.filter(|thread| thread.has_events()) {
         match groups.last_mut() {
-            Some(group) if thread.facts.events <= remaining => group.push(thread),
+            Some(group) if thread.info.events <= remaining => group.push(thread),
             _ => {
                 groups.push(vec![thread]);
                 remaining = MAX_BUFFERED;
             }
         }
-        remaining = remaining.saturating_sub(thread.facts.events);
+        remaining = remaining.saturating_sub(thread.info.events);
     }
     groups
 }
 
 /// The profiles of a group of threads.
 struct Profiles<'a> {
-    threads: &'a [&'a Thread],
+    threads: &'a [&'a ThreadSummary],
     calls: &'a CallTree,
     /// The index of each thread in the group.
-    indexes: FxHashMap<order::Thread, usize>,
+    indexes: FxHashMap<order::ThreadId, usize>,
     /// The time of the last event of each thread; `None` if it has none yet.
     last_ns: Vec<Option<i64>>,
 }
 
 impl<'a> Profiles<'a> {
-    fn of(threads: &'a [&'a Thread], calls: &'a CallTree) -> Self {
-        let index =
-            |(at, thread): (usize, &&Thread)| (order::Thread { pid: thread.pid, tid: thread.tid }, at);
+    fn of(threads: &'a [&'a ThreadSummary], calls: &'a CallTree) -> Self {
+        let index = |(at, thread): (usize, &&ThreadSummary)| {
+            (order::ThreadId { pid: thread.pid, tid: thread.tid }, at)
+        };
         let indexes = threads.iter().enumerate().map(index).collect();
         Profiles { threads, calls, indexes, last_ns: vec![None; threads.len()] }
     }

@@ -13,9 +13,10 @@
 use pyrec_schema::{Columns, Event, LostEvents, Names, Trace};
 use rustc_hash::FxHashMap;
 
-use crate::calls::{self, Call, End, Ending, Moment};
-use crate::order::Thread;
-use crate::tree::{Frame, Window};
+use crate::calls::{self, Call, CallEnd, CallEvent, Ending};
+use crate::filter::TimeWindow;
+use crate::order::{self, ThreadId};
+use crate::tree::Frame;
 use crate::{Filter, Result};
 
 /// A change of a thread's spans, or an event without a duration.
@@ -34,36 +35,36 @@ pub enum SpanEvent<'a> {
 pub fn read(
     trace: &Trace,
     filter: &Filter,
-    visit: &mut impl FnMut(Thread, i64, SpanEvent) -> Result<()>,
+    visit: &mut impl FnMut(ThreadId, i64, SpanEvent) -> Result<()>,
 ) -> Result<()> {
     let columns = Columns { line: false, value: true, text: true };
-    let mut timeline = Timeline::new(calls::window(trace, filter)?);
+    let mut timeline = Timeline::new(order::time_window(trace, filter)?);
     calls::read(trace, filter, columns, &mut |moment, _| timeline.push(moment, trace.names(), visit))?;
     Ok(())
 }
 
 /// The spans of all threads.
 struct Timeline {
-    window: Window,
-    tracks: FxHashMap<Thread, Track>,
+    window: TimeWindow,
+    tracks: FxHashMap<ThreadId, Track>,
 }
 
 impl Timeline {
-    fn new(window: Window) -> Self {
+    fn new(window: TimeWindow) -> Self {
         Timeline { window, tracks: FxHashMap::default() }
     }
 
     fn push(
         &mut self,
-        moment: Moment,
+        moment: CallEvent,
         names: &Names,
-        visit: &mut impl FnMut(Thread, i64, SpanEvent) -> Result<()>,
+        visit: &mut impl FnMut(ThreadId, i64, SpanEvent) -> Result<()>,
     ) -> Result<()> {
-        let (Moment::Enter(Call { entry: event, .. })
-        | Moment::Leave(Call { entry: event, .. }, _)
-        | Moment::Unseen(_, event)
-        | Moment::Point(event)) = moment;
-        let thread = Thread::of(event);
+        let (CallEvent::Enter(Call { entry: event, .. })
+        | CallEvent::Leave(Call { entry: event, .. }, _)
+        | CallEvent::UnmatchedReturn(_, event)
+        | CallEvent::Instant(event)) = moment;
+        let thread = ThreadId::of(event);
         let track = self.tracks.entry(thread).or_insert_with(|| Track::new(self.window));
         track.push(moment, names, &mut |time_ns, event| visit(thread, time_ns, event))
     }
@@ -71,7 +72,7 @@ impl Timeline {
 
 /// The spans of a thread.
 struct Track {
-    window: Window,
+    window: TimeWindow,
     open: Vec<Span>,
     /// The time of the last change.
     now_ns: i64,
@@ -88,16 +89,16 @@ struct Span {
 type Sink<'s> = &'s mut dyn FnMut(i64, SpanEvent) -> Result<()>;
 
 impl Track {
-    fn new(window: Window) -> Self {
+    fn new(window: TimeWindow) -> Self {
         Track { window, open: Vec::new(), now_ns: window.from_ns }
     }
 
-    fn push(&mut self, moment: Moment, names: &Names, sink: Sink) -> Result<()> {
+    fn push(&mut self, moment: CallEvent, names: &Names, sink: Sink) -> Result<()> {
         match moment {
-            Moment::Enter(call) => self.enter(call, names, sink),
-            Moment::Leave(_, end) => self.leave(end, sink),
-            Moment::Point(event) => sink(event.time_ns, SpanEvent::Point(event)),
-            Moment::Unseen(..) => Ok(()),
+            CallEvent::Enter(call) => self.enter(call, names, sink),
+            CallEvent::Leave(_, end) => self.leave(end, sink),
+            CallEvent::Instant(event) => sink(event.time_ns, SpanEvent::Point(event)),
+            CallEvent::UnmatchedReturn(..) => Ok(()),
         }
     }
 
@@ -120,7 +121,7 @@ impl Track {
         Ok(())
     }
 
-    fn leave(&mut self, end: End, sink: Sink) -> Result<()> {
+    fn leave(&mut self, end: CallEnd, sink: Sink) -> Result<()> {
         let Some(span) = self.open.pop() else { return Ok(()) };
         self.advance(end.time_ns);
         if span.is_shown {
@@ -162,8 +163,8 @@ mod tests {
 
     use super::*;
     use crate::calls::tests::{batch, windows};
-    use crate::calls::{Callers, Calls};
-    use crate::script;
+    use crate::calls::{CallStream, Callers};
+    use crate::testing;
     use crate::tree::tests::any_stream;
 
     proptest! {
@@ -172,8 +173,8 @@ mod tests {
         fn spans_of_any_stream_nest(rows in any_stream::rows(), window in windows()) {
             let (names, filter) = (Names::new(), Filter::default());
             let mut timeline = Timeline::new(window);
-            let mut threads: HashMap<Thread, (Vec<u64>, i64)> = HashMap::new();
-            let mut check = |thread: Thread, time_ns: i64, event: SpanEvent| {
+            let mut threads: HashMap<ThreadId, (Vec<u64>, i64)> = HashMap::new();
+            let mut check = |thread: ThreadId, time_ns: i64, event: SpanEvent| {
                 let (open, last_ns) = threads.entry(thread).or_insert((vec![], window.from_ns));
                 match event {
                     SpanEvent::Begin(call) => open.push(call.id),
@@ -184,8 +185,8 @@ mod tests {
                 *last_ns = time_ns;
                 Ok(())
             };
-            let mut calls = Calls::new(&filter, &names, window);
-            let mut visit = |moment: Moment, _: Callers| timeline.push(moment, &names, &mut check);
+            let mut calls = CallStream::new(&filter, &names, window);
+            let mut visit = |moment: CallEvent, _: Callers| timeline.push(moment, &names, &mut check);
             let batch = batch(&rows, 2, &names);
             batch.iter().try_for_each(|event| calls.push(&event, &mut visit)).expect("the visitor never fails");
             calls.finish(&mut visit).expect("the visitor never fails");
@@ -195,7 +196,7 @@ mod tests {
 
     /// `+name` begins and `-` ends.
     fn draw(script: &str, filter: &Filter) -> String {
-        let (trace, _directory) = script::trace(script, 100);
+        let (trace, _directory) = testing::trace(script, 100);
         let names = trace.names();
         let mut drawn = Vec::new();
         read(&trace, filter, &mut |_, time_ns, span_event| {
@@ -216,7 +217,7 @@ mod tests {
     }
 
     fn draw_named(name: &str) -> String {
-        let scripts = script::all("script");
+        let scripts = testing::all("script");
         let (_, script) = scripts.iter().find(|(found, _)| found == name).expect("the script exists");
         draw(script, &Filter::default())
     }

@@ -125,7 +125,7 @@ impl<'a> Part<'a> {
             return vec![Part { file, function: None }];
         }
         let functions =
-            file.functions.iter().filter(|function| pattern.is_function(&code(&function.qualname)));
+            file.functions.iter().filter(|function| pattern.matches_function(&code(&function.qualname)));
         functions.map(|function| Part { file, function: Some(function) }).collect()
     }
 
@@ -246,7 +246,7 @@ mod tests {
 
     use super::*;
     use crate::Filter;
-    use crate::script;
+    use crate::testing;
 
     const SCRIPT: &str = "
         0    7/7  function__entry   /srv/run.py:1:f  1
@@ -264,7 +264,7 @@ mod tests {
     }
 
     fn text_of(script: &str, pattern: Option<&str>, rows: Option<usize>, colours: bool) -> String {
-        let (trace, _directory) = script::trace(script, 100);
+        let (trace, _directory) = testing::trace(script, 100);
         let lines = Lines::read(&trace, &Filter::default()).expect("the trace is readable");
         let sources = Sources::read(&trace).expect("the trace is readable");
         let pattern = pattern.map(|pattern| pattern.parse().expect("the pattern is valid"));

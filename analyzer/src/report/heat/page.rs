@@ -236,7 +236,7 @@ mod tests {
 
     use super::*;
     use crate::Filter;
-    use crate::script;
+    use crate::testing;
 
     const SCRIPT: &str = r#"
         0    7/7  function__entry   "><img\ssrc=x>.py:1:<script>alert(1)</script>  1
@@ -248,7 +248,7 @@ mod tests {
     "#;
 
     fn page(changed: &[&str]) -> String {
-        let (trace, _directory) = script::trace(SCRIPT, 100);
+        let (trace, _directory) = testing::trace(SCRIPT, 100);
         let lines = Lines::read(&trace, &Filter::default()).expect("the trace is readable");
         let sources = Sources::read(&trace).expect("the trace is readable");
         let changed = changed.iter().map(|file| file.to_string()).collect();

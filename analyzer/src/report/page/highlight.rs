@@ -104,7 +104,7 @@ impl RunWriter {
             match c {
                 '\n' if self.after_return => {}
                 '\n' | '\r' => self.end_line(),
-                c if escape::is_unsafe(c) && c != '\t' => {
+                c if escape::is_control(c) && c != '\t' => {
                     let number = c.escape_unicode();
                     self.extend(kind, number.len());
                     self.line.extend(number);

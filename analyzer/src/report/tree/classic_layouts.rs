@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::lines::{LineKind, TreeLine};
 use crate::escape::Plain;
-use crate::order::Thread;
+use crate::order::ThreadId;
 use crate::report::display::Indent;
 
 /// The output of CPython's `call_stack.d`, `gc.d` and `line.d` under DTrace: the time in
@@ -61,7 +61,7 @@ pub struct StapLayout<'a> {
     /// The program name of processes whose start was not recorded.
     default_program: String,
     /// The time of each thread's first line.
-    first_line_ns: FxHashMap<Thread, i64>,
+    first_line_ns: FxHashMap<ThreadId, i64>,
 }
 
 impl<'a> StapLayout<'a> {
@@ -96,7 +96,7 @@ impl<'a> StapLayout<'a> {
             LineKind::Point => "",
             LineKind::NeverReturned(_) | LineKind::StillOpen(_) | LineKind::Repeats { .. } => return Ok(()),
         };
-        let thread = Thread::of(event);
+        let thread = ThreadId::of(event);
         let first_line_ns = *self.first_line_ns.entry(thread).or_insert(event.time_ns);
         let us = event.time_ns.saturating_sub(first_line_ns) / 1_000;
         let program = Plain(self.programs.get(&event.pid).unwrap_or(&self.default_program));

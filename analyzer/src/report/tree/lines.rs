@@ -6,9 +6,10 @@ use pyrec_schema::{Event, Marker, MarkerGroup};
 use rustc_hash::FxHashMap;
 
 use crate::Result;
-use crate::calls::{Call, End, Ending, Moment};
-use crate::order::Thread;
-use crate::tree::{Frame, Window};
+use crate::calls::{Call, CallEnd, CallEvent, Ending};
+use crate::filter::TimeWindow;
+use crate::order::ThreadId;
+use crate::tree::Frame;
 
 /// Options of the hierarchy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,8 +107,8 @@ type Sink<'s> = &'s mut dyn FnMut(TreeLine) -> io::Result<()>;
 /// Turns the moments of calls into lines with levels.
 pub struct LineBuilder<'a> {
     options: &'a TreeOptions,
-    window: Window,
-    threads: FxHashMap<Thread, Vec<OpenCall>>,
+    window: TimeWindow,
+    threads: FxHashMap<ThreadId, Vec<OpenCall>>,
 }
 
 /// An open call of a thread.
@@ -123,19 +124,19 @@ struct OpenCall {
 
 impl<'a> LineBuilder<'a> {
     /// A builder for the lines that the options select within the window.
-    pub fn new(options: &'a TreeOptions, window: Window) -> Self {
+    pub fn new(options: &'a TreeOptions, window: TimeWindow) -> Self {
         LineBuilder { options, window, threads: FxHashMap::default() }
     }
 
     /// Passes the line of a moment to the sink if it gets one.
-    pub fn push(&mut self, moment: Moment, sink: Sink) -> Result<()> {
+    pub fn push(&mut self, moment: CallEvent, sink: Sink) -> Result<()> {
         match moment {
-            Moment::Enter(call) => self.enter(call, sink),
-            Moment::Leave(call, end) => self.leave(call, end, sink),
-            Moment::Unseen(frame, event) => {
+            CallEvent::Enter(call) => self.enter(call, sink),
+            CallEvent::Leave(call, end) => self.leave(call, end, sink),
+            CallEvent::UnmatchedReturn(frame, event) => {
                 self.point(event, LineKind::Return(frame, EntryTime::Unseen), sink)
             }
-            Moment::Point(event) => self.point(event, LineKind::Point, sink),
+            CallEvent::Instant(event) => self.point(event, LineKind::Point, sink),
         }
     }
 
@@ -159,7 +160,7 @@ impl<'a> LineBuilder<'a> {
         self.emit(shown, line, sink)
     }
 
-    fn leave(&mut self, call: &Call, end: End, sink: Sink) -> Result<()> {
+    fn leave(&mut self, call: &Call, end: CallEnd, sink: Sink) -> Result<()> {
         let Some(OpenCall { level, shown, .. }) = self.open(&call.entry).pop() else { return Ok(()) };
         let kind = match end.ending {
             Ending::Returned => LineKind::Return(call.frame, EntryTime::Known(call.entry.time_ns)),
@@ -191,6 +192,6 @@ impl<'a> LineBuilder<'a> {
 
     /// The open calls of the event's thread, outermost first.
     fn open(&mut self, event: &Event) -> &mut Vec<OpenCall> {
-        self.threads.entry(Thread::of(event)).or_default()
+        self.threads.entry(ThreadId::of(event)).or_default()
     }
 }

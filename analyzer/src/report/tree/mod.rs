@@ -1,7 +1,7 @@
 //! The call hierarchy: every call and return in the order of time, indented by depth.
 //!
 //! ```text
-//! rows ──▶ InTime ──▶ Calls ──Moment──▶ LineBuilder ──TreeLine──▶ RepeatFolder ──▶ Layout ──▶ text
+//! rows ──▶ TimeMerger ──▶ CallStream ──CallEvent──▶ LineBuilder ──TreeLine──▶ RepeatFolder ──▶ Layout ──▶ text
 //!          sorted by                    what gets a line          with --fold
 //!          time
 //! ```
@@ -23,10 +23,10 @@ use self::lines::{LineBuilder, TreeLine};
 use self::pyrec_layout::PyrecLayout;
 use self::repeats::RepeatFolder;
 use super::trust_line;
-use crate::calls::{Calls, Seen};
+use crate::calls::{CallStream, TraceSummary};
 use crate::measure::Trust;
-use crate::order::{self, InTime};
-use crate::tree::{self, Counts, Repairs};
+use crate::order::{self, TimeMerger};
+use crate::tree::{self, Repairs, TraceCounts};
 use crate::{Filter, Result};
 
 pub use self::lines::{TreeFormat, TreeOptions};
@@ -34,8 +34,8 @@ pub use self::lines::{TreeFormat, TreeOptions};
 /// Writes a line for every call and return that the filter selects, and the trust line.
 pub fn write(trace: &Trace, filter: &Filter, options: &TreeOptions, out: &mut impl Write) -> Result<()> {
     let mut pipeline = Pipeline::new(trace, filter, options)?;
-    let mut in_time = InTime::default();
-    let mut counts = Counts::default();
+    let mut in_time = TimeMerger::default();
+    let mut counts = TraceCounts::default();
     for file in trace.files() {
         for row_group in 0..file.row_groups() {
             for batch in file.read(row_group, Columns::ALL)? {
@@ -49,7 +49,7 @@ pub fn write(trace: &Trace, filter: &Filter, options: &TreeOptions, out: &mut im
     pipeline.write(in_time.finish(), out)?;
     let repairs = pipeline.finish(out)?;
     let torn_bytes = trace.files().iter().map(|file| file.torn_bytes()).sum();
-    let trust = Trust::of_seen(trace.manifest(), &Seen { counts, repairs, torn_bytes });
+    let trust = Trust::of_seen(trace.manifest(), &TraceSummary { counts, repairs, torn_bytes });
     write_trust(options.format, &trust, out)?;
     Ok(())
 }
@@ -64,7 +64,7 @@ fn write_trust(format: TreeFormat, trust: &Trust, out: &mut impl Write) -> io::R
 
 /// The stages between a sorted row and a written line.
 struct Pipeline<'a> {
-    calls: Calls<'a>,
+    calls: CallStream<'a>,
     builder: LineBuilder<'a>,
     folder: Option<RepeatFolder>,
     layout: Layout<'a>,
@@ -74,13 +74,13 @@ impl<'a> Pipeline<'a> {
     fn new(trace: &'a Trace, filter: &'a Filter, options: &'a TreeOptions) -> Result<Self> {
         let names = trace.names();
         let origin_ns = order::origin_ns(trace)?.unwrap_or(0);
-        let window = tree::window(filter, origin_ns);
+        let window = filter.window(origin_ns);
         let layout = match options.format {
             TreeFormat::Pyrec => Layout::Pyrec(PyrecLayout::new(names, origin_ns)),
             TreeFormat::Dtrace => Layout::Dtrace(DtraceLayout::new(names)),
             TreeFormat::Stap => Layout::Stap(StapLayout::new(names, trace.manifest())),
         };
-        let (calls, builder) = (Calls::new(filter, names, window), LineBuilder::new(options, window));
+        let (calls, builder) = (CallStream::new(filter, names, window), LineBuilder::new(options, window));
         let folder =
             (options.fold_repeats && options.format == TreeFormat::Pyrec).then(RepeatFolder::default);
         Ok(Pipeline { calls, builder, folder, layout })

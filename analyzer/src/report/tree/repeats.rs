@@ -22,7 +22,7 @@ use pyrec_schema::{CodeId, Marker, TextId};
 use rustc_hash::FxHashMap;
 
 use super::lines::{EntryTime, LineKind, TreeLine};
-use crate::order::Thread;
+use crate::order::ThreadId;
 use crate::tree::Frame;
 
 /// The number of lines of a call that are buffered. A reader would not recognize a longer repeat as
@@ -34,7 +34,7 @@ type Sink<'s> = &'s mut dyn FnMut(TreeLine) -> io::Result<()>;
 
 /// Replaces consecutive equal calls of a thread by one call and a line with the number of repeats.
 #[derive(Default)]
-pub struct RepeatFolder(FxHashMap<Thread, ThreadStack>);
+pub struct RepeatFolder(FxHashMap<ThreadId, ThreadStack>);
 
 /// The open calls of a thread, outermost first. The first element stands for the thread itself.
 struct ThreadStack(Vec<OpenCall>);
@@ -74,7 +74,7 @@ enum LineKey {
 impl RepeatFolder {
     /// Takes the next line, and passes on those that can no longer be folded.
     pub fn push(&mut self, line: TreeLine, sink: Sink) -> io::Result<()> {
-        let thread = Thread { pid: line.event.pid, tid: line.event.tid };
+        let thread = ThreadId { pid: line.event.pid, tid: line.event.tid };
         self.0.entry(thread).or_default().push(line, sink)
     }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use pyrec_schema::MarkerGroup;
 
 use super::{TreeFormat, TreeOptions, write};
-use crate::{Filter, script};
+use crate::{Filter, testing};
 
 fn lines(script: &str, filter: &Filter, options: &TreeOptions) -> String {
-    let (trace, _directory) = script::trace(script, 3);
+    let (trace, _directory) = testing::trace(script, 3);
     let mut out = Vec::new();
     write(&trace, filter, options, &mut out).expect("a vector accepts all writes");
     String::from_utf8(out).expect("the output is UTF-8")
@@ -337,7 +337,7 @@ fn a_call_with_too_many_lines_is_not_folded() {
 
 #[test]
 fn damage_is_not_folded() {
-    for (name, script) in script::all("script") {
+    for (name, script) in testing::all("script") {
         let repeats = |line: &str| match line.split_once("… ") {
             Some((_, rest)) => rest.split(' ').next().and_then(|count| count.parse().ok()).unwrap_or(0),
             None => 1,

@@ -1,57 +1,58 @@
-//! Streams that nobody would write: no panic, nothing lost from the count, and the same tree wherever they are cut.
+//! TracePiece that nobody would write: no panic, nothing lost from the count, and the same tree wherever they are cut.
 
 use proptest::prelude::*;
 use pyrec_schema::{CodeId, Marker};
 
-use super::super::piece::{Piece, Row};
-use super::super::{Frame, Node, Nodes, ROOT, Step, Window};
+use super::super::thread_piece::{ThreadPiece, TimedOp};
+use super::super::{Frame, Node, Nodes, ROOT, StackOp};
 use super::{by_path, find, naive};
+use crate::filter::TimeWindow;
 
 fn frame() -> impl Strategy<Value = Frame> {
     prop_oneof![9 => (1..5u32).prop_map(|code| Frame::Function(CodeId(code))), 1 => Just(Frame::Gc)]
 }
 
 /// Steps with entries and returns about in balance, so that stacks grow, shrink and break.
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = StackOp> {
     prop_oneof![
-        10 => frame().prop_map(Step::Enter),
-        10 => frame().prop_map(Step::Leave),
-        1 => (1..5u32).prop_map(|code| Step::Open(Frame::Function(CodeId(code)))),
-        3 => Just(Step::Pass),
-        1 => (0..20i64).prop_map(|ago_ns| Step::Lose { from_ns: ago_ns }),
-        1 => Just(Step::Clear),
+        10 => frame().prop_map(StackOp::Enter),
+        10 => frame().prop_map(StackOp::Leave),
+        1 => (1..5u32).prop_map(|code| StackOp::Open(Frame::Function(CodeId(code)))),
+        3 => Just(StackOp::Instant),
+        1 => (0..20i64).prop_map(|ago_ns| StackOp::Lose { from_ns: ago_ns }),
+        1 => Just(StackOp::Clear),
     ]
 }
 
-pub(crate) fn rows() -> impl Strategy<Value = Vec<Row>> {
+pub(crate) fn rows() -> impl Strategy<Value = Vec<TimedOp>> {
     let waits = prop_oneof![8 => 0..10i64, 1 => -10..0i64];
     prop::collection::vec((waits, step()), 0..60).prop_map(|steps| {
         let mut time_ns = 100;
         let mut row = |(wait_ns, step)| {
             time_ns += wait_ns;
             let step = match step {
-                Step::Lose { from_ns: ago_ns } => Step::Lose { from_ns: time_ns - ago_ns },
+                StackOp::Lose { from_ns: ago_ns } => StackOp::Lose { from_ns: time_ns - ago_ns },
                 step => step,
             };
-            Row { time_ns, step }
+            TimedOp { time_ns, op: step }
         };
         steps.into_iter().map(&mut row).collect()
     })
 }
 
-fn one_by_one(mut piece: Piece, rows: &[Row]) -> Piece {
+fn one_by_one(mut piece: ThreadPiece, rows: &[TimedOp]) -> ThreadPiece {
     rows.iter().for_each(|&row| piece.push(row));
     piece
 }
 
 /// As columns, the way a file is read.
-fn piece(mut piece: Piece, mut rows: &[Row]) -> Piece {
+fn piece(mut piece: ThreadPiece, mut rows: &[TimedOp]) -> ThreadPiece {
     let times_ns: Vec<i64> = rows.iter().map(|row| row.time_ns).collect();
     let functions: Vec<(Marker, CodeId)> = rows
         .iter()
-        .map(|row| match row.step {
-            Step::Enter(Frame::Function(code)) => (Marker::FunctionEntry, code),
-            Step::Leave(Frame::Function(code)) => (Marker::FunctionReturn, code),
+        .map(|row| match row.op {
+            StackOp::Enter(Frame::Function(code)) => (Marker::FunctionEntry, code),
+            StackOp::Leave(Frame::Function(code)) => (Marker::FunctionReturn, code),
             _ => (Marker::Source, CodeId::NONE),
         })
         .collect();
@@ -68,7 +69,7 @@ fn piece(mut piece: Piece, mut rows: &[Row]) -> Piece {
 }
 
 /// Joins neighbours in an order that `choices` picks.
-fn join_all(mut pieces: Vec<Piece>, choices: &[usize]) -> Piece {
+fn join_all(mut pieces: Vec<ThreadPiece>, choices: &[usize]) -> ThreadPiece {
     let mut choices = choices.iter().cycle();
     while pieces.len() > 1 {
         let at = choices.next().map_or(0, |choice| choice % (pieces.len() - 1));
@@ -83,7 +84,7 @@ proptest! {
 
     #[test]
     fn the_tree_is_what_the_plain_rules_say(rows in rows()) {
-        let finished = piece(Piece::first(Window::ALL), &rows).finish();
+        let finished = piece(ThreadPiece::first(TimeWindow::ALL), &rows).finish();
         let naive = naive::rebuild(&rows);
         prop_assert_eq!(by_path(&finished.nodes), naive.paths);
         prop_assert_eq!(finished.repairs, naive.repairs);
@@ -91,8 +92,8 @@ proptest! {
 
     #[test]
     fn plain_rows_are_read_as_all_others(rows in rows()) {
-        let plain = piece(Piece::first(Window::ALL), &rows).finish();
-        let all = one_by_one(Piece::first(Window::ALL), &rows).finish();
+        let plain = piece(ThreadPiece::first(TimeWindow::ALL), &rows).finish();
+        let all = one_by_one(ThreadPiece::first(TimeWindow::ALL), &rows).finish();
         prop_assert_eq!(by_path(&plain.nodes), by_path(&all.nodes));
         prop_assert_eq!(plain.repairs, all.repairs);
     }
@@ -105,16 +106,16 @@ proptest! {
         from_ns in 80..160i64,
         length_ns in prop_oneof![0..80i64, Just(i64::MAX / 2)],
     ) {
-        let window = Window { from_ns, to_ns: from_ns + length_ns };
+        let window = TimeWindow { from_ns, to_ns: from_ns + length_ns };
         cuts.iter_mut().for_each(|cut| *cut = (*cut).min(rows.len()));
         cuts.sort_unstable();
         let bounds: Vec<usize> = [0].into_iter().chain(cuts).chain([rows.len()]).collect();
         let pieces = bounds.windows(2).enumerate().map(|(number, bound)| {
-            let empty = if number == 0 { Piece::first(window) } else { Piece::middle(window) };
+            let empty = if number == 0 { ThreadPiece::first(window) } else { ThreadPiece::middle(window) };
             piece(empty, &rows[bound[0]..bound[1]])
         });
         let joined = join_all(pieces.collect(), &choices).finish();
-        let whole = piece(Piece::first(window), &rows).finish();
+        let whole = piece(ThreadPiece::first(window), &rows).finish();
         prop_assert_eq!(by_path(&joined.nodes), by_path(&whole.nodes));
         prop_assert_eq!(joined.repairs, whole.repairs);
         for frame in (1..5u32).map(|code| Frame::Function(CodeId(code))).chain([Frame::Gc]) {
@@ -125,15 +126,15 @@ proptest! {
 
     #[test]
     fn time_and_entries_are_all_there(rows in rows()) {
-        let finished = piece(Piece::first(Window::ALL), &rows).finish();
-        let all = |quantity: fn(&Node) -> u64| finished.nodes.sums(quantity)[ROOT as usize];
+        let finished = piece(ThreadPiece::first(TimeWindow::ALL), &rows).finish();
+        let all = |quantity: fn(&Node) -> u64| finished.nodes.subtree_sums(quantity)[ROOT as usize];
 
-        let entries = rows.iter().filter(|row| matches!(row.step, Step::Enter(_) | Step::Open(_))).count() as u64;
+        let entries = rows.iter().filter(|row| matches!(row.op, StackOp::Enter(_) | StackOp::Open(_))).count() as u64;
         prop_assert_eq!(all(|node| node.tally.entries), entries);
 
         let measured_ns: i64 = rows.windows(2).map(|pair| {
-            let until_ns = match pair[1].step {
-                Step::Lose { from_ns } => from_ns.min(pair[1].time_ns),
+            let until_ns = match pair[1].op {
+                StackOp::Lose { from_ns } => from_ns.min(pair[1].time_ns),
                 _ => pair[1].time_ns,
             };
             (until_ns - pair[0].time_ns).max(0)
@@ -148,13 +149,15 @@ proptest! {
 fn a_depth_of_a_hundred_thousand() {
     let depth = 100_000;
     let frame = |level: u32| Frame::Function(CodeId(1 + level % 3));
-    let down = (0..depth).map(|level| Row { time_ns: level.into(), step: Step::Enter(frame(level)) });
-    let up = (0..depth)
-        .map(|level| Row { time_ns: (depth + level).into(), step: Step::Leave(frame(depth - 1 - level)) });
-    let rows: Vec<Row> = down.chain(up).collect();
+    let down = (0..depth).map(|level| TimedOp { time_ns: level.into(), op: StackOp::Enter(frame(level)) });
+    let up = (0..depth).map(|level| TimedOp {
+        time_ns: (depth + level).into(),
+        op: StackOp::Leave(frame(depth - 1 - level)),
+    });
+    let rows: Vec<TimedOp> = down.chain(up).collect();
 
-    let mut first = piece(Piece::first(Window::ALL), &rows[..150_000]);
-    first.join(piece(Piece::middle(Window::ALL), &rows[150_000..]));
+    let mut first = piece(ThreadPiece::first(TimeWindow::ALL), &rows[..150_000]);
+    first.join(piece(ThreadPiece::middle(TimeWindow::ALL), &rows[150_000..]));
     let finished = first.finish();
 
     assert_eq!(finished.nodes.len(), depth as usize + 1);
@@ -166,10 +169,11 @@ fn a_depth_of_a_hundred_thousand() {
 /// A hundred thousand returns that match nothing while a hundred thousand calls are open: each is decided at once.
 #[test]
 fn unmatched_returns_cost_no_search() {
-    let open = (0..100_000).map(|time_ns| Row { time_ns, step: Step::Enter(Frame::Function(CodeId(1))) });
-    let stray = (100_000..200_000).map(|time_ns| Row { time_ns, step: Step::Leave(Frame::Gc) });
-    let rows: Vec<Row> = open.chain(stray).collect();
-    let finished = piece(Piece::first(Window::ALL), &rows).finish();
+    let open =
+        (0..100_000).map(|time_ns| TimedOp { time_ns, op: StackOp::Enter(Frame::Function(CodeId(1))) });
+    let stray = (100_000..200_000).map(|time_ns| TimedOp { time_ns, op: StackOp::Leave(Frame::Gc) });
+    let rows: Vec<TimedOp> = open.chain(stray).collect();
+    let finished = piece(ThreadPiece::first(TimeWindow::ALL), &rows).finish();
     assert_eq!(finished.repairs.unmatched_returns, 100_000);
     assert_eq!(finished.repairs.still_open, 100_000);
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::super::piece::Row;
-use super::super::{Frame, Repairs, Step, Tally};
+use super::super::thread_piece::TimedOp;
+use super::super::{Frame, Repairs, StackOp, Tally};
 use super::Label;
 
 /// A thread, rebuilt.
@@ -22,14 +22,14 @@ struct Open {
     is_seen: bool,
 }
 
-pub fn rebuild(rows: &[Row]) -> Naive {
+pub fn rebuild(rows: &[TimedOp]) -> Naive {
     let mut naive = Naive::default();
     naive.at(&[]);
     let mut stack: Vec<Open> = Vec::new();
     let mut now_ns = rows.first().map_or(0, |row| row.time_ns);
     for row in rows {
-        let until_ns = match row.step {
-            Step::Lose { from_ns } if row.time_ns >= now_ns => from_ns.clamp(now_ns, row.time_ns),
+        let until_ns = match row.op {
+            StackOp::Lose { from_ns } if row.time_ns >= now_ns => from_ns.clamp(now_ns, row.time_ns),
             _ => row.time_ns,
         };
         naive.repairs.backwards += u64::from(row.time_ns < now_ns);
@@ -38,38 +38,38 @@ pub fn rebuild(rows: &[Row]) -> Naive {
         // Who was open while the time passed: everybody up to here measures it.
         stack.iter_mut().for_each(|open| open.measured_ns += wait_ns);
         let here = stack.last().map(|open| open.path.clone()).unwrap_or_default();
-        match row.step {
-            Step::Enter(frame) => {
+        match row.op {
+            StackOp::Enter(frame) => {
                 naive.at(&here).self_ns += wait_ns;
                 naive.enter(&mut stack, here, frame, true);
             }
-            Step::Open(frame) => {
+            StackOp::Open(frame) => {
                 naive.at(&here).self_ns += wait_ns;
                 naive.enter(&mut stack, here, frame, false);
             }
-            Step::Leave(frame) => match stack.iter().rposition(|open| open.frame == frame) {
+            StackOp::Leave(frame) => match stack.iter().rposition(|open| open.frame == frame) {
                 Some(position) => naive.leave(&mut stack, position, wait_ns),
                 None => {
                     naive.at(&here).self_ns += wait_ns;
                     naive.repairs.unmatched_returns += 1;
                 }
             },
-            Step::Lose { .. } => {
+            StackOp::Lose { .. } => {
                 naive.at(&here).self_ns += wait_ns;
                 stack.iter_mut().for_each(|open| open.is_cut = true);
                 let path = vec![Label::of(Frame::Lost)];
                 naive.at(&path);
                 stack.push(Open { frame: Frame::Lost, path, measured_ns: 0, is_cut: false, is_seen: true });
             }
-            Step::Clear => {
+            StackOp::Clear => {
                 naive.at(&[]).self_ns += wait_ns;
                 naive.end(&mut stack);
             }
-            Step::Pass => {
+            StackOp::Instant => {
                 naive.at(&here).self_ns += wait_ns;
                 naive.at(&here).points += 1;
             }
-            Step::Ignore => unreachable!("not made here"),
+            StackOp::Ignore => unreachable!("not made here"),
         }
     }
     naive.end(&mut stack);

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use pyrec_schema::{Batch, Names};
 
-use super::super::streams::Streams;
-use super::super::{CallTree, Frame, NodeId, Nodes, ROOT, Window, read};
-use crate::{Filter, script};
+use super::super::{CallTree, Frame, NodeId, Nodes, ROOT, TracePiece, read};
+use crate::filter::TimeWindow;
+use crate::{Filter, testing};
 
 #[test]
 fn every_script_gives_its_tree() {
-    let trees = script::all("tree");
-    let scripts = script::all("script");
+    let trees = testing::all("tree");
+    let scripts = testing::all("script");
     assert!(scripts.len() >= 15);
     assert!(
         scripts.iter().map(|(name, _)| name).eq(trees.iter().map(|(name, _)| name)),
@@ -26,7 +26,7 @@ fn every_script_gives_its_tree() {
 
 #[test]
 fn every_script_gives_its_tree_wherever_it_is_cut() {
-    for (name, script) in script::all("script") {
+    for (name, script) in testing::all("script") {
         let (names, batch) = read(&script);
         let uncut = draw(&whole(&batch, &names));
         for first in 0..=batch.len() {
@@ -41,11 +41,11 @@ fn every_script_gives_its_tree_wherever_it_is_cut() {
 /// Every script as a file with a row group for every three rows, read by one worker and by several.
 #[test]
 fn every_script_gives_its_tree_from_a_file() {
-    for ((name, script), (_, tree)) in script::all("script").into_iter().zip(script::all("tree")) {
-        let (trace, _directory) = script::trace(&script, 3);
+    for ((name, script), (_, tree)) in testing::all("script").into_iter().zip(testing::all("tree")) {
+        let (trace, _directory) = testing::trace(&script, 3);
         for workers in 1..4 {
-            let streams = read::streams_by(workers, &trace, Window::ALL).expect("a whole trace");
-            let manifest = script::manifest(&[], &[]);
+            let streams = read::rebuild_with(workers, &trace, TimeWindow::ALL).expect("a whole trace");
+            let manifest = testing::manifest(&[], &[]);
             let calls = CallTree::of(streams, &Filter::default(), trace.names().clone(), manifest, 0);
             assert_eq!(draw(&calls), tree, "{name} by {workers} workers");
         }
@@ -64,7 +64,7 @@ fn a_filter_takes_frames_out_and_leaves_their_time() {
          10  7/7  function__return  n.py:5:b  6
          15  7/7  function__return  m.py:1:a  2",
     );
-    let only = |filter: Filter| draw(&tree(Streams::first(Window::ALL), &batch, &names, &filter));
+    let only = |filter: Filter| draw(&tree(TracePiece::first(TimeWindow::ALL), &batch, &names, &filter));
     let pattern = |text: &str| text.parse().expect("a pattern");
 
     assert_eq!(
@@ -101,7 +101,7 @@ fn a_window_measures_what_happens_in_it_and_keeps_the_stack() {
          13  7/7  function__return  n.py:5:b  6
          15  7/7  function__return  m.py:1:a  2",
     );
-    let streams = Streams::first(Window { from_ns: 2, to_ns: 8 });
+    let streams = TracePiece::first(TimeWindow { from_ns: 2, to_ns: 8 });
     assert_eq!(
         draw(&tree(streams, &batch, &names, &Filter::default())),
         "a  calls 0  self 0  total 6  measured 0\n\
@@ -112,39 +112,39 @@ fn a_window_measures_what_happens_in_it_and_keeps_the_stack() {
 
 fn read(script: &str) -> (Arc<Names>, Batch) {
     let names = Arc::new(Names::new());
-    let batch = script::rows(script, &names);
+    let batch = testing::rows(script, &names);
     (names, batch)
 }
 
 fn whole(batch: &Batch, names: &Arc<Names>) -> CallTree {
-    tree(Streams::first(Window::ALL), batch, names, &Filter::default())
+    tree(TracePiece::first(TimeWindow::ALL), batch, names, &Filter::default())
 }
 
-fn tree(mut streams: Streams, batch: &Batch, names: &Arc<Names>, filter: &Filter) -> CallTree {
+fn tree(mut streams: TracePiece, batch: &Batch, names: &Arc<Names>, filter: &Filter) -> CallTree {
     streams.push(batch, names);
-    CallTree::of(streams, filter, names.clone(), script::manifest(&[], &[]), 0)
+    CallTree::of(streams, filter, names.clone(), testing::manifest(&[], &[]), 0)
 }
 
 fn pieces(batch: &Batch, names: &Arc<Names>, cuts: &[usize]) -> CallTree {
     let mut rows: Vec<_> = batch.iter().collect();
-    let mut streams = Streams::first(Window::ALL);
+    let mut streams = TracePiece::first(TimeWindow::ALL);
     for &cut in cuts.iter().rev() {
-        let mut middle = Streams::middle(Window::ALL);
+        let mut middle = TracePiece::middle(TimeWindow::ALL);
         middle.push(&rows.split_off(cut).into_iter().collect(), names);
         // Joined from the right first: [first] + ([second] + [third]).
-        middle.join(std::mem::replace(&mut streams, Streams::middle(Window::ALL)));
+        middle.join(std::mem::replace(&mut streams, TracePiece::middle(TimeWindow::ALL)));
         streams = middle;
     }
-    let mut first = Streams::first(Window::ALL);
+    let mut first = TracePiece::first(TimeWindow::ALL);
     first.push(&rows.into_iter().collect(), names);
     first.join(streams);
-    CallTree::of(first, &Filter::default(), names.clone(), script::manifest(&[], &[]), 0)
+    CallTree::of(first, &Filter::default(), names.clone(), testing::manifest(&[], &[]), 0)
 }
 
 /// A tree as the `.tree` files show it: siblings by name, times in nanoseconds.
 fn draw(calls: &CallTree) -> String {
     let mut text = String::new();
-    let totals = calls.nodes.sums(|node| node.tally.self_ns);
+    let totals = calls.nodes.subtree_sums(|node| node.tally.self_ns);
     draw_below(calls, &totals, ROOT, 0, &mut text);
     let _ = writeln!(text, "outside {}", calls.nodes[ROOT].tally.self_ns);
     if calls.counts.lost > 0 {

@@ -1,7 +1,7 @@
-//! A piece of a thread's stream, rebuilt.
+//! A piece of a thread's rows, rebuilt into call paths.
 //!
-//! A thread is read as a walk: an entry goes up to a node, a return goes down again, and the time between two rows
-//! belongs to the node that the walk is at.
+//! The rows of a thread describe a walk over its call tree. An entry moves to a child node, a return
+//! moves back to the parent, and the time between two rows is charged to the current node.
 //!
 //! ```text
 //! rows      E a    E b        R b    R a
@@ -9,8 +9,9 @@
 //!            ├──a───┼────b─────┼──a───┤         a: self 3, total 6     b: self 3, total 3
 //! ```
 //!
-//! A piece that begins in mid-stream does not know what is open there. It rebuilds what it can above that unknown
-//! floor, and leaves undecided the returns that may belong to frames below it. Each such return ends a [`Segment`]:
+//! At the start of a piece from the middle of a thread, the stack is unknown. The piece rebuilds the
+//! calls above that unknown floor. A return that matches none of them may belong to a frame below the
+//! floor: it stays undecided, and ends a [`Segment`].
 //!
 //! ```text
 //!              R x           R y    E c
@@ -19,73 +20,77 @@
 //!  inside x       level lower   lower, c open
 //! ```
 //!
-//! [`Piece::join`] lets the piece before decide: it replays the undecided returns on its own stack, grafts each
-//! segment's calls onto the node that this leads to, and takes over what is open. That is what reading the rows one by
-//! one would have done, so the result does not depend on where a stream was cut.
+//! [`ThreadPiece::join`] decides these returns with the stack of the piece before. It replays each
+//! undecided return, grafts the calls of the segment that follows onto the node that this leads to, and
+//! pushes the frames that the segment left open. Reading the rows one by one has the same effect, so the
+//! result does not depend on where the rows are divided.
 
 use pyrec_schema::{CodeId, Marker};
 
-use super::stack::{Open, Stack};
-use super::{Frame, Node, NodeId, Nodes, ROOT, Repairs, Step, Window};
+use super::{Frame, Node, NodeId, Nodes, OpenFrame, ROOT, Repairs, Stack, StackOp};
+use crate::filter::TimeWindow;
 
-/// A piece of a thread's stream, rebuilt.
+/// A piece of a thread's rows, rebuilt.
 #[derive(Debug)]
-pub struct Piece {
-    /// Whether nothing comes before it, so that every return can be decided.
+pub struct ThreadPiece {
+    /// Whether it begins the thread, so that every return can be decided.
     is_first: bool,
-    window: Window,
-    /// The row that begins a piece in mid-stream: what it means is for the piece before to say.
-    head: Option<Row>,
+    window: TimeWindow,
+    /// The first row of a piece from the middle of a thread. Its effect depends on the piece before.
+    head: Option<TimedOp>,
     has_begun: bool,
     nodes: Nodes,
-    /// The segments before the present one.
+    /// The segments before the current one.
     earlier: Vec<Segment>,
     /// The return that ended the last of them.
     undecided: Option<Undecided>,
-    /// Where the present segment's calls begin.
+    /// The root of the calls of the current segment.
     floor: NodeId,
-    /// Where the walk is.
+    /// The current node of the walk.
     at: NodeId,
-    stack: Stack<Call>,
+    stack: Stack<OpenCall>,
     /// The time of the last row.
     now_ns: i64,
-    /// The time that was measured up to that row. It stands still across losses and where time runs backwards. It may
-    /// wrap, where time went to the ends of its 64 bits and back: what counts are its differences.
+    /// The measured time up to the last row. It stands still during losses and where time runs backwards.
+    /// It may wrap around if times are near the limits of 64 bits; only differences are used.
     clock_ns: u64,
     repairs: Repairs,
 }
 
-/// A row, as far as a stack is concerned.
+/// The time and the stack operation of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// When.
+pub struct TimedOp {
+    /// The time of the row.
     pub time_ns: i64,
-    /// What it means.
-    pub step: Step,
+    /// The operation.
+    pub op: StackOp,
 }
 
 /// An open call.
 #[derive(Clone, Copy, Debug)]
-struct Call {
+struct OpenCall {
     node: NodeId,
-    /// The piece's clock at its entry; [`NEVER`] where the entry lies outside the window, [`BEFORE`] where it was not
-    /// seen.
+    /// The piece's clock at its entry. [`NEVER`] if the entry is outside the window, [`BEFORE`] if it was
+    /// not recorded.
     since_ns: u64,
 }
 
-/// Times at which nothing was entered: outside the window, and before the recording began. An option would make what a stack holds a quarter longer.
+/// Values of `since_ns` that are not times. An enum would make a frame on the stack a quarter larger.
 const NEVER: u64 = u64::MAX;
 const BEFORE: u64 = u64::MAX - 1;
 
-/// What lies between two undecided returns.
+/// The rows between two undecided returns.
 #[derive(Debug)]
 struct Segment {
+    /// The return that precedes the segment. None for the first segment.
     begin: Option<Undecided>,
+    /// The root of its calls.
     floor: NodeId,
-    open: Vec<Open<Call>>,
+    /// The calls that are open at its end.
+    open: Vec<OpenFrame<OpenCall>>,
 }
 
-/// A return that may belong to a frame below the piece's floor, or the end of everything.
+/// A return that may belong to a frame below the floor, or the end of all calls.
 #[derive(Clone, Copy, Debug)]
 struct Undecided {
     step: Leave,
@@ -101,10 +106,10 @@ enum Leave {
     Everything,
 }
 
-impl Piece {
-    /// The piece that begins a thread.
-    pub fn first(window: Window) -> Piece {
-        Piece {
+impl ThreadPiece {
+    /// The piece that begins a thread, without rows.
+    pub fn first(window: TimeWindow) -> ThreadPiece {
+        ThreadPiece {
             is_first: true,
             window,
             head: None,
@@ -121,19 +126,19 @@ impl Piece {
         }
     }
 
-    /// A piece from the middle of a thread.
-    pub fn middle(window: Window) -> Piece {
-        let mut piece = Piece::first(window);
+    /// A piece from the middle of a thread, without rows.
+    pub fn middle(window: TimeWindow) -> ThreadPiece {
+        let mut piece = ThreadPiece::first(window);
         piece.is_first = false;
-        piece.floor = piece.nodes.begin();
+        piece.floor = piece.nodes.add_root();
         piece.at = piece.floor;
         piece
     }
 
     /// Reads the next row.
     #[inline]
-    pub fn push(&mut self, row: Row) {
-        if row.step == Step::Ignore {
+    pub fn push(&mut self, row: TimedOp) {
+        if row.op == StackOp::Ignore {
             return;
         }
         if !self.has_begun {
@@ -144,30 +149,33 @@ impl Piece {
                 return;
             }
         }
-        let wait_ns = match row.step {
-            Step::Lose { from_ns } => self.pass_to(from_ns.clamp(self.now_ns.min(row.time_ns), row.time_ns)),
-            _ => self.pass_to(row.time_ns),
+        let wait_ns = match row.op {
+            StackOp::Lose { from_ns } => {
+                self.advance(from_ns.clamp(self.now_ns.min(row.time_ns), row.time_ns))
+            }
+            _ => self.advance(row.time_ns),
         };
-        match row.step {
-            Step::Enter(frame) => self.enter(frame, wait_ns, self.clock_ns),
-            Step::Open(frame) => self.enter(frame, wait_ns, BEFORE),
-            Step::Leave(frame) => self.leave(frame, wait_ns),
-            Step::Pass => self.pass(wait_ns),
-            Step::Lose { .. } => self.lose(row.time_ns, wait_ns),
-            Step::Clear => self.clear(wait_ns),
-            Step::Ignore => {}
+        match row.op {
+            StackOp::Enter(frame) => self.enter(frame, wait_ns, self.clock_ns),
+            StackOp::Open(frame) => self.enter(frame, wait_ns, BEFORE),
+            StackOp::Leave(frame) => self.leave(frame, wait_ns),
+            StackOp::Instant => self.pass(wait_ns),
+            StackOp::Lose { .. } => self.lose(row.time_ns, wait_ns),
+            StackOp::Clear => self.clear(wait_ns),
+            StackOp::Ignore => {}
         }
     }
 
-    /// Reads rows for as long as they are what nearly all rows are: entries, lines, and returns from the innermost frame,
-    /// none earlier than the row before it. Returns how many that are. It does what [`Self::push`] does, several times as
-    /// fast, since what can change only in other rows is looked at once.
+    /// Reads rows until one is not plain, and returns how many it read. Plain rows are entries, lines and
+    /// returns of the innermost call, at times that do not run backwards. Nearly all rows are plain. The
+    /// effect is that of [`Self::push`], but several times as fast, since state that plain rows do not
+    /// change is read once.
     pub fn push_plain(&mut self, times_ns: &[i64], markers: &[Marker], codes: &[CodeId]) -> usize {
-        if !self.has_begun || self.window != Window::ALL {
+        if !self.has_begun || self.window != TimeWindow::ALL {
             return 0;
         }
         let (mut at, mut now_ns) = (self.at, self.now_ns);
-        // What to take from a time to get the clock: the clock goes on with every plain row.
+        // The difference between time and clock, which plain rows do not change.
         let lag_ns = (now_ns as u64).wrapping_sub(self.clock_ns);
         let mut rows = times_ns.iter().zip(markers).zip(codes);
         let mut left = rows.len();
@@ -183,7 +191,7 @@ impl Piece {
                     let node = self.nodes.child(at, frame);
                     let tally = &mut self.nodes[node].tally;
                     tally.entries += 1;
-                    // A call that calls nothing, as most do, need not go up and down again.
+                    // Most calls are leaf calls: entry and return without the stack.
                     if let Some(((&return_ns, Marker::FunctionReturn), &returned)) = rows.clone().next()
                         && returned == code
                         && return_ns >= time_ns
@@ -197,7 +205,7 @@ impl Piece {
                         continue;
                     }
                     let since_ns = (time_ns as u64).wrapping_sub(lag_ns);
-                    self.stack.push(frame, Call { node, since_ns });
+                    self.stack.push(frame, OpenCall { node, since_ns });
                     at = node;
                 }
                 Marker::FunctionReturn => {
@@ -225,9 +233,9 @@ impl Piece {
         times_ns.len() - left
     }
 
-    /// Goes on to an instant. Returns the time in between that counts.
+    /// Advances the clock to an instant. Returns the measured time since the last row.
     #[inline]
-    fn pass_to(&mut self, time_ns: i64) -> u64 {
+    fn advance(&mut self, time_ns: i64) -> u64 {
         if time_ns < self.now_ns {
             self.repairs.backwards += 1;
         }
@@ -243,7 +251,7 @@ impl Piece {
         let node = self.nodes.child(self.at, frame);
         let counts = self.window.contains(self.now_ns);
         self.nodes[node].tally.entries += u64::from(counts);
-        self.stack.push(frame, Call { node, since_ns: if counts { since_ns } else { NEVER } });
+        self.stack.push(frame, OpenCall { node, since_ns: if counts { since_ns } else { NEVER } });
         self.at = node;
     }
 
@@ -274,11 +282,11 @@ impl Piece {
         tally.points += u64::from(counts);
     }
 
-    /// A return that is not from the innermost frame.
+    /// A return that is not of the innermost call.
     ///
     /// ```text
-    /// E a   E b   E c          R a        c and b never returned. They ended, for all that is known, with the last
-    ///  ├─a───┼─b───┼─c──┄┄┄┄┄┄┄┄┤         row inside them, so the time since then is a's.
+    /// E a   E b   E c          R a        c and b have no return. They are taken to have ended with the
+    ///  ├─a───┼─b───┼─c──┄┄┄┄┄┄┄┄┤         last row inside them, so the time since then is charged to a.
     ///                   a
     /// ```
     #[cold]
@@ -309,8 +317,8 @@ impl Piece {
         }
     }
 
-    /// After a loss nobody knows which of the open calls go on. They stay on the stack, since a return may still show
-    /// it, but until one does, what follows has an unknown caller.
+    /// After a loss, any of the open calls may have ended. They stay on the stack, since a later return may
+    /// show that they did not; until then, what follows has an unknown caller.
     ///
     /// ```text
     /// E a   E b    ▒▒ lost ▒▒    E c   R c    R a           a
@@ -324,11 +332,12 @@ impl Piece {
         self.now_ns = to_ns;
         self.stack.lose();
         let node = self.nodes.child(ROOT, Frame::Lost);
-        self.stack.push(Frame::Lost, Call { node, since_ns: NEVER });
+        self.stack.push(Frame::Lost, OpenCall { node, since_ns: NEVER });
         self.at = node;
     }
 
-    /// A thread begins or ends: what is still open stays so, and the time since its last row is nobody's.
+    /// A thread or process begins or ends. Calls that are open are counted as still open, and the time since
+    /// the last row is charged to no call.
     #[cold]
     fn clear(&mut self, wait_ns: u64) {
         self.repairs.still_open += self.open_calls();
@@ -352,7 +361,7 @@ impl Piece {
         };
         let begin = self.undecided.replace(undecided);
         self.earlier.push(Segment { begin, floor: self.floor, open: self.stack.take() });
-        self.floor = self.nodes.begin();
+        self.floor = self.nodes.add_root();
         self.at = self.floor;
     }
 
@@ -364,9 +373,9 @@ impl Piece {
         self.stack.top().map_or(self.floor, |top| top.data.node)
     }
 
-    /// Appends the piece that follows. Associative: how a stream is cut, and in which order its pieces are joined,
-    /// does not matter.
-    pub fn join(&mut self, mut next: Piece) {
+    /// Appends the piece that follows. Joining is associative: the result depends neither on where the rows
+    /// are divided nor on the order in which pieces are joined.
+    pub fn join(&mut self, mut next: ThreadPiece) {
         let Some(head) = next.head else { return };
         self.push(head);
         let (clock_ns, losses) = (self.clock_ns, self.stack.losses());
@@ -389,7 +398,7 @@ impl Piece {
                     unknown @ (NEVER | BEFORE) => unknown,
                     since_ns => clock_ns.wrapping_add(since_ns),
                 };
-                let call = Call { node: grafted[open.data.node as usize], since_ns };
+                let call = OpenCall { node: grafted[open.data.node as usize], since_ns };
                 self.stack.push_since(open.frame, losses + open.losses, call);
             }
             self.at = self.top_node();
@@ -407,7 +416,7 @@ impl Piece {
         }
     }
 
-    /// Takes over the nodes of one segment of the next piece; its floor is where the walk is now.
+    /// Adds the nodes of one segment of the next piece below the current node.
     fn graft(&mut self, next: &mut Nodes, grafted: &mut Vec<NodeId>, end: usize) {
         for id in grafted.len() as NodeId..end as NodeId {
             let Node { parent, frame, tally, .. } = next[id];
@@ -418,18 +427,18 @@ impl Piece {
         }
     }
 
-    /// Ends the thread: what is still open stays so.
-    pub fn finish(mut self) -> Finished {
+    /// Ends the thread. Calls that are open are counted as still open.
+    pub fn finish(mut self) -> RebuiltThread {
         self.repairs.still_open += self.open_calls();
-        Finished { nodes: self.nodes, repairs: self.repairs }
+        RebuiltThread { nodes: self.nodes, repairs: self.repairs }
     }
 }
 
-/// A whole thread, rebuilt.
+/// A rebuilt thread.
 #[derive(Debug)]
-pub struct Finished {
-    /// Its call paths.
+pub struct RebuiltThread {
+    /// The call paths.
     pub nodes: Nodes,
-    /// What had to be mended.
+    /// The repairs.
     pub repairs: Repairs,
 }

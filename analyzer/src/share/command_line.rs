@@ -1,44 +1,45 @@
-//! A command line, word by word: what Python reads in it, and what is the program's.
+//! Which words of a command line are paths, flags of Python, or arguments of the program.
 
-/// What a word of a command line is.
+/// The kind of a word of a command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Word {
-    /// A program or a script: a path.
+pub enum WordKind {
+    /// The path of a program or a script.
     Path,
-    /// One of Python's own flags, or a module's name.
-    Known,
+    /// A flag of Python, or the name of the module that it runs.
+    PythonFlag,
     /// Anything else.
     Argument,
 }
 
-/// What each word is. Before the interpreter and after what it runs, all are arguments.
-pub fn of<S: AsRef<str>>(words: &[S]) -> Vec<Word> {
-    let mut kinds = vec![Word::Argument; words.len()];
+/// Classifies each word. The words before the interpreter and those after the script or module are
+/// arguments. If no word names an interpreter, the first word is a path.
+pub fn classify<S: AsRef<str>>(words: &[S]) -> Vec<WordKind> {
+    let mut kinds = vec![WordKind::Argument; words.len()];
     let Some(python) = words.iter().position(|word| is_python(word.as_ref())) else {
-        kinds.iter_mut().take(1).for_each(|program| *program = Word::Path);
+        kinds.iter_mut().take(1).for_each(|program| *program = WordKind::Path);
         return kinds;
     };
-    kinds[python] = Word::Path;
+    kinds[python] = WordKind::Path;
     let mut at = python + 1;
     while let Some(word) = words.get(at).map(AsRef::as_ref) {
         let Some(flags) = word.strip_prefix('-') else {
-            kinds[at] = Word::Path;
+            kinds[at] = WordKind::Path;
             break;
         };
-        // The last of several flags may have its argument attached.
+        // In a group of short flags, such as `-uWignore`, the last may have its argument attached.
         let with_argument = if flags.starts_with('-') { None } else { flags.find(['c', 'm', 'W', 'X']) };
         let Some(flag) = with_argument else {
-            kinds[at] = Word::Known;
+            kinds[at] = WordKind::PythonFlag;
             at += 1;
             continue;
         };
         let is_attached = flag + 1 < flags.len();
         let (is_module, is_code) = (flags[flag..].starts_with('m'), flags[flag..].starts_with('c'));
         if is_module || !is_attached {
-            kinds[at] = Word::Known;
+            kinds[at] = WordKind::PythonFlag;
         }
         if is_module && !is_attached {
-            kinds.iter_mut().skip(at + 1).take(1).for_each(|module| *module = Word::Known);
+            kinds.iter_mut().skip(at + 1).take(1).for_each(|module| *module = WordKind::PythonFlag);
         }
         if is_module || is_code {
             break;
@@ -56,12 +57,12 @@ fn is_python(word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    //! Command lines.
+    //! Command lines with and without an interpreter.
 
     use super::*;
 
     #[test]
-    fn pythons_own_words_are_told_from_the_programs() {
+    fn python_flags_are_distinguished_from_arguments() {
         for (command, expected) in [
             ("python3 run.py -m x", "PPAA"),
             ("/usr/bin/python3.13 -u -X dev -W ignore run.py secret", "PKKAKAPA"),
@@ -74,13 +75,13 @@ mod tests {
             ("python3 -m", "PK"),
         ] {
             let words: Vec<&str> = command.split(' ').collect();
-            let found = of(&words).into_iter().map(|word| match word {
-                Word::Path => 'P',
-                Word::Known => 'K',
-                Word::Argument => 'A',
+            let found = classify(&words).into_iter().map(|word| match word {
+                WordKind::Path => 'P',
+                WordKind::PythonFlag => 'K',
+                WordKind::Argument => 'A',
             });
             assert_eq!(found.collect::<String>(), expected, "{command}");
         }
-        assert_eq!(of::<&str>(&[]), []);
+        assert_eq!(classify::<&str>(&[]), []);
     }
 }

@@ -1,7 +1,7 @@
-//! Names that tell nothing of a program and its people, since every program has them.
+//! Names that are public because many programs and machines have them: the allowlist of the redaction.
 
-/// Words that are no names of people and machines, though users and hosts are called so.
-const NOBODY: [&str; 22] = [
+/// Names of users and machines that do not identify anyone.
+const GENERIC_NAMES: [&str; 22] = [
     "admin",
     "administrator",
     "app",
@@ -26,8 +26,8 @@ const NOBODY: [&str; 22] = [
     "vagrant",
 ];
 
-/// Modules of CPython that raise audit events, and the events without a module.
-const AUDITS: [&str; 56] = [
+/// The first components of the audit events that CPython raises.
+const CPYTHON_AUDITS: [&str; 56] = [
     "_posixsubprocess",
     "_thread",
     "_winapi",
@@ -86,8 +86,8 @@ const AUDITS: [&str; 56] = [
     "winreg",
 ];
 
-/// What stands in every trace, beside the keys of its manifest, and words of Python itself.
-pub const WORDS: &str = "time_ns pid tid marker code line value text schema pyrec parquet arrow README.txt pyrec.parquet
+/// Words that are in every trace beside the keys of its manifest, and words of Python itself.
+pub const COMMON_WORDS: &str = "time_ns pid tid marker code line value text schema pyrec parquet arrow README.txt pyrec.parquet
     resume throw yield unwind user host dir python arg thread audit project home agent usdt tsc monotonic
     abs aiter all anext any ascii bin bool breakpoint bytearray bytes callable chr classmethod compile complex copyright
     credits delattr dict dir divmod enumerate eval exec exit filter float format frozenset getattr globals hasattr hash
@@ -97,18 +97,19 @@ pub const WORDS: &str = "time_ns pid tid marker code line value text schema pyre
     from global if import in is lambda match nonlocal not or pass raise return try while with yield self cls args kwargs
     main name file path data utf-8 latin-1 ascii";
 
-/// Whether a user or a machine of that name is nobody in particular.
-pub fn is_nobody(name: &str) -> bool {
-    NOBODY.contains(&name)
+/// Whether the name of a user or a machine does not identify anyone.
+pub fn is_generic(name: &str) -> bool {
+    GENERIC_NAMES.contains(&name)
 }
 
-/// Whether an audit event is one of CPython's own.
-pub fn is_audit(name: &str) -> bool {
-    AUDITS.contains(&name.split('.').next().unwrap_or(name))
+/// Whether CPython raises an audit event itself.
+pub fn is_cpython_audit(name: &str) -> bool {
+    CPYTHON_AUDITS.contains(&name.split('.').next().unwrap_or(name))
 }
 
-/// Whether a thread has the name that Python gives to one that was given none: with the function that it runs, perhaps.
-pub fn is_thread(name: &str) -> bool {
+/// Whether a thread's name is a default of Python or of the system: `MainThread`, `Thread-1`,
+/// `Thread-1 (work)`.
+pub fn is_default_thread(name: &str) -> bool {
     let is_number =
         |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
     let counted = |prefix: &str| name.strip_prefix(prefix).is_some_and(is_number);
@@ -116,7 +117,7 @@ pub fn is_thread(name: &str) -> bool {
     let is_name = |name: &str| name.chars().all(|c| c.is_alphanumeric() || c == '_');
     let is_version = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     ["MainThread", "QueueFeederThread", "QueueManagerThread"].contains(&name)
-        // What the system calls a thread that nobody named.
+        // The system names a thread after its executable.
         || name.strip_prefix("python").is_some_and(is_version)
         || ["Thread-", "Dummy-", "ThreadPoolExecutor-", "asyncio_"].into_iter().any(counted)
         || running.is_some_and(|(number, function)| is_number(number) && is_name(function))
@@ -124,12 +125,12 @@ pub fn is_thread(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    //! Names of everybody's, and of somebody's.
+    //! Public and private names.
 
     use super::*;
 
     #[test]
-    fn pythons_own_names_are_known() {
+    fn default_names_are_public() {
         for name in [
             "MainThread",
             "Thread-3",
@@ -139,15 +140,17 @@ mod tests {
             "Dummy-1",
             "python3.11",
         ] {
-            assert!(is_thread(name), "{name}");
+            assert!(is_default_thread(name), "{name}");
         }
         for name in
             ["orders of acme", "Thread-", "Thread-x", "Thread-1 (a b)", "Thread-1 acme", "asyncio_acme", ""]
         {
-            assert!(!is_thread(name), "{name}");
+            assert!(!is_default_thread(name), "{name}");
         }
-        assert!(is_audit("open") && is_audit("socket.connect") && is_audit("os.putenv/2"));
-        assert!(!is_audit("acme.login") && !is_audit("opened") && !is_audit(""));
-        assert!(is_nobody("root") && !is_nobody("ann"));
+        assert!(
+            is_cpython_audit("open") && is_cpython_audit("socket.connect") && is_cpython_audit("os.putenv/2")
+        );
+        assert!(!is_cpython_audit("acme.login") && !is_cpython_audit("opened") && !is_cpython_audit(""));
+        assert!(is_generic("root") && !is_generic("ann"));
     }
 }

@@ -1,54 +1,54 @@
-//! What the rows of a thread say beside its calls.
+//! What is known about a thread and its process beside its calls.
 
 use pyrec_schema::{Event, Marker, TextId};
 
-/// What the rows of a thread say beside its calls. A number that the system gave to several threads, one after the
-/// other, is one thread here.
+/// What the rows of a thread tell beside its calls. Threads that had the same id one after another are
+/// one thread here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// What Python said in it.
+pub struct ThreadInfo {
+    /// The number of events, without the recorder's own rows.
     pub events: u64,
-    /// Events that were lost.
+    /// The number of lost events.
     pub lost: u64,
     /// Its last known name.
     pub name: TextId,
-    /// When it was first heard of, `CLOCK_MONOTONIC` nanoseconds.
+    /// The time of its first row, in `CLOCK_MONOTONIC` nanoseconds.
     pub first_ns: Option<i64>,
-    /// When it was last heard of.
+    /// The time of its last row.
     pub last_ns: Option<i64>,
-    /// When it last began, or its name became known.
+    /// The time of the last row about its start or its name.
     pub start_ns: Option<i64>,
-    /// When it last ended.
+    /// The time of the last row about its end.
     pub exit_ns: Option<i64>,
-    /// What it says about its process.
-    pub process: ProcessFacts,
+    /// What its rows tell about its process.
+    pub process: ProcessInfo,
 }
 
-/// What is said about a process, in whichever of its threads.
+/// What is known about a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ProcessFacts {
-    /// Who started it.
+pub struct ProcessInfo {
+    /// The id of its parent process.
     pub parent: Option<i64>,
     /// Its command line.
     pub command: TextId,
-    /// When it was first seen.
+    /// The time of the first row about its start.
     pub start_ns: Option<i64>,
-    /// When it ended.
+    /// The time of its end.
     pub exit_ns: Option<i64>,
     /// Its exit status.
     pub status: Option<i64>,
 }
 
-impl Facts {
-    /// Takes note of a stretch of time in which there are rows.
-    pub fn span(&mut self, from_ns: i64, to_ns: i64) {
+impl ThreadInfo {
+    /// Extends the time span to include rows between two times.
+    pub fn extend_span(&mut self, from_ns: i64, to_ns: i64) {
         self.first_ns = earlier(self.first_ns, Some(from_ns.min(to_ns)));
         self.last_ns = self.last_ns.max(Some(to_ns.max(from_ns)));
     }
 
-    /// Takes note of one of the recorder's own rows.
+    /// Reads one of the recorder's own rows.
     #[cold]
-    pub fn note(&mut self, event: &Event) {
+    pub fn read(&mut self, event: &Event) {
         match event.marker {
             Marker::Lost => {
                 let lost = event.value.and_then(|lost| u64::try_from(lost).ok()).unwrap_or(0);
@@ -61,7 +61,7 @@ impl Facts {
             Marker::ThreadExit => self.exit_ns = self.exit_ns.max(Some(event.time_ns)),
             Marker::ProcessStart => {
                 let (parent, start_ns) = (event.value, Some(event.time_ns));
-                self.process.join(&ProcessFacts {
+                self.process.join(&ProcessInfo {
                     parent,
                     command: event.text,
                     start_ns,
@@ -70,19 +70,19 @@ impl Facts {
             }
             Marker::ProcessExit => {
                 let (status, exit_ns) = (event.value, Some(event.time_ns));
-                self.process.join(&ProcessFacts { status, exit_ns, ..Default::default() });
+                self.process.join(&ProcessInfo { status, exit_ns, ..Default::default() });
             }
             _ => {}
         }
     }
 
-    /// When it ended, unless it goes on, or another one under its number does.
+    /// The time of its end. None if it has not ended, or if a later thread with its id has begun.
     pub fn ended_ns(&self) -> Option<i64> {
         self.exit_ns.filter(|&exit_ns| self.start_ns.is_none_or(|start_ns| start_ns <= exit_ns))
     }
 
-    /// Adds what was noted in the stretch that follows.
-    pub fn join(&mut self, next: &Facts) {
+    /// Adds what later rows tell.
+    pub fn join(&mut self, next: &ThreadInfo) {
         self.events += next.events;
         self.lost = self.lost.saturating_add(next.lost);
         self.name = known(self.name, next.name);
@@ -94,11 +94,11 @@ impl Facts {
     }
 }
 
-impl ProcessFacts {
-    /// Adds what is said later.
-    pub fn join(&mut self, next: &ProcessFacts) {
+impl ProcessInfo {
+    /// Adds what later rows, or those of other threads of the process, tell.
+    pub fn join(&mut self, next: &ProcessInfo) {
         self.parent = self.parent.or(next.parent);
-        // A process can become another program.
+        // `exec` replaces the program of a process.
         self.command = known(self.command, next.command);
         self.start_ns = earlier(self.start_ns, next.start_ns);
         self.exit_ns = next.exit_ns.or(self.exit_ns);

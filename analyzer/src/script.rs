@@ -1,39 +1,38 @@
-//! Traces as text: what `pyrec dump` prints and tests are written in.
+//! The text form of rows, called a script: what `pyrec dump` prints and what tests are written in.
 //!
 //! ```text
-//! # a calls b, which is collected in.
+//! # a calls b; the garbage collector runs inside b.
 //! 0   7/7  function__entry   run.py:1:a  1
+//! 5   7/7  function__entry   run.py:9:b  9
 //! 10  7/7  gc__start         -           0  2
 //! 15  7/7  gc__done          -           0  30
+//! 18  7/7  function__return  run.py:9:b  9
 //! 20  7/7  function__return  run.py:1:a  2   -  unwind
 //! ```
 //!
-//! A line is a row: `time pid/tid marker code line [value [text]]`, with `-` where there is nothing. The text goes on to
-//! the end of the line. Lines that begin with `#` are for people. `docs/reference/format.md` tells how characters are written
-//! that a line or a terminal cannot hold.
+//! Each line is a row: `time pid/tid marker code line [value [text]]`. The fields are separated by
+//! any number of spaces, and `-` stands for an absent value. The text extends to the end of the
+//! line. Lines that begin with `#` are comments. `docs/reference/format.md` specifies how characters are
+//! escaped that a field or a terminal cannot hold.
 
-mod escape;
-#[cfg(test)]
-mod testing;
-
-use std::fmt;
+use std::fmt::{self, Write};
 
 use pyrec_schema::{Batch, CodeId, Event, Marker, Names, TextId};
 
-use self::escape::{Escaped, unescape};
+use crate::escape::is_control;
 
-#[cfg(test)]
-pub use self::testing::{all, calls, manifest, rows, trace, trace_on};
+/// An absent field.
+const ABSENT: &str = "-";
 
-/// What stands where there is nothing.
-const NOTHING: &str = "-";
+/// An empty text. Of all fields, only a text can be present and empty.
+const EMPTY: &str = "\"\"";
 
-/// A row as a line, without a line end.
+/// Displays a row as a line, without a line end.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
     /// The row.
     pub event: &'a Event,
-    /// What its numbers stand for.
+    /// The strings of the row's ids.
     pub names: &'a Names,
 }
 
@@ -42,21 +41,25 @@ impl fmt::Display for Line<'_> {
         let Event { time_ns, pid, tid, marker, code, line, value, text } = *self.event;
         write!(f, "{time_ns}  {pid}/{tid}  {:<16}  ", marker.name())?;
         match code {
-            CodeId::NONE => f.write_str(NOTHING)?,
+            CodeId::NONE => f.write_str(ABSENT)?,
             code => write!(f, "{}", Escaped::word(&self.names.code_str(code)))?,
         }
         write!(f, "  {line}")?;
         let text = self.names.text_str(text);
         match (value, &text) {
             (Some(value), _) => write!(f, "  {value}")?,
-            (None, Some(_)) => write!(f, "  {NOTHING}")?,
+            (None, Some(_)) => write!(f, "  {ABSENT}")?,
             (None, None) => {}
         }
         text.map_or(Ok(()), |text| write!(f, "  {}", Escaped::text(&text)))
     }
 }
 
-/// Reads the rows of a script.
+/// Parses the rows of a script.
+///
+/// # Errors
+///
+/// The first line that is not a row.
 pub fn parse(script: &str, names: &Names) -> Result<Batch, ScriptError> {
     let lines = script.lines().map(str::trim).enumerate();
     let rows = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
@@ -74,16 +77,16 @@ fn parse_row(row: &str, names: &Names) -> Option<Event> {
     let (pid, tid) = (pid.parse().ok()?, tid.parse().ok()?);
     let marker = Marker::from_name(words.next()?)?;
     let code = match words.next()? {
-        NOTHING => CodeId::NONE,
+        ABSENT => CodeId::NONE,
         code => names.code(&unescape(code)?),
     };
     let line = words.next()?.parse().ok()?;
     let value = match words.next() {
-        None | Some(NOTHING) => None,
+        None | Some(ABSENT) => None,
         Some(value) => Some(value.parse().ok()?),
     };
     let text = match words.collect::<Vec<_>>().join(" ").as_str() {
-        "" | NOTHING => TextId::NONE,
+        "" | ABSENT => TextId::NONE,
         text => names.text(&unescape(text)?),
     };
     Some(Event { time_ns, pid, tid, marker, code, line, value, text })
@@ -93,15 +96,93 @@ fn parse_row(row: &str, names: &Names) -> Option<Event> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} is not a row: `{row}`; write `time pid/tid marker code line [value [text]]`")]
 pub struct ScriptError {
-    /// Which line, from 1.
+    /// The line number, from 1.
     pub line: usize,
-    /// What stands there.
+    /// The line, without the spaces around it.
     pub row: String,
+}
+
+/// Displays a string as a field of a line.
+#[derive(Clone, Copy, Debug)]
+struct Escaped<'a> {
+    string: &'a str,
+    /// Whether it is the last field, so that a single space between two words needs no escape.
+    is_last: bool,
+}
+
+impl<'a> Escaped<'a> {
+    /// A string in a field without spaces.
+    fn word(string: &'a str) -> Self {
+        Escaped { string, is_last: false }
+    }
+
+    /// A string that extends to the end of the line.
+    fn text(string: &'a str) -> Self {
+        Escaped { string, is_last: true }
+    }
+}
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.string.is_empty() {
+            return f.write_str(EMPTY);
+        }
+        // A string that would be read as an absent or an empty field.
+        let is_reserved = self.string == ABSENT || self.string == EMPTY;
+        // A parser joins the words of the last field by one space, so that space needs no escape.
+        let mut may_separate = false;
+        let mut chars = self.string.chars().peekable();
+        while let Some(c) = chars.next() {
+            let separates = self.is_last && may_separate && c == ' ' && chars.peek().is_some();
+            may_separate = !separates;
+            match c {
+                '\\' => f.write_str("\\\\")?,
+                '\n' => f.write_str("\\n")?,
+                '\t' => f.write_str("\\t")?,
+                ' ' if separates => f.write_char(c)?,
+                ' ' => f.write_str("\\s")?,
+                _ if is_reserved || c.is_whitespace() || is_control(c) => {
+                    write!(f, "{}", c.escape_unicode())?
+                }
+                _ => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The string of an escaped field. None if an escape is malformed.
+fn unescape(escaped: &str) -> Option<String> {
+    if escaped == EMPTY {
+        return Some(String::new());
+    }
+    let mut string = String::with_capacity(escaped.len());
+    let mut rest = escaped;
+    while let Some((before, after)) = rest.split_once('\\') {
+        string.push_str(before);
+        let mut after = after.chars();
+        let c = match after.next()? {
+            '\\' => '\\',
+            's' => ' ',
+            'n' => '\n',
+            't' => '\t',
+            'u' => {
+                let (number, behind) = after.as_str().strip_prefix('{')?.split_once('}')?;
+                after = behind.chars();
+                char::from_u32(u32::from_str_radix(number, 16).ok()?)?
+            }
+            _ => return None,
+        };
+        string.push(c);
+        rest = after.as_str();
+    }
+    string.push_str(rest);
+    Some(string)
 }
 
 #[cfg(test)]
 mod tests {
-    //! Rows into lines and back.
+    //! Rows to lines and back.
 
     use proptest::prelude::*;
 
@@ -112,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_a_line_of_words() {
+    fn a_row_is_displayed_as_a_line() {
         let names = Names::new();
         let event = Event {
             time_ns: 81_234,
@@ -125,17 +206,16 @@ mod tests {
             text: names.text("yield"),
         };
         assert_eq!(line(&event, &names), "81234  7/8  function__return  /srv/run.py:3:C.f  4  -  yield");
-        let nothing =
-            Event { marker: Marker::GcDone, code: CodeId::NONE, line: 0, text: TextId::NONE, ..event };
-        assert_eq!(line(&nothing, &names), "81234  7/8  gc__done          -  0");
+        let bare = Event { marker: Marker::GcDone, code: CodeId::NONE, line: 0, text: TextId::NONE, ..event };
+        assert_eq!(line(&bare, &names), "81234  7/8  gc__done          -  0");
         assert_eq!(
-            line(&Event { value: Some(-3), ..nothing }, &names),
+            line(&Event { value: Some(-3), ..bare }, &names),
             "81234  7/8  gc__done          -  0  -3"
         );
     }
 
     #[test]
-    fn what_a_line_cannot_hold_is_escaped() {
+    fn characters_that_a_field_cannot_hold_are_escaped() {
         let names = Names::new();
         let source = Event {
             time_ns: 0,
@@ -154,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_row_is_refused_by_its_line() {
+    fn an_invalid_row_is_reported_with_its_line_number() {
         let names = Names::new();
         for row in [
             "1 7/7 function__entry a.py:1:a",
@@ -165,13 +245,13 @@ mod tests {
             r"1 7/7 line a\q 1",
             r"1 7/7 line a 1 - \u{110000}",
         ] {
-            let error = parse(&format!("# for people\n\n  {row}\n"), &names).expect_err(row);
+            let error = parse(&format!("# a comment\n\n  {row}\n"), &names).expect_err(row);
             assert_eq!(error, ScriptError { line: 3, row: row.into() });
         }
     }
 
-    /// Strings that try a notation of words: signs of its own, spaces, controls, nothing.
-    fn nasty() -> impl Strategy<Value = String> {
+    /// Strings with characters that have a meaning in a script: separators, escapes, comments.
+    fn awkward_string() -> impl Strategy<Value = String> {
         prop_oneof![
             Just(String::new()),
             Just("-".into()),
@@ -183,9 +263,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_row_is_read_as_it_was_written(
+        fn parsing_a_displayed_row_returns_the_row(
             (time_ns, pid, tid, line, value) in any::<(i64, i32, i32, i32, Option<i64>)>(),
-            (code, text, marker) in (nasty(), proptest::option::of(nasty()), 0..Marker::ALL.len()),
+            (code, text, marker) in (awkward_string(), proptest::option::of(awkward_string()), 0..Marker::ALL.len()),
         ) {
             let names = Names::new();
             let text = text.map_or(TextId::NONE, |text| names.text(&text));
@@ -193,7 +273,7 @@ mod tests {
             let event = Event { time_ns, pid, tid, marker, code: names.code(&code), line, value, text };
             let written = Line { event: &event, names: &names }.to_string();
             prop_assert!(written.lines().count() == 1 && !written.contains(char::is_control));
-            let read = parse(&written, &names).expect("what was written");
+            let read = parse(&written, &names).expect("a displayed row is valid");
             prop_assert_eq!(read, Batch::from_iter([event]));
         }
     }

@@ -1,4 +1,4 @@
-//! The last look at what is about to be shared: nothing that was removed is in it.
+//! The leak scan: a search for secrets in a redacted file before it is shared.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,33 +6,35 @@ use std::path::Path;
 
 use pyrec_schema::{Columns, Manifest, Trace};
 
-use super::scrub::Cleaner;
-use super::secret::Secret;
+use super::redaction::Redactor;
+use super::secrets::Secret;
 use crate::Result;
 
-/// Shorter secrets are looked for in strings only: in numbers and packed bytes they may stand by chance.
-const LONG_BYTES: usize = 8;
+/// Shorter secrets are searched for in strings only: numbers and compressed bytes contain them by
+/// chance.
+const MIN_BINARY_BYTES: usize = 8;
 
-/// How much of the file is looked through at once.
+/// How many bytes of the file are searched at once.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// A secret that is still there, and where.
+/// A secret in a file that is about to be shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leak {
-    /// What was to be removed.
+    /// The secret.
     pub secret: Secret,
     /// Where it was found.
-    pub place: &'static str,
+    pub location: &'static str,
 }
 
-/// Looks for every secret in a zip file: in its bytes as they are, with names, page and footers; in every page of the
-/// trace, unpacked; and in every string that a reader will see.
-pub fn leak(zip: &Path, page: &str, cleaner: &Cleaner) -> Result<Option<Leak>> {
-    let secrets = cleaner.secrets;
-    let find = |bytes: &[u8], place, is_text: bool| {
-        let found = secrets.within(bytes).map(|at| &secrets.list()[at]);
-        let mut told = found.filter(|secret| is_text || secret.text.len() >= LONG_BYTES);
-        told.next().map(|secret| Leak { secret: secret.clone(), place })
+/// Searches a zip file for secrets and returns the first. Searched are the raw bytes of the file, which
+/// include file names, the README and footers; every page of the trace, decompressed; the strings of
+/// the manifest; and every string of the `code` and `text` columns.
+pub fn scan(zip: &Path, page: &str, redactor: &Redactor) -> Result<Option<Leak>> {
+    let secrets = redactor.secrets;
+    let find = |bytes: &[u8], location, is_text: bool| {
+        let found = secrets.find_in(bytes).map(|at| &secrets.list()[at]);
+        let mut relevant = found.filter(|secret| is_text || secret.text.len() >= MIN_BINARY_BYTES);
+        relevant.next().map(|secret| Leak { secret: secret.clone(), location })
     };
     if let Some(leak) = find(page.as_bytes(), "its README", true) {
         return Ok(Some(leak));
@@ -52,7 +54,7 @@ pub fn leak(zip: &Path, page: &str, cleaner: &Cleaner) -> Result<Option<Leak>> {
             file.read(row_group, Columns::ALL)?.try_for_each(|batch| batch.map(drop))?;
         }
         leak = leak.or_else(|| {
-            strings(file.manifest()).iter().find_map(|text| find(text.as_bytes(), "its facts", true))
+            strings(file.manifest()).iter().find_map(|text| find(text.as_bytes(), "its manifest", true))
         });
     }
     let names = trace.names();
@@ -62,7 +64,7 @@ pub fn leak(zip: &Path, page: &str, cleaner: &Cleaner) -> Result<Option<Leak>> {
     Ok(leak.or(in_names))
 }
 
-/// Looks through a file. What lies across the border of two pieces is looked through with both.
+/// Searches the bytes of a file. Consecutive chunks overlap, so that a match across a boundary is found.
 fn in_bytes(path: &Path, find: &dyn Fn(&[u8]) -> Option<Leak>) -> Result<Option<Leak>> {
     let io = |source| pyrec_schema::Error::Io { path: path.into(), source };
     let mut file = File::open(path).map_err(io)?;
@@ -76,12 +78,12 @@ fn in_bytes(path: &Path, find: &dyn Fn(&[u8]) -> Option<Leak>) -> Result<Option<
         if let Some(leak) = find(&bytes) {
             return Ok(Some(leak));
         }
-        // Paths and words are shorter than a piece.
+        // Half a chunk is longer than any path or word.
         bytes.drain(..(kept + read).saturating_sub(CHUNK_BYTES / 2));
     }
 }
 
-/// The strings of a manifest; its keys are those of every manifest.
+/// The strings of a manifest, without its keys, which are the same in all manifests.
 fn strings(manifest: &Manifest) -> Vec<String> {
     fn collect(value: serde_json::Value, strings: &mut Vec<String>) {
         match value {

@@ -1,96 +1,100 @@
-//! What must not be shared, found wherever it stands.
+//! Secrets, and the search for them in texts.
 
 use std::borrow::Cow;
 
 use aho_corasick::AhoCorasick;
 
-use super::token::Kind;
+use super::token::SecretKind;
 
-/// A word, or a path, that is replaced.
+/// A word or a path that must not be shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Secret {
-    /// What kind of thing it is.
-    pub kind: Kind,
-    /// As it was recorded.
+    /// What it is.
+    pub kind: SecretKind,
+    /// The recorded text.
     pub text: String,
-    /// What stands for it.
+    /// The replacement.
     pub token: String,
-    /// Whether it is replaced wherever it stands. If not, it is too short or too common a word for that: it is
-    /// replaced as a whole, in the places where it was found out.
+    /// Whether it is replaced in every text. If not, it is too short or too common a word for that,
+    /// and is replaced only where a field consists of it.
     pub is_everywhere: bool,
 }
 
-/// Secrets that are looked for in texts.
+/// Secrets with an automaton that finds them in texts.
 #[derive(Debug)]
-pub struct Secrets {
+pub struct SecretSet {
     list: Vec<Secret>,
-    /// Of those that are replaced everywhere, by the place in `everywhere`.
+    /// Finds the secrets that are replaced everywhere. Its pattern numbers are positions in
+    /// `everywhere`. None if there are no such secrets.
     search: Option<AhoCorasick>,
+    /// Positions in `list`.
     everywhere: Vec<usize>,
 }
 
-/// Where a secret stands in a text, and which.
+/// A range of a text that a secret matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Found {
+struct SecretMatch {
     start: usize,
     end: usize,
+    /// The position in the list of secrets.
     secret: usize,
 }
 
-impl Secrets {
-    /// Prepares the search.
-    pub fn new(list: Vec<Secret>) -> Secrets {
+impl SecretSet {
+    /// Builds the automaton.
+    pub fn new(list: Vec<Secret>) -> SecretSet {
         let everywhere: Vec<usize> = (0..list.len()).filter(|&at| list[at].is_everywhere).collect();
         let words = everywhere.iter().map(|&at| &list[at].text);
-        // Refused only for more words than memory holds.
+        // Fails only on more patterns than fit in memory.
         let search = if everywhere.is_empty() { None } else { AhoCorasick::new(words).ok() };
-        Secrets { list, search, everywhere }
+        SecretSet { list, search, everywhere }
     }
 
-    /// All of them.
+    /// All secrets.
     pub fn list(&self) -> &[Secret] {
         &self.list
     }
 
-    /// The text with tokens in place of secrets; of those that overlap, the first and longest.
+    /// Replaces the secrets in a text by their tokens. Of overlapping matches, the first is replaced;
+    /// of those with the same start, the longest.
     pub fn replace<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let mut found = self.find(text.as_bytes());
+        let mut found = self.matches(text.as_bytes());
         if found.is_empty() {
             return Cow::Borrowed(text);
         }
         found.sort_unstable_by_key(|found| (found.start, std::cmp::Reverse(found.end)));
-        let (mut clean, mut at) = (String::with_capacity(text.len()), 0);
-        for Found { start, end, secret } in found {
+        let (mut redacted, mut at) = (String::with_capacity(text.len()), 0);
+        for SecretMatch { start, end, secret } in found {
             if start >= at {
-                clean.push_str(&text[at..start]);
-                clean.push_str(&self.list[secret].token);
+                redacted.push_str(&text[at..start]);
+                redacted.push_str(&self.list[secret].token);
                 at = end;
             }
         }
-        clean.push_str(&text[at..]);
-        Cow::Owned(clean)
+        redacted.push_str(&text[at..]);
+        Cow::Owned(redacted)
     }
 
-    /// The secrets that stand in a text, by their places in the list.
-    pub fn within(&self, text: &[u8]) -> impl Iterator<Item = usize> + use<> {
-        self.find(text).into_iter().map(|found| found.secret)
+    /// The positions in the list of the secrets in a text, once for each match.
+    pub fn find_in(&self, text: &[u8]) -> impl Iterator<Item = usize> + use<> {
+        self.matches(text).into_iter().map(|found| found.secret)
     }
 
-    fn find(&self, text: &[u8]) -> Vec<Found> {
+    fn matches(&self, text: &[u8]) -> Vec<SecretMatch> {
         let Some(search) = &self.search else { return Vec::new() };
-        let found = search.find_overlapping_iter(text).map(|found| Found {
+        let found = search.find_overlapping_iter(text).map(|found| SecretMatch {
             start: found.start(),
             end: found.end(),
             secret: self.everywhere[found.pattern().as_usize()],
         });
-        found.filter(|found| stands_alone(text, found.start, found.end)).collect()
+        found.filter(|found| is_whole_word(text, found.start, found.end)).collect()
     }
 }
 
-/// Whether it is a word, or a path, and not a piece of one: `ann` in `/home/ann` and in `test_ann.py`, but not in
-/// `planning`; `/root` in `(/root/x)`, but not in `tk/root`.
-fn stands_alone(text: &[u8], start: usize, end: usize) -> bool {
-    // What is not ASCII belongs to letters, mostly.
+/// Whether a match is a whole word or path and not a part of one: `ann` in `/home/ann` and
+/// `test_ann.py`, but not in `planning`; `/root` in `(/root/x)`, but not in `tk/root`.
+fn is_whole_word(text: &[u8], start: usize, end: usize) -> bool {
+    // Bytes outside ASCII are mostly parts of letters.
     let in_word = |byte: u8| byte.is_ascii_alphanumeric() || !byte.is_ascii();
     let in_path = |byte: u8| in_word(byte) || b"_.-/~".contains(&byte);
     let before = start.checked_sub(1).map(|at| text[at]);
@@ -104,24 +108,24 @@ fn stands_alone(text: &[u8], start: usize, end: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    //! What is found, and what is left alone.
+    //! What is replaced and what is kept.
 
     use super::*;
 
-    fn secrets(texts: &[&str]) -> Secrets {
+    fn secrets(texts: &[&str]) -> SecretSet {
         let secret = |text: &&str| Secret {
-            kind: Kind::User,
+            kind: SecretKind::User,
             text: text.to_string(),
             token: format!("<{}>", text.len()),
             is_everywhere: true,
         };
-        Secrets::new(texts.iter().map(secret).collect())
+        SecretSet::new(texts.iter().map(secret).collect())
     }
 
     #[test]
-    fn words_and_paths_are_replaced_and_parts_of_words_are_not() {
+    fn whole_words_and_paths_are_replaced() {
         let secrets = secrets(&["ann", "/home/ann", "/root", "a-b"]);
-        for (text, clean) in [
+        for (text, redacted) in [
             ("ann", "<3>"),
             ("/home/ann/x.py", "<9>/x.py"),
             ("/home/anna", "/home/anna"),
@@ -132,24 +136,24 @@ mod tests {
             ("größeann", "größeann"),
             ("no secret", "no secret"),
         ] {
-            assert_eq!(secrets.replace(text), clean, "{text}");
+            assert_eq!(secrets.replace(text), redacted, "{text}");
         }
     }
 
     #[test]
-    fn the_longest_of_those_that_begin_together_is_replaced() {
+    fn of_matches_with_the_same_start_the_longest_is_replaced() {
         let secrets = secrets(&["/a", "/a/b", "b/c", "c"]);
         assert_eq!(secrets.replace("/a/b/c"), "<4>/<1>");
         assert_eq!(secrets.replace("/a/bc"), "<2>/bc");
     }
 
     #[test]
-    fn what_is_not_everywhere_is_not_searched_for() {
+    fn secrets_that_are_not_replaced_everywhere_are_not_searched_for() {
         let mut list = secrets(&["ann"]).list().to_vec();
         list[0].is_everywhere = false;
-        let secrets = Secrets::new(list);
+        let secrets = SecretSet::new(list);
         assert_eq!(secrets.replace("ann"), "ann");
-        assert_eq!(secrets.within(b"ann").count(), 0);
+        assert_eq!(secrets.find_in(b"ann").count(), 0);
         assert_eq!(secrets.list().len(), 1);
     }
 }
