@@ -1,14 +1,14 @@
 //! How much of a recording, as it is typed: `100MB`, `10m`.
 
 use pyrec_analyzer::filter::parse_duration;
-use pyrec_recorder::Extent;
+use pyrec_recorder::SizeOrDuration;
 
 use crate::size::parse_size;
 
 /// Reads a size or a time.
-pub fn parse_extent(text: &str) -> Result<Extent, String> {
-    let size = parse_size(text).map(Extent::Bytes);
-    size.or_else(|_| parse_duration(text).map(Extent::Time))
+pub fn parse_extent(text: &str) -> Result<SizeOrDuration, String> {
+    let size = parse_size(text).map(SizeOrDuration::Size);
+    size.or_else(|_| parse_duration(text).map(SizeOrDuration::Duration))
         .map_err(|_| format!("`{text}` is neither a size nor a time; write `100MB`, `1GiB`, `30s` or `10m`"))
 }
 
@@ -20,11 +20,11 @@ mod tests {
 
     #[test]
     fn sizes_end_in_bytes_and_times_do_not() {
-        let minute = Extent::Time(Duration::from_secs(60));
+        let minute = SizeOrDuration::Duration(Duration::from_secs(60));
         let table = [
-            ("100MB", Extent::Bytes(100_000_000)),
-            ("1.5KiB", Extent::Bytes(1536)),
-            ("7B", Extent::Bytes(7)),
+            ("100MB", SizeOrDuration::Size(100_000_000)),
+            ("1.5KiB", SizeOrDuration::Size(1536)),
+            ("7B", SizeOrDuration::Size(7)),
             ("1m", minute),
             ("60s", minute),
         ];

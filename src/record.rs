@@ -11,7 +11,7 @@ use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
 use pyrec_analyzer::Plain;
 use pyrec_analyzer::filter::{Pattern, parse_duration};
 use pyrec_recorder::{
-    Capture, Extent, OnFull, Options, Outcome, Progress, Rotation, Target, as_invoking_user,
+    Capture, OnFull, Options, Outcome, Progress, Rotation, SizeOrDuration, Target, as_invoking_user,
 };
 
 use crate::extent::parse_extent;
@@ -54,11 +54,11 @@ pub struct Record {
 
     /// Write a directory of files, and begin a new one after SIZE or TIME: `100MB`, `10m`
     #[arg(long, value_name = "SIZE|TIME", value_parser = parse_extent, help_heading = "Long recordings")]
-    rotate: Option<Extent>,
+    rotate: Option<SizeOrDuration>,
 
     /// Keep the last SIZE or TIME only, for as long as it takes: `1GB`, `10m`
     #[arg(long, value_name = "SIZE|TIME", value_parser = parse_extent, help_heading = "Long recordings")]
-    keep: Option<Extent>,
+    keep: Option<SizeOrDuration>,
 
     /// End the recording, and not the program, when it has SIZE: `500MB`
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Long recordings")]
@@ -325,7 +325,7 @@ mod tests {
             (&["-p", "7"], Target::Processes(vec![7])),
             (&["-p", "9,7"], Target::Processes(vec![7, 9])),
             (&["-p", "7", "-q", "-p", "9", "-p", "7"], Target::Processes(vec![7, 9])),
-            (&["--all"], Target::All),
+            (&["--all"], Target::Machine),
         ];
         for (words, expected) in table {
             let target = record(words).expect("it is understood").target();

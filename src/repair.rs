@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use indicatif::{DecimalBytes, HumanCount};
-use pyrec_recorder::{Found, Repair as Done, as_invoking_user};
+use pyrec_recorder::{Recovery, Repair as Done, as_invoking_user};
 
 use crate::input::DEFAULT;
 use crate::output::say;
@@ -34,15 +34,15 @@ impl Repair {
 
 /// What was done, and what is missing.
 fn report(done: &Done, trace: &Path) -> String {
-    let Done { torn_bytes, journal_rows, ring_events, lost, found, notices } = done;
+    let Done { torn_bytes, journal_rows, ring_events, lost, recovery, notices } = done;
     let trace = trace.display();
     let mut lines = notices.clone();
     if *torn_bytes > 0 {
         lines.push(format!("{} of a half-written row group were cut off", DecimalBytes(*torn_bytes)));
     }
-    match found {
-        Found::Nothing => lines.push(format!("{trace} needs no repair: its recorder was not killed")),
-        Found::Everything => {
+    match recovery {
+        Recovery::NotNeeded => lines.push(format!("{trace} needs no repair: its recorder was not killed")),
+        Recovery::Complete => {
             lines.push(format!(
                 "put back into {trace}: {} rows that the recorder had read, {} events that it had not",
                 HumanCount(*journal_rows),
@@ -55,14 +55,14 @@ fn report(done: &Done, trace: &Path) -> String {
                 _ => format!("{} events are missing: there was no room for them", HumanCount(*lost)),
             });
         }
-        Found::Gone(directory) => lines.push(format!(
+        Recovery::SessionGone(directory) => lines.push(format!(
             "what came after the last checkpoint is missing: {} is gone, or the machine was started anew",
             directory.display()
         )),
-        Found::NoJournal => lines.push(
+        Recovery::NoJournal => lines.push(
             "what came after the last checkpoint is missing: the recorder had no room for its journal".into(),
         ),
-        Found::InKernel => lines.push(
+        Recovery::InKernel => lines.push(
             "what came after the last checkpoint is missing: the static markers' events are kept in the kernel, \
              and it gave them up when the recorder was killed"
                 .into(),
@@ -79,7 +79,8 @@ mod tests {
     fn says_what_is_missing_and_why() {
         let said = |done: &Done| report(done, Path::new("x.parquet"));
         assert!(said(&Done::default()).contains("needs no repair"));
-        let whole = Done { journal_rows: 1000, ring_events: 2, found: Found::Everything, ..Done::default() };
+        let whole =
+            Done { journal_rows: 1000, ring_events: 2, recovery: Recovery::Complete, ..Done::default() };
         let text = said(&whole);
         assert!(
             text.contains("1,000 rows") && text.contains("2 events") && text.contains("nothing is missing")
@@ -88,9 +89,10 @@ mod tests {
         let text = said(&lossy);
         assert!(text.contains("7 events are missing") && text.contains("cut off"), "{text}");
         assert!(
-            said(&Done { found: Found::Gone("/dev/shm/a".into()), ..Done::default() }).contains("/dev/shm/a")
+            said(&Done { recovery: Recovery::SessionGone("/dev/shm/a".into()), ..Done::default() })
+                .contains("/dev/shm/a")
         );
-        assert!(said(&Done { found: Found::NoJournal, ..Done::default() }).contains("no room"));
-        assert!(said(&Done { found: Found::InKernel, ..Done::default() }).contains("kernel"));
+        assert!(said(&Done { recovery: Recovery::NoJournal, ..Done::default() }).contains("no room"));
+        assert!(said(&Done { recovery: Recovery::InKernel, ..Done::default() }).contains("kernel"));
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use pyrec_recorder::{ask_for_snapshot, snapshots};
+use pyrec_recorder::{request_snapshot, snapshots};
 
 use crate::input::DEFAULT;
 use crate::output::say;
@@ -30,7 +30,7 @@ impl Snapshot {
     /// Asks for it and waits until it is there.
     pub fn run(self) -> Result<ExitCode> {
         let before = snapshots(&self.trace);
-        ask_for_snapshot(&self.trace)?;
+        request_snapshot(&self.trace)?;
         let asked = Instant::now();
         while asked.elapsed() < PATIENCE {
             let new = snapshots(&self.trace).into_iter().find(|path| !before.contains(path));

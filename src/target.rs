@@ -68,7 +68,7 @@ impl Aim {
     /// The target. `name` is that of our own command.
     pub fn target(&self, name: &str) -> Result<Target> {
         if self.all {
-            return Ok(Target::All);
+            return Ok(Target::Machine);
         }
         if !self.pid.is_empty() {
             let mut pids = self.pid.clone();

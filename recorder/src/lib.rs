@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            agent: rings and definitions ─┐
-//! provider ─┤                              ├▶ drain ─▶ decode ─▶ Rows ─▶ pipeline ─▶ Reel ─▶ TraceWriter
+//! provider ─┤                              ├▶ drain ─▶ decode ─▶ RowWriter ─▶ pipeline ─▶ RotatingWriter ─▶ TraceWriter
 //!            usdt: BPF ring buffer ────────┘
 //! └──────────────── this thread ──────────────────────────────────┘      └── a second one ──┘
 //! ```
@@ -24,12 +24,12 @@ mod top;
 
 pub use error::{Error, Result};
 pub use inspect::{doctor, listing};
-pub use options::{Capture, Extent, OnFull, Options, ProviderChoice, Rotation, Target};
+pub use options::{Capture, OnFull, Options, ProviderChoice, Rotation, SizeOrDuration, Target};
 pub use output::counts::{ByGroup, Counts, Function, Tally};
 pub use output::snapshot::snapshots;
 pub use recording::{Outcome, Progress, record};
-pub use repair::{Found, Repair, repair};
-pub use session::ask_for_snapshot;
+pub use repair::{Recovery, Repair, repair};
+pub use session::request_snapshot;
 pub use target::attach::Error as AttachError;
 pub use target::target_process::Exit;
 pub use top::{Counted, Live, Top, Wish, top};
@@ -42,5 +42,5 @@ pub fn exposed_library() -> std::path::PathBuf {
 /// Does something with files as the user who called `sudo`, if somebody did: what is found, made and replaced is what that
 /// user may find, make and replace.
 pub fn as_invoking_user<T>(work: impl FnOnce() -> T) -> Result<T> {
-    os::fs_credentials::as_user(os::user::User::invoking().as_ref(), work)
+    os::fs_credentials::as_user(os::user::User::invoking().as_ref(), work).map_err(Error::credentials)
 }

@@ -1,4 +1,4 @@
-//! What to record.
+//! What to record and how, as the command's flags resolve to it.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,79 +9,80 @@ use pyrec_wire::FunctionFilter;
 
 use crate::{Error, Result};
 
-/// Where only what is kept is said, files hold this part of it.
-const FILES_KEPT: u32 = 8;
+/// With a limit on what is kept and no size for a file, each file holds this fraction of the limit.
+const FILES_PER_KEPT_LIMIT: u32 = 8;
 
-/// Everything that [`crate::record`] needs to know.
+/// The input of [`crate::record`].
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What to record.
+    /// The events to record.
     pub capture: Capture,
-    /// The trace to write; there must be no such file.
+    /// The trace to create. The path must not exist.
     pub output: PathBuf,
-    /// How the trace is cut into files, if it is.
+    /// How the trace is split into files.
     pub rotation: Rotation,
-    /// When to end the recording: when the trace is that long, in bytes.
+    /// Ends the recording when the trace has this length, in bytes.
     pub max_bytes: Option<u64>,
-    /// When to end the recording of a process that runs already, counted from its beginning.
+    /// Ends the recording of a running process after this time.
     pub duration: Option<Duration>,
 }
 
-/// How much of a recording.
+/// An amount of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// Bytes of files.
-    Bytes(u64),
+pub enum SizeOrDuration {
+    /// Bytes of trace files.
+    Size(u64),
     /// Time of recording.
-    Time(Duration),
+    Duration(Duration),
 }
 
-/// How a recording is cut into files.
+/// How a trace is split into files, and which of them are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rotation {
-    /// A new file begins after so much; none: as `keep` needs it.
-    pub rotate: Option<Extent>,
-    /// Files that are not among the last so much are removed.
-    pub keep: Option<Extent>,
+    /// Amount after which a new file begins. If none, it is derived from `keep`.
+    pub rotate: Option<SizeOrDuration>,
+    /// Amount of the most recent files that is kept; older ones are removed. If none, all are kept.
+    pub keep: Option<SizeOrDuration>,
 }
 
 impl Rotation {
-    /// Whether there is more than one file.
-    pub fn is_wanted(&self) -> bool {
+    /// Whether the trace is a directory of files rather than one file.
+    pub fn is_enabled(&self) -> bool {
         self.rotate.is_some() || self.keep.is_some()
     }
 
-    pub(crate) fn file(&self) -> Extent {
-        let part = |keep| match keep {
-            Extent::Bytes(bytes) => Extent::Bytes(bytes / u64::from(FILES_KEPT)),
-            Extent::Time(time) => Extent::Time(time / FILES_KEPT),
+    /// Amount after which a new file begins.
+    pub(crate) fn file_limit(&self) -> SizeOrDuration {
+        let fraction = |keep| match keep {
+            SizeOrDuration::Size(bytes) => SizeOrDuration::Size(bytes / u64::from(FILES_PER_KEPT_LIMIT)),
+            SizeOrDuration::Duration(time) => SizeOrDuration::Duration(time / FILES_PER_KEPT_LIMIT),
         };
-        self.rotate.or(self.keep.map(part)).unwrap_or(Extent::Bytes(u64::MAX))
+        self.rotate.or(self.keep.map(fraction)).unwrap_or(SizeOrDuration::Size(u64::MAX))
     }
 }
 
-/// Whose events are taken, which of them, and how.
+/// Which events are taken, from which processes, and how.
 #[derive(Clone, Debug)]
 pub struct Capture {
-    /// What to run, or what to attach to.
+    /// The program to launch, or the processes to attach to.
     pub target: Target,
-    /// Where events come from.
+    /// The source of events.
     pub provider: ProviderChoice,
-    /// The markers.
+    /// The marker groups to take.
     pub groups: Vec<MarkerGroup>,
-    /// Take only functions that match one of these globs: by their name, their qualified name, or the end of their
-    /// file's path. All, if there are none.
+    /// Takes only functions that match one of these globs, by name, qualified name, or the end of
+    /// the file's path. If empty, takes all functions.
     pub include: Vec<String>,
-    /// Take no functions that match one of these.
+    /// Leaves out functions that match one of these globs.
     pub exclude: Vec<String>,
-    /// What the program does when events come faster than they can be taken.
+    /// What the program does when a ring is full.
     pub on_full: OnFull,
-    /// Whether other tools are to find static markers in what the agent takes.
+    /// Whether the agent exposes static markers of its own to other tools.
     pub expose_markers: bool,
 }
 
 impl Capture {
-    /// All functions of a target; it waits when events come too fast.
+    /// Takes all functions, and lets the program wait when a ring is full.
     pub fn of(target: Target, provider: ProviderChoice, groups: Vec<MarkerGroup>) -> Capture {
         Capture {
             target,
@@ -94,42 +95,43 @@ impl Capture {
         }
     }
 
-    /// Which functions to take.
+    /// The compiled globs.
     pub(crate) fn filter(&self) -> Result<FunctionFilter> {
         FunctionFilter::new(&self.include, &self.exclude).map_err(Error::Filter)
     }
 }
 
-/// What is recorded.
+/// What is recorded, as the user requested it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// A command to launch, as the user typed it: a program with its arguments, a `.py` file, or `-m` or `-c` with
+    /// A command to launch, as typed: a program with arguments, a `.py` file, or `-m` or `-c` with
     /// what follows. Never empty.
     Command(Vec<OsString>),
-    /// Processes that run already. Never empty.
+    /// Running processes, by pid. Never empty.
     Processes(Vec<i32>),
-    /// Every Python on the machine, those that start later included.
-    All,
+    /// Every Python process of the machine, including those that start later.
+    Machine,
 }
 
-/// What `--provider` takes.
+/// The provider to use: the value of `--provider`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProviderChoice {
-    /// The agent for a launched command, the static markers for a process that runs already.
+    /// The agent for a launched command. For a running process the static markers, or else the
+    /// agent.
     #[default]
     Auto,
-    /// Hooks inside the process.
+    /// The agent: hooks inside the process.
     Agent,
-    /// CPython's static markers, read through BPF.
+    /// CPython's static markers (USDT), read through BPF.
     Usdt,
 }
 
-/// What `--on-full` takes.
+/// What the program does when a ring is full: the value of `--on-full`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFull {
-    /// The program waits, and nothing is lost.
+    /// It waits. No events are lost.
     #[default]
     Wait,
-    /// Events are dropped, counted and told of.
+    /// It drops events. They are counted as lost.
     Drop,
 }

@@ -9,20 +9,21 @@ use pyrec_wire::FunctionFilter;
 
 use crate::os::clock::wall_anchor;
 use crate::os::fs_credentials::as_user;
-use crate::os::process_handle::Process;
+use crate::os::process_handle::ProcessHandle;
+use crate::os::procfs;
 use crate::os::user::User;
 use crate::provider::Provider;
 use crate::provider::agent::Agent;
 use crate::provider::usdt::{self, Usdt, Work};
-use crate::target::launch::Held;
+use crate::target::launch::ForkedProgram;
 use crate::target::program;
-use crate::target::target_process::{Child, Subject};
+use crate::target::target_process::{Child, TargetProcess};
 use crate::{AttachError, Capture, Error, ProviderChoice, Result, Target};
 
 /// A recording that could begin.
-pub(crate) struct Start {
+pub(crate) struct Prepared {
     pub provider: Box<dyn Provider>,
-    pub target: Waiting,
+    pub target: PreparedTarget,
     pub manifest: Manifest,
 }
 
@@ -53,36 +54,36 @@ impl<'a> Purpose<'a> {
 }
 
 /// What is to be recorded.
-pub(crate) enum Waiting {
+pub(crate) enum PreparedTarget {
     /// Waits for our word to become the program.
-    Program(Held),
+    Program(ForkedProgram),
     /// Runs already.
-    Running(Subject),
+    Running(TargetProcess),
 }
 
-impl Waiting {
+impl PreparedTarget {
     /// Lets it run.
-    pub fn release(self) -> Result<Subject> {
+    pub fn release(self) -> Result<TargetProcess> {
         match self {
-            Waiting::Program(held) => held.release().map(Child::new).map(Subject::Child),
-            Waiting::Running(subject) => Ok(subject),
+            PreparedTarget::Program(held) => held.release().map(Child::new).map(TargetProcess::Child),
+            PreparedTarget::Running(subject) => Ok(subject),
         }
     }
 }
 
-impl Start {
+impl Prepared {
     /// Chooses the provider and readies it and the target.
     pub fn prepare(
         capture: &Capture,
         purpose: Purpose<'_>,
         user: Option<&User>,
         is_given_up: &mut dyn FnMut() -> bool,
-    ) -> Result<Start> {
+    ) -> Result<Prepared> {
         let choice = capture.provider;
         let filter = capture.filter()?;
         match &capture.target {
             Target::Command(words) => {
-                let words = as_user(user, || program::command(words))??;
+                let words = as_user(user, || program::command(words)).map_err(Error::credentials)??;
                 if choice == ProviderChoice::Usdt {
                     launch_usdt(&words, capture, purpose, user)
                 } else {
@@ -90,18 +91,16 @@ impl Start {
                 }
             }
             Target::Processes(pids) => {
-                // Held first, so that nobody else can come under their numbers.
-                let processes = pids.iter().map(|&pid| Process::new(pid)).collect();
-                if let Some(&pid) =
-                    pids.iter().find(|pid| !fs::exists(format!("/proc/{pid}")).unwrap_or(true))
-                {
+                // ForkedProgram first, so that nobody else can come under their numbers.
+                let processes = pids.iter().map(|&pid| ProcessHandle::open(pid)).collect();
+                if let Some(&pid) = pids.iter().find(|&&pid| !procfs::exists(pid)) {
                     return Err(Error::NoProcess { pid });
                 }
                 let (provider, manifest) = attach(pids, capture, filter, purpose, is_given_up)?;
                 let directory = pids.first().and_then(|pid| fs::read_link(format!("/proc/{pid}/cwd")).ok());
-                Ok(Start {
+                Ok(Prepared {
                     provider,
-                    target: Waiting::Running(Subject::Processes(processes)),
+                    target: PreparedTarget::Running(TargetProcess::Processes(processes)),
                     manifest: Manifest {
                         attached: pids.clone(),
                         directory: path_text(directory),
@@ -109,13 +108,17 @@ impl Start {
                     },
                 })
             }
-            Target::All => {
+            Target::Machine => {
                 if choice == ProviderChoice::Agent {
-                    return Err(Error::AgentAll);
+                    return Err(Error::MachineByAgent);
                 }
                 let usdt = Usdt::attach_machine(&capture.groups, purpose.work())?.filtered(filter);
                 let manifest = manifest("usdt", "monotonic", capture);
-                Ok(Start { provider: Box::new(usdt), target: Waiting::Running(Subject::Machine), manifest })
+                Ok(Prepared {
+                    provider: Box::new(usdt),
+                    target: PreparedTarget::Running(TargetProcess::Machine),
+                    manifest,
+                })
             }
         }
     }
@@ -157,13 +160,13 @@ fn launch_agent(
     capture: &Capture,
     purpose: Purpose<'_>,
     user: Option<&User>,
-) -> Result<Start> {
+) -> Result<Prepared> {
     let mut agent = Agent::new(capture, user)?;
-    let held = Held::fork(words, &agent.environment(), user, purpose.output())?;
+    let held = ForkedProgram::fork(words, &agent.environment(), user, purpose.output())?;
     agent.launched(held.pid());
     let session = Some(session(&agent));
     let manifest = Manifest { session, ..launched(words, manifest("agent", agent.clock_name(), capture)) };
-    Ok(Start { provider: Box::new(agent), target: Waiting::Program(held), manifest })
+    Ok(Prepared { provider: Box::new(agent), target: PreparedTarget::Program(held), manifest })
 }
 
 fn launch_usdt(
@@ -171,15 +174,16 @@ fn launch_usdt(
     capture: &Capture,
     purpose: Purpose<'_>,
     user: Option<&User>,
-) -> Result<Start> {
+) -> Result<Prepared> {
     let program = &words[0];
     let no_binary = || Error::NoBinary { program: program.to_string_lossy().into_owned() };
-    let binary = as_user(user, || program::binary(program))?.ok_or_else(no_binary)?;
-    let held = Held::fork(words, &[], user, purpose.output())?;
+    let binary =
+        as_user(user, || program::binary(program)).map_err(Error::credentials)?.ok_or_else(no_binary)?;
+    let held = ForkedProgram::fork(words, &[], user, purpose.output())?;
     let usdt = Usdt::attach_launched(&binary, held.pid(), &capture.groups, purpose.work())?
         .filtered(capture.filter()?);
     let manifest = launched(words, manifest("usdt", "monotonic", capture));
-    Ok(Start { provider: Box::new(usdt), target: Waiting::Program(held), manifest })
+    Ok(Prepared { provider: Box::new(usdt), target: PreparedTarget::Program(held), manifest })
 }
 
 /// What is known of a program that we start ourselves.

@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 use pyrec_schema::{Manifest, Names, RecordingEnd};
 
 use crate::os::fs_credentials::as_user;
-use crate::os::signals::Signals;
+use crate::os::signals::SignalWatcher;
 use crate::os::user::User;
 use crate::output::pipeline::Pipeline;
-use crate::output::rotation::{Reel, Supplies};
-use crate::output::rows::{Facts, Rows};
-use crate::output::sources::Sources;
-use crate::prepare::{Purpose, Start};
+use crate::output::rotation::{RotatingWriter, WriterContext};
+use crate::output::row_writer::{RecordingFacts, RowWriter};
+use crate::output::source_files::SourceFiles;
+use crate::prepare::{Prepared, Purpose};
 use crate::provider::Provider;
-use crate::target::supervisor::{Care, pause_after};
+use crate::target::supervisor::{Supervisor, pause_after};
 use crate::target::target_process::Exit;
-use crate::{Options, Result};
+use crate::{Error, Options, Result};
 
 /// Time between checkpoints. No event is to be missing from the file for more than a second, and a checkpoint takes its
 /// time, too.
@@ -58,33 +58,35 @@ pub struct Outcome {
 /// most. The trace exists and is whole after every return: an error says what is missing in it.
 pub fn record(options: &Options, mut watch: impl FnMut(&Progress)) -> Result<Outcome> {
     let user = User::invoking();
-    let mut signals = Signals::watch()?;
+    let mut signals = SignalWatcher::start().map_err(Error::system("watch for signals"))?;
     let before = Instant::now();
     let mut is_given_up = || {
         watch(&Progress { elapsed: before.elapsed(), events: 0, lost: 0, bytes: 0 });
         signals.pending().next().is_some()
     };
-    let Start { mut provider, target, manifest } =
-        Start::prepare(&options.capture, Purpose::Record, user.as_ref(), &mut is_given_up)?;
+    let Prepared { mut provider, target, manifest } =
+        Prepared::prepare(&options.capture, Purpose::Record, user.as_ref(), &mut is_given_up)?;
 
     let names = Arc::new(Names::new());
-    let sources = Arc::new(Mutex::new(Sources::default()));
-    let supplies = Supplies {
+    let sources = Arc::new(Mutex::new(SourceFiles::default()));
+    let supplies = WriterContext {
         output: options.output.clone(),
         rotation: options.rotation,
         names: names.clone(),
         sources: sources.clone(),
     };
     // The writing thread starts as its user, and stays so.
-    let pipeline = as_user(user.as_ref(), || Pipeline::start(Reel::begin(supplies, manifest.clone())?))??;
-    let mut rows = Rows::new(names, sources, pipeline);
+    let pipeline =
+        as_user(user.as_ref(), || Pipeline::start(RotatingWriter::begin(supplies, manifest.clone())?))
+            .map_err(Error::credentials)??;
+    let mut rows = RowWriter::new(names, sources, pipeline);
 
     // Where nothing ran, there is nothing to keep.
     let remove = || as_user(user.as_ref(), || discard(&options.output));
     let subject = target.release().inspect_err(|_| drop(remove()))?;
     let limits = Limits { duration: options.duration, max_bytes: options.max_bytes };
     let mut recording = Recording {
-        care: Care::new(subject, signals),
+        care: Supervisor::new(subject, signals),
         started: Instant::now(),
         limits,
         manifest,
@@ -119,7 +121,7 @@ struct Limits {
 }
 
 struct Recording {
-    care: Care,
+    care: Supervisor,
     started: Instant,
     limits: Limits,
     /// What was known at the start.
@@ -132,7 +134,7 @@ impl Recording {
     fn drain_to_end(
         &mut self,
         provider: &mut dyn Provider,
-        rows: &mut Rows,
+        rows: &mut RowWriter,
         watch: &mut impl FnMut(&Progress),
     ) -> Result<()> {
         let mut checkpoint = Instant::now();
@@ -142,7 +144,7 @@ impl Recording {
                 rows.checkpoint(&self.manifest)?;
                 checkpoint = Instant::now();
             }
-            let Facts { events: all, lost, .. } = rows.facts;
+            let RecordingFacts { events: all, lost, .. } = rows.facts;
             watch(&Progress { elapsed: self.started.elapsed(), events: all, lost, bytes: rows.bytes() });
             if self.care.heed_signals() {
                 rows.snapshot(&self.manifest)?;
@@ -152,18 +154,18 @@ impl Recording {
                 self.care.stop();
             }
             self.is_full = max_bytes.is_some_and(|max_bytes| rows.bytes() >= max_bytes);
-            self.care.subject.wait_for(pause_after(events), provider.call());
+            self.care.subject.wait_for(pause_after(events), provider.wake_fd());
         }
         provider.stop(rows)
     }
 
-    fn finish(&mut self, mut rows: Rows) -> Result<Outcome> {
+    fn finish(&mut self, mut rows: RowWriter) -> Result<Outcome> {
         let exit = self.care.end(&mut rows)?;
         let (pipeline, facts) = rows.into_parts()?;
         // The program may have come to its end since, but that is not how the recording ended.
         let ended = if self.is_full { RecordingEnd::Stopped } else { exit.into() };
         let manifest = Manifest { ended, ..facts.manifest(&self.manifest) };
-        let Facts { events, lost, python, waited_ns, notices, .. } = facts;
+        let RecordingFacts { events, lost, python, waited_ns, notices, .. } = facts;
         let lacked_journal = pipeline.lacked_journal();
         let bytes = pipeline.finish(manifest)?;
         let mut notices: Vec<String> = notices.into_keys().collect();

@@ -20,39 +20,39 @@ use pyrec_schema::{
 use crate::Result;
 use crate::Rotation;
 use crate::output::pipeline::Pipeline;
-use crate::output::rotation::{HIDDEN, Reel, Supplies};
-use crate::output::rows::Rows;
-use crate::output::sources::Sources;
+use crate::output::rotation::{NEXT_FILE_NAME, RotatingWriter, WriterContext};
+use crate::output::row_writer::RowWriter;
+use crate::output::source_files::SourceFiles;
 use crate::provider::agent::drain_orphaned;
-use crate::session::orphaned_session::Leftover;
+use crate::session::orphaned_session::OrphanedSession;
 
 /// What was done to a recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repair {
     /// Bytes of half-written row groups that were cut off.
     pub torn_bytes: u64,
-    /// Rows that were not in the file, but in the recorder's journal.
+    /// RowWriter that were not in the file, but in the recorder's journal.
     pub journal_rows: u64,
     /// Events that the recorder had not read from the rings.
     pub ring_events: u64,
     /// Events that the rings say were dropped.
     pub lost: u64,
     /// What the recorder left.
-    pub found: Found,
+    pub recovery: Recovery,
     /// What processes had to say.
     pub notices: Vec<String>,
 }
 
 /// What a recorder left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Found {
+pub enum Recovery {
     /// Nothing, since it ended as it should.
     #[default]
-    Nothing,
+    NotNeeded,
     /// Everything. It is in the trace now.
-    Everything,
+    Complete,
     /// Less than that: the directory that it used is gone.
-    Gone(PathBuf),
+    SessionGone(PathBuf),
     /// Less than that: it had no room for its journal.
     NoJournal,
     /// It kept nothing outside the kernel.
@@ -79,7 +79,7 @@ pub fn repair(trace: &Path) -> Result<Repair> {
     let Some(last) = last else { return Ok(repair) };
     let manifest = manifest_of(&last)?;
     let left = match &manifest.session {
-        Some(session) => Leftover::take(&session.directory)?,
+        Some(session) => OrphanedSession::take(&session.directory)?,
         None => None,
     };
     let names = Arc::new(Names::new());
@@ -92,18 +92,18 @@ pub fn repair(trace: &Path) -> Result<Repair> {
         (Some(left), Some(_)) => {
             if resumed.positions.is_some() {
                 put_back(&last, resumed, &left, names, &manifest, &mut repair)?;
-                repair.found = Found::Everything;
+                repair.recovery = Recovery::Complete;
             } else {
-                repair.found = Found::NoJournal;
+                repair.recovery = Recovery::NoJournal;
             }
             left.remove()?;
         }
-        (_, Some(session)) => repair.found = Found::Gone(session.directory),
-        (_, None) => repair.found = Found::InKernel,
+        (_, Some(session)) => repair.recovery = Recovery::SessionGone(session.directory),
+        (_, None) => repair.recovery = Recovery::InKernel,
     }
     if trace.is_dir() {
         // A file that was made and never used.
-        let _ = fs::remove_file(trace.join(HIDDEN));
+        let _ = fs::remove_file(trace.join(NEXT_FILE_NAME));
     }
     Ok(repair)
 }
@@ -111,22 +111,22 @@ pub fn repair(trace: &Path) -> Result<Repair> {
 fn put_back(
     path: &Path,
     resumed: RecoveredTrace,
-    left: &Leftover,
+    left: &OrphanedSession,
     names: Arc<Names>,
     manifest: &Manifest,
     repair: &mut Repair,
 ) -> Result<()> {
     let positions = resumed.positions.unwrap_or_default();
-    let sources = Arc::new(Mutex::new(Sources::unchanged_since(start_of(manifest))));
-    let supplies = Supplies {
+    let sources = Arc::new(Mutex::new(SourceFiles::unchanged_since(start_of(manifest))));
+    let supplies = WriterContext {
         output: path.to_owned(),
         rotation: Rotation::default(),
         names: names.clone(),
         sources: sources.clone(),
     };
-    let pipeline = Pipeline::start(Reel::resume(supplies, resumed.writer))?;
-    let mut rows = Rows::new(names.clone(), sources.clone(), pipeline);
-    manifest.python.iter().for_each(|python| rows.python(python.clone()));
+    let pipeline = Pipeline::start(RotatingWriter::resume(supplies, resumed.writer))?;
+    let mut rows = RowWriter::new(names.clone(), sources.clone(), pipeline);
+    manifest.python.iter().for_each(|python| rows.add_interpreter(python.clone()));
     rows.facts.waited_ns = manifest.waited_ns;
     repair.ring_events += drain_orphaned(left, &positions, &mut rows)?;
     repair.journal_rows += resumed.rows;
@@ -142,7 +142,7 @@ fn put_back(
 }
 
 /// Looks for the files whose code is in the trace: a recorder writes them at its end.
-fn see_sources(path: &Path, names: &Arc<Names>, sources: &Mutex<Sources>) -> Result<()> {
+fn see_sources(path: &Path, names: &Arc<Names>, sources: &Mutex<SourceFiles>) -> Result<()> {
     let file = TraceReader::open(path, names.clone())?;
     let columns = Columns { line: false, value: false, text: false };
     let mut first = None;
@@ -154,7 +154,7 @@ fn see_sources(path: &Path, names: &Arc<Names>, sources: &Mutex<Sources>) -> Res
     let mut sources = sources.lock().unwrap_or_else(PoisonError::into_inner);
     for code in 1..names.code_count() {
         let code = names.code_str(CodeId(code as u32));
-        sources.see(Code::parse(&code).file, first.unwrap_or(0));
+        sources.add(Code::parse(&code).file, first.unwrap_or(0));
     }
     Ok(())
 }

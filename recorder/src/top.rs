@@ -15,17 +15,17 @@ use std::time::Instant;
 use pyrec_schema::{Manifest, Names};
 
 use crate::os::clock::monotonic_ns;
-use crate::os::signals::Signals;
+use crate::os::signals::SignalWatcher;
 use crate::os::user::User;
 use crate::output::counts::{Counts, Shared, Sums};
 use crate::output::pipeline::Pipeline;
-use crate::output::rows::Rows;
-use crate::prepare::{Purpose, Start};
+use crate::output::row_writer::RowWriter;
+use crate::prepare::{Prepared, Purpose};
 use crate::provider::Provider;
 use crate::recording::NO_PYTHON;
-use crate::target::supervisor::{Care, pause_after};
+use crate::target::supervisor::{Supervisor, pause_after};
 use crate::target::target_process::Exit;
-use crate::{Capture, Result};
+use crate::{Capture, Error, Result};
 
 /// What to count.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ pub struct Counted {
 /// What can be looked at.
 pub struct Live<'a> {
     provider: &'a mut dyn Provider,
-    rows: &'a mut Rows,
+    rows: &'a mut RowWriter,
     tallies: &'a Shared,
     names: &'a Names,
     started: Instant,
@@ -71,7 +71,7 @@ pub struct Live<'a> {
 impl Live<'_> {
     /// What was counted up to now.
     pub fn counts(&mut self) -> Result<Counts> {
-        self.rows.pass_on()?;
+        self.rows.send_batch()?;
         counts(self.provider, self.tallies, self.names, self.rows.facts.lost, self.started)
     }
 }
@@ -86,23 +86,23 @@ fn counts(
     let (mut sums, now_ns) = (Sums::default(), monotonic_ns());
     sums.lost = lost;
     tallies.add_to(&mut sums, now_ns);
-    provider.count(&mut sums, now_ns)?;
+    provider.add_counts(&mut sums, now_ns)?;
     Ok(sums.into_counts(names, started.elapsed()))
 }
 
 /// Counts until the program ends or `look` has enough, who is called a few hundred times a second.
 pub fn top(top: Top, mut look: impl FnMut(&mut Live) -> Result<Wish>) -> Result<Counted> {
     let user = User::invoking();
-    let mut signals = Signals::watch()?;
+    let mut signals = SignalWatcher::start().map_err(Error::system("watch for signals"))?;
     let purpose = Purpose::Count(top.output.as_ref());
     let mut is_given_up = || signals.pending().next().is_some();
-    let Start { mut provider, target, manifest } =
-        Start::prepare(&top.capture, purpose, user.as_ref(), &mut is_given_up)?;
+    let Prepared { mut provider, target, manifest } =
+        Prepared::prepare(&top.capture, purpose, user.as_ref(), &mut is_given_up)?;
     let (names, tallies) = (Arc::new(Names::new()), Shared::default());
-    let mut rows = Rows::new(names.clone(), Arc::default(), Pipeline::start(tallies.clone())?);
+    let mut rows = RowWriter::new(names.clone(), Arc::default(), Pipeline::start(tallies.clone())?);
     let subject = target.release()?;
     let mut counting =
-        Counting { care: Care::new(subject, signals), started: Instant::now(), has_enough: false };
+        Counting { care: Supervisor::new(subject, signals), started: Instant::now(), has_enough: false };
     if let Err(error) = counting.run(&mut *provider, &mut rows, &tallies, &names, &mut look) {
         // The program must not pay for our trouble.
         drop(provider);
@@ -113,7 +113,7 @@ pub fn top(top: Top, mut look: impl FnMut(&mut Live) -> Result<Wish>) -> Result<
 }
 
 struct Counting {
-    care: Care,
+    care: Supervisor,
     started: Instant,
     /// Whether there was enough to look at.
     has_enough: bool,
@@ -123,7 +123,7 @@ impl Counting {
     fn run(
         &mut self,
         provider: &mut dyn Provider,
-        rows: &mut Rows,
+        rows: &mut RowWriter,
         tallies: &Shared,
         names: &Names,
         look: &mut impl FnMut(&mut Live) -> Result<Wish>,
@@ -137,7 +137,7 @@ impl Counting {
                 Wish::End => self.care.tell(libc::SIGINT, false),
                 Wish::Enough => self.has_enough = true,
             }
-            self.care.subject.wait_for(pause_after(events), provider.call());
+            self.care.subject.wait_for(pause_after(events), provider.wake_fd());
         }
         provider.stop(rows)
     }
@@ -145,7 +145,7 @@ impl Counting {
     fn finish(
         mut self,
         provider: Box<dyn Provider>,
-        mut rows: Rows,
+        mut rows: RowWriter,
         manifest: &Manifest,
         tallies: &Shared,
         names: &Names,

@@ -8,7 +8,7 @@ use pyrec_schema::MarkerGroup;
 use rustix::process::{Resource, getrlimit};
 
 use super::listing::{self, Listing};
-use crate::os::capabilities::{Right, Rights};
+use crate::os::capabilities::{Capability, CapabilitySet};
 use crate::provider::usdt::{self, Usdt};
 use crate::session::agent_library;
 
@@ -23,7 +23,7 @@ const ATTACH_MINORS: std::ops::RangeInclusive<u8> = 14..=15;
 /// What was found.
 #[derive(Debug)]
 pub struct Diagnosis {
-    /// Facts of the machine, one by one.
+    /// RecordingFacts of the machine, one by one.
     pub checks: Vec<Check>,
     /// The Pythons here, and how each can be recorded.
     pub pythons: Vec<Patient>,
@@ -76,7 +76,7 @@ impl Diagnosis {
 /// Looks at everything. Places a probe on ourselves, where it is never hit, and removes it.
 pub fn examine() -> Diagnosis {
     let kernel = kernel_version();
-    let rights = Rights::ours();
+    let rights = CapabilitySet::effective();
     let agent = agent_check();
     let tried = Usdt::try_out();
     let checks = vec![
@@ -140,13 +140,13 @@ fn kernel_check(version: Option<(u32, u32)>) -> Check {
     check("kernel", verdict(fine, Verdict::Limited), found, remedy)
 }
 
-fn rights_check(rights: Rights) -> Check {
-    let (here, missing): (Vec<Right>, Vec<Right>) =
-        Right::ALL.into_iter().partition(|&right| rights.has(right));
-    let list = |rights: &[Right]| rights.iter().map(|right| right.name()).collect::<Vec<_>>().join(", ");
+fn rights_check(rights: CapabilitySet) -> Check {
+    let (here, missing): (Vec<Capability>, Vec<Capability>) =
+        Capability::ALL.into_iter().partition(|&right| rights.has(right));
+    let list = |rights: &[Capability]| rights.iter().map(|right| right.name()).collect::<Vec<_>>().join(", ");
     let found = if here.is_empty() { "an ordinary user".into() } else { list(&here) };
-    let remedy = match rights.has(Right::Bpf) && rights.has(Right::Perfmon) {
-        true if rights.has(Right::SysAdmin) => {
+    let remedy = match rights.has(Capability::Bpf) && rights.has(Capability::Perfmon) {
+        true if rights.has(Capability::SysAdmin) => {
             "processes of other users are recorded only with CAP_SYS_PTRACE: use sudo"
         }
         true => {
@@ -191,9 +191,9 @@ fn types_check() -> Check {
     check("kernel types", Verdict::Fine, found, "")
 }
 
-fn paranoia_check(rights: Rights) -> Check {
+fn paranoia_check(rights: CapabilitySet) -> Check {
     let level = setting("/proc/sys/kernel/perf_event_paranoid");
-    let fine = rights.has(Right::Perfmon);
+    let fine = rights.has(Capability::Perfmon);
     let found = match &level {
         Some(level) => format!("kernel.perf_event_paranoid is {level}"),
         None => "this kernel has none".into(),
@@ -202,9 +202,9 @@ fn paranoia_check(rights: Rights) -> Check {
     check("perf events", state, found, "whatever it is, CAP_PERFMON is enough for the markers: use sudo")
 }
 
-fn bpf_setting_check(rights: Rights) -> Check {
+fn bpf_setting_check(rights: CapabilitySet) -> Check {
     let level = setting("/proc/sys/kernel/unprivileged_bpf_disabled");
-    let fine = rights.has(Right::Bpf);
+    let fine = rights.has(Capability::Bpf);
     let found = match &level {
         Some(level) => format!("kernel.unprivileged_bpf_disabled is {level}"),
         None => "this kernel does not say".into(),
@@ -226,9 +226,9 @@ fn locked_memory_check(kernel: Option<(u32, u32)>) -> Check {
     check("locked memory", verdict(fine, Verdict::Limited), found, "raise it: ulimit -l unlimited")
 }
 
-fn ptrace_check(rights: Rights) -> Check {
+fn ptrace_check(rights: CapabilitySet) -> Check {
     let level = setting("/proc/sys/kernel/yama/ptrace_scope");
-    let fine = rights.has(Right::SysPtrace) || level.as_deref().is_none_or(|level| level == "0");
+    let fine = rights.has(Capability::SysPtrace) || level.as_deref().is_none_or(|level| level == "0");
     let found = match &level {
         Some(level) => format!("kernel.yama.ptrace_scope is {level}"),
         None => "no restriction but the user (no Yama)".into(),
@@ -304,7 +304,9 @@ mod tests {
     #[test]
     fn every_line_that_is_not_fine_has_a_remedy() {
         let refused = || Err(usdt::Error::Malformed);
-        for rights in [0, u64::MAX, 1 << Right::Bpf as u32 | 1 << Right::Perfmon as u32].map(Rights) {
+        for rights in
+            [0, u64::MAX, 1 << Capability::Bpf as u32 | 1 << Capability::Perfmon as u32].map(CapabilitySet)
+        {
             let checks = [
                 kernel_check(Some((4, 19))),
                 rights_check(rights),

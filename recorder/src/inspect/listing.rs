@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use pyrec_schema::{Marker, MarkerGroup};
 
-use crate::provider::usdt::pythons::{self, Found};
+use crate::os::procfs;
+use crate::provider::usdt::pythons::{self, PythonProgram};
 use crate::provider::usdt::{self, Interpreter, Version};
 use crate::target::program;
 use crate::{Error, Result};
@@ -75,13 +76,13 @@ pub fn everywhere() -> Vec<Listing> {
 
 /// The one that a process runs.
 pub fn of_process(pid: i32) -> Result<Listing> {
-    if !std::fs::exists(format!("/proc/{pid}")).unwrap_or(true) {
+    if !procfs::exists(pid) {
         return Err(Error::NoProcess { pid });
     }
     let interpreter = Interpreter::of_process(pid)?;
     let program = std::fs::read_link(format!("/proc/{pid}/exe"));
     let program = program.unwrap_or_else(|_| interpreter.image.path.clone());
-    Ok(Listing::new(Found { program, pids: vec![pid], interpreter }))
+    Ok(Listing::new(PythonProgram { program, pids: vec![pid], interpreter }))
 }
 
 /// The one that a program is, or that a script runs.
@@ -94,12 +95,12 @@ pub fn of_program(name: &OsStr) -> Result<Listing> {
     let as_it_is = || PathBuf::from(name).canonicalize().ok();
     let program = program::binary(name).or_else(as_it_is).ok_or_else(missing)?;
     let interpreter = Interpreter::of_program(&program)?;
-    Ok(Listing::new(Found { program, pids: Vec::new(), interpreter }))
+    Ok(Listing::new(PythonProgram { program, pids: Vec::new(), interpreter }))
 }
 
 impl Listing {
-    fn new(found: Found) -> Listing {
-        let Found { program, pids: processes, interpreter } = found;
+    fn new(found: PythonProgram) -> Listing {
+        let PythonProgram { program, pids: processes, interpreter } = found;
         let image = &interpreter.image;
         let version = image.python.and_then(|python| python.version);
         let groups = usdt::groups(image);

@@ -1,91 +1,100 @@
-//! With whose rights this thread touches files.
+//! Filesystem credentials of the current thread: the ids that the kernel checks when the thread
+//! opens, creates or removes a file.
+//!
+//! A recorder that runs as root works in directories that another user, or everybody, can write to.
+//! Any path there may be replaced by a symbolic link before it is opened. With the credentials of
+//! that user, the recorder reaches no file through such a link that the user could not reach.
 
 use std::io;
 use std::marker::PhantomData;
 
 use super::user::User;
-use crate::{Error, Result};
 
-/// While this lives, the thread opens, makes and removes files as a user, and what it makes is that user's. All other
-/// rights stay: to place probes, and to look into processes. A thread that is started meanwhile is that user, too, as
-/// long as it lives.
+/// Keeps the thread's filesystem credentials switched to a user, and restores the previous ones
+/// when dropped.
 ///
-/// A file in a folder of the user's, or in one for everybody, may be a link to another by the time that it is opened.
-/// As this user we can do no more by it than the user can.
+/// Only file access changes: capabilities such as CAP_BPF and CAP_SYS_PTRACE stay. Files that the
+/// thread creates belong to the user. A thread that is spawned while a guard exists inherits the
+/// user's credentials and keeps them.
 #[derive(Debug)]
-pub(crate) struct Acting {
-    before: Rights,
-    /// They are this thread's.
-    _thread: PhantomData<*const ()>,
+pub(crate) struct FsCredentialsGuard {
+    previous: FsCredentials,
+    /// Credentials belong to a thread, so the guard must be dropped on the thread that made it.
+    _not_send: PhantomData<*const ()>,
 }
 
-/// What the kernel looks at where a file is touched.
-#[derive(Debug)]
-struct Rights {
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct FsCredentials {
     uid: libc::uid_t,
     gid: libc::gid_t,
     groups: Vec<libc::gid_t>,
 }
 
-/// Acts as a user, if there is one; else we are the user already.
-pub(crate) fn act(user: Option<&User>) -> io::Result<Option<Acting>> {
-    user.map(Acting::begin).transpose()
+/// Switches the thread's filesystem credentials to a user. Without a user nothing changes, and
+/// there is no guard.
+///
+/// # Errors
+///
+/// Fails if the process lacks the right to switch; the credentials are then as before.
+pub(crate) fn switch_to(user: Option<&User>) -> io::Result<Option<FsCredentialsGuard>> {
+    let Some(user) = user else { return Ok(None) };
+    let previous = FsCredentials::current()?;
+    // Exists before the switch, so that a partial switch is undone.
+    let guard = FsCredentialsGuard { previous, _not_send: PhantomData };
+    FsCredentials { uid: user.uid, gid: user.gid, groups: user.groups.clone() }.apply()?;
+    Ok(Some(guard))
 }
 
-/// Does something as a user, if there is one.
-pub(crate) fn as_user<T>(user: Option<&User>, work: impl FnOnce() -> T) -> Result<T> {
-    let _acting = act(user).map_err(Error::system("act as the user that it is for"))?;
+/// Runs a closure with the filesystem credentials of a user, if there is one.
+pub(crate) fn as_user<T>(user: Option<&User>, work: impl FnOnce() -> T) -> io::Result<T> {
+    let _guard = switch_to(user)?;
     Ok(work())
 }
 
-impl Acting {
-    fn begin(user: &User) -> io::Result<Acting> {
-        let groups = rustix::process::getgroups()?.into_iter().map(|group| group.as_raw()).collect();
-        let before = Rights { uid: file_uid(), gid: file_gid(), groups };
-        // Takes back what was done if not all can be.
-        let acting = Acting { before, _thread: PhantomData };
-        take(&Rights { uid: user.uid, gid: user.gid, groups: user.groups.clone() })?;
-        Ok(acting)
-    }
-}
-
-impl Drop for Acting {
+impl Drop for FsCredentialsGuard {
     fn drop(&mut self) {
-        // We had them before, and kept the right to have them again.
-        let _ = take(&self.before);
+        // The thread had these credentials before and has kept CAP_SETUID and CAP_SETGID.
+        let _ = self.previous.apply();
     }
 }
 
-/// Takes rights on files. The groups go first and come back last, since that needs root's own rights no less, but who is
-/// half another user shall have fewer rights and not more.
-fn take(rights: &Rights) -> io::Result<()> {
-    let Rights { uid, gid, groups } = rights;
-    // SAFETY: plain system calls with numbers, and a list with its length. setgroups by its number is this thread's
-    // alone, as the others are; by its name it would be that of all threads.
-    let listed = unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) };
-    if listed != 0 {
-        return Err(io::Error::last_os_error());
+impl FsCredentials {
+    fn current() -> io::Result<FsCredentials> {
+        let groups = rustix::process::getgroups()?.into_iter().map(|group| group.as_raw()).collect();
+        Ok(FsCredentials { uid: fsuid(), gid: fsgid(), groups })
     }
-    // SAFETY: as above.
-    unsafe {
-        libc::setfsgid(*gid);
-        libc::setfsuid(*uid);
-    }
-    if (file_uid(), file_gid()) == (*uid, *gid) {
-        Ok(())
-    } else {
-        Err(io::ErrorKind::PermissionDenied.into())
+
+    /// Sets the supplementary groups, then fsgid, then fsuid. The order is the same in both
+    /// directions: setgroups needs CAP_SETGID, which setfsuid does not drop (it drops and restores
+    /// the capabilities for file access alone). The call that can be refused comes first, so a
+    /// refusal leaves all three as they were.
+    fn apply(&self) -> io::Result<()> {
+        let FsCredentials { uid, gid, groups } = self;
+        // SAFETY: the pointer and the length are those of a live slice, which the kernel only reads.
+        // The raw system call changes this thread alone; libc's setgroups would change all threads.
+        let status = unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) };
+        if status != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the calls take plain numbers and touch no memory.
+        unsafe {
+            libc::setfsgid(*gid);
+            libc::setfsuid(*uid);
+        }
+        // Neither call reports errors.
+        if (fsuid(), fsgid()) == (*uid, *gid) { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
     }
 }
 
-/// Asking for nobody's changes nothing, and tells whose they are.
-fn file_uid() -> libc::uid_t {
-    // SAFETY: a plain system call.
+/// The filesystem uid. setfsuid returns the previous uid, and an invalid argument changes nothing.
+fn fsuid() -> libc::uid_t {
+    // SAFETY: the call takes a plain number and touches no memory.
     unsafe { libc::setfsuid(libc::uid_t::MAX) as libc::uid_t }
 }
 
-fn file_gid() -> libc::gid_t {
-    // SAFETY: a plain system call.
+/// The filesystem gid, by the same means as [`fsuid`].
+fn fsgid() -> libc::gid_t {
+    // SAFETY: the call takes a plain number and touches no memory.
     unsafe { libc::setfsgid(libc::gid_t::MAX) as libc::gid_t }
 }
 
@@ -98,44 +107,91 @@ mod tests {
 
     const NOBODY: u32 = 65534;
 
-    fn nobody() -> User {
+    fn nobody(groups: Vec<u32>) -> User {
         let (name, home) = Default::default();
-        User { uid: NOBODY, gid: NOBODY, groups: vec![], name, home }
+        User { uid: NOBODY, gid: NOBODY, groups, name, home }
+    }
+
+    fn is_root() -> bool {
+        let is_root = rustix::process::geteuid().is_root();
+        if !is_root {
+            eprintln!("skipped: switching credentials needs root");
+        }
+        is_root
+    }
+
+    /// Removes CAP_SETGID from the effective capabilities of this thread: capget(2), capset(2).
+    fn drop_cap_setgid() {
+        const VERSION_3: u32 = 0x2008_0522;
+        const CAP_SETGID: u32 = 6;
+        let mut header = [VERSION_3, 0];
+        // Effective, permitted, inheritable; the lower and the upper 32 bits.
+        let mut sets = [[0_u32; 3]; 2];
+        // SAFETY: both arrays have the layout that version 3 prescribes, and are live.
+        let got = unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) };
+        sets[0][0] &= !(1 << CAP_SETGID);
+        // SAFETY: as above.
+        let set = unsafe { libc::syscall(libc::SYS_capset, header.as_mut_ptr(), sets.as_ptr()) };
+        assert_eq!((got, set), (0, 0), "{}", io::Error::last_os_error());
     }
 
     #[test]
-    fn files_are_touched_with_the_users_rights_and_then_with_ours_again() {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: it needs root");
+    fn uid_gid_and_groups_are_switched_and_restored() {
+        if !is_root() {
             return;
         }
-        let folder = tempfile::tempdir().expect("a temporary directory");
-        let open = folder.path().join("open");
-        fs::create_dir(&open).expect("it is made");
-        for (path, mode) in [(folder.path(), 0o711), (open.as_path(), 0o777)] {
-            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+        let before = FsCredentials::current().expect("credentials can be read");
+        let guard = switch_to(Some(&nobody(vec![1234, 1235]))).expect("root may switch");
+        let during = FsCredentials::current().expect("credentials can be read");
+        assert_eq!(during, FsCredentials { uid: NOBODY, gid: NOBODY, groups: vec![1234, 1235] });
+        drop(guard);
+        assert_eq!(FsCredentials::current().expect("credentials can be read"), before);
+    }
+
+    #[test]
+    fn a_refused_switch_changes_nothing() {
+        let refused = std::thread::spawn(|| {
+            drop_cap_setgid();
+            let before = FsCredentials::current().expect("credentials can be read");
+            let error = switch_to(Some(&nobody(vec![]))).expect_err("CAP_SETGID is missing");
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+            assert_eq!(FsCredentials::current().expect("credentials can be read"), before);
+        });
+        refused.join().expect("the thread does not panic");
+    }
+
+    #[test]
+    fn files_are_accessed_with_the_rights_of_the_user_while_the_guard_exists() {
+        if !is_root() {
+            return;
+        }
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let open = directory.path().join("open");
+        fs::create_dir(&open).expect("the directory is created");
+        for (path, mode) in [(directory.path(), 0o711), (open.as_path(), 0o777)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("its mode is set");
         }
         let secret = open.join("secret");
-        fs::write(&secret, "").expect("it is written");
-        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("it is ours");
+        fs::write(&secret, "").expect("the file is written");
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("its mode is set");
         {
-            let _outer = act(Some(&nobody())).expect("root may");
-            let _inner = act(Some(&nobody())).expect("and once more");
-            fs::write(open.join("theirs"), "").expect("everybody may");
-            assert!(fs::read(&secret).is_err() && fs::write(folder.path().join("x"), "").is_err());
+            let _outer = switch_to(Some(&nobody(vec![]))).expect("root may switch");
+            let _inner = switch_to(Some(&nobody(vec![]))).expect("guards can be nested");
+            fs::write(open.join("created"), "").expect("the directory is open to all");
+            assert!(fs::read(&secret).is_err() && fs::write(directory.path().join("x"), "").is_err());
             let link = open.join("link");
-            std::os::unix::fs::symlink(&secret, &link).expect("everybody may");
+            std::os::unix::fs::symlink(&secret, &link).expect("the directory is open to all");
             assert!(fs::read(&link).is_err());
-            let other = std::thread::spawn({
+            let spawned = std::thread::spawn({
                 let secret = secret.clone();
                 move || fs::read(secret).is_err()
             });
-            assert!(other.join().expect("it does not panic"));
+            assert!(spawned.join().expect("the thread does not panic"));
         }
-        assert_eq!(fs::metadata(open.join("theirs")).expect("it is there").uid(), NOBODY);
-        fs::read(&secret).expect("we are root again");
-        fs::write(folder.path().join("x"), "").expect("it is ours");
-        let other = std::thread::spawn(move || fs::read(secret).is_ok());
-        assert!(other.join().expect("it does not panic"));
+        assert_eq!(fs::metadata(open.join("created")).expect("the file exists").uid(), NOBODY);
+        fs::read(&secret).expect("root may read it");
+        fs::write(directory.path().join("x"), "").expect("root may write here");
+        let spawned = std::thread::spawn(move || fs::read(secret).is_ok());
+        assert!(spawned.join().expect("the thread does not panic"));
     }
 }

@@ -1,4 +1,5 @@
-//! What the operating system offers, wrapped for the rest of the recorder. Nothing in here knows of recordings.
+//! Wrappers around facilities of the operating system. Nothing in this folder depends on the rest
+//! of the recorder; errors are plain [`std::io::Error`]s.
 
 pub(crate) mod capabilities;
 pub(crate) mod clock;

@@ -1,4 +1,4 @@
-//! Handles of processes, which stay theirs when their numbers are used again.
+//! Handles of processes, by pidfd.
 
 use std::time::Duration;
 
@@ -6,35 +6,35 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-/// A process, held by a descriptor so that another one with its number is not taken for it.
+/// A handle of a process. Unlike a pid it never refers to a later process.
 #[derive(Debug)]
-pub(crate) struct Process {
-    /// None if it was gone already.
-    handle: Option<OwnedFd>,
+pub(crate) struct ProcessHandle {
+    /// None if the process had exited before the handle was opened.
+    pidfd: Option<OwnedFd>,
 }
 
-impl Process {
-    /// The process of that number.
-    pub fn new(pid: i32) -> Process {
-        Process { handle: Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) }
+impl ProcessHandle {
+    /// Opens a handle of the process that has this pid now.
+    pub fn open(pid: i32) -> ProcessHandle {
+        ProcessHandle { pidfd: Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) }
     }
 
-    /// Readable when it has ended; none if it was gone already.
-    pub fn handle(&self) -> Option<BorrowedFd<'_>> {
-        self.handle.as_ref().map(OwnedFd::as_fd)
+    /// A descriptor that becomes readable when the process exits; none if it already had.
+    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(OwnedFd::as_fd)
     }
 
-    /// Waits until it ends, at most this long. Says whether it has ended.
-    pub fn ends_within(&self, time: Duration) -> bool {
-        let Some(handle) = &self.handle else { return true };
-        is_ready(&[handle.as_fd()], time)
+    /// Whether the process has exited.
+    pub fn has_exited(&self) -> bool {
+        self.pidfd().is_none_or(|pidfd| poll_readable(&[pidfd], Duration::ZERO))
     }
 }
 
-/// Whether one of these has something to say within this time.
-pub(crate) fn is_ready(handles: &[BorrowedFd<'_>], time: Duration) -> bool {
-    let timeout = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
-    let mut handles: Vec<PollFd<'_>> =
-        handles.iter().map(|handle| PollFd::from_borrowed_fd(*handle, PollFlags::IN)).collect();
-    poll(&mut handles, Some(&timeout)).is_ok_and(|count| count > 0)
+/// Waits until one of the descriptors is readable, at most as long as `timeout`. Returns whether
+/// one is.
+pub(crate) fn poll_readable(descriptors: &[BorrowedFd<'_>], timeout: Duration) -> bool {
+    let timeout = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
+    let mut descriptors: Vec<PollFd<'_>> =
+        descriptors.iter().map(|descriptor| PollFd::from_borrowed_fd(*descriptor, PollFlags::IN)).collect();
+    poll(&mut descriptors, Some(&timeout)).is_ok_and(|count| count > 0)
 }

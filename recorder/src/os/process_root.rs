@@ -1,4 +1,5 @@
-//! Another process's files: it may have a root directory of its own, as in a container.
+//! Root directories of processes. A process in a container has another root than the recorder, so a
+//! path means another file to it.
 
 use std::fs;
 use std::io;
@@ -8,87 +9,91 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
-/// A root directory.
+/// A root directory, in which absolute paths of a process can be resolved.
 #[derive(Debug)]
-pub(crate) struct Root {
-    /// Held open where it is not ours, since `/proc/PID/root` goes with the process.
+pub(crate) struct ProcessRoot {
+    /// None for the recorder's own root. Held open, because `/proc/PID/root` vanishes with the
+    /// process.
     directory: Option<fs::File>,
-    /// Held open, too: a namespace's mounts go with the last process in it.
-    _mounts: Option<fs::File>,
+    /// The mount namespace, held open because its mounts vanish with the last process in it.
+    _mount_namespace: Option<fs::File>,
 }
 
-/// What tells one root from another: a directory, and which mounts are below it.
+/// Identifies a root: the directory, and the mount namespace in which it is seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
+pub(crate) struct RootId {
+    /// Device and inode.
     directory: (u64, u64),
-    mounts: PathBuf,
+    /// Target of `/proc/PID/ns/mnt`, such as `mnt:[4026531841]`.
+    mount_namespace: PathBuf,
 }
 
-impl Identity {
-    /// That of our root.
-    pub fn ours() -> io::Result<Identity> {
-        Identity::at("self")
+impl RootId {
+    /// The recorder's own root.
+    pub fn own() -> io::Result<RootId> {
+        RootId::at("self")
     }
 
-    /// That of a process's root.
-    pub fn of(pid: i32) -> io::Result<Identity> {
-        Identity::at(&pid.to_string())
+    /// The root of a process.
+    pub fn of(pid: i32) -> io::Result<RootId> {
+        RootId::at(&pid.to_string())
     }
 
-    fn at(process: &str) -> io::Result<Identity> {
+    fn at(process: &str) -> io::Result<RootId> {
         let root = fs::metadata(format!("/proc/{process}/root/"))?;
-        let mounts = fs::read_link(format!("/proc/{process}/ns/mnt"))?;
-        Ok(Identity { directory: (root.dev(), root.ino()), mounts })
+        let mount_namespace = fs::read_link(format!("/proc/{process}/ns/mnt"))?;
+        Ok(RootId { directory: (root.dev(), root.ino()), mount_namespace })
     }
 }
 
-impl Root {
-    /// Ours.
-    pub fn ours() -> Root {
-        Root { directory: None, _mounts: None }
+impl ProcessRoot {
+    /// The recorder's own root.
+    pub fn own() -> ProcessRoot {
+        ProcessRoot { directory: None, _mount_namespace: None }
     }
 
-    /// That of a process.
-    pub fn of(pid: i32) -> io::Result<Root> {
-        let path = format!("/proc/{pid}/root");
-        if Identity::of(pid)? == Identity::ours()? {
-            return Ok(Root::ours());
+    /// The root of a process.
+    pub fn of(pid: i32) -> io::Result<ProcessRoot> {
+        if RootId::of(pid)? == RootId::own()? {
+            return Ok(ProcessRoot::own());
         }
         let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
-        let directory = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-        let mounts = fs::File::open(format!("/proc/{pid}/ns/mnt"))?;
-        Ok(Root { directory: Some(directory), _mounts: Some(mounts) })
+        let directory =
+            fs::OpenOptions::new().read(true).custom_flags(flags).open(format!("/proc/{pid}/root"))?;
+        let mount_namespace = fs::File::open(format!("/proc/{pid}/ns/mnt"))?;
+        Ok(ProcessRoot { directory: Some(directory), _mount_namespace: Some(mount_namespace) })
     }
 
-    /// Whether it is ours.
-    pub fn is_ours(&self) -> bool {
+    /// Whether it is the recorder's own root.
+    pub fn is_own(&self) -> bool {
         self.directory.is_none()
     }
 
-    /// Opens one of its files for reading. Links lead where they lead the process.
-    pub fn open(&self, inside: &Path) -> io::Result<fs::File> {
+    /// Opens a file for reading by a path of the process. Symbolic links are resolved within the
+    /// root, as they are for the process. Opening a FIFO does not block.
+    pub fn open(&self, path: &Path) -> io::Result<fs::File> {
         let Some(directory) = &self.directory else {
-            return fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(inside);
+            return fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
         };
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let below = inside.strip_prefix("/").unwrap_or(inside);
-        let file = openat2(directory, below, flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
+        let relative = path.strip_prefix("/").unwrap_or(path);
+        let file = openat2(directory, relative, flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
         Ok(file.into())
     }
 
-    /// One of its absolute paths, for us.
-    pub fn outside(&self, inside: &Path) -> PathBuf {
+    /// Translates an absolute path of the process into one that the recorder can use.
+    pub fn to_own_path(&self, path: &Path) -> PathBuf {
         match &self.directory {
-            None => inside.to_owned(),
-            Some(_) => self.prefix().join(inside.strip_prefix("/").unwrap_or(inside)),
+            None => path.to_owned(),
+            Some(_) => self.prefix().join(path.strip_prefix("/").unwrap_or(path)),
         }
     }
 
-    /// One of our paths below it, for the process.
-    pub fn inside(&self, outside: &Path) -> PathBuf {
-        match outside.strip_prefix(self.prefix()) {
-            Ok(below) => Path::new("/").join(below),
-            Err(_) => outside.to_owned(),
+    /// Translates a path that the recorder uses, below this root, into one of the process.
+    pub fn to_process_path(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix(self.prefix()) {
+            Ok(relative) => Path::new("/").join(relative),
+            Err(_) => path.to_owned(),
         }
     }
 
@@ -105,37 +110,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_own_root_changes_no_path() {
-        let root = Root::of(std::process::id() as i32).expect("we are there");
-        assert!(root.is_ours());
+    fn the_own_root_changes_no_path() {
+        let root = ProcessRoot::of(std::process::id() as i32).expect("this process exists");
+        assert!(root.is_own());
         let path = Path::new("/dev/shm/pyrec-x");
-        assert_eq!((root.outside(path).as_path(), root.inside(path).as_path()), (path, path));
+        assert_eq!((root.to_own_path(path).as_path(), root.to_process_path(path).as_path()), (path, path));
     }
 
     #[test]
     fn another_root_is_reached_by_a_descriptor() {
-        let root = Root { directory: Some(fs::File::open("/usr").expect("it is there")), _mounts: None };
-        let outside = root.outside(Path::new("/bin"));
+        let directory = Some(fs::File::open("/usr").expect("/usr exists"));
+        let root = ProcessRoot { directory, _mount_namespace: None };
+        let path = root.to_own_path(Path::new("/bin"));
         assert_eq!(
-            fs::metadata(&outside).expect("it is there").ino(),
-            fs::metadata("/usr/bin").expect("so").ino()
+            fs::metadata(&path).expect("the path can be used").ino(),
+            fs::metadata("/usr/bin").expect("/usr/bin exists").ino()
         );
-        assert_eq!(root.inside(&outside), Path::new("/bin"));
+        assert_eq!(root.to_process_path(&path), Path::new("/bin"));
     }
 
     #[test]
-    fn a_link_leads_where_it_leads_within() {
+    fn symbolic_links_are_resolved_within_the_root() {
         let folder = tempfile::tempdir().expect("a temporary directory");
-        let inner = folder.path().join("etc/passwd");
-        fs::create_dir(folder.path().join("etc"))
-            .and_then(|()| fs::write(&inner, "inner"))
-            .expect("it is written");
-        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link")).expect("it is made");
-        let root =
-            Root { directory: Some(fs::File::open(folder.path()).expect("it is there")), _mounts: None };
+        fs::create_dir(folder.path().join("etc")).expect("the directory is created");
+        fs::write(folder.path().join("etc/passwd"), "inner").expect("the file is written");
+        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link")).expect("the link is created");
+        let directory = Some(fs::File::open(folder.path()).expect("the directory exists"));
+        let root = ProcessRoot { directory, _mount_namespace: None };
         let mut text = String::new();
-        let mut file = root.open(Path::new("/link")).expect("it is there");
-        io::Read::read_to_string(&mut file, &mut text).expect("it is text");
+        let mut file = root.open(Path::new("/link")).expect("the link leads to a file");
+        io::Read::read_to_string(&mut file, &mut text).expect("the file is UTF-8");
         assert_eq!(text, "inner");
     }
 }

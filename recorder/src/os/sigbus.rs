@@ -1,25 +1,25 @@
-//! Files that shrink under our mappings.
+//! A SIGBUS handler, so that a truncated file does not kill the recorder.
 //!
-//! The headers of rings and the session's page are mapped from files that belong to the traced program. If it cuts one
-//! off, who touches the mapping gets a `SIGBUS`. Here that page becomes one of zeros instead: of a ring that says
-//! nothing any more.
+//! The headers of rings and the session's page are mapped from files that the target process can
+//! write to. If it truncates one, the next access to the mapping raises `SIGBUS`. The handler
+//! replaces the page by zeros, which the recorder reads as a ring without records.
 
 use std::ffi::{c_int, c_void};
 use std::sync::Once;
 
 use pyrec_wire::PAGE_BYTES;
 
-static HANDLER: Once = Once::new();
+static INSTALL: Once = Once::new();
 
-/// `si_code` of a page that the file behind a mapping does not have.
-const BEYOND_THE_FILE: c_int = 2;
+/// `BUS_ADRERR`: the page lies behind the end of the mapped file.
+const BUS_ADRERR: c_int = 2;
 
-/// Makes this process survive that from now on.
-pub(crate) fn survive() {
-    HANDLER.call_once(|| {
-        let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = put_zeros;
-        // SAFETY: zeros are a valid sigaction, whose fields are set before it is used. The handler makes system calls
-        // and nothing else.
+/// Installs the handler, once per process.
+pub(crate) fn install_handler() {
+    INSTALL.call_once(|| {
+        let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = map_zeros;
+        // SAFETY: all zeros is a valid sigaction, and the fields that matter are set before use. The
+        // handler only makes async-signal-safe system calls.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = handler as usize;
@@ -29,21 +29,20 @@ pub(crate) fn survive() {
     });
 }
 
-extern "C" fn put_zeros(signal: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
-    // SAFETY: the kernel gives a handler with SA_SIGINFO a whole siginfo. The page that is replaced could not be
-    // touched, so nobody holds anything in it; what maps it sees zeros, of which all that we map is made.
+extern "C" fn map_zeros(signal: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
+    // SAFETY: the kernel passes a valid siginfo to a handler with SA_SIGINFO. The page could not be
+    // accessed, so replacing it invalidates no value that was read from it. Zeros are a valid value
+    // of everything that the recorder maps.
     unsafe {
-        if (*info).si_code == BEYOND_THE_FILE {
+        if (*info).si_code == BUS_ADRERR {
             let page = (*info).si_addr().map_addr(|address| address & !(PAGE_BYTES - 1));
-            let (rights, kind) = (
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED,
-            );
-            if libc::mmap(page, PAGE_BYTES, rights, kind, -1, 0) != libc::MAP_FAILED {
+            let protection = libc::PROT_READ | libc::PROT_WRITE;
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+            if libc::mmap(page, PAGE_BYTES, protection, flags, -1, 0) != libc::MAP_FAILED {
                 return;
             }
         }
-        // Whatever it was, it happens again, and ends the process as it would have.
+        // Any other SIGBUS is raised again on return, and then has its default effect.
         libc::signal(signal, libc::SIG_DFL);
     }
 }

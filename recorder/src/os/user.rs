@@ -1,100 +1,104 @@
-//! Whose recording it is.
+//! Users: the invoking user under `sudo`, and the user of a process.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsString};
+use std::io;
 use std::os::unix::ffi::OsStringExt;
 
-use super::procfs::{group_of, groups_of, user_of};
+use super::procfs::{effective_gid, effective_uid, supplementary_groups};
 
-/// The user who called `sudo`: the program runs as that user, and the trace is theirs.
+/// A user other than the one that the recorder runs as. Files for this user are accessed with its
+/// filesystem credentials, and a launched program runs as it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct User {
     /// User id.
     pub uid: u32,
-    /// Id of the first group.
+    /// Id of the primary group.
     pub gid: u32,
     /// Ids of all groups.
     pub groups: Vec<u32>,
-    /// Name in the password database.
+    /// Name in the password database; empty for the user of a process.
     pub name: CString,
-    /// Home directory.
+    /// Home directory; empty for the user of a process.
     pub home: CString,
 }
 
 impl User {
-    /// The invoking user under `sudo`; none where we are not root, or root from the start.
+    /// The invoking user: the one who called `sudo`. None if the recorder does not run as root, or
+    /// not under `sudo`.
     pub fn invoking() -> Option<User> {
         if !rustix::process::geteuid().is_root() {
             return None;
         }
         let uid: u32 = std::env::var("SUDO_UID").ok()?.parse().ok()?;
-        (uid != 0).then(|| User::by_id(uid)).flatten()
+        (uid != 0).then(|| User::by_uid(uid)).flatten()
     }
 
-    /// The user of a process that is not ours.
-    pub fn of(pid: i32) -> Option<User> {
-        let (uid, gid) = (user_of(pid)?, group_of(pid)?);
-        let is_ours = uid == rustix::process::geteuid().as_raw();
-        (!is_ours).then(|| User {
+    /// The user of a process; none if the recorder runs as that user.
+    pub fn of_process(pid: i32) -> Option<User> {
+        let (uid, gid) = (effective_uid(pid)?, effective_gid(pid)?);
+        let is_own = uid == rustix::process::geteuid().as_raw();
+        (!is_own).then(|| User {
             uid,
             gid,
-            groups: groups_of(pid),
+            groups: supplementary_groups(pid),
             name: CString::default(),
             home: CString::default(),
         })
     }
 
-    /// With whose rights to read the files that a process says it runs: those of the user who called `sudo`, else of the
-    /// process. None where those are ours.
-    pub fn reading_for(pid: i32) -> Option<User> {
-        User::invoking().or_else(|| User::of(pid))
+    /// The user with whose rights to read files that a process names, such as its source files: the
+    /// invoking user, else the user of the process. None if the recorder runs as that user.
+    pub fn for_files_of(pid: i32) -> Option<User> {
+        User::invoking().or_else(|| User::of_process(pid))
     }
 
-    fn by_id(uid: u32) -> Option<User> {
+    fn by_uid(uid: u32) -> Option<User> {
         let mut buffer = vec![0u8; 16 << 10];
         // SAFETY: an all-zero passwd is a valid value: integers and null pointers.
         let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
-        let mut found = std::ptr::null_mut();
-        // SAFETY: all pointers are to live variables, and the length is the buffer's.
+        let mut result = std::ptr::null_mut();
+        // SAFETY: all pointers are to live variables, and the length is that of the buffer.
         let status = unsafe {
-            libc::getpwuid_r(uid, &mut entry, buffer.as_mut_ptr().cast(), buffer.len(), &mut found)
+            libc::getpwuid_r(uid, &mut entry, buffer.as_mut_ptr().cast(), buffer.len(), &mut result)
         };
-        if status != 0 || found.is_null() {
+        if status != 0 || result.is_null() {
             return None;
         }
-        // SAFETY: found, so its strings point into `buffer` and end in a NUL byte.
+        // SAFETY: the call succeeded, so both point to NUL-terminated strings in `buffer`.
         let [name, home] = unsafe { [CStr::from_ptr(entry.pw_name), CStr::from_ptr(entry.pw_dir)] };
-        let groups = listed_groups(name, entry.pw_gid);
+        let groups = groups_in_database(name, entry.pw_gid);
         Some(User { uid, gid: entry.pw_gid, groups, name: name.to_owned(), home: home.to_owned() })
     }
 
-    /// Variables of the environment that `sudo` had set to root's.
-    pub fn environment(&self) -> [(&'static str, std::ffi::OsString); 3] {
-        let text = |string: &CString| std::ffi::OsString::from_vec(string.to_bytes().to_vec());
+    /// The environment variables that `sudo` sets to root's, with the values of this user.
+    pub fn environment(&self) -> [(&'static str, OsString); 3] {
+        let text = |string: &CString| OsString::from_vec(string.to_bytes().to_vec());
         [("HOME", text(&self.home)), ("USER", text(&self.name)), ("LOGNAME", text(&self.name))]
     }
 
-    /// Becomes that user, for good. Only calls what may be called between fork and exec.
-    pub fn become_it(&self) -> std::io::Result<()> {
-        let done = |status: i32| if status == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) };
-        // SAFETY: plain system calls but for initgroups, which reads the group database; the caller is single-threaded
-        // after a fork.
+    /// Switches the process to this user for good. May be called between fork and exec: it makes
+    /// system calls and allocates nothing.
+    pub fn switch_process(&self) -> io::Result<()> {
+        let check = |status: i32| if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
+        // SAFETY: the pointer and the length are those of a live slice, which the kernel only reads;
+        // the other calls take plain numbers.
         unsafe {
-            done(libc::initgroups(self.name.as_ptr(), self.gid))?;
-            done(libc::setgid(self.gid))?;
-            done(libc::setuid(self.uid))
+            check(libc::setgroups(self.groups.len(), self.groups.as_ptr()))?;
+            check(libc::setgid(self.gid))?;
+            check(libc::setuid(self.uid))
         }
     }
 }
 
-/// The groups of a user, by the group database.
-fn listed_groups(name: &CStr, gid: u32) -> Vec<u32> {
+/// All groups of a user, by the group database.
+fn groups_in_database(name: &CStr, gid: u32) -> Vec<u32> {
     let mut groups = vec![0; 64];
     loop {
         let mut count = groups.len() as libc::c_int;
-        // SAFETY: the name ends in a NUL byte, and there is room for so many groups.
-        let found = unsafe { libc::getgrouplist(name.as_ptr(), gid, groups.as_mut_ptr(), &mut count) };
+        // SAFETY: the name is NUL-terminated, and the buffer has room for `count` groups.
+        let status = unsafe { libc::getgrouplist(name.as_ptr(), gid, groups.as_mut_ptr(), &mut count) };
         let count = usize::try_from(count).unwrap_or(0);
-        if found >= 0 {
+        if status >= 0 {
             groups.truncate(count);
             return groups;
         }
@@ -110,10 +114,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_is_looked_up_by_number() {
-        let root = User::by_id(0).expect("every system has root");
+    fn users_are_looked_up_by_uid() {
+        let root = User::by_uid(0).expect("every system has root");
         assert_eq!((root.name.to_bytes(), root.gid), (b"root".as_slice(), 0));
         assert!(root.groups.contains(&0), "{root:?}");
-        assert_eq!(User::by_id(u32::MAX - 7), None);
+        assert_eq!(User::by_uid(u32::MAX - 7), None);
     }
 }

@@ -4,6 +4,6 @@ pub(crate) mod counts;
 pub(crate) mod open_state;
 pub(crate) mod pipeline;
 pub(crate) mod rotation;
-pub(crate) mod rows;
+pub(crate) mod row_writer;
 pub(crate) mod snapshot;
-pub(crate) mod sources;
+pub(crate) mod source_files;

@@ -12,7 +12,7 @@ use rustc_hash::FxHashSet;
 
 /// Follows the rows of all threads.
 #[derive(Debug, Default)]
-pub(crate) struct Carry {
+pub(crate) struct OpenState {
     processes: BTreeMap<i32, Event>,
     threads: BTreeMap<(i32, i32), Thread>,
     /// The code of this file's rows.
@@ -36,7 +36,7 @@ struct Frame {
     line: i32,
 }
 
-impl Carry {
+impl OpenState {
     /// Reads on.
     pub fn follow(&mut self, batch: &Batch) {
         let mut last = None;
@@ -138,7 +138,7 @@ mod tests {
         Event { time_ns, pid: 7, tid, marker, code: CodeId(code), line, value: None, text: TextId(code) }
     }
 
-    fn carried(carry: &mut Carry) -> Vec<(i64, i32, Marker, u32, i32)> {
+    fn carried(carry: &mut OpenState) -> Vec<(i64, i32, Marker, u32, i32)> {
         let rows = carry.rows();
         rows.iter().map(|row| (row.time_ns, row.tid, row.marker, row.code.0, row.line)).collect()
     }
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn what_is_open_is_carried_with_the_line_that_runs() {
         use Marker::{FunctionEntry, FunctionReturn, Line, ProcessStart, ThreadExit, ThreadStart};
-        let mut carry = Carry::default();
+        let mut carry = OpenState::default();
         let first = [
             event(ProcessStart, 7, 0, 0),
             event(ThreadStart, 7, 0, 0),

@@ -39,7 +39,7 @@ pub(crate) trait Sink: Send + 'static {
 }
 
 enum Message {
-    /// Rows, where the provider is at their end, and whether it is in a hurry to forget what they were made from.
+    /// RowWriter, where the provider is at their end, and whether it is in a hurry to forget what they were made from.
     Rows(Box<Batch>, Marks, bool),
     Checkpoint(Box<Manifest>),
     Snapshot,

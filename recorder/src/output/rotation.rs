@@ -19,15 +19,15 @@ use pyrec_schema::{
 };
 use rustc_hash::FxHashSet;
 
-use super::open_state::Carry;
+use super::open_state::OpenState;
 use super::pipeline::{Marks, Sink};
 use super::snapshot::Snapshot;
-use super::sources::Sources;
-use crate::os::private_dir::create_directory;
-use crate::{Extent, Rotation};
+use super::source_files::SourceFiles;
+use crate::os::private_dir;
+use crate::{Rotation, SizeOrDuration};
 
 /// The name of a file that nobody is to see yet.
-pub(crate) const HIDDEN: &str = ".next";
+pub(crate) const NEXT_FILE_NAME: &str = ".next";
 
 /// So many rows wait before they are put into the journal: about a page.
 const COMMIT_ROWS: usize = 3 << 14;
@@ -36,12 +36,12 @@ const COMMIT_ROWS: usize = 3 << 14;
 const CHECKPOINTS_SHARE: u32 = 10;
 
 /// Everything that a new file needs.
-pub(crate) struct Supplies {
+pub(crate) struct WriterContext {
     /// The file, or the directory of files.
     pub output: PathBuf,
     pub rotation: Rotation,
     pub names: Arc<Names>,
-    pub sources: Arc<Mutex<Sources>>,
+    pub sources: Arc<Mutex<SourceFiles>>,
 }
 
 /// When there was a checkpoint, and how long it took.
@@ -59,8 +59,8 @@ impl Checkpoints {
 }
 
 /// The present file, and what becomes of the ones before.
-pub(crate) struct Reel {
-    supplies: Supplies,
+pub(crate) struct RotatingWriter {
+    supplies: WriterContext,
     writer: TraceWriter,
     checkpoints: Checkpoints,
     uncommitted_rows: usize,
@@ -73,7 +73,7 @@ struct Files {
     recording: String,
     number: u64,
     begun: Instant,
-    carry: Carry,
+    carry: OpenState,
     past: VecDeque<Past>,
 }
 
@@ -85,38 +85,38 @@ struct Past {
     latest_ns: i64,
 }
 
-impl Reel {
+impl RotatingWriter {
     /// Makes the first file.
-    pub fn begin(supplies: Supplies, manifest: Manifest) -> Result<Reel> {
+    pub fn begin(supplies: WriterContext, manifest: Manifest) -> Result<RotatingWriter> {
         let output = supplies.output.clone();
-        if !supplies.rotation.is_wanted() {
+        if !supplies.rotation.is_enabled() {
             let writer = create(&supplies, &output, manifest)?;
-            return Ok(Reel::resume(supplies, writer));
+            return Ok(RotatingWriter::resume(supplies, writer));
         }
         let io = |source| Error::Io { path: output.clone(), source };
-        create_directory(&output).map_err(io)?;
+        private_dir::create(&output).map_err(io)?;
         let clock = &manifest.clock;
         let recording = format!("{:x}-{}", clock.anchor_unix_ns.unwrap_or(0), std::process::id());
         let part = Some(RotationPart { recording: recording.clone(), number: 1, has_open_state: false });
         let path = file_path(&output, 1);
         let made = create(&supplies, &path, Manifest { part, ..manifest });
         let writer = made.inspect_err(|_| drop(fs::remove_dir(&output)))?;
-        let (carry, past) = (Carry::default(), VecDeque::new());
+        let (carry, past) = (OpenState::default(), VecDeque::new());
         let files = Some(Files { recording, number: 1, begun: Instant::now(), carry, past });
-        Ok(Reel { files, ..Reel::resume(supplies, writer) })
+        Ok(RotatingWriter { files, ..RotatingWriter::resume(supplies, writer) })
     }
 
     /// Goes on writing a file that is there.
-    pub fn resume(supplies: Supplies, writer: TraceWriter) -> Reel {
+    pub fn resume(supplies: WriterContext, writer: TraceWriter) -> RotatingWriter {
         let checkpoints = Checkpoints { done: Instant::now(), took: Duration::ZERO };
-        Reel { supplies, writer, checkpoints, uncommitted_rows: 0, files: None, snapshots: 0 }
+        RotatingWriter { supplies, writer, checkpoints, uncommitted_rows: 0, files: None, snapshots: 0 }
     }
 
     fn rotate_if_due(&mut self) -> Result<()> {
         let Some(files) = &self.files else { return Ok(()) };
-        let is_due = match self.supplies.rotation.file() {
-            Extent::Bytes(bytes) => self.writer.bytes() >= bytes,
-            Extent::Time(time) => files.begun.elapsed() >= time,
+        let is_due = match self.supplies.rotation.file_limit() {
+            SizeOrDuration::Size(bytes) => self.writer.bytes() >= bytes,
+            SizeOrDuration::Duration(time) => files.begun.elapsed() >= time,
         };
         if is_due && self.writer.rows() > 0 {
             self.rotate()?;
@@ -139,7 +139,7 @@ impl Reel {
             has_open_state: !carried.is_empty(),
         };
         let (path, hidden) =
-            (file_path(&self.supplies.output, files.number), self.supplies.output.join(HIDDEN));
+            (file_path(&self.supplies.output, files.number), self.supplies.output.join(NEXT_FILE_NAME));
         let mut next = self.writer.successor(&hidden, part)?;
         next.write(&carried)?;
         next.checkpoint_and_close_row_group()?;
@@ -162,8 +162,10 @@ impl Reel {
             let Some(files) = &mut self.files else { return Ok(()) };
             let now_ns = files.carry.latest_ns();
             let is_old = files.past.front().is_some_and(|oldest| match keep {
-                Extent::Bytes(kept) => bytes > kept,
-                Extent::Time(kept) => now_ns.saturating_sub(oldest.latest_ns) as u128 > kept.as_nanos(),
+                SizeOrDuration::Size(kept) => bytes > kept,
+                SizeOrDuration::Duration(kept) => {
+                    now_ns.saturating_sub(oldest.latest_ns) as u128 > kept.as_nanos()
+                }
             });
             let Some(oldest) = is_old.then(|| files.past.pop_front()).flatten() else { return Ok(()) };
             match fs::remove_file(&oldest.path) {
@@ -176,7 +178,7 @@ impl Reel {
     }
 }
 
-impl Sink for Reel {
+impl Sink for RotatingWriter {
     fn write(&mut self, batch: &Batch, marks: Marks, hurry: bool) -> Result<bool> {
         self.writer.set_positions(marks);
         self.writer.write(batch)?;
@@ -230,13 +232,13 @@ impl Sink for Reel {
     }
 }
 
-fn create(supplies: &Supplies, path: &Path, manifest: Manifest) -> Result<TraceWriter> {
+fn create(supplies: &WriterContext, path: &Path, manifest: Manifest) -> Result<TraceWriter> {
     TraceWriter::create(path, supplies.names.clone(), manifest, WriterOptions::default())
 }
 
 /// The text of the files whose code is in the trace: of all, or of this code.
 fn write_sources(
-    supplies: &Supplies,
+    supplies: &WriterContext,
     codes: Option<&FxHashSet<CodeId>>,
     writer: &mut TraceWriter,
 ) -> Result<()> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use pyrec_schema::{Result, SnapshotParts};
 
-use crate::os::private_dir::create_directory;
+use crate::os::private_dir;
 
 /// The extension of one that is not whole yet.
 const UNFINISHED: &str = "part";
@@ -43,7 +43,7 @@ impl Snapshot {
         let hidden = path.with_extension(UNFINISHED);
         let is_directory = self.output.is_dir();
         if is_directory {
-            create_directory(&hidden).map_err(io)?;
+            private_dir::create(&hidden).map_err(io)?;
         }
         let to = |file: &Path| match file.file_name() {
             Some(name) if is_directory => hidden.join(name),

@@ -63,7 +63,7 @@ fn owner(user: Option<&User>) -> u32 {
 /// The directory, the user's own and nobody else's to write to.
 fn open_directory(path: &Path, user: Option<&User>) -> io::Result<OwnedFd> {
     let uid = owner(user);
-    private_dir::check(path.parent().unwrap_or(Path::new("/")), uid)?;
+    private_dir::check_ancestors(path.parent().unwrap_or(Path::new("/")), uid)?;
     match mkdir(path, Mode::RWXU) {
         Ok(()) | Err(rustix::io::Errno::EXIST) => {}
         Err(error) => return Err(error.into()),

@@ -15,8 +15,8 @@ use pyrec_wire::{ClockSource, FunctionFilter, PAGE_BYTES, VERSION};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Pid;
 
-use crate::os::fs_credentials::{Acting, act};
-use crate::os::process_root::Root;
+use crate::os::fs_credentials::{FsCredentialsGuard, switch_to};
+use crate::os::process_root::ProcessRoot;
 use crate::os::user::User;
 use crate::os::{private_dir, sigbus};
 use crate::{Capture, Error, OnFull, Result};
@@ -29,7 +29,7 @@ pub(crate) const PREFIX: &str = "pyrec-";
 pub(crate) struct Session {
     room: Room,
     /// Where the programs find it.
-    root: Root,
+    root: ProcessRoot,
     /// Whose it is, if not ours.
     user: Option<User>,
 }
@@ -47,13 +47,15 @@ struct Room {
     _lock: File,
 }
 
-/// What failed where we could not.
-const ACT: &str = "act as the user of the program";
-
 impl Session {
     /// Makes the directory and all that an agent expects in it, for programs of this user that have this root: in the
     /// first place that has room for it.
-    pub fn create(capture: &Capture, clock: ClockSource, user: Option<&User>, root: Root) -> Result<Session> {
+    pub fn create(
+        capture: &Capture,
+        clock: ClockSource,
+        user: Option<&User>,
+        root: ProcessRoot,
+    ) -> Result<Session> {
         let mut failure = None;
         for place in ring_places(&root) {
             match Room::furnish(&place, capture, clock, user, &root) {
@@ -61,13 +63,15 @@ impl Session {
                 Err(error) => failure = Some(error),
             }
         }
-        Err(failure
-            .unwrap_or(Error::Session { path: "/dev/shm".into(), source: io::ErrorKind::NotFound.into() }))
+        Err(failure.unwrap_or(Error::CreateSession {
+            path: "/dev/shm".into(),
+            source: io::ErrorKind::NotFound.into(),
+        }))
     }
 
     /// What lies in the directory is touched with the rights of its user, who may have put a link there.
-    pub fn act(&self) -> Result<Option<Acting>> {
-        act(self.user.as_ref()).map_err(Error::system(ACT))
+    pub fn switch_credentials(&self) -> Result<Option<FsCredentialsGuard>> {
+        switch_to(self.user.as_ref()).map_err(Error::credentials)
     }
 
     /// The directory.
@@ -77,7 +81,7 @@ impl Session {
 
     /// The text of a file that a program left there.
     pub fn read(&self, name: &str) -> io::Result<String> {
-        let _acting = act(self.user.as_ref())?;
+        let _credentials = switch_to(self.user.as_ref())?;
         std::fs::read_to_string(self.path().join(name))
     }
 
@@ -87,7 +91,7 @@ impl Session {
     }
 
     /// Where the programs find them.
-    pub fn root(&self) -> &Root {
+    pub fn root(&self) -> &ProcessRoot {
         &self.root
     }
 
@@ -134,11 +138,11 @@ impl Room {
         capture: &Capture,
         clock: ClockSource,
         user: Option<&User>,
-        root: &Root,
+        root: &ProcessRoot,
     ) -> Result<Room> {
-        let _acting = act(user).map_err(Error::system(ACT))?;
+        let _credentials = switch_to(user).map_err(Error::credentials)?;
         let directory = make_directory(place, user, root)?;
-        let failed = |source| Error::Session { path: directory.path().to_owned(), source };
+        let failed = |source| Error::CreateSession { path: directory.path().to_owned(), source };
         let filter_bytes = write_filter(directory.path(), capture).map_err(failed)?;
         let page = write_page(directory.path(), capture, clock, filter_bytes).map_err(failed)?;
         let mut lock = create(&directory.path().join("lock"), 0o600).map_err(failed)?;
@@ -168,7 +172,7 @@ pub(crate) fn recorder_of(directory: &Path) -> Option<Pid> {
 }
 
 /// Asks the recorder of a trace for a snapshot.
-pub fn ask_for_snapshot(trace: &Path) -> Result<()> {
+pub fn request_snapshot(trace: &Path) -> Result<()> {
     let trace_of = pyrec_schema::Trace::open(&[trace])?;
     let silent = || Error::NotRecording { path: trace.to_owned() };
     let session = trace_of.manifest().session.clone().ok_or_else(silent)?;
@@ -188,24 +192,24 @@ pub(crate) fn is_ring(name: &std::ffi::OsStr) -> bool {
 }
 
 /// Where rings may lie, the best place first: a ring on a disk would be written to it every half a minute.
-fn ring_places(root: &Root) -> Vec<PathBuf> {
-    if !root.is_ours() {
-        return ["/dev/shm", "/tmp"].map(|place| root.outside(Path::new(place))).into();
+fn ring_places(root: &ProcessRoot) -> Vec<PathBuf> {
+    if !root.is_own() {
+        return ["/dev/shm", "/tmp"].map(|place| root.to_own_path(Path::new(place))).into();
     }
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     [Some(PathBuf::from("/dev/shm")), runtime, Some(std::env::temp_dir())].into_iter().flatten().collect()
 }
 
 /// Makes a directory where nobody else can put another in its place. What is in another root is another's to keep safe.
-fn make_directory(place: &Path, user: Option<&User>, root: &Root) -> Result<tempfile::TempDir> {
+fn make_directory(place: &Path, user: Option<&User>, root: &ProcessRoot) -> Result<tempfile::TempDir> {
     let uid = user.map_or_else(|| rustix::process::geteuid().as_raw(), |user| user.uid);
-    let is_safe = if root.is_ours() { private_dir::check(place, uid) } else { Ok(()) };
+    let is_safe = if root.is_own() { private_dir::check_ancestors(place, uid) } else { Ok(()) };
     let made = is_safe.and_then(|()| {
         let mut directory = tempfile::Builder::new();
         directory.prefix(PREFIX).permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
         directory.tempdir_in(place)
     });
-    made.map_err(|source| Error::Session { path: place.to_owned(), source })
+    made.map_err(|source| Error::CreateSession { path: place.to_owned(), source })
 }
 
 /// Writes which functions to record, if not all. Returns the file's length.
@@ -228,7 +232,7 @@ fn write_page(
     let mut file = create(&directory.join("session"), 0o600)?;
     // Written and not only made long: what there is no room for must not show when it is touched.
     file.write_all(&[0; PAGE_BYTES])?;
-    sigbus::survive();
+    sigbus::install_handler();
     let page = MmapOptions::new().len(PAGE_BYTES).map_raw(&file)?;
     let on_full = match capture.on_full {
         OnFull::Wait => pyrec_wire::OnFull::Wait,
@@ -249,28 +253,28 @@ fn write_page(
 fn place_library(
     directory: &Path,
     user: Option<&User>,
-    root: &Root,
+    root: &ProcessRoot,
 ) -> Result<(PathBuf, Option<tempfile::TempDir>)> {
     let failed = |path: &Path| {
         let path = path.to_owned();
-        |source| Error::Session { path, source }
+        |source| Error::CreateSession { path, source }
     };
     if let (path, true) = agent_library::unpack(directory).map_err(failed(directory))? {
         return Ok((path, None));
     }
-    let place = if root.is_ours() { std::env::temp_dir() } else { root.outside(Path::new("/tmp")) };
+    let place = if root.is_own() { std::env::temp_dir() } else { root.to_own_path(Path::new("/tmp")) };
     let elsewhere = make_directory(&place, user, root)?;
     if let (path, true) = agent_library::unpack(elsewhere.path()).map_err(failed(elsewhere.path()))? {
         return Ok((path, Some(elsewhere)));
     }
     let source = io::Error::other("code may not be loaded from there (it is mounted noexec)");
-    Err(Error::Session { path: place, source })
+    Err(Error::CreateSession { path: place, source })
 }
 
 /// The library at the place that other tools know.
 fn expose(user: Option<&User>) -> Result<PathBuf> {
     agent_library::expose(user)
-        .map_err(|source| Error::Session { path: agent_library::exposed_path(user), source })
+        .map_err(|source| Error::CreateSession { path: agent_library::exposed_path(user), source })
 }
 
 fn create(path: &Path, mode: u32) -> io::Result<File> {

@@ -14,17 +14,17 @@ use super::PREFIX;
 use crate::{Error, Result};
 
 /// A session that nobody records into any more. Its lock is ours.
-pub(crate) struct Leftover {
+pub(crate) struct OrphanedSession {
     directory: PathBuf,
     page: MmapRaw,
     _lock: File,
 }
 
-impl Leftover {
+impl OrphanedSession {
     /// Takes the session over; none where it is gone. A trace may come from anywhere, so what it names must look like a
     /// session of ours before anything in it is touched.
-    pub fn take(directory: &Path) -> Result<Option<Leftover>> {
-        let failed = |source| Error::Ring { path: directory.to_owned(), source };
+    pub fn take(directory: &Path) -> Result<Option<OrphanedSession>> {
+        let failed = |source| Error::SessionFile { path: directory.to_owned(), source };
         let metadata = match fs::symlink_metadata(directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             metadata => metadata.map_err(failed)?,
@@ -49,7 +49,7 @@ impl Leftover {
             return Err(failed(io::ErrorKind::InvalidData.into()));
         }
         let page = MmapOptions::new().len(PAGE_BYTES).map_raw(&page).map_err(failed)?;
-        let leftover = Leftover { directory: directory.to_owned(), page, _lock: lock };
+        let leftover = OrphanedSession { directory: directory.to_owned(), page, _lock: lock };
         if leftover.header().version != VERSION {
             return Err(Error::OtherVersion { directory: directory.to_owned() });
         }
@@ -75,7 +75,7 @@ impl Leftover {
 
     /// What is in it.
     pub fn files(&self) -> Result<Vec<PathBuf>> {
-        let failed = |source| Error::Ring { path: self.directory.clone(), source };
+        let failed = |source| Error::SessionFile { path: self.directory.clone(), source };
         let mut paths = Vec::new();
         for entry in fs::read_dir(&self.directory).map_err(failed)? {
             paths.push(entry.map_err(failed)?.path());
@@ -86,7 +86,7 @@ impl Leftover {
 
     /// Removes the session: everything in it is in the trace.
     pub fn remove(self) -> Result<()> {
-        let failed = |source| Error::Ring { path: self.directory.clone(), source };
+        let failed = |source| Error::SessionFile { path: self.directory.clone(), source };
         for entry in fs::read_dir(&self.directory).map_err(failed)? {
             fs::remove_file(entry.map_err(failed)?.path()).map_err(failed)?;
         }

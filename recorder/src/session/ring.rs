@@ -30,7 +30,7 @@ impl Ring {
         if file.metadata()?.len() < PAGE_BYTES as u64 {
             return Ok(None);
         }
-        sigbus::survive();
+        sigbus::install_handler();
         let header = MmapOptions::new().len(PAGE_BYTES).map_raw(&file)?;
         let mut ring = Ring { file, header, capacity: 0, tail: 0, head: 0, end_ticks: 0 };
         if ring.header().version.load(Ordering::Acquire) != VERSION {

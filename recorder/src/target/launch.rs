@@ -14,7 +14,7 @@ use crate::os::user::User;
 use crate::{Error, Result};
 
 /// A program that is forked but waits before it becomes itself, so that markers can be attached to it first.
-pub(crate) struct Held {
+pub(crate) struct ForkedProgram {
     pid: i32,
     name: String,
     /// Gone once the word is given.
@@ -23,7 +23,7 @@ pub(crate) struct Held {
     spawning: Option<JoinHandle<io::Result<Child>>>,
 }
 
-impl Held {
+impl ForkedProgram {
     /// Forks. The program gets our environment and these variables, and runs as this user. It has our standard streams, or
     /// prints into that file and has nothing to read.
     pub fn fork(
@@ -31,7 +31,7 @@ impl Held {
         environment: &[(&str, OsString)],
         user: Option<&User>,
         output: Option<&File>,
-    ) -> Result<Held> {
+    ) -> Result<ForkedProgram> {
         let failed = || Error::system("start the program");
         let (pid_reader, pid_writer) = io::pipe().map_err(failed())?;
         let (go_reader, go) = io::pipe().map_err(failed())?;
@@ -57,13 +57,13 @@ impl Held {
                 libc::close(write_end);
                 wait_for_go(&pid_writer, &go_reader)?;
                 setrlimit(Resource::Nofile, files)?;
-                user.as_ref().map_or(Ok(()), User::become_it)
+                user.as_ref().map_or(Ok(()), User::switch_process)
             });
         }
         raise_file_limit(files);
         let spawning = Some(std::thread::spawn(move || command.spawn()));
         let name = program.to_string_lossy().into_owned();
-        let mut held = Held { pid: 0, name, go: Some(go), spawning };
+        let mut held = ForkedProgram { pid: 0, name, go: Some(go), spawning };
         held.pid = match read_pid(pid_reader) {
             Ok(pid) => pid,
             Err(_) => {
@@ -96,7 +96,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for ForkedProgram {
     /// Without the word it ends, and tells the thread that waits for it.
     fn drop(&mut self) {
         drop(self.go.take());
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn waits_and_then_runs_with_its_environment() {
         let script = words(&["sh", "-c", "test \"$A\" = b && exit 3"]);
-        let held = Held::fork(&script, &[("A", "b".into())], None, None).expect("it forks");
+        let held = ForkedProgram::fork(&script, &[("A", "b".into())], None, None).expect("it forks");
         let pid = held.pid();
         let waiting = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).expect("it is there");
         assert!(!waiting.starts_with("sh\0"), "it is not the program yet");
@@ -142,14 +142,14 @@ mod tests {
 
     #[test]
     fn a_program_that_cannot_run_is_an_error() {
-        let held = Held::fork(&words(&["/no/such/program"]), &[], None, None).expect("it forks");
+        let held = ForkedProgram::fork(&words(&["/no/such/program"]), &[], None, None).expect("it forks");
         let error = held.release().expect_err("there is no such program").to_string();
         assert!(error.contains("/no/such/program") && error.contains("no such program"), "{error}");
     }
 
     #[test]
     fn is_gone_when_it_is_not_released() {
-        let held = Held::fork(&words(&["sleep", "100"]), &[], None, None).expect("it forks");
+        let held = ForkedProgram::fork(&words(&["sleep", "100"]), &[], None, None).expect("it forks");
         let process = format!("/proc/{}", held.pid());
         assert!(std::fs::exists(&process).expect("proc is there"));
         drop(held);

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::target_process::{Exit, Subject};
+use super::target_process::{Exit, TargetProcess};
 use crate::Result;
 use crate::os::clock::monotonic_ns;
-use crate::os::signals::{SNAPSHOT, Signal, Signals};
-use crate::output::rows::Rows;
+use crate::os::signals::{CaughtSignal, SNAPSHOT_SIGNAL, SignalWatcher};
+use crate::output::row_writer::RowWriter;
 
 /// Pause between drains while events come, and while none do. A drain that moved many is followed at once.
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
@@ -23,17 +23,17 @@ pub(crate) fn pause_after(events: u64) -> Duration {
 }
 
 /// A subject, and the signals that come for it.
-pub(crate) struct Care {
-    pub subject: Subject,
-    signals: Signals,
+pub(crate) struct Supervisor {
+    pub subject: TargetProcess,
+    signals: SignalWatcher,
     /// Whether somebody asked for the end of our work rather than of the program.
     is_stopped: bool,
 }
 
-impl Care {
+impl Supervisor {
     /// Nobody has asked for anything yet.
-    pub fn new(subject: Subject, signals: Signals) -> Care {
-        Care { subject, signals, is_stopped: false }
+    pub fn new(subject: TargetProcess, signals: SignalWatcher) -> Supervisor {
+        Supervisor { subject, signals, is_stopped: false }
     }
 
     /// Whether the subject has ended, or our work with it is to.
@@ -55,9 +55,9 @@ impl Care {
     /// Passes on the signals that came. Says whether one asked for a snapshot.
     pub fn heed_signals(&mut self) -> bool {
         let mut asked = false;
-        for Signal { number, from_terminal } in self.signals.pending() {
+        for CaughtSignal { number, from_terminal } in self.signals.pending() {
             match number {
-                SNAPSHOT => asked = true,
+                SNAPSHOT_SIGNAL => asked = true,
                 _ => self.is_stopped |= !self.subject.tell(number, from_terminal),
             }
         }
@@ -65,17 +65,17 @@ impl Care {
     }
 
     /// How it ended, which only the parent of a program can tell the rows.
-    pub fn end(&mut self, rows: &mut Rows) -> Result<Exit> {
+    pub fn end(&mut self, rows: &mut RowWriter) -> Result<Exit> {
         let exit = self.subject.exit();
-        if let (Exit::Status(status), Subject::Child(child)) = (exit, &self.subject) {
-            rows.process_exit(monotonic_ns(), child.pid(), Some(status))?;
+        if let (Exit::Status(status), TargetProcess::Child(child)) = (exit, &self.subject) {
+            rows.push_process_exit(monotonic_ns(), child.pid(), Some(status))?;
         }
         Ok(exit)
     }
 
     /// Stays with a launched program that is recorded or counted no longer, unless it is left to itself.
     pub fn wait_out(&mut self) -> Exit {
-        while matches!(self.subject, Subject::Child(_)) && !self.is_over() {
+        while matches!(self.subject, TargetProcess::Child(_)) && !self.is_over() {
             self.heed_signals();
             self.subject.wait_for(IDLE_PAUSE, None);
         }

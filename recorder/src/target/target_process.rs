@@ -8,15 +8,15 @@ use pyrec_schema::RecordingEnd;
 use rustix::fd::BorrowedFd;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::os::process_handle::{Process, is_ready};
+use crate::os::process_handle::{ProcessHandle, poll_readable};
 
 /// A program that we launched, or what was there before us.
 #[derive(Debug)]
-pub(crate) enum Subject {
+pub(crate) enum TargetProcess {
     /// Launched.
     Child(Child),
     /// Attached to. It ends with the last of them.
-    Processes(Vec<Process>),
+    Processes(Vec<ProcessHandle>),
     /// The machine, which does not end.
     Machine,
 }
@@ -25,7 +25,7 @@ pub(crate) enum Subject {
 #[derive(Debug)]
 pub(crate) struct Child {
     child: StdChild,
-    process: Process,
+    process: ProcessHandle,
     status: Option<ExitStatus>,
     told: bool,
 }
@@ -33,7 +33,7 @@ pub(crate) struct Child {
 impl Child {
     /// The program that was just started.
     pub fn new(child: StdChild) -> Child {
-        let process = Process::new(child.id() as i32);
+        let process = ProcessHandle::open(child.id() as i32);
         Child { child, process, status: None, told: false }
     }
 
@@ -67,36 +67,36 @@ impl From<Exit> for RecordingEnd {
     }
 }
 
-impl Subject {
+impl TargetProcess {
     /// Whether it has ended.
     pub fn has_ended(&mut self) -> bool {
         match self {
-            Subject::Child(child) => {
+            TargetProcess::Child(child) => {
                 child.status = child.status.or_else(|| child.child.try_wait().ok().flatten());
                 child.status.is_some()
             }
-            Subject::Processes(processes) => {
-                processes.retain(|process| !process.ends_within(Duration::ZERO));
+            TargetProcess::Processes(processes) => {
+                processes.retain(|process| !process.has_exited());
                 processes.is_empty()
             }
-            Subject::Machine => false,
+            TargetProcess::Machine => false,
         }
     }
 
     /// Waits this long, or until it ends, or until whoever drains it is called.
     pub fn wait_for(&self, time: Duration, call: Option<BorrowedFd<'_>>) {
         let processes = match self {
-            Subject::Child(child) => std::slice::from_ref(&child.process),
-            Subject::Processes(processes) => processes,
-            Subject::Machine => &[],
+            TargetProcess::Child(child) => std::slice::from_ref(&child.process),
+            TargetProcess::Processes(processes) => processes,
+            TargetProcess::Machine => &[],
         };
-        let handles = processes.iter().filter_map(|process| process.handle());
-        is_ready(&handles.chain(call).collect::<Vec<_>>(), time);
+        let handles = processes.iter().filter_map(|process| process.pidfd());
+        poll_readable(&handles.chain(call).collect::<Vec<_>>(), time);
     }
 
     /// Waits for a launched program to end; not for one that was there before us.
     pub fn wait(&mut self) {
-        if let Subject::Child(child) = self {
+        if let TargetProcess::Child(child) = self {
             child.status = child.child.wait().ok();
         }
     }
@@ -104,7 +104,7 @@ impl Subject {
     /// Passes a signal on to a launched program, which may end by it. Says no where it is not the program's: the
     /// program has had one, or was there before us.
     pub fn tell(&mut self, signal: i32, from_terminal: bool) -> bool {
-        let Subject::Child(child) = self else { return false };
+        let TargetProcess::Child(child) = self else { return false };
         if std::mem::replace(&mut child.told, true) {
             return false;
         }
@@ -123,12 +123,14 @@ impl Subject {
         let ended = self.has_ended();
         match self {
             _ if !ended => Exit::RunsOn,
-            Subject::Processes(_) | Subject::Machine => Exit::Gone,
-            Subject::Child(child) => match child.status.map(|status| (status.code(), status.signal())) {
-                Some((Some(code), _)) => Exit::Status(code),
-                Some((None, Some(signal))) => Exit::Signal(signal),
-                _ => Exit::Gone,
-            },
+            TargetProcess::Processes(_) | TargetProcess::Machine => Exit::Gone,
+            TargetProcess::Child(child) => {
+                match child.status.map(|status| (status.code(), status.signal())) {
+                    Some((Some(code), _)) => Exit::Status(code),
+                    Some((None, Some(signal))) => Exit::Signal(signal),
+                    _ => Exit::Gone,
+                }
+            }
         }
     }
 }
@@ -139,8 +141,10 @@ mod tests {
     use rustix::fd::AsFd as _;
     use std::process::Command;
 
-    fn child(script: &str) -> Subject {
-        Subject::Child(Child::new(Command::new("sh").args(["-c", script]).spawn().expect("a shell starts")))
+    fn child(script: &str) -> TargetProcess {
+        TargetProcess::Child(Child::new(
+            Command::new("sh").args(["-c", script]).spawn().expect("a shell starts"),
+        ))
     }
 
     #[test]
@@ -167,8 +171,8 @@ mod tests {
     #[test]
     fn a_process_that_is_not_ours_is_left_alone() {
         let mut others = [(); 2].map(|()| Command::new("sleep").arg("100").spawn().expect("it starts"));
-        let processes = others.iter().map(|other| Process::new(other.id() as i32)).collect();
-        let mut subject = Subject::Processes(processes);
+        let processes = others.iter().map(|other| ProcessHandle::open(other.id() as i32)).collect();
+        let mut subject = TargetProcess::Processes(processes);
         assert!(!subject.tell(libc::SIGTERM, false));
         for other in &mut others {
             assert_eq!(subject.exit(), Exit::RunsOn);
@@ -179,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_machine_does_not_end() {
-        let mut machine = Subject::Machine;
+        let mut machine = TargetProcess::Machine;
         assert!(!machine.tell(libc::SIGTERM, false));
         assert_eq!(machine.exit(), Exit::RunsOn);
     }
@@ -189,7 +193,7 @@ mod tests {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(writer);
         let begun = std::time::Instant::now();
-        Subject::Machine.wait_for(Duration::from_secs(600), Some(reader.as_fd()));
+        TargetProcess::Machine.wait_for(Duration::from_secs(600), Some(reader.as_fd()));
         assert!(begun.elapsed() < Duration::from_secs(600));
     }
 }

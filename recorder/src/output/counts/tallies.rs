@@ -1,4 +1,4 @@
-//! Rows, counted.
+//! RowWriter, counted.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

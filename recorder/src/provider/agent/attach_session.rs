@@ -5,8 +5,9 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::os::procfs;
 use crate::session::Session;
-use crate::target::attach::{self, Door, FAILED, Script};
+use crate::target::attach::{self, FAILED, RemoteDebug, Script};
 use crate::{Error, Result};
 
 /// Time between two looks at what became of a request.
@@ -17,20 +18,24 @@ pub(super) const PAUSE: Duration = Duration::from_millis(2);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A stay in a process, and in its children by fork.
-pub(super) struct Visit {
+pub(super) struct AttachSession {
     pid: i32,
     /// The script that leads it out, as the process sees it.
     leave: String,
     /// The processes that are to let it out, and since when they know.
-    asked: Vec<Door>,
+    asked: Vec<RemoteDebug>,
     since: Instant,
 }
 
-impl Visit {
+impl AttachSession {
     /// Lets the agent in, as soon as the process comes to a safe point. `is_given_up` is asked now and then.
-    pub fn begin(pid: i32, session: &Session, is_given_up: &mut dyn FnMut() -> bool) -> Result<Visit> {
-        let door = Door::find(pid, session.root())?;
-        let inside = |path: &Path| session.root().inside(path).to_string_lossy().into_owned();
+    pub fn begin(
+        pid: i32,
+        session: &Session,
+        is_given_up: &mut dyn FnMut() -> bool,
+    ) -> Result<AttachSession> {
+        let door = RemoteDebug::open(pid, session.root())?;
+        let inside = |path: &Path| session.root().to_process_path(path).to_string_lossy().into_owned();
         let script = Script {
             directory: inside(session.path()),
             library: attach::library_in(pid).unwrap_or_else(|| inside(session.library())),
@@ -40,8 +45,9 @@ impl Visit {
         let [enter, leave] =
             [("enter.py", script.enter()), ("leave.py", script.leave())].map(|(name, text)| {
                 let path = session.path().join(name);
-                let _acting = session.act()?;
-                fs::write(&path, text).map_err(|source| Error::Session { path: path.clone(), source })?;
+                let _credentials = session.switch_credentials()?;
+                fs::write(&path, text)
+                    .map_err(|source| Error::CreateSession { path: path.clone(), source })?;
                 Ok::<_, Error>(inside(&path))
             });
         let (enter, leave) = (enter?, leave?);
@@ -49,14 +55,15 @@ impl Visit {
         let entered = wait_for_entry(pid, session, is_given_up);
         // The threads that came later have nothing to do any more. Where the process has ended, that is told below.
         let _ = door.call_off();
-        entered.map(|()| Visit { pid, leave, asked: Vec::new(), since: Instant::now() })
+        entered.map(|()| AttachSession { pid, leave, asked: Vec::new(), since: Instant::now() })
     }
 
     /// Asks the process, and these children of its, to let the agent out.
     pub fn ask(&mut self, children: &[i32], session: &Session) {
         let children = children.iter().filter(|&&child| child != self.pid);
         // One that is gone lets nobody out.
-        let doors = children.chain([&self.pid]).filter_map(|pid| Door::find(*pid, session.root()).ok());
+        let doors =
+            children.chain([&self.pid]).filter_map(|pid| RemoteDebug::open(*pid, session.root()).ok());
         self.asked = doors.filter(|door| door.call(&self.leave).is_ok()).collect();
         self.since = Instant::now();
     }
@@ -75,7 +82,7 @@ impl Visit {
     }
 
     fn is_out(&self, session: &Session) -> bool {
-        session.left() as usize >= self.asked.len() || !self.asked.iter().any(Door::is_there)
+        session.left() as usize >= self.asked.len() || !self.asked.iter().any(RemoteDebug::is_there)
     }
 }
 
@@ -84,7 +91,7 @@ fn wait_for_entry(pid: i32, session: &Session, is_given_up: &mut dyn FnMut() -> 
         if let Ok(reason) = session.read(FAILED) {
             return Err(attach::Error::Failed { pid, reason }.into());
         }
-        if !Path::new(&format!("/proc/{pid}")).exists() {
+        if !procfs::exists(pid) {
             return Err(Error::NoProcess { pid });
         }
         if is_given_up() {

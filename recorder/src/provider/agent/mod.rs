@@ -7,13 +7,13 @@
 //! ```
 
 mod attach_session;
-mod clock;
 mod definitions;
 mod line_table;
 mod orphaned_session;
 mod process;
 mod retired_files;
 mod thread;
+mod tick_clock;
 
 use std::ffi::OsString;
 use std::fs;
@@ -22,18 +22,18 @@ use std::thread::sleep;
 
 use rustc_hash::FxHashSet;
 
-use self::attach_session::{PAUSE, Visit};
-use self::clock::Clock;
+use self::attach_session::{AttachSession, PAUSE};
 pub(crate) use self::orphaned_session::drain_orphaned;
 use self::process::Process;
-use self::retired_files::Attic;
+use self::retired_files::RetiredFiles;
 use self::thread::{Texts, Thread};
+use self::tick_clock::Clock;
 use super::Provider;
-use crate::os::process_root::Root;
+use crate::os::process_root::ProcessRoot;
 use crate::os::user::User;
-use crate::output::rows::Rows;
+use crate::output::row_writer::RowWriter;
 use crate::session::{Session, is_definitions, is_ring};
-use crate::target::attach::{self, Door};
+use crate::target::attach::{self, RemoteDebug};
 use crate::{Capture, Error, Result};
 
 /// Drains every process that the agent has entered.
@@ -45,43 +45,43 @@ pub(crate) struct Agent {
     /// Files of the session directory that are open, or were.
     known: FxHashSet<OsString>,
     /// Files of those that are gone.
-    attic: Attic,
+    attic: RetiredFiles,
     /// The process whose end is somebody else's to report.
     launched: i32,
     texts: Option<Texts>,
     buffer: Vec<u8>,
     /// Where the process was there before us.
-    visit: Option<Visit>,
+    visit: Option<AttachSession>,
 }
 
 impl Agent {
     /// Makes a session for programs of this user.
     pub fn new(capture: &Capture, user: Option<&User>) -> Result<Agent> {
-        Agent::with_root(capture, user, Root::ours())
+        Agent::with_root(capture, user, ProcessRoot::own())
     }
 
     /// Enters a process that runs already. `is_given_up` is asked now and then while it comes to no safe point.
     pub fn attach(pid: i32, capture: &Capture, is_given_up: &mut dyn FnMut() -> bool) -> Result<Agent> {
-        let root = Root::of(pid).map_err(|source| attach::Error::of(pid, source))?;
+        let root = ProcessRoot::of(pid).map_err(|source| attach::Error::of(pid, source))?;
         attach::refuse_container(pid)?;
         attach::refuse_recorded(pid, &root)?;
         // Before anything is written for it.
-        Door::find(pid, &root)?;
-        let user = User::of(pid);
+        RemoteDebug::open(pid, &root)?;
+        let user = User::of_process(pid);
         let mut agent = Agent::with_root(capture, user.as_ref(), root)?;
-        agent.visit = Some(Visit::begin(pid, &agent.session, is_given_up)?);
+        agent.visit = Some(AttachSession::begin(pid, &agent.session, is_given_up)?);
         Ok(agent)
     }
 
-    fn with_root(capture: &Capture, user: Option<&User>, root: Root) -> Result<Agent> {
-        let source = clock::best_source();
+    fn with_root(capture: &Capture, user: Option<&User>, root: ProcessRoot) -> Result<Agent> {
+        let source = tick_clock::best_source();
         Ok(Agent {
             session: Session::create(capture, source, user, root)?,
             generation: None,
             clock: Clock::new(source),
             processes: Vec::new(),
             known: FxHashSet::default(),
-            attic: Attic::default(),
+            attic: RetiredFiles::default(),
             launched: 0,
             texts: None,
             buffer: Vec::new(),
@@ -121,7 +121,7 @@ impl Agent {
     }
 
     /// Opens what agents have made since the last look.
-    fn discover(&mut self, rows: &mut Rows) -> Result<()> {
+    fn discover(&mut self, rows: &mut RowWriter) -> Result<()> {
         let generation = self.session.generation();
         if self.generation == Some(generation) {
             return Ok(());
@@ -156,18 +156,18 @@ impl Agent {
     }
 
     /// Gives back what nobody needs any more should we be killed.
-    fn give_back(&mut self, rows: &mut Rows) -> Result<()> {
-        let safe = rows.safe();
+    fn give_back(&mut self, rows: &mut RowWriter) -> Result<()> {
+        let safe = rows.committed_batches();
         self.processes.iter_mut().for_each(|process| process.release(safe));
         for name in self.attic.clear(rows) {
             self.known.remove(std::ffi::OsStr::new(&*name));
         }
         let is_crowded = self.attic.is_crowded() || self.processes.iter().any(Process::is_crowded);
-        if is_crowded { rows.hurry() } else { Ok(()) }
+        if is_crowded { rows.request_commit() } else { Ok(()) }
     }
 
     fn new_files(&self) -> Result<Vec<OsString>> {
-        let failed = |source| Error::Ring { path: self.session.path().to_owned(), source };
+        let failed = |source| Error::SessionFile { path: self.session.path().to_owned(), source };
         let mut names = Vec::new();
         for entry in fs::read_dir(self.session.path()).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
@@ -179,7 +179,7 @@ impl Agent {
         Ok(names)
     }
 
-    fn open_ring(&mut self, path: PathBuf, rows: &mut Rows) -> Result<bool> {
+    fn open_ring(&mut self, path: PathBuf, rows: &mut RowWriter) -> Result<bool> {
         let stem = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.split('.').next());
         let Some(process) = self.processes.iter_mut().find(|process| Some(process.stem()) == stem) else {
             return Ok(false);
@@ -210,8 +210,8 @@ impl Drop for Agent {
 }
 
 impl Provider for Agent {
-    fn drain(&mut self, rows: &mut Rows) -> Result<u64> {
-        let _acting = self.session.act()?;
+    fn drain(&mut self, rows: &mut RowWriter) -> Result<u64> {
+        let _credentials = self.session.switch_credentials()?;
         self.discover(rows)?;
         // Whether a process has ended is asked first: what it wrote before that is then seen below.
         let ended: Vec<bool> = self.processes.iter().map(Process::has_ended).collect();
@@ -224,7 +224,7 @@ impl Provider for Agent {
             process.define(rows, &self.clock)?;
             events += process.drain(rows, &self.clock, &texts, &mut self.buffer, &mut self.attic)?;
         }
-        rows.count(events);
+        rows.count_events(events);
         let mut index = 0;
         for process_ended in ended {
             if process_ended {
@@ -238,7 +238,7 @@ impl Provider for Agent {
         Ok(events)
     }
 
-    fn stop(&mut self, rows: &mut Rows) -> Result<()> {
+    fn stop(&mut self, rows: &mut RowWriter) -> Result<()> {
         if let Some(mut visit) = self.visit.take() {
             let pids: Vec<i32> = self.processes.iter().map(Process::pid).collect();
             visit.ask(&pids, &self.session);
@@ -247,10 +247,10 @@ impl Provider for Agent {
                 sleep(PAUSE);
             }
             if !visit.end(&self.session) {
-                rows.notice(STAYS.into());
+                rows.add_notice(STAYS.into());
             }
         }
-        let _acting = self.session.act()?;
+        let _credentials = self.session.switch_credentials()?;
         self.session.close();
         self.drain(rows)?;
         for process in self.processes.drain(..) {

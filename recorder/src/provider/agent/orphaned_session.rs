@@ -4,25 +4,25 @@ use std::path::Path;
 
 use pyrec_schema::ProviderPositions;
 
-use super::clock::Clock;
 use super::process::Process;
-use super::retired_files::{Attic, DONE};
+use super::retired_files::{DONE, RetiredFiles};
 use super::thread::{Texts, Thread};
+use super::tick_clock::Clock;
 use crate::Result;
-use crate::output::rows::Rows;
-use crate::session::orphaned_session::Leftover;
+use crate::output::row_writer::RowWriter;
+use crate::session::orphaned_session::OrphanedSession;
 use crate::session::{is_definitions, is_ring};
 
 /// Moves what is in the rings, from these positions on, into `rows`. Returns the number of events.
 pub(crate) fn drain_orphaned(
-    session: &Leftover,
+    session: &OrphanedSession,
     positions: &ProviderPositions,
-    rows: &mut Rows,
+    rows: &mut RowWriter,
 ) -> Result<u64> {
     let (source, reading) = session.clock();
     let clock = Clock::since(source, reading);
     let texts = Texts::new(rows.names());
-    let (mut attic, mut buffer, mut events) = (Attic::default(), Vec::new(), 0);
+    let (mut attic, mut buffer, mut events) = (RetiredFiles::default(), Vec::new(), 0);
     let mut processes = open(session, positions, rows, &clock)?;
     for process in &mut processes {
         // The heads first, the definitions after them, as always.
@@ -30,16 +30,16 @@ pub(crate) fn drain_orphaned(
         process.define(rows, &clock)?;
         events += process.drain(rows, &clock, &texts, &mut buffer, &mut attic)?;
     }
-    rows.count(events);
+    rows.count_events(events);
     processes.into_iter().try_for_each(|process| process.leave(rows, &clock))?;
     Ok(events)
 }
 
 /// The processes, with their threads, of which not everything is in the trace.
 fn open(
-    session: &Leftover,
+    session: &OrphanedSession,
     positions: &ProviderPositions,
-    rows: &mut Rows,
+    rows: &mut RowWriter,
     clock: &Clock,
 ) -> Result<Vec<Process>> {
     let paths = session.files()?;

@@ -5,20 +5,19 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use pyrec_schema::{Code, Python};
 use pyrec_wire::{Definition, DefinitionReader};
 use rustc_hash::FxHashMap;
 
-use super::clock::Clock;
 use super::definitions::{Known, KnownCode, Site};
 use super::line_table::Lines;
-use super::retired_files::Attic;
+use super::retired_files::RetiredFiles;
 use super::thread::{Texts, Thread};
+use super::tick_clock::Clock;
 use crate::os::clock::monotonic_ns;
 use crate::os::process_handle;
-use crate::output::rows::Rows;
+use crate::output::row_writer::RowWriter;
 use crate::{Error, Result};
 
 /// Definitions that are read at once: a log's length is what its program says.
@@ -45,13 +44,13 @@ pub(super) struct Process {
     thread_names: FxHashMap<i32, String>,
     /// Whether another program took its place under the same number (exec).
     replaced: bool,
-    handle: process_handle::Process,
+    handle: process_handle::ProcessHandle,
 }
 
 impl Process {
     /// Opens a process's definitions.
     pub fn open(path: PathBuf) -> Result<Process> {
-        let failed = |source| Error::Ring { path: path.clone(), source };
+        let failed = |source| Error::SessionFile { path: path.clone(), source };
         let definitions = File::open(&path).map_err(failed)?;
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let pid = stem.split('-').next().and_then(|pid| pid.parse().ok()).unwrap_or(0);
@@ -68,7 +67,7 @@ impl Process {
             threads: Vec::new(),
             thread_names: FxHashMap::default(),
             replaced: false,
-            handle: process_handle::Process::new(pid),
+            handle: process_handle::ProcessHandle::open(pid),
         })
     }
 
@@ -103,10 +102,10 @@ impl Process {
     }
 
     /// Takes a thread in.
-    pub fn add(&mut self, mut thread: Thread, rows: &mut Rows, clock: &Clock) -> Result<()> {
+    pub fn add(&mut self, mut thread: Thread, rows: &mut RowWriter, clock: &Clock) -> Result<()> {
         let name = self.thread_names.get(&thread.tid()).map(String::as_str);
-        rows.thread_start(thread.start(clock), self.pid, thread.tid(), name)?;
-        rows.mark(thread.name(), 0);
+        rows.push_thread_start(thread.start(clock), self.pid, thread.tid(), name)?;
+        rows.set_position(thread.name(), 0);
         self.threads.push(thread);
         Ok(())
     }
@@ -118,7 +117,7 @@ impl Process {
 
     /// Whether it was gone when this was called.
     pub fn has_ended(&self) -> bool {
-        self.replaced || self.handle.ends_within(Duration::ZERO)
+        self.replaced || self.handle.has_exited()
     }
 
     /// Sees how far its threads have come.
@@ -127,7 +126,7 @@ impl Process {
     }
 
     /// Reads the definitions that have been added.
-    pub fn define(&mut self, rows: &mut Rows, clock: &Clock) -> Result<()> {
+    pub fn define(&mut self, rows: &mut RowWriter, clock: &Clock) -> Result<()> {
         let length = self.definitions.metadata().map_err(|source| self.unreadable(source))?.len();
         if length <= self.offset {
             return Ok(());
@@ -147,21 +146,27 @@ impl Process {
                 .try_for_each(|definition| self.learn(definition, is_told, rows, clock))?;
         }
         // Half of one at the end is read again.
-        rows.mark(&self.name, self.offset - self.decoder.pending_len() as u64);
+        rows.set_position(&self.name, self.offset - self.decoder.pending_len() as u64);
         Ok(())
     }
 
-    fn learn(&mut self, definition: Definition, is_told: bool, rows: &mut Rows, clock: &Clock) -> Result<()> {
+    fn learn(
+        &mut self,
+        definition: Definition,
+        is_told: bool,
+        rows: &mut RowWriter,
+        clock: &Clock,
+    ) -> Result<()> {
         let is_known = match definition {
             Definition::Process {
                 ppid, start_ticks, version, build, executable, arguments, path, ..
             } => {
                 if !is_told {
                     let start_ns = clock.to_ns(start_ticks);
-                    rows.process_start(start_ns, self.pid, ppid, &arguments.join(" "))?;
+                    rows.push_process_start(start_ns, self.pid, ppid, &arguments.join(" "))?;
                 }
                 let executable = (!executable.is_empty()).then_some(executable);
-                rows.python(Python { version, build: Some(build), executable, path });
+                rows.add_interpreter(Python { version, build: Some(build), executable, path });
                 true
             }
             Definition::Code { id, first_line, file, qualname, line_table, lines } => {
@@ -171,7 +176,7 @@ impl Process {
                     id: rows.names().code(&code),
                     lines: Lines::new(first_line, line_table, &lines),
                 };
-                rows.source(file, self.pid);
+                rows.add_source_file(file, self.pid);
                 self.known.codes.define(id, known)
             }
             Definition::Text { id, text } => {
@@ -186,7 +191,7 @@ impl Process {
                 let thread = self.threads.iter().find(|thread| thread.tid() == tid);
                 if let Some(thread) = thread.filter(|_| !is_told) {
                     // Said again, now with its name.
-                    rows.thread_start(thread.last_ns(), self.pid, tid, Some(&name))?;
+                    rows.push_thread_start(thread.last_ns(), self.pid, tid, Some(&name))?;
                 }
                 self.thread_names.insert(tid, name);
                 true
@@ -196,7 +201,7 @@ impl Process {
                 true
             }
             Definition::Notice { text } => {
-                rows.notice(text);
+                rows.add_notice(text);
                 true
             }
         };
@@ -206,11 +211,11 @@ impl Process {
     /// Moves what its threads wrote up to the last look. Returns the number of events.
     pub fn drain(
         &mut self,
-        rows: &mut Rows,
+        rows: &mut RowWriter,
         clock: &Clock,
         texts: &Texts,
         buffer: &mut Vec<u8>,
-        attic: &mut Attic,
+        attic: &mut RetiredFiles,
     ) -> Result<u64> {
         let mut events = 0;
         for thread in &mut self.threads {
@@ -225,29 +230,35 @@ impl Process {
     }
 
     /// It is gone, and everything it wrote is drained: closes its books.
-    pub fn end(self, rows: &mut Rows, clock: &Clock, launched: i32, attic: &mut Attic) -> Result<()> {
+    pub fn end(
+        self,
+        rows: &mut RowWriter,
+        clock: &Clock,
+        launched: i32,
+        attic: &mut RetiredFiles,
+    ) -> Result<()> {
         let (pid, replaced) = (self.pid, self.replaced);
         let threads = self.threads.iter().map(|thread| (thread.name().clone(), thread.path().clone()));
         let files: Vec<_> = threads.chain([(self.name.clone(), self.path.clone())]).collect();
         self.leave(rows, clock)?;
         if !replaced && pid != launched {
-            rows.process_exit(monotonic_ns(), pid, None)?;
+            rows.push_process_exit(monotonic_ns(), pid, None)?;
         }
         files.into_iter().for_each(|(name, path)| attic.put(name, path, rows));
         Ok(())
     }
 
     /// The recording of it is over, whether it lives or not.
-    pub fn leave(mut self, rows: &mut Rows, clock: &Clock) -> Result<()> {
+    pub fn leave(mut self, rows: &mut RowWriter, clock: &Clock) -> Result<()> {
         self.threads.iter_mut().try_for_each(|thread| thread.abandon(rows, clock))
     }
 
     fn unreadable(&self, source: io::Error) -> Error {
-        Error::Ring { path: self.path.clone(), source }
+        Error::SessionFile { path: self.path.clone(), source }
     }
 
     fn malformed(&self) -> Error {
-        Error::Malformed { pid: self.pid, path: self.path.clone() }
+        Error::InvalidRecord { pid: self.pid, path: self.path.clone() }
     }
 }
 

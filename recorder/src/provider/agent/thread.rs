@@ -8,10 +8,10 @@ use std::sync::Arc;
 use pyrec_schema::{CodeId, Event, LostEvents, Marker, Names, TextId};
 use pyrec_wire::{Record, RecordKind};
 
-use super::clock::{Clock, Converter};
 use super::definitions::{Known, Site};
+use super::tick_clock::{Clock, Converter};
 use crate::os::clock::monotonic_ns;
-use crate::output::rows::Rows;
+use crate::output::row_writer::RowWriter;
 use crate::session::ring::Ring;
 use crate::{Error, Result};
 
@@ -56,7 +56,7 @@ pub(super) struct Thread {
 impl Thread {
     /// Opens a thread's ring; none while the thread is still making it.
     pub fn open(path: PathBuf) -> Result<Option<Thread>> {
-        let failed = |source| Error::Ring { path: path.clone(), source };
+        let failed = |source| Error::SessionFile { path: path.clone(), source };
         let file = File::options().read(true).write(true).open(&path);
         let ring = file.and_then(Ring::open).map_err(failed)?;
         Ok(ring.map(|ring| {
@@ -101,13 +101,13 @@ impl Thread {
         self.ring.is_crowded_by(self.ring.position() - self.released)
     }
 
-    fn hold(&mut self, rows: &mut Rows) {
+    fn hold(&mut self, rows: &mut RowWriter) {
         // A loss is told by the record after it.
         let position = self.ring.position() - u64::from(self.lost.is_some());
-        rows.mark(&self.name, position);
+        rows.set_position(&self.name, position);
         match self.held.back_mut() {
-            Some((batch, last)) if *batch == rows.number() => *last = position,
-            _ => self.held.push_back((rows.number(), position)),
+            Some((batch, last)) if *batch == rows.batch_number() => *last = position,
+            _ => self.held.push_back((rows.batch_number(), position)),
         }
     }
 
@@ -136,7 +136,7 @@ impl Thread {
     pub fn drain(
         &mut self,
         known: &Known,
-        rows: &mut Rows,
+        rows: &mut RowWriter,
         clock: &Clock,
         texts: &Texts,
         buffer: &mut Vec<u8>,
@@ -144,8 +144,8 @@ impl Thread {
         let mut events = 0;
         let mut converter = clock.converter();
         loop {
-            let bytes = self.ring.read(rows.room()?, buffer);
-            let bytes = bytes.map_err(|source| Error::Ring { path: self.path.clone(), source })?;
+            let bytes = self.ring.read(rows.read_limit()?, buffer);
+            let bytes = bytes.map_err(|source| Error::SessionFile { path: self.path.clone(), source })?;
             if bytes.is_empty() {
                 return Ok(events);
             }
@@ -161,7 +161,7 @@ impl Thread {
         &mut self,
         bytes: &[u8],
         known: &Known,
-        rows: &mut Rows,
+        rows: &mut RowWriter,
         converter: &mut Converter<'_>,
         texts: &Texts,
     ) -> Result<u64> {
@@ -175,7 +175,7 @@ impl Thread {
                 continue;
             }
             if let Some((count, from_ns)) = self.lost.take() {
-                rows.lost(LostEvents { pid: self.pid, tid: self.tid, count, from_ns, to_ns: time_ns })?;
+                rows.push_lost(LostEvents { pid: self.pid, tid: self.tid, count, from_ns, to_ns: time_ns })?;
             }
             let Some(body) = body(kind, record, known, texts) else { return Err(self.malformed()) };
             let Body { marker, code, line, value, text } = body;
@@ -186,18 +186,18 @@ impl Thread {
     }
 
     /// Closes its books: it has ended by itself. Its file is of use until these rows are safe.
-    pub fn end(&mut self, rows: &mut Rows, clock: &Clock) -> Result<()> {
+    pub fn end(&mut self, rows: &mut RowWriter, clock: &Clock) -> Result<()> {
         let ended_ns = self.ring.ended().map_or_else(monotonic_ns, |ticks| clock.to_ns(ticks));
         self.close(rows, clock, ended_ns)?;
-        rows.thread_exit(ended_ns, self.pid, self.tid)
+        rows.push_thread_exit(ended_ns, self.pid, self.tid)
     }
 
     /// Closes its books without its having ended: its process is gone, or the recording over.
-    pub fn abandon(&mut self, rows: &mut Rows, clock: &Clock) -> Result<()> {
+    pub fn abandon(&mut self, rows: &mut RowWriter, clock: &Clock) -> Result<()> {
         self.close(rows, clock, monotonic_ns())
     }
 
-    fn close(&mut self, rows: &mut Rows, clock: &Clock, at_ns: i64) -> Result<()> {
+    fn close(&mut self, rows: &mut RowWriter, clock: &Clock, at_ns: i64) -> Result<()> {
         use std::sync::atomic::Ordering::Acquire;
         let produced = &self.ring.header().produced;
         let waited_ns = rows.facts.waited_ns.get_or_insert(0);
@@ -207,13 +207,13 @@ impl Thread {
         let told = self.lost.take().unwrap_or((0, since_ns));
         let (count, from_ns) = (told.0.saturating_add(untold), told.1);
         if count > 0 {
-            rows.lost(LostEvents { pid: self.pid, tid: self.tid, count, from_ns, to_ns: at_ns })?;
+            rows.push_lost(LostEvents { pid: self.pid, tid: self.tid, count, from_ns, to_ns: at_ns })?;
         }
         Ok(())
     }
 
     fn malformed(&self) -> Error {
-        Error::Malformed { pid: self.pid, path: self.path.clone() }
+        Error::InvalidRecord { pid: self.pid, path: self.path.clone() }
     }
 }
 

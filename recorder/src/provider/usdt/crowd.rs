@@ -14,8 +14,8 @@ use super::kernel::Kernel;
 use super::library::Interpreter;
 use super::placing::Reach;
 use super::plan::{self, Probe};
-use crate::os::procfs::{FileId, id_of};
-use crate::os::stopped_process::Stopped;
+use crate::os::procfs::{FileId, file_id};
+use crate::os::stopped_process::StoppedProcess;
 
 /// Pythons whose markers are placed, and what is to be said of them.
 #[derive(Default)]
@@ -83,13 +83,13 @@ impl Crowd {
     /// whole machine, or for everyone in the families, the process standing still meanwhile.
     pub fn meet(&mut self, kernel: &mut Kernel, pid: i32, groups: &[MarkerGroup], machine: bool) {
         // One that has ended is nobody any more.
-        let Some(program) = id_of(Path::new(&format!("/proc/{pid}/exe"))) else { return };
+        let Some(program) = file_id(Path::new(&format!("/proc/{pid}/exe"))) else { return };
         let all_at_once = machine || kernel.reaches_families();
         if !self.programs.insert((program, (!all_at_once).then_some(pid))) {
             return;
         }
         // Somebody else may have stopped it. Then it goes on, and its first events may be missing.
-        let _held = (!machine).then(|| Stopped::process(pid).ok());
+        let _held = (!machine).then(|| StoppedProcess::stop(pid).ok());
         let placed = Interpreter::of_process(pid)
             .and_then(|interpreter| self.place_late(kernel, &interpreter, pid, groups, machine));
         match placed {

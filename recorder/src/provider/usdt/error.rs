@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::os::capabilities::{Right, Rights, barrier};
+use crate::os::capabilities::{Capability, CapabilitySet, denial_reason};
 
 /// Why the markers of a program could not be attached or read.
 #[derive(Debug, thiserror::Error)]
@@ -149,9 +149,9 @@ impl Error {
         let is = |code| reason == io::Error::from_raw_os_error(code).to_string();
         // A program that the kernel finds fault with is refused with EACCES, too: that is no matter of rights.
         let is_refusal = is(libc::EPERM) || is(libc::EACCES) && what == super::placing::PLACE;
-        let rights = Rights::ours();
-        if is_refusal && rights.has(Right::Bpf) && rights.has(Right::Perfmon) {
-            Error::Barred { what, reason, barrier: barrier() }
+        let rights = CapabilitySet::effective();
+        if is_refusal && rights.has(Capability::Bpf) && rights.has(Capability::Perfmon) {
+            Error::Barred { what, reason, barrier: denial_reason() }
         } else if is_refusal {
             Error::NoRights { what, reason }
         } else {

@@ -1,7 +1,7 @@
 //! The provider that reads CPython's static markers from outside, through BPF.
 //!
 //! ```text
-//! program ─▶ Image ─▶ plan ─▶ probes ─▶ Kernel ─▶ RawEvent ─▶ Rows
+//! program ─▶ Image ─▶ plan ─▶ probes ─▶ Kernel ─▶ RawEvent ─▶ RowWriter
 //!            notes and        what to   the BPF   what it
 //!            symbols          place     program   sends
 //! ```
@@ -53,7 +53,7 @@ use kernel::{Call, Kernel};
 pub use library::Interpreter;
 use placing::Reach;
 pub use plan::groups;
-use pythons::Found;
+use pythons::PythonProgram;
 use qualname::Qualnames;
 use raw_event::{Definition, Head, ONCE, RawEvent};
 use sight::{Ended, Sight};
@@ -61,7 +61,7 @@ use tallies::Tallies;
 pub use version::Version;
 
 use crate::output::counts::Sums;
-use crate::output::rows::Rows;
+use crate::output::row_writer::RowWriter;
 use crate::provider::Provider;
 
 /// The smallest and the largest ring. The largest holds half a second of the fastest program, and costs the recorder
@@ -165,13 +165,13 @@ impl Usdt {
         let mut usdt = Usdt { machine: true, ..Usdt::load(0, groups, Setup::of(work))? };
         // Before the search, so that nobody is missed between the two.
         usdt.kernel.name_everyone();
-        let (marked, bare): (Vec<Found>, Vec<Found>) =
+        let (marked, bare): (Vec<PythonProgram>, Vec<PythonProgram>) =
             pythons::everywhere().into_iter().partition(|found| !found.interpreter.image.notes.is_empty());
         let marked: Vec<Interpreter> = marked.into_iter().map(|found| found.interpreter).collect();
         usdt.crowd.place(&mut usdt.kernel, &marked, groups, Reach::Machine)?;
         usdt.kernel.watch(true);
         let bare = bare.into_iter().filter(|found| !found.pids.is_empty());
-        usdt.crowd.notices.extend(bare.map(|Found { program, pids, .. }| {
+        usdt.crowd.notices.extend(bare.map(|PythonProgram { program, pids, .. }| {
             let (program, pids) = (program.display(), list(&pids));
             format!("{program} has no markers and is not recorded (process {pids})")
         }));
@@ -232,7 +232,7 @@ impl Usdt {
     }
 
     /// Takes what the kernel has sent. Returns the number of events.
-    fn take_all(&mut self, rows: &mut Rows) -> crate::Result<u64> {
+    fn take_all(&mut self, rows: &mut RowWriter) -> crate::Result<u64> {
         let mut count = 0;
         let mut more = true;
         while more {
@@ -251,18 +251,18 @@ impl Usdt {
                 self.kernel.adopt(pid, tid);
             }
         }
-        rows.count(count);
+        rows.count_events(count);
         Ok(count)
     }
 
     /// Tells of threads and processes that have ended.
-    fn forget(&mut self, ended: &[Ended], rows: &mut Rows) -> crate::Result<()> {
+    fn forget(&mut self, ended: &[Ended], rows: &mut RowWriter) -> crate::Result<()> {
         let processes = ended.iter().filter(|ended| ended.tid.is_none());
         processes.for_each(|process| self.kernel.release(process.pid));
         self.sight.tell(ended, rows)
     }
 
-    fn row(&mut self, event: RawEvent, rows: &mut Rows) -> crate::Result<u64> {
+    fn row(&mut self, event: RawEvent, rows: &mut RowWriter) -> crate::Result<u64> {
         match event {
             RawEvent::Number(head) => {
                 let row = self.number_row(head);
@@ -302,7 +302,7 @@ impl Usdt {
             RawEvent::Lost { head, from_ns } => {
                 self.sight.see(head.time_ns, head.pid, head.tid, rows)?;
                 let Head { time_ns: to_ns, pid, tid, what: count, .. } = head;
-                rows.lost(LostEvents { pid, tid, count, from_ns, to_ns })?;
+                rows.push_lost(LostEvents { pid, tid, count, from_ns, to_ns })?;
                 Ok(0)
             }
         }
@@ -330,7 +330,7 @@ impl Codes {
         &mut self,
         definition: &Definition,
         filter: &FunctionFilter,
-        rows: &mut Rows,
+        rows: &mut RowWriter,
     ) -> Option<CodeId> {
         let Definition { what, pid, file, first_line, qualname, .. } = definition;
         let from_text = first_line
@@ -342,7 +342,7 @@ impl Codes {
             self.init_cleanup = code;
         }
         if code.is_some() {
-            rows.source(file, *pid);
+            rows.add_source_file(file, *pid);
         }
         self.unfound += u64::from(!definition.found);
         self.cut += u64::from(definition.cut);
@@ -370,38 +370,40 @@ impl Codes {
         self.kept.get(&(pid, what)).copied().or_else(once).unwrap_or(Some(CodeId::NONE))
     }
 
-    fn notices(&self, rows: &mut Rows) {
+    fn notices(&self, rows: &mut RowWriter) {
         if self.unfound > 0 {
             let count = self.unfound;
-            rows.notice(format!(
+            rows.add_notice(format!(
                 "the code of {count} events could not be found: they have a name but no first line"
             ));
         }
         if self.cut > 0 {
             let count = self.cut;
-            rows.notice(format!("the names of {count} functions are longer than 4096 bytes and were cut"));
+            rows.add_notice(format!(
+                "the names of {count} functions are longer than 4096 bytes and were cut"
+            ));
         }
     }
 }
 
 impl Provider for Usdt {
-    fn drain(&mut self, rows: &mut Rows) -> crate::Result<u64> {
+    fn drain(&mut self, rows: &mut RowWriter) -> crate::Result<u64> {
         for Call { time_ns, pid } in self.kernel.called() {
-            rows.enter(pid, 0);
+            rows.note_root(pid, 0);
             if self.sight.launched == Some(pid) {
                 self.sight.see(time_ns, pid, pid, rows)?;
             }
             self.crowd.meet(&mut self.kernel, pid, &self.groups, self.machine);
         }
-        self.crowd.pythons.drain(..).for_each(|python| rows.python(python));
-        self.crowd.notices.drain(..).for_each(|notice| rows.notice(notice));
+        self.crowd.pythons.drain(..).for_each(|python| rows.add_interpreter(python));
+        self.crowd.notices.drain(..).for_each(|notice| rows.add_notice(notice));
         let ended = self.sight.look(false);
         let count = self.take_all(rows)?;
         self.forget(&ended, rows)?;
         Ok(count)
     }
 
-    fn count(&self, sums: &mut Sums, now_ns: i64) -> crate::Result<()> {
+    fn add_counts(&self, sums: &mut Sums, now_ns: i64) -> crate::Result<()> {
         let Some(tallies) = &self.tallies else { return Ok(()) };
         let code_at = |pid, address| self.codes.kept.get(&(pid, address)).copied().flatten();
         tallies.add_to(sums, now_ns, code_at);
@@ -409,11 +411,11 @@ impl Provider for Usdt {
         Ok(())
     }
 
-    fn call(&self) -> Option<BorrowedFd<'_>> {
+    fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.kernel.call())
     }
 
-    fn stop(&mut self, rows: &mut Rows) -> crate::Result<()> {
+    fn stop(&mut self, rows: &mut RowWriter) -> crate::Result<()> {
         self.kernel.remove();
         // Nobody is met from here on.
         self.kernel.called().clear();
@@ -422,15 +424,17 @@ impl Provider for Usdt {
         self.forget(&ended, rows)?;
         for lost in self.kernel.losses()? {
             let pid = if lost.pid == 0 { self.pid } else { lost.pid };
-            rows.lost(LostEvents { pid, ..lost })?;
+            rows.push_lost(LostEvents { pid, ..lost })?;
         }
         self.codes.notices(rows);
         match self.kernel.unheard() {
             0 => {}
-            count => rows.notice(format!("{count} processes were too many to follow, and may be missing")),
+            count => {
+                rows.add_notice(format!("{count} processes were too many to follow, and may be missing"))
+            }
         }
         if self.kernel.is_unsure() {
-            rows.notice(
+            rows.add_notice(
                 "events of children may be missing, and are not counted as lost: before Linux 6.12 the kernel may take a \
                  child's probes away when a process related to it ends"
                     .into(),

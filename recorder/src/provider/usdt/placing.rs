@@ -19,7 +19,7 @@ use super::family::{self, Switch};
 use super::namespace;
 use super::plan::Probe;
 use super::tracefs::Tracefs;
-use crate::os::capabilities::{Right, Rights};
+use crate::os::capabilities::{Capability, CapabilitySet};
 
 /// What libbpf takes for the pid of everyone.
 const EVERY_PROCESS: i32 = -1;
@@ -51,7 +51,7 @@ pub enum Way {
 impl Way {
     /// The one that our rights allow.
     pub fn allowed() -> Way {
-        if Rights::ours().has(Right::SysAdmin) { Way::PerfEvents } else { Way::Multi }
+        if CapabilitySet::effective().has(Capability::SysAdmin) { Way::PerfEvents } else { Way::Multi }
     }
 }
 

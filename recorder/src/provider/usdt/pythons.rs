@@ -5,14 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Interpreter;
-use crate::os::procfs::{FileId, id_of, processes};
+use crate::os::procfs::{FileId, all_pids, file_id};
 
 /// Where Pythons are besides the `PATH`.
 const FOLDERS: [&str; 3] = ["/usr/bin", "/usr/local/bin", "/bin"];
 
 /// A Python that was found.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct PythonProgram {
     /// The program, as those who run it know it.
     pub program: PathBuf,
     /// Who runs it.
@@ -22,31 +22,31 @@ pub(crate) struct Found {
 }
 
 /// Every Python that runs or is installed, each once, by path. What we may not look into is passed over.
-pub(crate) fn everywhere() -> Vec<Found> {
+pub(crate) fn everywhere() -> Vec<PythonProgram> {
     let mut found = running();
     for program in installed() {
-        let id = id_of(&program);
+        let id = file_id(&program);
         if id.is_none_or(|id| found.contains_key(&id)) {
             continue;
         }
         if let (Some(id), Ok(interpreter)) = (id, Interpreter::of_program(&program)) {
-            found.insert(id, Found { program, pids: Vec::new(), interpreter });
+            found.insert(id, PythonProgram { program, pids: Vec::new(), interpreter });
         }
     }
-    let mut found: Vec<Found> = found.into_values().collect();
+    let mut found: Vec<PythonProgram> = found.into_values().collect();
     found.sort_by(|one, other| one.program.cmp(&other.program));
     found
 }
 
 /// Those that run, each program once.
-fn running() -> BTreeMap<FileId, Found> {
-    let mut seen: BTreeMap<FileId, Option<Found>> = BTreeMap::new();
-    for pid in processes() {
+fn running() -> BTreeMap<FileId, PythonProgram> {
+    let mut seen: BTreeMap<FileId, Option<PythonProgram>> = BTreeMap::new();
+    for pid in all_pids() {
         let link = format!("/proc/{pid}/exe");
-        let Some(id) = id_of(Path::new(&link)) else { continue };
+        let Some(id) = file_id(Path::new(&link)) else { continue };
         let entry = seen.entry(id).or_insert_with(|| {
             let interpreter = Interpreter::of_process(pid).ok()?;
-            Some(Found { program: fs::read_link(&link).ok()?, pids: Vec::new(), interpreter })
+            Some(PythonProgram { program: fs::read_link(&link).ok()?, pids: Vec::new(), interpreter })
         });
         entry.iter_mut().for_each(|found| found.pids.push(pid));
     }

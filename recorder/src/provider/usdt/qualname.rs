@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use rustc_hash::FxHashMap;
 use tree_sitter::{Node, Parser};
 
-use crate::os::fs_credentials::act;
+use crate::os::fs_credentials::switch_to;
 use crate::os::user::User;
 
 /// A longer file is not read.
@@ -47,7 +47,7 @@ impl Qualnames {
 /// The text as the process sees it. A path that is relative to a folder that nobody knows is no file.
 fn read(pid: i32, file: &str) -> Option<Vec<u8>> {
     let inside = Path::new(file).strip_prefix("/").ok()?;
-    let _acting = act(User::reading_for(pid).as_ref()).ok()?;
+    let _credentials = switch_to(User::for_files_of(pid).as_ref()).ok()?;
     let seen: PathBuf = Path::new(&format!("/proc/{pid}/root")).join(inside);
     let path = [seen.as_path(), Path::new(file)].into_iter().find(|path| path.is_file())?;
     let bytes = path.metadata().ok()?.len();

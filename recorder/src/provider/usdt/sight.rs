@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::os::clock::monotonic_ns;
-use crate::os::process_handle::Process;
-use crate::output::rows::Rows;
+use crate::os::process_handle::ProcessHandle;
+use crate::output::row_writer::RowWriter;
 
 /// Time between two looks at who has ended.
 const LOOK: Duration = Duration::from_millis(50);
@@ -27,7 +27,7 @@ pub struct Sight {
 
 /// A process that was seen.
 struct Seen {
-    handle: Process,
+    handle: ProcessHandle,
     threads: FxHashSet<i32>,
 }
 
@@ -43,7 +43,7 @@ pub struct Ended {
 impl Sight {
     /// Writes a row for a process and for a thread that was not seen before.
     #[inline]
-    pub fn see(&mut self, time_ns: i64, pid: i32, tid: i32, rows: &mut Rows) -> crate::Result<()> {
+    pub fn see(&mut self, time_ns: i64, pid: i32, tid: i32, rows: &mut RowWriter) -> crate::Result<()> {
         if self.last == Some((pid, tid)) {
             return Ok(());
         }
@@ -52,12 +52,12 @@ impl Sight {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::hash_map::Entry::Vacant(entry) => {
                 let (parent, command) = (parent(pid).unwrap_or(0), command_line(pid).unwrap_or_default());
-                rows.process_start(time_ns, pid, parent, &command)?;
-                entry.insert(Seen { handle: Process::new(pid), threads: FxHashSet::default() })
+                rows.push_process_start(time_ns, pid, parent, &command)?;
+                entry.insert(Seen { handle: ProcessHandle::open(pid), threads: FxHashSet::default() })
             }
         };
         if seen.threads.insert(tid) {
-            rows.thread_start(time_ns, pid, tid, thread_name(pid, tid).as_deref())?;
+            rows.push_thread_start(time_ns, pid, tid, thread_name(pid, tid).as_deref())?;
             self.new.push((pid, tid));
         }
         Ok(())
@@ -73,19 +73,19 @@ impl Sight {
     }
 
     /// Writes their rows, and forgets them: their numbers may come again.
-    pub fn tell(&mut self, ended: &[Ended], rows: &mut Rows) -> crate::Result<()> {
+    pub fn tell(&mut self, ended: &[Ended], rows: &mut RowWriter) -> crate::Result<()> {
         let now_ns = monotonic_ns();
         for &Ended { pid, tid } in ended {
             self.last = None;
             if let Some(tid) = tid {
                 let known = self.processes.get_mut(&pid).is_some_and(|seen| seen.threads.remove(&tid));
                 if known {
-                    rows.thread_exit(now_ns, pid, tid)?;
+                    rows.push_thread_exit(now_ns, pid, tid)?;
                 }
             } else if let Some(seen) = self.processes.remove(&pid) {
-                seen.threads.into_iter().try_for_each(|tid| rows.thread_exit(now_ns, pid, tid))?;
+                seen.threads.into_iter().try_for_each(|tid| rows.push_thread_exit(now_ns, pid, tid))?;
                 if self.launched != Some(pid) {
-                    rows.process_exit(now_ns, pid, None)?;
+                    rows.push_process_exit(now_ns, pid, None)?;
                 }
             }
         }
@@ -95,7 +95,7 @@ impl Sight {
 
 impl Seen {
     fn ended(&self, pid: i32) -> Vec<Ended> {
-        if self.handle.ends_within(Duration::ZERO) {
+        if self.handle.has_exited() {
             return vec![Ended { pid, tid: None }];
         }
         let is_gone = |tid: &i32| !Path::new(&format!("/proc/{pid}/task/{tid}")).exists();

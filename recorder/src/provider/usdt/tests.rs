@@ -14,8 +14,8 @@ use pyrec_schema::{Columns, Manifest, Names, Trace};
 use super::*;
 use crate::Rotation;
 use crate::output::pipeline::Pipeline;
-use crate::output::rotation::{Reel, Supplies};
-use crate::output::sources::Sources;
+use crate::output::rotation::{RotatingWriter, WriterContext};
+use crate::output::source_files::SourceFiles;
 
 mod attached;
 
@@ -105,7 +105,7 @@ impl Waiting {
 
 /// Rows with a real writer behind them, and what it wrote.
 struct Recording {
-    rows: Rows,
+    rows: RowWriter,
     folder: tempfile::TempDir,
 }
 
@@ -123,12 +123,13 @@ impl Recording {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let names = Arc::new(Names::new());
         let path = folder.path().join("x.parquet");
-        let sources = Arc::<Mutex<Sources>>::default();
+        let sources = Arc::<Mutex<SourceFiles>>::default();
         let rotation = Rotation::default();
-        let supplies = Supplies { output: path, rotation, names: names.clone(), sources: sources.clone() };
-        let reel = Reel::begin(supplies, Manifest::unknown("a test")).expect("a new file");
+        let supplies =
+            WriterContext { output: path, rotation, names: names.clone(), sources: sources.clone() };
+        let reel = RotatingWriter::begin(supplies, Manifest::unknown("a test")).expect("a new file");
         let pipeline = Pipeline::start(reel).expect("a thread");
-        Recording { rows: Rows::new(names, sources, pipeline), folder }
+        Recording { rows: RowWriter::new(names, sources, pipeline), folder }
     }
 
     fn read(self, output: String) -> Recorded {

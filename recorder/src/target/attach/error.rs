@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-use crate::os::procfs::user_of;
+use crate::os::procfs::effective_uid;
 
 /// Why a process could not be entered.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +114,7 @@ impl Error {
         }
         let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").ok();
         let scope = scope.and_then(|scope| scope.trim().parse().ok()).unwrap_or(0);
-        Error::denied(pid, source, user_of(pid), rustix::process::geteuid().as_raw(), scope)
+        Error::denied(pid, source, effective_uid(pid), rustix::process::geteuid().as_raw(), scope)
     }
 
     fn denied(pid: i32, source: io::Error, uid: Option<u32>, ours: u32, scope: u32) -> Error {

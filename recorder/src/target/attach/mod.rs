@@ -1,7 +1,7 @@
 //! A process that runs already, entered by the door that CPython 3.14 and later leave open (PEP 768).
 //!
 //! ```text
-//! Door ── a script's path ──▶ every thread state ── next safe point ──▶ the script: loads the agent's library
+//! RemoteDebug ── a script's path ──▶ every thread state ── next safe point ──▶ the script: loads the agent's library
 //!  └ where CPython keeps its thread states, told by CPython itself in its section .PyRuntime
 //! ```
 //!
@@ -18,10 +18,10 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, flock};
 
 pub use error::Error;
-pub(crate) use remote_debug::Door;
+pub(crate) use remote_debug::RemoteDebug;
 pub(crate) use script::{FAILED, Script};
 
-use crate::os::process_root::Root;
+use crate::os::process_root::ProcessRoot;
 use crate::os::procfs::{self, Mapping};
 use crate::session::agent_library;
 
@@ -33,12 +33,12 @@ pub(crate) fn library_in(pid: i32) -> Option<String> {
 }
 
 /// Refuses a process that a recorder, alive, has its agent in.
-pub(crate) fn refuse_recorded(pid: i32, root: &Root) -> Result<(), Error> {
+pub(crate) fn refuse_recorded(pid: i32, root: &ProcessRoot) -> Result<(), Error> {
     let mappings = procfs::mappings(pid).map_err(|source| Error::of(pid, source))?;
     let sessions = mappings.iter().filter(|mapping| mapping.file_name() == Some("session"));
     let directories = sessions.filter_map(Mapping::path).filter_map(|path| Path::new(path).parent());
     for directory in directories {
-        let lock = fs::File::open(root.outside(&directory.join("lock")));
+        let lock = fs::File::open(root.to_own_path(&directory.join("lock")));
         if lock.is_ok_and(|lock| flock(lock, FlockOperation::NonBlockingLockShared).is_err()) {
             return Err(Error::Recorded { pid });
         }
@@ -48,9 +48,7 @@ pub(crate) fn refuse_recorded(pid: i32, root: &Root) -> Result<(), Error> {
 
 /// Refuses a process whose number is another one where it lives.
 pub(crate) fn refuse_container(pid: i32) -> Result<(), Error> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
-    match numbers.map(|numbers| numbers.split_whitespace().count()) {
+    match procfs::pid_namespace_depth(pid) {
         Some(2..) => Err(Error::Container { pid }),
         _ => Ok(()),
     }

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use object::{Object, ObjectSection, ObjectSegment};
 
 use super::Error;
-use crate::os::process_root::Root;
+use crate::os::process_root::ProcessRoot;
 use crate::os::procfs;
-use crate::os::stopped_process::Stopped;
+use crate::os::stopped_process::StoppedProcess;
 
 /// `_Py_DebugOffsets`, the first thing in the section `.PyRuntime`: what of it is needed, as offsets in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,16 +50,16 @@ const MAX_THREADS: usize = 1 << 16;
 
 /// A process's door.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct RemoteDebug {
     pid: i32,
     memory: File,
     runtime: u64,
     layout: Layout,
 }
 
-impl Door {
+impl RemoteDebug {
     /// Finds it, and sees whether it is open.
-    pub fn find(pid: i32, root: &Root) -> Result<Door, Error> {
+    pub fn open(pid: i32, root: &ProcessRoot) -> Result<RemoteDebug, Error> {
         let failed = |source| Error::of(pid, source);
         let memory =
             File::options().read(true).write(true).open(format!("/proc/{pid}/mem")).map_err(failed)?;
@@ -82,7 +82,7 @@ impl Door {
         let is_free_threaded = word(&memory, runtime + FREE_THREADED).map_err(failed)? != 0;
         let layout = LAYOUTS.into_iter().find(|layout| layout.minor == minor && !is_free_threaded);
         let layout = layout.ok_or_else(|| Error::Unknown { pid, version: name.clone() })?;
-        let door = Door { pid, memory, runtime, layout };
+        let door = RemoteDebug { pid, memory, runtime, layout };
         if !door.is_as_expected().map_err(failed)? {
             return Err(Error::Unknown { pid, version: name });
         }
@@ -95,7 +95,7 @@ impl Door {
     /// Has every thread run the script as soon as it can. The path is the process's own.
     pub fn call(&self, script: &str) -> Result<(), Error> {
         let write = || {
-            let _still = Stopped::process(self.pid)?;
+            let _still = StoppedProcess::stop(self.pid)?;
             let mut path = script.as_bytes().to_vec();
             path.push(0);
             if path.len() as u64 > self.told(self.layout.debugger_support + SCRIPT_PATH_SIZE)? {
@@ -116,7 +116,7 @@ impl Door {
     /// Has those threads forget it that have not run it yet.
     pub fn call_off(&self) -> Result<(), Error> {
         let write = || {
-            let _still = Stopped::process(self.pid)?;
+            let _still = StoppedProcess::stop(self.pid)?;
             for state in self.thread_states()? {
                 self.memory.write_all_at(&0u32.to_ne_bytes(), self.places(state)?.0)?;
             }
@@ -200,14 +200,14 @@ struct Runtime {
 }
 
 /// The program and its libpython, whichever are there.
-fn runtimes(pid: i32, root: &Root) -> io::Result<Vec<Runtime>> {
+fn runtimes(pid: i32, root: &ProcessRoot) -> io::Result<Vec<Runtime>> {
     let program = fs::read_link(format!("/proc/{pid}/exe"))?;
     let mut found = Vec::new();
     for mapping in procfs::mappings(pid)?.iter().filter(|mapping| mapping.offset == 0) {
         let (Some(path), Some(file_name)) = (mapping.path(), mapping.file_name()) else { continue };
         let file = match program.as_os_str() == path {
             true => PathBuf::from(format!("/proc/{pid}/exe")),
-            false if file_name.starts_with("libpython3.") => root.outside(path.as_ref()),
+            false if file_name.starts_with("libpython3.") => root.to_own_path(path.as_ref()),
             false => continue,
         };
         let address = section(&file).map_or(0, |section| mapping.start.wrapping_add(section));
@@ -253,7 +253,9 @@ mod tests {
     #[test]
     fn a_process_without_python_has_no_door() {
         let mut child = std::process::Command::new("sleep").arg("100").spawn().expect("it starts");
-        let error = Door::find(child.id() as i32, &Root::ours()).expect_err("there is no Python").to_string();
+        let error = RemoteDebug::open(child.id() as i32, &ProcessRoot::own())
+            .expect_err("there is no Python")
+            .to_string();
         child.kill().and_then(|()| child.wait()).expect("it ends");
         assert!(error.contains("runs no CPython that can be entered"), "{error}");
     }

@@ -6,17 +6,17 @@ use pyrec_schema::{Batch, CodeId, Event, LostEvents, Manifest, Marker, Names, Py
 use rustc_hash::FxHashMap;
 
 use super::pipeline::{Marks, Pipeline};
-use super::sources::Sources;
+use super::source_files::SourceFiles;
 use crate::{Error, Result};
 
-/// Rows in a batch: enough to make a call per batch free, few enough to stay in the cache of a core.
+/// RowWriter in a batch: enough to make a call per batch free, few enough to stay in the cache of a core.
 const BATCH_ROWS: usize = 1 << 15;
 
 /// Fewer free rows than this are not worth reading records for.
 const FEW_ROWS: usize = 1 << 10;
 
 /// Takes rows from a provider and passes them on in batches. Also gathers what the manifest will say.
-pub struct Rows {
+pub struct RowWriter {
     names: Arc<Names>,
     batch: Batch,
     /// Where the provider is in its own records, as far as that has changed in this batch.
@@ -26,13 +26,13 @@ pub struct Rows {
     /// The last one that was passed on in a hurry.
     hurried: u64,
     pipeline: Pipeline,
-    sources: Arc<Mutex<Sources>>,
-    pub(crate) facts: Facts,
+    sources: Arc<Mutex<SourceFiles>>,
+    pub(crate) facts: RecordingFacts,
 }
 
 /// What becomes known about the recording as it goes.
 #[derive(Debug, Default)]
-pub(crate) struct Facts {
+pub(crate) struct RecordingFacts {
     /// Events recorded, the recorder's own rows not counted.
     pub events: u64,
     /// Events known not to have been recorded.
@@ -47,7 +47,7 @@ pub(crate) struct Facts {
     pub notices: FxHashMap<String, usize>,
 }
 
-impl Facts {
+impl RecordingFacts {
     /// What is known by now.
     pub fn manifest(&self, manifest: &Manifest) -> Manifest {
         Manifest {
@@ -65,9 +65,9 @@ fn median(numbers: &[f64]) -> Option<f64> {
     numbers.get(numbers.len() / 2).copied()
 }
 
-impl Rows {
-    pub(crate) fn new(names: Arc<Names>, sources: Arc<Mutex<Sources>>, pipeline: Pipeline) -> Self {
-        Rows {
+impl RowWriter {
+    pub(crate) fn new(names: Arc<Names>, sources: Arc<Mutex<SourceFiles>>, pipeline: Pipeline) -> Self {
+        RowWriter {
             names,
             batch: Batch::with_capacity(BATCH_ROWS),
             marks: Marks::new(),
@@ -75,7 +75,7 @@ impl Rows {
             hurried: 0,
             pipeline,
             sources,
-            facts: Facts::default(),
+            facts: RecordingFacts::default(),
         }
     }
 
@@ -88,41 +88,41 @@ impl Rows {
     #[inline]
     pub fn push(&mut self, event: Event) -> Result<()> {
         self.batch.push(event);
-        if self.batch.len() >= BATCH_ROWS { self.pass_on() } else { Ok(()) }
+        if self.batch.len() >= BATCH_ROWS { self.send_batch() } else { Ok(()) }
     }
 
     /// How many records may be turned into rows so that they all come into the present batch, though some may make two.
-    pub(crate) fn room(&mut self) -> Result<usize> {
+    pub(crate) fn read_limit(&mut self) -> Result<usize> {
         if self.batch.len() + FEW_ROWS > BATCH_ROWS {
-            self.pass_on()?;
+            self.send_batch()?;
         }
         Ok((BATCH_ROWS - self.batch.len()) / 2)
     }
 
     /// Says how far into a record of the provider's own its rows are now.
-    pub(crate) fn mark(&mut self, name: &Arc<str>, position: u64) {
+    pub(crate) fn set_position(&mut self, name: &Arc<str>, position: u64) {
         self.marks.push((name.clone(), Some(position)));
     }
 
     /// Says that such a record is gone.
-    pub(crate) fn forget(&mut self, name: &Arc<str>) {
+    pub(crate) fn remove_position(&mut self, name: &Arc<str>) {
         self.marks.push((name.clone(), None));
     }
 
     /// The number of the present batch.
-    pub(crate) fn number(&self) -> u64 {
+    pub(crate) fn batch_number(&self) -> u64 {
         self.number
     }
 
     /// Batches up to this one outlive the recorder: what they were made from may be forgotten.
-    pub(crate) fn safe(&self) -> u64 {
+    pub(crate) fn committed_batches(&self) -> u64 {
         self.pipeline.safe()
     }
 
     /// Makes everything so far safe as soon as possible.
-    pub(crate) fn hurry(&mut self) -> Result<()> {
+    pub(crate) fn request_commit(&mut self) -> Result<()> {
         // One at a time: pages would become ever smaller.
-        if self.safe() < self.hurried {
+        if self.committed_batches() < self.hurried {
             return Ok(());
         }
         self.hurried = self.number;
@@ -130,37 +130,37 @@ impl Rows {
     }
 
     /// Appends a `lost` row.
-    pub fn lost(&mut self, lost: LostEvents) -> Result<()> {
+    pub fn push_lost(&mut self, lost: LostEvents) -> Result<()> {
         self.facts.lost = self.facts.lost.saturating_add(lost.count);
         let event = lost.to_event(&self.names);
         self.push(event)
     }
 
     /// Says that a process is there, with its parent and its command line.
-    pub fn process_start(&mut self, time_ns: i64, pid: i32, parent: i32, command: &str) -> Result<()> {
-        self.enter(pid, parent);
+    pub fn push_process_start(&mut self, time_ns: i64, pid: i32, parent: i32, command: &str) -> Result<()> {
+        self.note_root(pid, parent);
         let text = self.names.text(command);
         self.fact(time_ns, (pid, pid), Marker::ProcessStart, Some(i64::from(parent)), text)
     }
 
     /// Looks which files a process sees, while it is there.
-    pub fn enter(&mut self, pid: i32, parent: i32) {
-        self.sources().enter(pid, parent);
+    pub fn note_root(&mut self, pid: i32, parent: i32) {
+        self.sources().note_root(pid, parent);
     }
 
     /// Says that a process is gone.
-    pub fn process_exit(&mut self, time_ns: i64, pid: i32, status: Option<i32>) -> Result<()> {
+    pub fn push_process_exit(&mut self, time_ns: i64, pid: i32, status: Option<i32>) -> Result<()> {
         self.fact(time_ns, (pid, pid), Marker::ProcessExit, status.map(i64::from), TextId::NONE)
     }
 
     /// Says that a thread is there, and its name where that is known.
-    pub fn thread_start(&mut self, time_ns: i64, pid: i32, tid: i32, name: Option<&str>) -> Result<()> {
+    pub fn push_thread_start(&mut self, time_ns: i64, pid: i32, tid: i32, name: Option<&str>) -> Result<()> {
         let text = name.map_or(TextId::NONE, |name| self.names.text(name));
         self.fact(time_ns, (pid, tid), Marker::ThreadStart, None, text)
     }
 
     /// Says that a thread is gone.
-    pub fn thread_exit(&mut self, time_ns: i64, pid: i32, tid: i32) -> Result<()> {
+    pub fn push_thread_exit(&mut self, time_ns: i64, pid: i32, tid: i32) -> Result<()> {
         self.fact(time_ns, (pid, tid), Marker::ThreadExit, None, TextId::NONE)
     }
 
@@ -176,21 +176,21 @@ impl Rows {
     }
 
     /// Counts events that were pushed. Said once for many, so that pushing stays cheap.
-    pub fn count(&mut self, events: u64) {
+    pub fn count_events(&mut self, events: u64) {
         self.facts.events += events;
     }
 
     /// Remembers that code of this file ran, so that its text comes into the trace.
-    pub fn source(&mut self, file: &str, pid: i32) {
-        self.sources().see(file, pid);
+    pub fn add_source_file(&mut self, file: &str, pid: i32) {
+        self.sources().add(file, pid);
     }
 
-    fn sources(&self) -> MutexGuard<'_, Sources> {
+    fn sources(&self) -> MutexGuard<'_, SourceFiles> {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers an interpreter.
-    pub fn python(&mut self, python: Python) {
+    pub fn add_interpreter(&mut self, python: Python) {
         let known = |seen: &Python| seen.executable == python.executable && seen.version == python.version;
         if !self.facts.python.iter().any(known) {
             self.facts.python.push(python);
@@ -198,12 +198,12 @@ impl Rows {
     }
 
     /// Keeps a sentence for the user.
-    pub fn notice(&mut self, text: String) {
+    pub fn add_notice(&mut self, text: String) {
         *self.facts.notices.entry(text).or_default() += 1;
     }
 
     /// Passes what is here on to the writer, full batch or not.
-    pub(crate) fn pass_on(&mut self) -> Result<()> {
+    pub(crate) fn send_batch(&mut self) -> Result<()> {
         if self.batch.is_empty() && self.marks.is_empty() { Ok(()) } else { self.send(false) }
     }
 
@@ -216,7 +216,7 @@ impl Rows {
 
     /// Writes what every reader must be able to see from now on, whatever happens to us.
     pub(crate) fn checkpoint(&mut self, manifest: &Manifest) -> Result<()> {
-        self.pass_on()?;
+        self.send_batch()?;
         self.pipeline.checkpoint(self.facts.manifest(manifest))
     }
 
@@ -227,8 +227,8 @@ impl Rows {
     }
 
     /// The writer's end of it, once everything is passed on.
-    pub(crate) fn into_parts(mut self) -> Result<(Pipeline, Facts), Error> {
-        self.pass_on()?;
+    pub(crate) fn into_parts(mut self) -> Result<(Pipeline, RecordingFacts), Error> {
+        self.send_batch()?;
         Ok((self.pipeline, self.facts))
     }
 

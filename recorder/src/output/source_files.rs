@@ -12,8 +12,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use twox_hash::XxHash64;
 
 use crate::os::clock::monotonic_ns;
-use crate::os::fs_credentials::act;
-use crate::os::process_root::{Identity, Root};
+use crate::os::fs_credentials::switch_to;
+use crate::os::process_root::{ProcessRoot, RootId};
 use crate::os::user::User;
 
 /// A longer file is told of without its text.
@@ -21,7 +21,7 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// Files seen so far, in the order in which they were seen.
 #[derive(Debug, Default)]
-pub(crate) struct Sources {
+pub(crate) struct SourceFiles {
     seen: FxHashSet<String>,
     files: Vec<Source>,
     roots: Roots,
@@ -33,26 +33,26 @@ pub(crate) struct Sources {
 #[derive(Debug, Default)]
 struct Roots {
     /// Each once.
-    known: Vec<(Identity, Arc<Root>)>,
+    known: Vec<(RootId, Arc<ProcessRoot>)>,
     /// Whose was which last, for when the process is gone.
-    last: FxHashMap<i32, Arc<Root>>,
+    last: FxHashMap<i32, Arc<ProcessRoot>>,
 }
 
 impl Roots {
     /// That of a process now. One that is gone had the one that it was seen with last, or else ours.
-    fn of(&mut self, pid: i32) -> Arc<Root> {
+    fn of(&mut self, pid: i32) -> Arc<ProcessRoot> {
         let found = self.find(pid).ok().or_else(|| self.last.get(&pid).cloned());
-        let root = found.unwrap_or_else(|| Arc::new(Root::ours()));
+        let root = found.unwrap_or_else(|| Arc::new(ProcessRoot::own()));
         self.last.insert(pid, root.clone());
         root
     }
 
-    fn find(&mut self, pid: i32) -> io::Result<Arc<Root>> {
-        let identity = Identity::of(pid)?;
+    fn find(&mut self, pid: i32) -> io::Result<Arc<ProcessRoot>> {
+        let identity = RootId::of(pid)?;
         if let Some((_, root)) = self.known.iter().find(|(known, _)| *known == identity) {
             return Ok(root.clone());
         }
-        let root = Arc::new(Root::of(pid)?);
+        let root = Arc::new(ProcessRoot::of(pid)?);
         self.known.push((identity, root.clone()));
         Ok(root)
     }
@@ -63,7 +63,7 @@ impl Roots {
 struct Source {
     file: String,
     pid: i32,
-    root: Arc<Root>,
+    root: Arc<ProcessRoot>,
     /// Whose rights it is read with, if not ours: a program may give its code any file's name.
     user: Option<User>,
     stamp: Stamp,
@@ -83,14 +83,14 @@ impl Stamp {
     }
 }
 
-impl Sources {
+impl SourceFiles {
     /// For files whose code ran before anybody could look at them, but not before this.
-    pub fn unchanged_since(time: SystemTime) -> Sources {
-        Sources { since: Some(time), ..Sources::default() }
+    pub fn unchanged_since(time: SystemTime) -> SourceFiles {
+        SourceFiles { since: Some(time), ..SourceFiles::default() }
     }
 
     /// Remembers which root a process has: its parent's, unless the process itself says otherwise.
-    pub fn enter(&mut self, pid: i32, parent: i32) {
+    pub fn note_root(&mut self, pid: i32, parent: i32) {
         if let Some(root) = self.roots.last.get(&parent) {
             self.roots.last.insert(pid, root.clone());
         }
@@ -98,15 +98,15 @@ impl Sources {
     }
 
     /// Remembers a file. What is no file (`<string>`, `<frozen os>`, a path relative to elsewhere) is passed over.
-    pub fn see(&mut self, file: &str, pid: i32) {
+    pub fn add(&mut self, file: &str, pid: i32) {
         if self.seen.contains(file) {
             return;
         }
         self.seen.insert(file.to_owned());
         let root = self.roots.of(pid);
-        let user = User::reading_for(pid);
-        let Ok(_acting) = act(user.as_ref()) else { return };
-        let is_known = root.is_ours() || file.starts_with('/');
+        let user = User::for_files_of(pid);
+        let Ok(_credentials) = switch_to(user.as_ref()) else { return };
+        let is_known = root.is_own() || file.starts_with('/');
         let opened = is_known.then(|| root.open(Path::new(file)).ok()).flatten();
         let is_what_ran =
             |stamp: &Stamp| self.since.is_none_or(|since| stamp.modified.is_some_and(|at| at <= since));
@@ -130,7 +130,7 @@ impl Source {
     /// None where the file can be read no more. A file that has changed since its code first ran gives a row
     /// without text: what ran is not what is there now.
     fn row(&self, names: &Names) -> Option<Event> {
-        let _acting = act(self.user.as_ref()).ok()?;
+        let _credentials = switch_to(self.user.as_ref()).ok()?;
         let mut file = self.root.open(Path::new(&self.file)).ok()?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).ok()?;
@@ -170,9 +170,9 @@ mod tests {
             fs::write(&path, "a = 1\nb = 2\n").expect("it is written");
             path.to_string_lossy().into_owned()
         });
-        let mut sources = Sources::default();
+        let mut sources = SourceFiles::default();
         for file in [kept.as_str(), changed.as_str(), kept.as_str(), "<string>", "/nowhere.py"] {
-            sources.see(file, 7);
+            sources.add(file, 7);
         }
         fs::write(&changed, "other\n").expect("it is written again");
         let names = Names::new();
