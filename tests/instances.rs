@@ -120,7 +120,7 @@ fn what_is_left_out_is_not_recorded() {
 fn who_cannot_tell_says_so() {
     if let Some(subject) = Subject::agent("3.11") {
         let recording = subject.record(&MARKERS, &["-c", "class C: pass\nC()"]);
-        let said = "pyrec: Instances are not recorded: only CPython 3.12 and later tell of them.";
+        let said = "pyrec: Instances are not recorded: only CPython 3.12 and later report them.";
         assert!(recording.said().lines().any(|line| line == said), "{}", recording.said());
         assert!(recording.report("instances", &[]).starts_with("no instance was recorded; "));
     }

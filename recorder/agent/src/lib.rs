@@ -1,48 +1,42 @@
-//! The library that is loaded into CPython.
+//! The library that is loaded into CPython. It writes a record for each event of the program into a
+//! ring, which the recorder reads.
 //!
 //! ```text
-//! constructor ─▶ audit hook ─▶ install ─▶ hooks of this CPython ─▶ Thread::push ─▶ ring
-//!   (each program)  (each Python)  (once, before user code)            │
-//!                                        first sight of a code object ─┴▶ definitions
+//! constructor ─▶ audit hook ─▶ install hooks ─▶ event ─▶ record ─▶ the thread's ring
+//!   (each program)  (each Python)  (once, before user code)   └─▶ definition, if the code object is new
 //! ```
 //!
-//! LD_PRELOAD brings it into every program that the recorded one starts, so it depends on nothing but libc, and
-//! where it finds no CPython it does nothing. `docs/design/agent.md` says what a program can see of it.
+//! A folder uses only those below it:
+//!
+//! ```text
+//! bootstrap   how the library enters a process: preloaded, or as an extension module
+//! lifecycle   begins and ends the recording of the process, and what fork does to it
+//! hooks       one file for each way in which CPython reports events
+//! record      from an event to a record
+//! ring        rings of records, and the log of definitions
+//! context     CPython's API and the session, once per process
+//! python      CPython's C API and the layouts of its objects
+//! os          system calls, the clock, the allocator
+//! ```
+//!
+//! `LD_PRELOAD` loads the library into every program that the recorded one starts. So it depends on
+//! nothing but libc, and does nothing in a process without CPython. `docs/design/agent.md` describes what a
+//! program can observe of it.
 
-// Built to be loaded (`panic = "abort"`) it goes without the standard library, whose symbols are younger than the
-// glibc of many a container. Built for the workspace's checks it borrows that library's panic handler.
+// The build that is loaded (`panic = "abort"`) has no standard library, which needs a newer glibc than
+// many containers have. The build for the workspace's checks uses that library's panic handler.
 #![cfg_attr(panic = "abort", no_std)]
 
 extern crate alloc;
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-compile_error!("the agent knows Linux on x86-64 only: its thread-local ring pointer is written in assembly");
+compile_error!("the agent supports only Linux on x86-64: it accesses thread-local memory in assembly");
 
-mod agent;
-mod audit;
-mod cfunctions;
-mod class;
-mod clock;
-mod collector;
-mod cost;
-mod definitions;
-mod entrance;
-mod extra;
-mod frame;
-mod functions;
-mod importer;
-mod instances;
-mod lock;
-mod markers;
-mod module;
-mod monitoring;
-mod names;
-mod open;
+mod bootstrap;
+mod context;
+mod hooks;
+mod lifecycle;
 mod os;
-mod profile;
-mod proxy;
 mod python;
+mod record;
 mod ring;
-mod runtime;
-mod starter;
-mod thread;

@@ -25,7 +25,7 @@ fn equal_counts(name: &str) {
 
 #[test]
 fn of_every_shape_of_call() {
-    equal_counts("shapes.py");
+    equal_counts("call_kinds.py");
 }
 
 #[test]
