@@ -1,13 +1,13 @@
-//! Audit events: each one, with the code and the line that raise it.
+//! Audit events are recorded with the code object and line that raise them.
 
 mod support;
 
 use pyrec_wire::{Definition, RecordKind};
-use support::{AUDIT, FUNCTION, Options, Process, Recording, pythons, run};
+use support::{AUDIT, FUNCTION, Process, Recording, RecordingOptions, pythons, run};
 
 const VERSIONS: [u32; 8] = [8, 9, 10, 11, 12, 13, 14, 15];
 
-/// Event, function and line of each row, the interpreter's own end left out.
+/// Event, function and line of each record, without the events that CPython raises as it ends.
 fn events(process: &Process) -> Vec<(String, String, u32)> {
     let codes = process.codes();
     let mut records: Vec<_> =
@@ -18,7 +18,7 @@ fn events(process: &Process) -> Vec<(String, String, u32)> {
             Definition::Site { id, code, name } if *id == record.id() => Some((*code, name.clone())),
             _ => None,
         });
-        let (code, event) = site.expect("every number is defined");
+        let (code, event) = site.expect("every id is defined");
         (event, codes.get(&code).map(|code| code.2.clone()).unwrap_or_default(), record.arg())
     });
     events.filter(|(event, _, _)| !event.starts_with("cpython.")).collect()
@@ -45,7 +45,7 @@ fail()
 ";
 
 #[test]
-fn are_recorded_with_their_place() {
+fn audit_events_have_the_function_and_line_that_raise_them() {
     let expected = [
         ("top.level", "<module>", 12),
         ("first", "raise_one", 3),
@@ -56,7 +56,7 @@ fn are_recorded_with_their_place() {
     ];
     for python in pythons(&VERSIONS) {
         for groups in [AUDIT, AUDIT | FUNCTION] {
-            let recording = Recording::start(Options { groups, ..Options::default() });
+            let recording = Recording::start(RecordingOptions { groups, ..RecordingOptions::default() });
             run(recording.command(&python.path).args(["-I", "-S", "-c", SOURCE]));
             let trace = recording.finish();
             assert_eq!(trace.notices(), Vec::<&str>::new());
@@ -68,13 +68,13 @@ fn are_recorded_with_their_place() {
     }
 }
 
-/// The program hears of the same events, by a hook of its own.
+/// The program receives the same events by a hook of its own.
 #[test]
-fn are_those_that_the_program_hears() {
+fn all_audit_events_are_recorded() {
     let source = "\
 import sys
-heard = []
-sys.addaudithook(lambda event, arguments: heard.append(event))
+received = []
+sys.addaudithook(lambda event, arguments: received.append(event))
 import json.tool, threading, socket, subprocess
 open('/dev/null').close()
 socket.socket().close()
@@ -83,22 +83,26 @@ thread = threading.Thread(target=lambda: sys.audit('in.thread'))
 thread.start()
 thread.join()
 compile('1', 'x', 'eval')
-ours = list(heard)
+snapshot = list(received)
 sys.audit('the.end')
-print('\\n'.join(ours))
+print('\\n'.join(snapshot))
 ";
     for python in pythons(&VERSIONS) {
-        let recording = Recording::start(Options { groups: AUDIT | FUNCTION, ..Options::default() });
+        let recording =
+            Recording::start(RecordingOptions { groups: AUDIT | FUNCTION, ..RecordingOptions::default() });
         let output = run(recording.command(&python.path).args(["-I", "-S", "-c", source]));
-        let heard = String::from_utf8(output.stdout).expect("events are UTF-8");
-        // Before 3.12 the program hears of the agent's own hooks, which is documented; the trace does not tell of them.
-        let heard: Vec<&str> = heard.lines().filter(|event| *event != "sys.setprofile").collect();
+        let received = String::from_utf8(output.stdout).expect("event names are UTF-8");
+        // Before 3.12 the program's hook receives the events that the agent raises as it sets its hooks
+        // (docs/design/agent.md). They are not recorded.
+        let received: Vec<&str> = received.lines().filter(|event| *event != "sys.setprofile").collect();
         let trace = recording.finish();
         let found = events(&trace.processes[0]);
         let found: Vec<&str> = found.iter().map(|(event, ..)| event.as_str()).collect();
         let from = found.iter().position(|event| *event == "sys.addaudithook").map_or(0, |at| at + 1);
-        let to = found.iter().position(|event| *event == "the.end").expect("the program ended");
-        let differs = found[from..to].iter().zip(&heard).position(|(ours, theirs)| ours != theirs);
-        assert_eq!((differs, to - from), (None, heard.len()), "{python:?}");
+        let to =
+            found.iter().position(|event| *event == "the.end").expect("the program raised its last event");
+        let recorded = &found[from..to];
+        let difference = recorded.iter().zip(&received).find(|(recorded, received)| recorded != received);
+        assert_eq!((difference, recorded.len()), (None, received.len()), "{python:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! The agent gets in, however Python is started, and what it finds there goes on as before.
+//! The agent enters a Python however it is started, and the program behaves as without it.
 
 mod support;
 
@@ -8,15 +8,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use support::{Options, Python, Recording, Trace, pythons, run};
+use support::{Python, Recording, RecordingOptions, Trace, pythons, run};
 
 const VERSIONS: [u32; 8] = [8, 9, 10, 11, 12, 13, 14, 15];
 
-/// Called three times by every program here.
+/// A program that calls `marked` three times.
 const MARKED: &str = "def marked(): pass\nfor _ in range(3): marked()\n";
 
-/// How many processes called `marked`, and how often each.
-fn marked(trace: &Trace) -> Vec<u64> {
+/// The number of calls of `marked` in each process that called it.
+fn calls_of_marked(trace: &Trace) -> Vec<u64> {
     let calls = trace.processes.iter().flat_map(|process| {
         let codes = process.codes();
         let files: std::collections::BTreeSet<String> = codes.values().map(|code| code.0.clone()).collect();
@@ -29,14 +29,15 @@ fn marked(trace: &Trace) -> Vec<u64> {
     calls.collect()
 }
 
-/// Records a command that is given a directory with `marked.py` in it.
+/// Records a command and checks its calls of `marked`. The command is created for a directory that
+/// contains `marked.py`.
 fn check(python: &Python, expected: &[u64], command: impl FnOnce(&Recording, &Path) -> Command) {
-    let directory = tempfile::tempdir().expect("there is a temporary directory");
-    fs::write(directory.path().join("marked.py"), MARKED).expect("the directory is ours");
-    let recording = Recording::start(Options::default());
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    fs::write(directory.path().join("marked.py"), MARKED).expect("the file is written");
+    let recording = Recording::start(RecordingOptions::default());
     run(&mut command(&recording, directory.path()));
     let trace = recording.finish();
-    assert_eq!(marked(&trace), expected, "{python:?}: {:?}", trace.notices());
+    assert_eq!(calls_of_marked(&trace), expected, "{python:?}: {:?}", trace.notices());
 }
 
 #[test]
@@ -61,7 +62,7 @@ fn scripts_modules_commands_and_standard_input() {
         });
         check(&python, &[3], |recording, directory| {
             let mut command = recording.command(&python.path);
-            command.stdin(fs::File::open(directory.join("marked.py")).expect("it was written"));
+            command.stdin(fs::File::open(directory.join("marked.py")).expect("the file is opened"));
             command
         });
         check(&python, &[3], |recording, directory| {
@@ -77,15 +78,15 @@ fn directories_zip_files_virtual_environments_and_console_scripts() {
     for python in pythons(&VERSIONS) {
         check(&python, &[3], |recording, directory| {
             fs::rename(directory.join("marked.py"), directory.join("__main__.py"))
-                .expect("the directory is ours");
+                .expect("the file is written");
             let mut command = recording.command(&python.path);
             command.arg(directory);
             command
         });
         check(&python, &[3], |recording, directory| {
             let app = directory.join("app");
-            fs::create_dir(&app).expect("the directory is ours");
-            fs::write(app.join("__main__.py"), MARKED).expect("the directory is ours");
+            fs::create_dir(&app).expect("the file is written");
+            fs::write(app.join("__main__.py"), MARKED).expect("the file is written");
             run(Command::new(&python.path).args(["-m", "zipapp"]).arg(&app));
             let mut command = recording.command(&python.path);
             command.arg(directory.join("app.pyz"));
@@ -94,16 +95,16 @@ fn directories_zip_files_virtual_environments_and_console_scripts() {
         check(&python, &[3, 3], |recording, directory| {
             let venv = directory.join("venv");
             run(Command::new(&python.path).args(["-m", "venv", "--without-pip"]).arg(&venv));
-            // What pip writes for a console script; here it starts the environment's Python once more.
+            // Like a console script of pip; it also starts the environment's Python a second time.
             let script = directory.join("script");
             let shebang = format!("#!{}\n", venv.join("bin/python").display());
             let again =
                 "import subprocess, sys\nsubprocess.check_call([sys.executable, '-c', sys.argv[1]])\n";
-            fs::write(&script, shebang + MARKED + again).expect("the directory is ours");
-            fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("the file is ours");
+            fs::write(&script, shebang + MARKED + again).expect("the file is written");
+            fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("the mode is set");
             let mut command = recording.command(&script);
             if !venv.join("bin/python").exists() {
-                // It is there for a program only that runs in the Debian of that Python.
+                // The interpreter exists only in the root directory of that Python's Debian.
                 command = recording.command(&python.path);
                 command.args(["-c", "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"]).arg(&script);
             }
@@ -141,31 +142,32 @@ if __name__ == '__main__':
     os.execv(sys.executable, command)
 ";
     for python in pythons(&VERSIONS) {
-        let directory = tempfile::tempdir().expect("there is a temporary directory");
+        let directory = tempfile::tempdir().expect("a temporary directory");
         let script = directory.path().join("children.py");
-        fs::write(&script, program).expect("the directory is ours");
-        let recording = Recording::start(Options::default());
+        fs::write(&script, program).expect("the file is written");
+        let recording = Recording::start(RecordingOptions::default());
         run(recording.command(&python.path).arg(script));
         let trace = recording.finish();
-        let mut calls = marked(&trace);
+        let mut calls = calls_of_marked(&trace);
         calls.sort_unstable();
         // preexec_fn, forkpty and main; multiprocessing; subprocess twice, through sh, posix_spawn and execv.
         assert_eq!(calls, [1, 1, 2, 5, 5, 5, 7, 7, 7, 7, 7], "{python:?}: {:?}", trace.notices());
         let main = &trace.processes[0];
         assert!(
             trace.processes.iter().any(|process| process.name == format!("{}-1", main.pid())),
-            "exec keeps the pid and begins a new log"
+            "exec keeps the pid and begins a new log: {:?}",
+            trace.processes.iter().map(|process| &process.name).collect::<Vec<_>>()
         );
     }
 }
 
 #[test]
-fn a_sitecustomize_of_the_users_own() {
+fn a_sitecustomize_of_the_user() {
     for python in pythons(&VERSIONS) {
         check(&python, &[3], |recording, directory| {
             let custom = "import sys, gc\nsys.dont_write_bytecode = True\ngc.callbacks.append(lambda *_: None)\n\
                           sys.addaudithook(lambda *_: None)\n";
-            fs::write(directory.join("sitecustomize.py"), custom).expect("the directory is ours");
+            fs::write(directory.join("sitecustomize.py"), custom).expect("the file is written");
             let mut command = recording.command(&python.path);
             command.env("PYTHONPATH", directory).args(["-m", "marked"]);
             command
@@ -174,7 +176,7 @@ fn a_sitecustomize_of_the_users_own() {
 }
 
 #[test]
-fn profilers_and_tracers_of_the_programs_own() {
+fn profilers_and_tracers_of_the_program() {
     let program = "\
 import cProfile, sys, threading
 calls = []
@@ -200,7 +202,7 @@ if sys.version_info >= (3, 12):
 for _ in range(3): marked()
 ";
     for python in pythons(&VERSIONS) {
-        // Before 3.12 there is one profile function per thread: what runs under the program's own is not recorded.
+        // Before 3.12 a thread has one profile function: calls under the program's own are not recorded.
         let expected = if python.version < (3, 12) { 4 } else { 7 };
         check(&python, &[expected], |recording, _| {
             let mut command = recording.command(&python.path);
@@ -211,7 +213,7 @@ for _ in range(3): marked()
 }
 
 #[test]
-fn a_displaced_profile_function_is_told() {
+fn a_replaced_profile_function_is_reported() {
     for python in pythons(&[8, 9, 10, 11]) {
         for (program, expected) in [
             ("import sys; sys.setprofile(lambda *_: None)", vec!["Functions"]),
@@ -220,33 +222,34 @@ fn a_displaced_profile_function_is_told() {
             ("pass", vec![]),
         ] {
             let groups = support::FUNCTION | support::LINE;
-            let recording = Recording::start(Options { groups, ..Options::default() });
+            let recording = Recording::start(RecordingOptions { groups, ..RecordingOptions::default() });
             run(recording.command(&python.path).args(["-c", program]));
             let trace = recording.finish();
-            let told: Vec<&str> =
+            let reported: Vec<&str> =
                 trace.notices().iter().map(|notice| notice.split(' ').next().unwrap_or_default()).collect();
-            assert_eq!(told, expected, "{program} on {python:?}");
+            assert_eq!(reported, expected, "{program} on {python:?}");
         }
     }
 }
 
 #[test]
-fn a_program_that_took_every_tool_number_runs_unrecorded_and_is_told_so() {
+fn a_program_that_uses_every_tool_id_runs_unrecorded() {
     for python in pythons(&[12, 13, 14, 15]) {
-        let directory = tempfile::tempdir().expect("there is a temporary directory");
+        let directory = tempfile::tempdir().expect("a temporary directory");
         let custom = "import sys\nfor i in range(6): sys.monitoring.use_tool_id(i, 'mine')\n";
-        fs::write(directory.path().join("sitecustomize.py"), custom).expect("the directory is ours");
-        let recording = Recording::start(Options::default());
+        fs::write(directory.path().join("sitecustomize.py"), custom).expect("the file is written");
+        let recording = Recording::start(RecordingOptions::default());
         run(recording.command(&python.path).env("PYTHONPATH", directory.path()).args(["-c", MARKED]));
         let trace = recording.finish();
-        assert_eq!(marked(&trace), []);
+        assert_eq!(calls_of_marked(&trace), []);
         assert!(matches!(trace.notices()[..], [notice] if notice.contains("all six tool ids")), "{python:?}");
     }
 }
 
 #[test]
-fn threads_that_the_interpreter_ends_amid_an_import() {
-    // While the last object sleeps, the interpreter ends the thread by unwinding its stack, with ours on it.
+fn threads_that_the_interpreter_ends_during_an_import() {
+    // While the last object's `__del__` sleeps, the interpreter ends the thread by unwinding its stack,
+    // which contains a frame of the agent.
     let program = "\
 import sys, threading, time
 class Slow:
@@ -260,53 +263,53 @@ started.wait()
 ";
     let module = "import sys, time\nsys.modules['__main__'].started.set()\nwhile True: time.sleep(0.01)\n";
     for python in pythons(&VERSIONS) {
-        let directory = tempfile::tempdir().expect("there is a temporary directory");
-        fs::write(directory.path().join("marked.py"), module).expect("the directory is ours");
-        let recording = Recording::start(Options::default());
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        fs::write(directory.path().join("marked.py"), module).expect("the file is written");
+        let recording = Recording::start(RecordingOptions::default());
         run(recording.command(&python.path).current_dir(&directory).args(["-c", program]));
         assert_eq!(recording.finish().processes.len(), 1, "{python:?}");
     }
 }
 
 #[test]
-fn programs_without_python_are_left_alone() {
-    let recording = Recording::start(Options::default());
+fn programs_without_python_are_unaffected() {
+    let recording = Recording::start(RecordingOptions::default());
     let mut child =
-        recording.command("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("cat runs");
-    child.stdin.take().expect("it is piped").write_all(b"hello").expect("cat listens");
+        recording.command("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("cat starts");
+    child.stdin.take().expect("the stream is piped").write_all(b"hello").expect("cat reads");
     assert_eq!(child.wait_with_output().expect("cat ends").stdout, b"hello");
     assert!(recording.finish().processes.is_empty());
 }
 
 #[test]
-fn what_the_program_prints_and_returns_stays_the_same() {
+fn the_program_prints_and_returns_the_same() {
     let program = "\
 import gc, importlib._bootstrap, os, sys, threading
 print(sorted(sys.modules), sys.argv, getattr(sys, 'orig_argv', None), sys.flags)
 print(sorted(os.listdir('/proc/self/fd')))
 print(threading.active_count(), sys.getprofile(), sys.gettrace(), sys.getrecursionlimit())
-def fail(): import surely_there_is_no_such_module
+def fail(): import no_such_module
 try: fail()
 except ImportError as error: print(repr(error), error.__traceback__.tb_next.tb_next)
 print(sys.getrefcount(fail) , sys.getrefcount(fail.__code__))
 import _thread, time, traceback
-told = []
-sys.unraisablehook = lambda unraisable: told.append((unraisable.object is fail, unraisable.err_msg.split(' <')[0]))
+reported = []
+sys.unraisablehook = lambda unraisable: reported.append((unraisable.object is fail, unraisable.err_msg.split(' <')[0]))
 _thread.start_new_thread(fail, ())
-while not told: time.sleep(0.01)
-print(told)
+while not reported: time.sleep(0.01)
+print(reported)
 try: fail()
 except ImportError: traceback.print_exc()
 sys.exit(7)
 ";
     for python in pythons(&VERSIONS) {
-        let recording = Recording::start(Options::default());
-        let traced = recording.command(&python.path).args(["-c", program]).output().expect("python runs");
+        let recording = Recording::start(RecordingOptions::default());
+        let traced = recording.command(&python.path).args(["-c", program]).output().expect("Python starts");
         let plain = Command::new(&python.path)
             .args(["-c", program])
             .stdin(Stdio::null())
             .output()
-            .expect("python runs");
+            .expect("Python starts");
         assert_eq!(String::from_utf8_lossy(&traced.stdout), String::from_utf8_lossy(&plain.stdout));
         assert_eq!(String::from_utf8_lossy(&traced.stderr), String::from_utf8_lossy(&plain.stderr));
         assert_eq!(traced.status.code(), Some(7));
@@ -314,10 +317,11 @@ sys.exit(7)
     }
 }
 
-/// A program that makes code objects and throws them away: its collections come when they would, and its memory grows by
-/// the ring and little else. (Not the youngest generation's count: on 3.11 a running frame is an object more.)
+/// A program that creates and frees code objects. Its garbage collections happen as without the agent,
+/// and its memory grows by little more than the ring. (The count of the youngest generation is not
+/// compared: on 3.11 a running frame is one object more.)
 #[test]
-fn collections_and_memory_stay_the_same() {
+fn the_program_collects_garbage_and_uses_memory_the_same() {
     let program = "\
 import gc
 def made(n):
@@ -332,24 +336,24 @@ print([a['collections'] - b['collections'] for a, b in zip(gc.get_stats(), befor
 print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))
 ";
     const RING_KIB: u64 = 8 << 10;
-    const LITTLE_KIB: u64 = 2 << 10;
+    const MARGIN_KIB: u64 = 2 << 10;
     for python in pythons(&VERSIONS) {
-        let recording = Recording::start(Options::default());
+        let recording = Recording::start(RecordingOptions::default());
         let [traced, plain] =
             [recording.command(&python.path), Command::new(&python.path)].map(|mut command| {
-                let said = run(command.args(["-c", program]).stdin(Stdio::null())).stdout;
-                let said = String::from_utf8(said).expect("it prints text");
-                let (counts, peak) = said.trim().split_once('\n').expect("it prints two lines");
+                let output = run(command.args(["-c", program]).stdin(Stdio::null())).stdout;
+                let output = String::from_utf8(output).expect("the output is UTF-8");
+                let (counts, peak) = output.trim().split_once('\n').expect("two lines");
                 (counts.to_owned(), peak.parse::<u64>().expect("a number of KiB"))
             });
         assert_eq!(traced.0, plain.0, "{python:?}");
-        assert!(traced.1 < plain.1 + RING_KIB + LITTLE_KIB, "{python:?}: {plain:?}, {traced:?}");
+        assert!(traced.1 < plain.1 + RING_KIB + MARGIN_KIB, "{python:?}: {plain:?}, {traced:?}");
         recording.finish();
     }
 }
 
 #[test]
-fn another_user_of_co_extra_hears_of_its_own_alone() {
+fn another_user_of_co_extra_is_called_for_its_own_values_only() {
     let program = "\
 import ctypes, gc, os, sys
 api, new = ctypes.pythonapi, sys.version_info >= (3, 12)
@@ -374,7 +378,7 @@ os.write(1, str(freed).encode())
 os._exit(0)
 ";
     for python in pythons(&VERSIONS) {
-        let recording = Recording::start(Options::default());
+        let recording = Recording::start(RecordingOptions::default());
         let output = run(recording.command(&python.path).args(["-c", program]));
         assert_eq!(String::from_utf8_lossy(&output.stdout), "[7]", "{python:?}");
         let counts = recording.finish().counts("<string>".as_ref());

@@ -1,4 +1,4 @@
-//! Functions in C: every call, once, and under its name.
+//! Every call of a C function is recorded once, with the function's name.
 
 mod support;
 
@@ -6,19 +6,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use pyrec_wire::RecordKind;
-use support::{CFUNCTION, FUNCTION, Options, Process, Python, Recording, Trace, program, pythons, run};
+use support::{
+    CFUNCTION, FUNCTION, Process, Python, Recording, RecordingOptions, Trace, program, pythons, run,
+};
 
 const VERSIONS: [u32; 8] = [8, 9, 10, 11, 12, 13, 14, 15];
 
 fn record(python: &Python, arguments: &[&str]) -> Trace {
-    let recording = Recording::start(Options { groups: FUNCTION | CFUNCTION, ..Options::default() });
+    let recording =
+        Recording::start(RecordingOptions { groups: FUNCTION | CFUNCTION, ..RecordingOptions::default() });
     run(recording.command(&python.path).args(arguments));
     recording.finish()
 }
 
-/// The names of the functions in C that were called inside a Python function, and whether that was their call or
-/// their end.
-fn inside(process: &Process, function: &str) -> Vec<(String, bool)> {
+/// The C functions that were called inside a Python function: name, and whether the record is the
+/// call or its end.
+fn calls_inside(process: &Process, function: &str) -> Vec<(String, bool)> {
     let (codes, texts) = (process.codes(), process.texts());
     let mut found = Vec::new();
     let mut is_inside = false;
@@ -51,18 +54,18 @@ fn each_call_is_recorded_once() {
         let trace = record(&python, &[program("cfunctions.py").to_str().expect("its path is UTF-8")]);
         assert_eq!(trace.notices(), Vec::<&str>::new());
         let mut counts = BTreeMap::<(String, bool), u64>::new();
-        for (name, starts) in inside(&trace.processes[0], "work") {
+        for (name, starts) in calls_inside(&trace.processes[0], "work") {
             let plain = name.rsplit('.').next().unwrap_or(&name);
             *counts.entry((plain.to_owned(), starts)).or_default() += 1;
         }
         let expected = counted_by_setprofile(&python);
-        assert!(expected.len() > 20, "the counter saw the program");
+        assert!(expected.len() > 20, "{expected:?}");
         assert_eq!(counts, expected, "{python:?}");
     }
 }
 
 #[test]
-fn names_are_those_of_the_defining_module_or_class() {
+fn names_have_the_defining_module_or_class() {
     let expected = [
         "len",
         "time.time",
@@ -79,16 +82,16 @@ fn names_are_those_of_the_defining_module_or_class() {
     for python in pythons(&VERSIONS) {
         let trace = record(&python, &[program("cfunctions.py").to_str().expect("its path is UTF-8")]);
         let names: BTreeSet<String> =
-            inside(&trace.processes[0], "work").into_iter().map(|(name, _)| name).collect();
+            calls_inside(&trace.processes[0], "work").into_iter().map(|(name, _)| name).collect();
         for name in expected {
-            assert!(names.contains(name), "{name} is not among {names:?} on {python:?}");
+            assert!(names.contains(name), "{name}: {names:?} on {python:?}");
         }
         assert!(!names.iter().any(|name| name.starts_with("__main__")), "{names:?}");
     }
 }
 
 #[test]
-fn each_end_is_that_of_the_innermost_call() {
+fn each_end_matches_the_innermost_call() {
     let source = "\
 import sys, threading, types
 def work():
@@ -128,7 +131,7 @@ work()
 }
 
 #[test]
-fn a_forked_child_names_them_anew() {
+fn a_forked_child_defines_the_names_again() {
     let source = "\
 import os
 def work():
@@ -142,7 +145,7 @@ os.wait()
 ";
     for python in pythons(&VERSIONS) {
         let trace = record(&python, &["-c", source]);
-        let names = trace.processes.iter().map(|process| inside(process, "work"));
+        let names = trace.processes.iter().map(|process| calls_inside(process, "work"));
         let expected = ["len", "len", "str.upper", "str.upper"];
         let is_expected =
             |names: Vec<(String, bool)>| names.iter().map(|(name, _)| name.as_str()).eq(expected);

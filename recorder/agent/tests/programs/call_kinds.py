@@ -1,4 +1,4 @@
-"""Every shape of call that one thread knows."""
+"""Every kind of call within one thread."""
 
 import contextlib
 import functools

@@ -1,4 +1,4 @@
-"""Every way to call a function in C. `--count` counts the calls of `work` by sys.setprofile, and prints them."""
+"""Every way to call a C function. `--count` counts the calls in `work` by sys.setprofile and prints the counts."""
 
 import collections
 import functools
@@ -13,7 +13,7 @@ class List(list):
 
 class Meta(type):
     def __getattribute__(cls, name):
-        raise SystemExit("a metaclass was asked")
+        raise SystemExit("the agent ran code of a metaclass")
 
 
 class Strange(collections.deque, metaclass=Meta):

@@ -1,6 +1,6 @@
-"""counter.py DIRECTORY PROGRAM: runs PROGRAM, and counts calls and returns of its functions by sys.setprofile.
+"""counter.py DIRECTORY PROGRAM: runs PROGRAM and counts the calls of its functions by sys.setprofile.
 
-Each process writes one file of lines `first line, name, entries, returns` into DIRECTORY.
+Each process writes a file into DIRECTORY, with a line for each function: first line, name, entries, exits.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Processes that fork, in functions, in threads, and again."""
+"""Forks in functions, in threads, and in forked children."""
 
 import os
 import threading

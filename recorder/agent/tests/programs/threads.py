@@ -1,4 +1,4 @@
-"""Threads, made in every way."""
+"""Threads, started in every way."""
 
 import concurrent.futures
 import os
@@ -35,6 +35,6 @@ timer.join()
 with concurrent.futures.ThreadPoolExecutor(2, "pool") as pool:
     list(pool.map(work, range(10)))
 
-# join() returns a moment before the system's thread has ended, and a program that exits in that moment ends it.
+# join() returns shortly before the kernel's thread ends. If the program exited then, the thread would be killed.
 while len(os.listdir("/proc/self/task")) > 1:
     time.sleep(0.001)

@@ -1,6 +1,6 @@
-//! A recorder for the agent's own tests: it knows the wire and nothing else.
+//! A minimal recorder for the agent's own tests. It depends only on `pyrec-wire`.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -39,7 +39,7 @@ pub fn library() -> &'static Path {
             .arg("--target-dir")
             .arg(&target)
             .status()
-            .expect("cargo runs");
+            .expect("cargo starts");
         assert!(status.success(), "the agent does not build");
         target.join("agent/libpyrec_agent.so")
     })
@@ -52,20 +52,20 @@ pub struct Python {
     pub version: (u32, u32),
 }
 
-/// The interpreters of these versions that are here; says aloud which are not.
+/// The installed interpreters of these versions. Reports those that are not installed.
 pub fn pythons(versions: &[u32]) -> Vec<Python> {
     let found = versions.iter().flat_map(|minor| {
         let pythons = find_pythons(*minor);
         if pythons.is_empty() {
-            // Past the test harness, which swallows what a passing test prints.
-            let _ = writeln!(std::io::stderr(), "SKIPPED: there is no python3.{minor} on this machine");
+            // Not by eprintln!, which the test harness captures.
+            let _ = writeln!(std::io::stderr(), "SKIPPED: python3.{minor} is not installed");
         }
         pythons
     });
     found.collect()
 }
 
-/// One of pyenv's and the system's own, which differ in how they are built.
+/// An interpreter of pyenv and the system's own, which are built with different options.
 fn find_pythons(minor: u32) -> Vec<Python> {
     let name = format!("python3.{minor}");
     let pyenv = std::env::var_os("HOME").map(|home| Path::new(&home).join(".pyenv/versions"));
@@ -87,16 +87,16 @@ fn find_pythons(minor: u32) -> Vec<Python> {
         })
         .collect();
     pythons.dedup_by(|a, b| a.path == b.path);
-    // What is found by PATH is one of the two, or all that there is.
+    // The one found by PATH is one of these two, or the only one.
     pythons.truncate(2);
     if pythons.is_empty() {
-        pythons.extend(made_python(&name).map(|path| Python { path, version: (3, minor) }));
+        pythons.extend(debian_python(&name).map(|path| Python { path, version: (3, minor) }));
     }
     pythons
 }
 
-/// The one that `scripts/pythons` has made: a command that runs it in a Debian of its own.
-fn made_python(name: &str) -> Option<PathBuf> {
+/// The one that `scripts/pythons` has created: a command that runs it in a Debian root directory.
+fn debian_python(name: &str) -> Option<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache")))?;
     let path = cache.join("pyrec/pythons").join(name);
@@ -105,42 +105,42 @@ fn made_python(name: &str) -> Option<PathBuf> {
     runs.then_some(path)
 }
 
-/// Where the test's Python programs are.
+/// The path of a Python program of the tests.
 pub fn program(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name)
 }
 
-/// How a recording goes.
+/// The settings of a recording.
 #[derive(Clone)]
-pub struct Options {
+pub struct RecordingOptions {
     pub groups: u32,
     pub on_full: OnFull,
-    /// How long the reader sleeps between two looks at the rings, none: it never looks before the end.
-    pub nap: Option<Duration>,
-    /// Where the session lies.
-    pub place: PathBuf,
+    /// The interval at which the rings are read; `None` reads them only at the end.
+    pub poll_interval: Option<Duration>,
+    /// The directory in which the session directory is created.
+    pub session_parent: PathBuf,
 }
 
-impl Default for Options {
-    fn default() -> Options {
+impl Default for RecordingOptions {
+    fn default() -> RecordingOptions {
         let groups = FUNCTION | GC | IMPORT;
-        let nap = Some(Duration::from_millis(1));
-        Options { groups, on_full: OnFull::Wait, nap, place: "/dev/shm".into() }
+        let poll_interval = Some(Duration::from_millis(1));
+        RecordingOptions { groups, on_full: OnFull::Wait, poll_interval, session_parent: "/dev/shm".into() }
     }
 }
 
-/// Shared memory that is soon full.
+/// A tmpfs of limited size.
 pub struct SmallMemory(TempDir);
 
 impl SmallMemory {
-    /// None, and said so, where nothing can be mounted.
+    /// Mounts it. Returns `None`, and reports that, if the test may not mount file systems.
     pub fn mount(size: &str) -> Option<SmallMemory> {
-        let directory = tempfile::tempdir().expect("there is a temporary directory");
+        let directory = tempfile::tempdir().expect("a temporary directory");
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(directory.path());
         let mounted = mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
         if !mounted {
-            let _ = writeln!(std::io::stderr(), "SKIPPED: nothing can be mounted here");
+            let _ = writeln!(std::io::stderr(), "SKIPPED: mounting a tmpfs is not permitted");
         }
         mounted.then_some(SmallMemory(directory))
     }
@@ -166,30 +166,30 @@ pub struct Recording {
 }
 
 impl Recording {
-    pub fn start(options: Options) -> Recording {
-        let directory = tempfile::tempdir_in(options.place).expect("there is shared memory");
+    pub fn start(options: RecordingOptions) -> Recording {
+        let directory = tempfile::tempdir_in(options.session_parent).expect("the session directory");
         let clock = ClockSource::Monotonic as u32;
         let words = [VERSION, options.groups, clock, options.on_full as u32, 0, 0];
         let mut session: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         session.resize(PAGE_BYTES, 0);
-        fs::write(directory.path().join("session"), session).expect("the session is written");
-        let lock = File::create(directory.path().join("lock")).expect("the lock is made");
-        lock.lock().expect("nobody else has the lock");
+        fs::write(directory.path().join("session"), session).expect("the file is written");
+        let lock = File::create(directory.path().join("lock")).expect("the file is created");
+        lock.lock().expect("the file is locked");
 
         let (rings, stop) = (Arc::<Mutex<BTreeMap<String, Ring>>>::default(), Arc::<AtomicBool>::default());
-        let reader = options.nap.map(|nap| {
+        let reader = options.poll_interval.map(|poll_interval| {
             let (path, rings, stop) = (directory.path().to_owned(), rings.clone(), stop.clone());
             thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    drain(&path, &mut rings.lock().expect("nobody panics"));
-                    thread::sleep(nap);
+                    drain(&path, &mut rings.lock().expect("the mutex is not poisoned"));
+                    thread::sleep(poll_interval);
                 }
             })
         });
         Recording { directory, lock: Some(lock), reader, rings, stop }
     }
 
-    /// A command whose Pythons are recorded.
+    /// A command that runs with the agent.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.env("LD_PRELOAD", library()).env(SESSION_VARIABLE, self.directory.path());
@@ -197,35 +197,35 @@ impl Recording {
         command
     }
 
-    /// Reads what is there.
+    /// Reads the rings.
     pub fn drain(&self) {
-        drain(self.directory.path(), &mut self.rings.lock().expect("nobody panics"));
+        drain(self.directory.path(), &mut self.rings.lock().expect("the mutex is not poisoned"));
     }
 
-    /// Says that the recording is over.
+    /// Marks the session as closed.
     pub fn close(&self) {
         let session = File::options().write(true).open(self.directory.path().join("session"));
         session
             .and_then(|session| session.write_all_at(&1u32.to_ne_bytes(), 16))
-            .expect("the session is there");
+            .expect("the file is written");
     }
 
-    /// Reads the rest.
+    /// Reads the rings for the last time, and the definitions.
     pub fn finish(mut self) -> Trace {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(reader) = self.reader.take() {
-            reader.join().expect("the reader lives");
+            reader.join().expect("the reader does not panic");
         }
-        let mut rings = std::mem::take(&mut *self.rings.lock().expect("nobody panics"));
+        let mut rings = std::mem::take(&mut *self.rings.lock().expect("the mutex is not poisoned"));
         drain(self.directory.path(), &mut rings);
         let mut processes = Vec::new();
-        for entry in fs::read_dir(self.directory.path()).expect("the session is there").flatten() {
+        for entry in fs::read_dir(self.directory.path()).expect("the session directory is read").flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             if let Some(name) = name.strip_suffix(".defs") {
-                let log = fs::read(entry.path()).expect("the log is there");
+                let log = fs::read(entry.path()).expect("the log is read");
                 let definitions = DefinitionReader::default().feed(&log).expect("the log is well-formed");
-                let mine = |(ring, _): &(&String, &Ring)| ring.starts_with(&format!("{name}."));
-                let rings = rings.iter().filter(mine).map(|(_, ring)| ring.clone()).collect();
+                let is_of_process = |(ring, _): &(&String, &Ring)| ring.starts_with(&format!("{name}."));
+                let rings = rings.iter().filter(is_of_process).map(|(_, ring)| ring.clone()).collect();
                 processes.push(Process { name: name.to_owned(), definitions, rings });
             }
         }
@@ -234,7 +234,7 @@ impl Recording {
     }
 }
 
-/// What was read from one ring.
+/// The contents of a ring.
 #[derive(Clone, Debug, Default)]
 pub struct Ring {
     pub tid: i32,
@@ -249,13 +249,14 @@ fn drain(directory: &Path, rings: &mut BTreeMap<String, Ring>) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.ends_with(".ring") {
-            let file = File::options().read(true).write(true).open(entry.path()).expect("a ring is ours");
+            let file = File::options().read(true).write(true).open(entry.path()).expect("the ring is opened");
             drain_ring(&file, rings.entry(name).or_default());
         }
     }
 }
 
-/// Layout as `RingHeader` has it; read and written by system calls, so that the test needs no shared memory.
+/// Reads the ring's new records and releases their slots. The offsets are those of `RingHeader`; the
+/// file is accessed by system calls, so that the test needs no unsafe code.
 fn drain_ring(file: &File, ring: &mut Ring) {
     const PRODUCED: u64 = 64;
     const CONSUMED: u64 = 128;
@@ -272,12 +273,12 @@ fn drain_ring(file: &File, ring: &mut Ring) {
     while number < head {
         let until_end = u64::from(capacity) - number % u64::from(capacity);
         let mut bytes = vec![0; (head - number).min(until_end) as usize * Record::SIZE];
-        file.read_exact_at(&mut bytes, slot_offset(number, capacity) as u64).expect("the slots are there");
+        file.read_exact_at(&mut bytes, slot_offset(number, capacity) as u64).expect("the slots are read");
         let (records, _) = bytes.as_chunks();
         ring.records.extend(records.iter().map(Record::from_bytes));
         number += records.len() as u64;
     }
-    file.write_all_at(&head.to_ne_bytes(), CONSUMED).expect("the ring is ours");
+    file.write_all_at(&head.to_ne_bytes(), CONSUMED).expect("the tail is written");
     ring.tid = (word(8) >> 32) as i32;
     ring.start_ticks = word(16);
     ring.end_ticks = word(PRODUCED + 8);
@@ -285,7 +286,7 @@ fn drain_ring(file: &File, ring: &mut Ring) {
     ring.waited_ns = word(PRODUCED + 32);
 }
 
-/// One `PID-N`.
+/// A process: the files whose names begin with `PID-N`.
 #[derive(Debug)]
 pub struct Process {
     pub name: String,
@@ -293,7 +294,7 @@ pub struct Process {
     pub rings: Vec<Ring>,
 }
 
-/// A code object, as an independent counter knows it.
+/// File, first line and name: what identifies a code object for the independent counter.
 pub type Code = (String, u32, String);
 
 impl Process {
@@ -302,20 +303,20 @@ impl Process {
             .split('-')
             .next()
             .and_then(|pid| pid.parse().ok())
-            .expect("a log is named after its process")
+            .expect("the log is named after its process")
     }
 
     fn start_ticks(&self) -> u64 {
         match self.definitions.first() {
             Some(Definition::Process { start_ticks, .. }) => *start_ticks,
-            other => panic!("a log begins with its process, not {other:?}"),
+            other => panic!("the first definition is not a process: {other:?}"),
         }
     }
 
     pub fn arguments(&self) -> Vec<String> {
         match self.definitions.first() {
             Some(Definition::Process { arguments, .. }) => arguments.clone(),
-            other => panic!("a log begins with its process, not {other:?}"),
+            other => panic!("the first definition is not a process: {other:?}"),
         }
     }
 
@@ -357,7 +358,7 @@ impl Process {
         texts.collect()
     }
 
-    /// How often each code object of that file was entered and left.
+    /// The number of entries and exits of each code object of the file.
     pub fn counts(&self, file: &Path) -> Counts {
         let codes = self.codes();
         let mut counts = Counts::new();
@@ -367,7 +368,7 @@ impl Process {
                 Some(RecordKind::Return | RecordKind::Yield | RecordKind::Unwind) => 1,
                 _ => continue,
             };
-            let code = codes.get(&record.id()).expect("every number is defined");
+            let code = codes.get(&record.id()).expect("every id is defined");
             if Path::new(&code.0) == file {
                 counts.entry(code.clone()).or_default()[column] += 1;
             }
@@ -376,17 +377,17 @@ impl Process {
     }
 }
 
-/// Entries and returns.
+/// Entries and exits by code object.
 pub type Counts = BTreeMap<Code, [u64; 2]>;
 
-/// Everything, the processes in the order of their start.
+/// A recording: its processes in the order of their start.
 #[derive(Debug)]
 pub struct Trace {
     pub processes: Vec<Process>,
 }
 
 impl Trace {
-    /// The counts of all processes together.
+    /// The counts of all processes, summed.
     pub fn counts(&self, file: &Path) -> Counts {
         let mut all = Counts::new();
         for (code, [entries, returns]) in self.processes.iter().flat_map(|process| process.counts(file)) {
@@ -402,19 +403,19 @@ impl Trace {
     }
 }
 
-/// The same run, counted by `sys.setprofile`.
+/// Runs the program without the agent and counts entries and exits by `sys.setprofile`.
 pub fn counted_by_setprofile(python: &Python, program: &Path) -> Counts {
-    let output = tempfile::tempdir().expect("there is a temporary directory");
+    let output = tempfile::tempdir().expect("a temporary directory");
     let run = Command::new(&python.path)
         .arg(self::program("counter.py"))
         .arg(output.path())
         .arg(program)
         .output()
-        .expect("python runs");
+        .expect("Python starts");
     succeeded(&run);
     let mut counts = Counts::new();
-    for entry in fs::read_dir(output.path()).expect("the directory is ours").flatten() {
-        for line in fs::read_to_string(entry.path()).expect("the counter wrote it").lines() {
+    for entry in fs::read_dir(output.path()).expect("the directory is read").flatten() {
+        for line in fs::read_to_string(entry.path()).expect("the counts are read").lines() {
             let fields: Vec<&str> = line.split('\t').collect();
             let [line, name, entries, returns] = fields[..] else { panic!("the counter wrote {line:?}") };
             let number = |text: &str| text.parse::<u64>().expect("a number");
@@ -427,9 +428,9 @@ pub fn counted_by_setprofile(python: &Python, program: &Path) -> Counts {
     counts
 }
 
-/// Runs the command, which is to succeed.
+/// Runs the command and checks that it succeeds.
 pub fn run(command: &mut Command) -> Output {
-    let output = command.output().expect("the program starts");
+    let output = command.output().expect("the command starts");
     succeeded(&output);
     output
 }
