@@ -7,10 +7,9 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use pyrec_analyzer::Error;
-use pyrec_analyzer::measure::diff::{
-    self, Breach, Comparability, Diff as Differences, FileDiff, Ran, Rename, Rule, Side,
-};
-use pyrec_analyzer::measure::{Divergences, Sources};
+use pyrec_analyzer::measure::alignment::{ExecutedText, Rename, Side};
+use pyrec_analyzer::measure::diff::{Breach, Diff as Differences, DiffOptions, FileDiff, Rule};
+use pyrec_analyzer::measure::{Comparability, Divergences, Sources};
 use pyrec_analyzer::report::{diff as report, divergence};
 use pyrec_schema::Trace;
 
@@ -189,9 +188,9 @@ impl Diff {
     }
 
     /// What must be read for what was asked for.
-    fn options(&self) -> diff::Options {
+    fn options(&self) -> DiffOptions {
         let needs = |is_needed: fn(&Rule) -> bool| self.json || self.rules.iter().any(is_needed);
-        diff::Options {
+        DiffOptions {
             filter: self.filters.clone().into(),
             renames: self.renames.clone(),
             lines: self.view == View::Lines || self.heat.is_some() || needs(Rule::needs_lines),
@@ -227,10 +226,11 @@ fn default(name: &'static str) -> Result<&'static Path> {
 /// What was run, and which files are others here and now than those that the new side ran.
 fn page_options(diff: &Differences, new: &[Trace]) -> report::DiffPageOptions {
     let command = new.first().map(|trace| trace.manifest().command.clone()).unwrap_or_default();
-    let is_changed = |file: &&FileDiff| match (&file.new_file, diff.alignment.ran(file.place, Side::New)) {
-        (Some(path), Ran::Text(ran)) => has_changed(path, ran),
-        _ => false,
-    };
-    let changed = diff.files.iter().filter(is_changed).map(|file| file.place).collect();
+    let is_changed =
+        |file: &&FileDiff| match (&file.new_file, diff.alignment.executed_text(file.file_id, Side::New)) {
+            (Some(path), ExecutedText::Known(ran)) => has_changed(path, ran),
+            _ => false,
+        };
+    let changed = diff.files.iter().filter(is_changed).map(|file| file.file_id).collect();
     report::DiffPageOptions { command, changed }
 }

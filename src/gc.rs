@@ -36,7 +36,7 @@ impl Gc {
         let trace = self.input.open()?;
         let rows = rows(self.rows, self.json, SCREEN);
         let options = report::gc::GcOptions { rows };
-        let gc = measure::Gc::read(&trace, &self.filters.into())?;
+        let gc = measure::GcPauses::read(&trace, &self.filters.into())?;
         print(|out| match self.json {
             true => report::gc::write_json(&gc, &options, out),
             false => report::gc::write(&gc, &options, out),

@@ -24,7 +24,7 @@ impl Info {
     /// Prints it.
     pub fn run(self) -> Result<ExitCode> {
         let trace = self.input.open()?;
-        let info = measure::Info::of(&CallTree::read(&trace, &Filter::default())?);
+        let info = measure::TraceInfo::of(&CallTree::read(&trace, &Filter::default())?);
         print(
             |out| {
                 if self.json { report::info::write_json(&info, out) } else { report::info::write(&info, out) }

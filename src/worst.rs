@@ -36,7 +36,7 @@ impl Worst {
     /// Prints them.
     pub fn run(self) -> Result<ExitCode> {
         let trace = self.input.open()?;
-        let worst = measure::Worst::read(&trace, &self.filters.into(), &self.function, self.rows)?;
+        let worst = measure::SlowestCalls::read(&trace, &self.filters.into(), &self.function, self.rows)?;
         print(|out| match self.json {
             true => report::worst::write_json(&worst, out),
             false => report::worst::write(&worst, out),

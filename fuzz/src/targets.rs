@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use pyrec_analyzer::calls::CallStream;
 use pyrec_analyzer::filter::TimeWindow;
-use pyrec_analyzer::measure::{Folded, Info, Threads, Totals, Weight};
+use pyrec_analyzer::measure::{Folded, Threads, Totals, TraceInfo, Weight};
 use pyrec_analyzer::report::{flame, info, stats, threads};
 use pyrec_analyzer::script::{self, Line};
 use pyrec_analyzer::{CallTree, Error, Filter};
@@ -77,7 +77,7 @@ fn report(calls: &CallTree, filter: &Filter) -> io::Result<()> {
     let totals = Totals::of(calls);
     stats::write(&totals, &stats::StatsOptions::default(), out)?;
     stats::write_json(&totals, &stats::StatsOptions::default(), out)?;
-    info::write(&Info::of(calls), out)?;
+    info::write(&TraceInfo::of(calls), out)?;
     threads::write(&Threads::of(calls, filter), out)?;
     let folded = Folded::of(calls, Weight::Time);
     match flame::write(folded.reversed(1, 100), &flame::FlameOptions::default(), out) {

@@ -7,8 +7,8 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use super::Trust;
-use super::naming::Naming;
-use super::place::{Executing, Place, Spot};
+use super::frame_names::FrameNames;
+use super::source_location::{ExecutingLines, FrameLocation, SourceLocation};
 use crate::calls::{self, CallEvent, Callers};
 use crate::filter::Pattern;
 use crate::{Filter, Result};
@@ -36,7 +36,7 @@ pub struct AuditGroup {
     /// When for the last time.
     pub last_ns: i64,
     /// The functions that were running, the innermost first.
-    pub stack: Vec<Place>,
+    pub stack: Vec<SourceLocation>,
 }
 
 /// What is added up while reading.
@@ -46,8 +46,8 @@ struct Sums<'a> {
     patterns: &'a [Pattern],
     /// Whether an event of that name is asked for.
     wanted: FxHashMap<TextId, bool>,
-    executing: Executing,
-    groups: FxHashMap<(TextId, Vec<Spot>), Sum>,
+    executing: ExecutingLines,
+    groups: FxHashMap<(TextId, Vec<FrameLocation>), Sum>,
 }
 
 #[derive(Clone, Copy)]
@@ -68,14 +68,14 @@ impl Audit {
             sums.see(moment, callers);
             Ok(())
         })?;
-        let naming = Naming::new(names, trace.manifest());
+        let naming = FrameNames::new(names, trace.manifest());
         let since = |time_ns: i64| time_ns.saturating_sub(seen.counts.first_ns);
-        let group = |((event, stack), sum): ((TextId, Vec<Spot>), Sum)| AuditGroup {
+        let group = |((event, stack), sum): ((TextId, Vec<FrameLocation>), Sum)| AuditGroup {
             event: names.text_str(event).map_or("?".into(), |event| event.to_string()),
             count: sum.count,
             first_ns: since(sum.first_ns),
             last_ns: since(sum.last_ns),
-            stack: stack.into_iter().map(|spot| Place::of(spot, &naming)).collect(),
+            stack: stack.into_iter().map(|spot| SourceLocation::of(spot, &naming)).collect(),
         };
         let mut groups: Vec<AuditGroup> = sums.groups.into_iter().map(group).collect();
         groups.sort_by(|a, b| {

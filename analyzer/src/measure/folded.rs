@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use pyrec_schema::Code;
 use rustc_hash::FxHashMap;
 
+use super::frame_names::FrameNames;
 use super::groups;
-use super::naming::Naming;
 use crate::CallTree;
 use crate::filter::Pattern;
 use crate::measure::Trust;
@@ -75,13 +75,13 @@ impl Folded {
     /// Weighs every call path. A frame that took less than was asked for is part of its caller.
     pub fn of(calls: &CallTree, weight: Weight) -> Folded {
         let mut folded = Folded::none(calls, weight);
-        folded.add(&calls.nodes, None, calls, &Naming::of(calls));
+        folded.add(&calls.nodes, None, calls, &FrameNames::of(calls));
         folded
     }
 
     /// The same with the call paths of each thread on a frame that names the thread.
     pub fn by_thread(calls: &CallTree, threads: &[(usize, Nodes)], weight: Weight) -> Folded {
-        let naming = Naming::of(calls);
+        let naming = FrameNames::of(calls);
         let has_processes = calls.threads.windows(2).any(|pair| pair[0].pid != pair[1].pid);
         let mut folded = Folded::none(calls, weight);
         for (at, nodes) in threads {
@@ -98,7 +98,7 @@ impl Folded {
     /// The same with the call paths of each group on a frame that names the group.
     pub fn by_group(groups: &GroupedCalls, weight: Weight) -> Folded {
         let calls = &groups.calls;
-        let naming = Naming::of(calls);
+        let naming = FrameNames::of(calls);
         let mut folded = Folded::none(calls, weight);
         for (label, own) in groups::labels(groups).into_iter().zip(groups.groups.values()) {
             let base = folded.base(label);
@@ -118,7 +118,7 @@ impl Folded {
         Folded { frames: vec![], weight, is_reversed: false, command, trust }
     }
 
-    fn add(&mut self, nodes: &Nodes, base: Option<usize>, calls: &CallTree, naming: &Naming) {
+    fn add(&mut self, nodes: &Nodes, base: Option<usize>, calls: &CallTree, naming: &FrameNames) {
         let totals = nodes.subtree_sums(|node| node.tally.self_ns);
         let mut places: Vec<Place> = vec![Place { frame: base, in_gc: false }; nodes.len()];
         for (id, node) in nodes.iter().filter(|&(id, _)| id != ROOT) {

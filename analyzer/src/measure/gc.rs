@@ -4,9 +4,9 @@ use pyrec_schema::{Columns, Trace};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use super::naming::Naming;
-use super::place::{Executing, Place, Spot};
-use super::{Log2, Trust};
+use super::frame_names::FrameNames;
+use super::source_location::{ExecutingLines, FrameLocation, SourceLocation};
+use super::{Log2Histogram, Trust};
 use crate::calls::{self, Call, CallEnd, CallEvent, Callers};
 use crate::order;
 use crate::tree::{self, Frame};
@@ -14,11 +14,11 @@ use crate::{Filter, Result};
 
 /// The garbage collector's pauses.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Gc {
+pub struct GcPauses {
     /// By generation, the youngest first.
-    pub generations: Vec<Generation>,
+    pub generations: Vec<GcGeneration>,
     /// What was interrupted, that for the longest time first.
-    pub interrupted: Vec<Interrupted>,
+    pub interrupted: Vec<InterruptedLocation>,
     /// Time in pauses.
     pub total_ns: u64,
     /// From the first event to the last, as far as it was asked for.
@@ -29,22 +29,22 @@ pub struct Gc {
 
 /// The pauses of one generation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Generation {
+pub struct GcGeneration {
     /// Which; none where it was not recorded.
     pub generation: Option<i64>,
     /// How many pauses there were.
     pub pauses: u64,
     /// The lengths of those that were measured from start to end.
-    pub lengths: Log2,
+    pub lengths: Log2Histogram,
     /// Objects that were collected, or found to be uncollectable.
     pub found: u64,
 }
 
 /// A place that was interrupted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Interrupted {
+pub struct InterruptedLocation {
     /// Where; none where no function was running.
-    pub place: Option<Place>,
+    pub place: Option<SourceLocation>,
     /// How often.
     pub pauses: u64,
     /// For how long in all.
@@ -56,16 +56,16 @@ pub struct Interrupted {
 /// What is added up while reading.
 #[derive(Default)]
 struct Sums {
-    executing: Executing,
+    executing: ExecutingLines,
     /// Where the pauses that have begun interrupted something, by their numbers.
-    begun: FxHashMap<u64, Option<Spot>>,
-    generations: FxHashMap<Option<i64>, Generation>,
-    interrupted: FxHashMap<Option<Spot>, Interrupted>,
+    begun: FxHashMap<u64, Option<FrameLocation>>,
+    generations: FxHashMap<Option<i64>, GcGeneration>,
+    interrupted: FxHashMap<Option<FrameLocation>, InterruptedLocation>,
 }
 
-impl Gc {
+impl GcPauses {
     /// Reads the pauses that the filter leaves. What is left out was not interrupted: its caller was.
-    pub fn read(trace: &Trace, filter: &Filter) -> Result<Gc> {
+    pub fn read(trace: &Trace, filter: &Filter) -> Result<GcPauses> {
         let mut sums = Sums::default();
         let columns = Columns { line: true, value: true, text: true };
         let seen = calls::read(trace, filter, columns, &mut |moment, callers| {
@@ -73,20 +73,21 @@ impl Gc {
             Ok(())
         })?;
         let window = order::time_window(trace, filter)?;
-        let mut generations: Vec<Generation> = sums.generations.into_values().collect();
+        let mut generations: Vec<GcGeneration> = sums.generations.into_values().collect();
         generations.sort_by_key(|generation| generation.generation);
-        let naming = Naming::new(trace.names(), trace.manifest());
-        let name = |(spot, interrupted): (Option<Spot>, Interrupted)| Interrupted {
-            place: spot.map(|spot| Place::of(spot, &naming)),
+        let naming = FrameNames::new(trace.names(), trace.manifest());
+        let name = |(spot, interrupted): (Option<FrameLocation>, InterruptedLocation)| InterruptedLocation {
+            place: spot.map(|spot| SourceLocation::of(spot, &naming)),
             ..interrupted
         };
-        let mut interrupted: Vec<Interrupted> = sums.interrupted.into_iter().map(name).collect();
+        let mut interrupted: Vec<InterruptedLocation> = sums.interrupted.into_iter().map(name).collect();
         interrupted.sort_by(|a, b| {
-            let label =
-                |interrupted: &Interrupted| interrupted.place.as_ref().map(|place| place.label.clone());
+            let label = |interrupted: &InterruptedLocation| {
+                interrupted.place.as_ref().map(|place| place.label.clone())
+            };
             b.total_ns.cmp(&a.total_ns).then_with(|| label(a).cmp(&label(b)))
         });
-        Ok(Gc {
+        Ok(GcPauses {
             total_ns: tree::saturating_sum(generations.iter().map(|generation| generation.lengths.total())),
             run_ns: window.overlap_ns(seen.counts.first_ns, seen.counts.last_ns),
             generations,
@@ -116,7 +117,7 @@ impl Sums {
         let found = end.event.and_then(|event| event.value).and_then(|found| u64::try_from(found).ok());
         generation.found = generation.found.saturating_add(found.unwrap_or(0));
         let spot = self.begun.remove(&call.id).flatten();
-        let none = || Interrupted { place: None, pauses: 0, total_ns: 0, max_ns: 0 };
+        let none = || InterruptedLocation { place: None, pauses: 0, total_ns: 0, max_ns: 0 };
         let interrupted = self.interrupted.entry(spot).or_insert_with(none);
         interrupted.pauses += 1;
         if let Some(duration_ns) = end.duration_ns {
@@ -153,12 +154,12 @@ mod tests {
         2100  7/7  gc__start         -                0  1
     ";
 
-    fn gc(filter: &Filter) -> Gc {
+    fn gc(filter: &Filter) -> GcPauses {
         let (trace, _directory) = testing::trace(SCRIPT, 4);
-        Gc::read(&trace, filter).expect("a whole trace")
+        GcPauses::read(&trace, filter).expect("a whole trace")
     }
 
-    fn interrupted(gc: &Gc) -> Vec<(Option<&str>, u64, u64, u64)> {
+    fn interrupted(gc: &GcPauses) -> Vec<(Option<&str>, u64, u64, u64)> {
         gc.interrupted
             .iter()
             .map(|found| {

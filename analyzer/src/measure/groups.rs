@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use super::naming::Naming;
-use super::totals::{self, FunctionTotals, Pauses};
+use super::frame_names::FrameNames;
+use super::totals::{self, FunctionTotals, PauseTotals};
 use crate::measure::Trust;
 use crate::tree::{self, GroupCalls, GroupKey, GroupedCalls};
 
@@ -29,13 +29,13 @@ pub struct GroupTotals {
     /// Its functions, as in [`super::Totals`].
     pub functions: Vec<FunctionTotals>,
     /// The garbage collector's pauses.
-    pub gc: Pauses,
+    pub gc: PauseTotals,
 }
 
 impl GroupedTotals {
     /// Adds up every call path of each function, group by group.
     pub fn of(groups: &GroupedCalls) -> GroupedTotals {
-        let naming = Naming::of(&groups.calls);
+        let naming = FrameNames::of(&groups.calls);
         let mut rows: Vec<(u64, GroupTotals)> = Vec::new();
         for (label, (group, own)) in labels(groups).into_iter().zip(&groups.groups) {
             let (functions, gc) = totals::functions(&own.nodes, &groups.calls, &naming);
@@ -77,7 +77,7 @@ pub fn labels(groups: &GroupedCalls) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    //! Groups of two recordings on two machines.
+    //! GroupedCalls of two recordings on two machines.
 
     use super::*;
     use crate::tree::{GroupBy, GroupsBuilder};

@@ -1,18 +1,18 @@
-//! Modules that were imported: how long each took, and who asked for it.
+//! ModuleNames that were imported: how long each took, and who asked for it.
 
 use pyrec_schema::{Code, Columns, Event, Marker, Names, TextId, Trace};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use super::Trust;
-use super::naming::Naming;
-use super::place::{Executing, MAX_CALLERS, Place, Spot};
+use super::frame_names::FrameNames;
+use super::source_location::{ExecutingLines, FrameLocation, MAX_CALLERS, SourceLocation};
 use crate::calls::{self, CallEvent, Callers};
 use crate::order::{self, ThreadId};
 use crate::tree::{self, Frame};
 use crate::{Filter, Result};
 
-/// Modules that were imported.
+/// ModuleNames that were imported.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Imports {
     /// Each before those that it imported itself, in the order of time.
@@ -51,16 +51,16 @@ pub struct Import {
     /// The thread.
     pub tid: i32,
     /// The function that asked for it, outside the import system.
-    pub by: Option<Place>,
+    pub by: Option<SourceLocation>,
 }
 
 /// What makes two imports one row: the import it lies in, its thread, its name, and who asked for it.
-type Key = (Option<usize>, ThreadId, TextId, Option<Spot>);
+type Key = (Option<usize>, ThreadId, TextId, Option<FrameLocation>);
 
 /// What is added up while reading.
 struct Sums<'a> {
     names: &'a Names,
-    executing: Executing,
+    executing: ExecutingLines,
     rows: Vec<(Key, Import)>,
     places: FxHashMap<Key, usize>,
     open: FxHashMap<ThreadId, Vec<Open>>,
@@ -91,7 +91,7 @@ impl Imports {
             sums.see(moment, callers);
             Ok(())
         })?;
-        let naming = Naming::new(names, trace.manifest());
+        let naming = FrameNames::new(names, trace.manifest());
         let min_time_ns = filter.min_time_ns();
         let outermost = sums.rows.iter().filter(|(_, import)| import.depth == 0);
         let total_ns = tree::saturating_sum(outermost.map(|(_, import)| import.total_ns));
@@ -178,7 +178,7 @@ impl Sums<'_> {
     }
 
     /// Rows in the order of time, each before those in it, without those that took too little time.
-    fn finish(self, origin_ns: i64, min_time_ns: u64, naming: &Naming) -> Vec<Import> {
+    fn finish(self, origin_ns: i64, min_time_ns: u64, naming: &FrameNames) -> Vec<Import> {
         let mut inner: FxHashMap<Option<usize>, Vec<usize>> = FxHashMap::default();
         for (at, ((outer, ..), import)) in self.rows.iter().enumerate() {
             if import.total_ns >= min_time_ns {
@@ -197,7 +197,7 @@ impl Sums<'_> {
             let ((_, _, name, by), import) = &self.rows[row];
             imports.push(Import {
                 module: self.names.text_str(*name).map_or("?".into(), |name| name.to_string()),
-                by: by.map(|spot| Place::of(spot, naming)),
+                by: by.map(|spot| SourceLocation::of(spot, naming)),
                 start_ns: import.start_ns.saturating_sub(origin_ns),
                 ..import.clone()
             });

@@ -7,7 +7,7 @@ use crate::measure::Trust;
 
 /// What was recorded.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Info {
+pub struct TraceInfo {
     /// Rows per marker, those that occur, in the order of [`Marker::ALL`].
     pub markers: Vec<(Marker, u64)>,
     /// From the first event to the last; none where there is no event.
@@ -44,9 +44,9 @@ pub struct Info {
     pub trust: Trust,
 }
 
-impl Info {
+impl TraceInfo {
     /// Takes the facts together.
-    pub fn of(calls: &CallTree) -> Info {
+    pub fn of(calls: &CallTree) -> TraceInfo {
         let manifest = &calls.manifest;
         let counts = Marker::ALL.iter().map(|&marker| (marker, calls.counts.of(marker)));
         let mut python: Vec<String> = Vec::new();
@@ -61,7 +61,7 @@ impl Info {
         let threads = pids.len();
         pids.dedup();
         let has_events = calls.counts.events() > 0;
-        Info {
+        TraceInfo {
             groups: manifest.markers.clone(),
             include: manifest.include.clone(),
             exclude: manifest.exclude.clone(),

@@ -1,44 +1,55 @@
-//! What a call tree says: plain values, each taken from a [`crate::CallTree`].
+//! Measures: plain values taken from a trace, which reports write.
+//!
+//! ```text
+//! CallTree ──▶ Totals, Folded, CallGraph, GroupedTotals, Threads, TraceInfo        sums over call paths
+//! calls    ──▶ Lines, Imports, GcPauses, Instances, Audit, SlowestCalls            sums over single calls
+//! several of both ──▶ Diff, Divergences                                            comparisons of runs
+//! ```
+//!
+//! Every measure carries a [`Trust`].
 
+pub mod alignment;
 mod audit;
+mod call_graph;
+mod comparability;
 pub mod diff;
 mod divergence;
 mod folded;
+mod frame_names;
 mod gc;
-mod graph;
 mod groups;
 mod imports;
 mod info;
 mod instances;
 mod lines;
-mod log2;
-mod module;
-mod naming;
-mod place;
+mod log2_histogram;
+mod module_names;
+mod slowest_calls;
+mod source_location;
 mod sources;
 mod threads;
 mod totals;
 mod trust;
-mod worst;
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 
 pub use audit::{Audit, AuditGroup};
-pub use divergence::{Alone, Divergence, Divergences, Finish, Outline, Side};
+pub use call_graph::{CallEdge, CallGraph, CallSums, FunctionName, GraphFunction};
+pub use comparability::{Comparability, RunConditions};
+pub use divergence::{CallOutcome, CallSummary, Divergence, DivergenceSide, Divergences, UnpairedThread};
 pub use folded::{Folded, FoldedFrame, Weight};
-pub use gc::{Gc, Generation, Interrupted};
-pub use graph::{Edge, Graph, GraphFunction, GraphName, Sum};
+pub(crate) use frame_names::{FrameNames, function_label, qualname};
+pub use gc::{GcGeneration, GcPauses, InterruptedLocation};
 pub use groups::{GroupTotals, GroupedTotals};
 pub use imports::{Import, Imports};
-pub use info::Info;
+pub use info::TraceInfo;
 pub use instances::{ClassInstances, CreatingLine, Creations, Finalizer, Instances};
 pub use lines::{Callee, FileLines, FunctionLines, LineCalls, LineTotals, Lines};
-pub use log2::Log2;
-pub(crate) use naming::{Naming, label, qualname};
-pub use place::{MAX_CALLERS, Place};
+pub use log2_histogram::Log2Histogram;
+pub use slowest_calls::{CallTreeRow, SlowCall, SlowestCalls};
+pub use source_location::{MAX_CALLERS, SourceLocation};
 pub use sources::Sources;
-pub use threads::{Process, ThreadOf, Threads};
-pub use totals::{FunctionTotals, Pauses, Totals};
+pub use threads::{Process, ProcessThread, Threads};
+pub use totals::{FunctionTotals, PauseTotals, Totals};
 pub use trust::Trust;
-pub use worst::{Branch, SlowCall, Worst};

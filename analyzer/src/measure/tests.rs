@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Folded, FunctionTotals, Info, Pauses, Totals, Weight};
+use super::{Folded, FunctionTotals, PauseTotals, Totals, TraceInfo, Weight};
 use crate::testing::calls;
 use crate::{CallTree, Filter};
 
@@ -51,7 +51,7 @@ fn a_recursive_call_counts_once_in_the_total() {
             ("C.f (__main__:3)".into(), 2, 31, 27, (Some(14), Some(22), Some(31))),
         ]
     );
-    assert_eq!(totals.gc, Pauses { count: 1, total_ns: 10 });
+    assert_eq!(totals.gc, PauseTotals { count: 1, total_ns: 10 });
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn info_counts_what_is_there() {
         15  8/8  gc__start         -               0  0
         40  9/9  thread__start     -               0
     ";
-    let info = Info::of(&calls(two, &Filter::default()));
+    let info = TraceInfo::of(&calls(two, &Filter::default()));
     assert_eq!((info.threads, info.processes, info.duration_ns), (3, 2, Some(5)));
     let markers: Vec<_> = info.markers.iter().map(|(marker, count)| (marker.name(), *count)).collect();
     assert_eq!(
@@ -246,5 +246,5 @@ fn info_counts_what_is_there() {
     );
     assert_eq!(info.trust.events, 3);
     assert_eq!(info.trust.repaired.still_open, 3);
-    assert_eq!(Info::of(&calls("", &Filter::default())).duration_ns, None);
+    assert_eq!(TraceInfo::of(&calls("", &Filter::default())).duration_ns, None);
 }

@@ -32,12 +32,12 @@ pub struct Process {
     /// Its exit status; none where nobody could know it.
     pub status: Option<i64>,
     /// Its threads, in the order in which they were first heard of.
-    pub threads: Vec<ThreadOf>,
+    pub threads: Vec<ProcessThread>,
 }
 
 /// One thread of a process.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ThreadOf {
+pub struct ProcessThread {
     /// Its number.
     pub tid: i32,
     /// Its last known name.
@@ -77,8 +77,8 @@ impl Process {
         let mut facts = ProcessInfo::default();
         all.iter().for_each(|thread| facts.join(&thread.info.process));
         let wanted = all.iter().filter(|thread| filter.selects_thread(thread.pid, thread.tid));
-        let mut threads: Vec<ThreadOf> =
-            wanted.filter_map(|thread| ThreadOf::of(thread, &facts, names, origin_ns)).collect();
+        let mut threads: Vec<ProcessThread> =
+            wanted.filter_map(|thread| ProcessThread::of(thread, &facts, names, origin_ns)).collect();
         threads.sort_by_key(|thread| thread.start_ns);
         let since = |time_ns: i64| time_ns.saturating_sub(origin_ns);
         (!threads.is_empty()).then(|| Process {
@@ -93,14 +93,19 @@ impl Process {
     }
 }
 
-impl ThreadOf {
-    fn of(thread: &ThreadSummary, process: &ProcessInfo, names: &Names, origin_ns: i64) -> Option<ThreadOf> {
+impl ProcessThread {
+    fn of(
+        thread: &ThreadSummary,
+        process: &ProcessInfo,
+        names: &Names,
+        origin_ns: i64,
+    ) -> Option<ProcessThread> {
         let facts = &thread.info;
         let (first_ns, last_ns) = (facts.first_ns?, facts.last_ns?);
         // A process takes its threads along.
         let end_ns = facts.ended_ns().or(process.exit_ns);
         let life_ns = end_ns.unwrap_or(last_ns).saturating_sub(first_ns);
-        Some(ThreadOf {
+        Some(ProcessThread {
             tid: thread.tid,
             name: names.text_str(facts.name).map(|text| text.to_string()),
             start_ns: first_ns.saturating_sub(origin_ns),

@@ -4,7 +4,7 @@ use pyrec_schema::Code;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use super::naming::{self, Naming};
+use super::frame_names::{self, FrameNames};
 use crate::CallTree;
 use crate::measure::Trust;
 use crate::tree::{Frame, Nodes, Tally, WalkEvent};
@@ -15,7 +15,7 @@ pub struct Totals {
     /// Every function that was asked for and took long enough, in the order of their files and lines.
     pub functions: Vec<FunctionTotals>,
     /// The garbage collector's pauses, which are in nobody's own time.
-    pub gc: Pauses,
+    pub gc: PauseTotals,
     /// How far to trust it.
     pub trust: Trust,
 }
@@ -52,15 +52,15 @@ pub struct FunctionTotals {
     pub p95_ns: Option<u64>,
     /// What 99 of a hundred took at most.
     pub p99_ns: Option<u64>,
-    /// Pauses for garbage collection that interrupted the function itself. In its total, not in its own time.
+    /// PauseTotals for garbage collection that interrupted the function itself. In its total, not in its own time.
     pub gc_ns: u64,
     /// How much of the total is the cost of recording it: events times what one costs. None where that is unknown.
     pub tracing_ns: Option<u64>,
 }
 
-/// Pauses for garbage collection.
+/// PauseTotals for garbage collection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pauses {
+pub struct PauseTotals {
     /// How many.
     pub count: u64,
     /// How long in all.
@@ -74,7 +74,7 @@ struct Sum {
     total_ns: u64,
     /// Rows in the same calls.
     total_rows: u64,
-    /// Pauses on top of it.
+    /// PauseTotals on top of it.
     gc_ns: u64,
     /// How often it stands on the path that is being looked at.
     on_path: u32,
@@ -87,17 +87,18 @@ impl Sum {
 impl Totals {
     /// Adds up every call path of each function.
     pub fn of(calls: &CallTree) -> Totals {
-        let (functions, gc) = functions(&calls.nodes, calls, &Naming::of(calls));
+        let (functions, gc) = functions(&calls.nodes, calls, &FrameNames::of(calls));
         Totals { functions, gc, trust: Trust::of(calls) }
     }
 }
 
 /// The functions of call paths that belong to a tree, and the pauses on them.
-pub fn functions(nodes: &Nodes, calls: &CallTree, naming: &Naming) -> (Vec<FunctionTotals>, Pauses) {
+pub fn functions(nodes: &Nodes, calls: &CallTree, naming: &FrameNames) -> (Vec<FunctionTotals>, PauseTotals) {
     let sums = sums(nodes);
-    let gc = sums
-        .get(&Frame::Gc)
-        .map_or(Pauses::default(), |sum| Pauses { count: sum.tally.calls(), total_ns: sum.total_ns });
+    let gc = sums.get(&Frame::Gc).map_or(PauseTotals::default(), |sum| PauseTotals {
+        count: sum.tally.calls(),
+        total_ns: sum.total_ns,
+    });
     let mut functions: Vec<FunctionTotals> = sums
         .into_iter()
         .filter(|(_, sum)| sum.total_ns >= calls.min_time_ns)
@@ -112,13 +113,18 @@ pub fn functions(nodes: &Nodes, calls: &CallTree, naming: &Naming) -> (Vec<Funct
 impl FunctionTotals {
     /// Its name for people, with its module or file.
     pub fn label(&self) -> String {
-        naming::label(&self.qualname, self.module.as_deref(), self.file.as_deref(), self.first_line)
+        frame_names::function_label(
+            &self.qualname,
+            self.module.as_deref(),
+            self.file.as_deref(),
+            self.first_line,
+        )
     }
 
     fn of(
         frame: Frame,
         sum: &Sum,
-        naming: &Naming,
+        naming: &FrameNames,
         nodes: &Nodes,
         cost_per_event_ns: Option<f64>,
     ) -> Option<FunctionTotals> {
@@ -137,8 +143,8 @@ impl FunctionTotals {
         Some(FunctionTotals {
             file: (!code.file.is_empty()).then(|| code.file.to_owned()),
             first_line: code.first_line,
-            qualname: naming::qualname(&code),
-            name: naming::qualname(&Code { qualname: code.name(), ..code }),
+            qualname: frame_names::qualname(&code),
+            name: frame_names::qualname(&Code { qualname: code.name(), ..code }),
             module: naming.module(code.file),
             calls: sum.tally.calls(),
             total_ns: sum.total_ns,

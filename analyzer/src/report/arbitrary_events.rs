@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use pyrec_schema::{Batch, Event, LostEvents, Marker, Names, TextId};
 
 use crate::filter::TimeWindow;
-use crate::measure::{Folded, Info, Totals, Weight};
+use crate::measure::{Folded, Totals, TraceInfo, Weight};
 use crate::tree::TracePiece;
 use crate::tree::tests::{by_path, cases};
 use crate::{CallTree, Filter, report, testing};
@@ -116,7 +116,7 @@ proptest! {
         let mut out = Vec::new();
         report::stats::write(&totals, &report::stats::StatsOptions::default(), &mut out).expect("a vector accepts all writes");
         report::stats::write_json(&totals, &report::stats::StatsOptions::default(), &mut out).expect("a vector accepts all writes");
-        report::info::write(&Info::of(&calls), &mut out).expect("a vector accepts all writes");
+        report::info::write(&TraceInfo::of(&calls), &mut out).expect("a vector accepts all writes");
         prop_assert!(!out.contains(&0x1b));
         for weight in [Weight::Time, Weight::Calls] {
             let folded = Folded::of(&calls, weight);

@@ -23,8 +23,10 @@ use similar::{Algorithm, DiffTag, capture_diff_slices};
 use super::display::{Count, Instant, plural};
 use super::{json, trust_line};
 use crate::escape::Plain;
-use crate::measure::diff::Comparability;
-use crate::measure::{Alone, Divergence, Divergences, Finish, Outline, Place, Side, Sources, Trust};
+use crate::measure::{
+    CallOutcome, CallSummary, Comparability, Divergence, DivergenceSide, Divergences, SourceLocation,
+    Sources, Trust, UnpairedThread,
+};
 
 /// The number of innermost frames of a stack that are shown.
 const INNER: usize = 12;
@@ -51,13 +53,13 @@ enum Presence {
 
 /// Writes the first divergence of each kind, totals, and a trust line for each run.
 pub fn write(divergences: &Divergences, options: &DivergenceOptions, out: &mut impl Write) -> io::Result<()> {
-    let Divergences { first, kinds, places, calls, only, alone, comparability, trust } = divergences;
+    let Divergences { first, kinds, places, calls, only, unpaired, comparability, trust } = divergences;
     for (at, divergence) in first.iter().enumerate() {
         Listing { options, out }.divergence(at + 1, divergence)?;
         writeln!(out)?;
     }
-    for (run, alone) in ["old", "new"].iter().zip(alone) {
-        for Alone { pid, tid, thread, calls } in alone {
+    for (run, unpaired) in ["old", "new"].iter().zip(unpaired) {
+        for UnpairedThread { pid, tid, thread, calls } in unpaired {
             let name = thread.as_deref().map_or(String::new(), |name| format!(" {}", Plain(name)));
             let process = if pid == tid { String::new() } else { format!(" of {pid}") };
             let calls = plural(*calls, "call");
@@ -65,7 +67,7 @@ pub fn write(divergences: &Divergences, options: &DivergenceOptions, out: &mut i
         }
     }
     match places {
-        0 if alone.iter().all(Vec::is_empty) => {
+        0 if unpaired.iter().all(Vec::is_empty) => {
             writeln!(out, "old and new make the same {}", plural(calls[0], "call"))?;
         }
         0 => writeln!(out, "in the other threads old and new make the same {}", plural(calls[0], "call"))?,
@@ -106,8 +108,9 @@ impl<W: Write> Listing<'_, W> {
     fn divergence(&mut self, number: usize, divergence: &Divergence) -> io::Result<()> {
         let Divergence { places, old, new, .. } = divergence;
         writeln!(self.out, "{number}. after {}{}", calls_before(old, new), thread(old))?;
-        let time =
-            |side: &Side| side.time_ns.map_or("unknown".into(), |time_ns| Instant(time_ns).to_string());
+        let time = |side: &DivergenceSide| {
+            side.time_ns.map_or("unknown".into(), |time_ns| Instant(time_ns).to_string())
+        };
         writeln!(self.out, "   at {} of old, {} of new", time(old), time(new))?;
         self.losses(old, new)?;
         self.stack(old, new)?;
@@ -120,7 +123,7 @@ impl<W: Write> Listing<'_, W> {
     }
 
     /// Writes a warning for each run in which events of the thread were lost before.
-    fn losses(&mut self, old: &Side, new: &Side) -> io::Result<()> {
+    fn losses(&mut self, old: &DivergenceSide, new: &DivergenceSide) -> io::Result<()> {
         for (_, run) in [old, new].into_iter().zip(["old", "new"]).filter(|(side, _)| side.after_loss) {
             writeln!(
                 self.out,
@@ -131,7 +134,7 @@ impl<W: Write> Listing<'_, W> {
     }
 
     /// Writes the stack of the old run, with the line numbers of the new one where they differ.
-    fn stack(&mut self, old: &Side, new: &Side) -> io::Result<()> {
+    fn stack(&mut self, old: &DivergenceSide, new: &DivergenceSide) -> io::Result<()> {
         if old.stack.is_empty() {
             return writeln!(self.out, "   outside any call");
         }
@@ -156,7 +159,7 @@ impl<W: Write> Listing<'_, W> {
     }
 
     /// Writes a diff of the source lines that ran before.
-    fn lines(&mut self, old: &Side, new: &Side) -> io::Result<()> {
+    fn lines(&mut self, old: &DivergenceSide, new: &DivergenceSide) -> io::Result<()> {
         if old.lines.is_empty() && new.lines.is_empty() {
             return Ok(());
         }
@@ -186,9 +189,9 @@ impl<W: Write> Listing<'_, W> {
     }
 
     /// The location and the source text of each line.
-    fn source_lines(&self, lines: &[Place], side: usize) -> Vec<[String; 2]> {
+    fn source_lines(&self, lines: &[SourceLocation], side: usize) -> Vec<[String; 2]> {
         let sources = self.options.sources[side];
-        let line = |place: &Place| {
+        let line = |place: &SourceLocation| {
             let number = place.line.unwrap_or(0);
             let file = place.file.as_deref().unwrap_or_default();
             let base = file.rsplit('/').next().unwrap_or(file);
@@ -229,7 +232,7 @@ impl<W: Write> Listing<'_, W> {
     }
 
     /// Writes a call. `is_counted` adds the number of calls in it.
-    fn call(&mut self, presence: Presence, call: &Outline, is_counted: bool) -> io::Result<()> {
+    fn call(&mut self, presence: Presence, call: &CallSummary, is_counted: bool) -> io::Result<()> {
         let indent = 2 * call.depth;
         let inner = match call.calls - call.times {
             inner if is_counted && inner > 0 => format!(", with {}", plural(inner, "call")),
@@ -237,11 +240,11 @@ impl<W: Write> Listing<'_, W> {
         };
         let times = if call.times > 1 { format!(", {} times", Count(call.times)) } else { String::new() };
         let how = match call.ended {
-            Finish::Returned => "",
-            Finish::Yielded => ", yields",
-            Finish::Raised => ", raises",
-            Finish::StillOpen => ", does not end",
-            Finish::CutByLoss => ", its end is lost",
+            CallOutcome::Returned => "",
+            CallOutcome::Yielded => ", yields",
+            CallOutcome::Raised => ", raises",
+            CallOutcome::StillOpen => ", does not end",
+            CallOutcome::CutByLoss => ", its end is lost",
         };
         self.row(presence, &format!("{:indent$}{}{times}{inner}{how}", "", Plain(&call.function.label)))
     }
@@ -260,27 +263,27 @@ impl<W: Write> Listing<'_, W> {
     }
 }
 
-fn calls_before(old: &Side, new: &Side) -> String {
+fn calls_before(old: &DivergenceSide, new: &DivergenceSide) -> String {
     match (old.number, new.number) {
         (old, new) if old == new => plural(old, "call"),
         (old, new) => format!("{} and {}", plural(old, "call"), Count(new)),
     }
 }
 
-fn thread(side: &Side) -> String {
+fn thread(side: &DivergenceSide) -> String {
     match &side.thread {
         Some(name) => format!(", in thread {}", Plain(name)),
         None => String::new(),
     }
 }
 
-fn ends(finish: Finish) -> &'static str {
+fn ends(finish: CallOutcome) -> &'static str {
     match finish {
-        Finish::Returned => "returns",
-        Finish::Yielded => "yields",
-        Finish::Raised => "raises",
-        Finish::StillOpen => "does not end: the recording of this thread ends here",
-        Finish::CutByLoss => "its end is lost",
+        CallOutcome::Returned => "returns",
+        CallOutcome::Yielded => "yields",
+        CallOutcome::Raised => "raises",
+        CallOutcome::StillOpen => "does not end: the recording of this thread ends here",
+        CallOutcome::CutByLoss => "its end is lost",
     }
 }
 
@@ -296,8 +299,8 @@ struct DivergenceJson<'a> {
     calls_new: u64,
     calls_only_old: u64,
     calls_only_new: u64,
-    threads_only_old: &'a [Alone],
-    threads_only_new: &'a [Alone],
+    threads_only_old: &'a [UnpairedThread],
+    threads_only_new: &'a [UnpairedThread],
     trust_old: &'a Trust,
     trust_new: &'a Trust,
 }
@@ -305,7 +308,7 @@ struct DivergenceJson<'a> {
 /// Writes one JSON object: the first divergence of each kind under `divergences`, totals, and the
 /// trust of each run.
 pub fn write_json(divergences: &Divergences, out: &mut impl Write) -> io::Result<()> {
-    let Divergences { first, kinds, places, calls, only, alone, comparability, trust } = divergences;
+    let Divergences { first, kinds, places, calls, only, unpaired, comparability, trust } = divergences;
     json::write(
         &DivergenceJson {
             comparable: comparability.is_comparable(),
@@ -317,8 +320,8 @@ pub fn write_json(divergences: &Divergences, out: &mut impl Write) -> io::Result
             calls_new: calls[1],
             calls_only_old: only[0],
             calls_only_new: only[1],
-            threads_only_old: &alone[0],
-            threads_only_new: &alone[1],
+            threads_only_old: &unpaired[0],
+            threads_only_new: &unpaired[1],
             trust_old: &trust[0],
             trust_new: &trust[1],
         },

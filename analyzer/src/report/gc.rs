@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::display::{Count, Percent, Time, plural};
 use super::{json, table, trust_line};
 use crate::escape::Plain;
-use crate::measure::{Gc, Generation, Interrupted, Log2, Trust};
+use crate::measure::{GcGeneration, GcPauses, InterruptedLocation, Log2Histogram, Trust};
 
 /// Options of the report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,7 +21,7 @@ const BAR_WIDTH: u64 = 40;
 
 /// Writes the pauses of each generation, histograms of their durations, the functions that they
 /// interrupted, and the trust line.
-pub fn write(gc: &Gc, options: &GcOptions, out: &mut impl Write) -> io::Result<()> {
+pub fn write(gc: &GcPauses, options: &GcOptions, out: &mut impl Write) -> io::Result<()> {
     if gc.generations.is_empty() {
         writeln!(out, "no garbage collection in the selected part of the recording")?;
     } else {
@@ -37,12 +37,12 @@ pub fn write(gc: &Gc, options: &GcOptions, out: &mut impl Write) -> io::Result<(
     writeln!(out, "{}", trust_line(&gc.trust))
 }
 
-fn name(generation: &Generation) -> String {
+fn name(generation: &GcGeneration) -> String {
     generation.generation.map_or("unknown".into(), |number| number.to_string())
 }
 
-fn write_generations(gc: &Gc, out: &mut impl Write) -> io::Result<()> {
-    let row = |generation: &Generation| {
+fn write_generations(gc: &GcPauses, out: &mut impl Write) -> io::Result<()> {
+    let row = |generation: &GcGeneration| {
         let [min, mean, max] = match generation.lengths.range() {
             Some(range) => range.map(|ns| Time(ns).to_string()),
             None => ["unknown"; 3].map(str::to_owned),
@@ -56,7 +56,7 @@ fn write_generations(gc: &Gc, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Writes a histogram with a row for each power of two, like DTrace's `quantize`.
-fn write_histogram(lengths: &Log2, out: &mut impl Write) -> io::Result<()> {
+fn write_histogram(lengths: &Log2Histogram, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "  at least  ------------- Distribution ------------- count")?;
     for (from_ns, count) in lengths.steps() {
         let bar = "@".repeat((count * BAR_WIDTH / lengths.count().max(1)) as usize);
@@ -66,12 +66,12 @@ fn write_histogram(lengths: &Log2, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn write_interrupted(
-    interrupted: &[Interrupted],
+    interrupted: &[InterruptedLocation],
     options: &GcOptions,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let max_rows = options.rows.unwrap_or(interrupted.len());
-    let row = |found: &Interrupted| {
+    let row = |found: &InterruptedLocation| {
         let place = found.place.as_ref().map_or("(no function)", |place| place.label.as_str());
         let [total, max] = [found.total_ns, found.max_ns].map(|ns| Time(ns).to_string());
         [Count(found.pauses).to_string(), total, max, Plain(place).to_string()]
@@ -87,11 +87,11 @@ fn write_interrupted(
 
 /// Writes the same as JSON:
 /// `{"generations": […], "interrupted": […], "total_ns", "run_ns", "trust": {…}}`.
-pub fn write_json(gc: &Gc, options: &GcOptions, out: &mut impl Write) -> io::Result<()> {
+pub fn write_json(gc: &GcPauses, options: &GcOptions, out: &mut impl Write) -> io::Result<()> {
     #[derive(Serialize)]
     struct Json<'a> {
         generations: Vec<Row>,
-        interrupted: &'a [Interrupted],
+        interrupted: &'a [InterruptedLocation],
         total_ns: u64,
         run_ns: u64,
         trust: &'a Trust,
@@ -112,7 +112,7 @@ pub fn write_json(gc: &Gc, options: &GcOptions, out: &mut impl Write) -> io::Res
         from_ns: u64,
         count: u64,
     }
-    let row = |generation: &Generation| {
+    let row = |generation: &GcGeneration| {
         let lengths = &generation.lengths;
         let range = |at: usize| lengths.range().map(|range| range[at]);
         Row {
@@ -159,9 +159,9 @@ mod tests {
         20000  7/7  gc__done          -                0  0
     ";
 
-    fn gc(script: &str) -> Gc {
+    fn gc(script: &str) -> GcPauses {
         let (trace, _directory) = testing::trace(script, 4);
-        Gc::read(&trace, &Filter::default()).expect("the trace is readable")
+        GcPauses::read(&trace, &Filter::default()).expect("the trace is readable")
     }
 
     fn text(script: &str, rows: Option<usize>) -> String {

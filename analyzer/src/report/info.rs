@@ -8,11 +8,11 @@ use serde::{Serialize, Serializer};
 use super::display::{Count, Time, WallClock, plural};
 use super::{json, trust_line};
 use crate::escape::Plain;
-use crate::measure::Info;
+use crate::measure::TraceInfo;
 use crate::tree::Repairs;
 
 /// Writes a line for each fact, a line for each marker with its number of rows, and the trust line.
-pub fn write(info: &Info, out: &mut impl Write) -> io::Result<()> {
+pub fn write(info: &TraceInfo, out: &mut impl Write) -> io::Result<()> {
     let mut fact = |name: &str, value: &str| writeln!(out, "{name:<10} {}", Plain(value));
     match (info.command.is_empty(), info.attached.is_empty()) {
         (false, _) => fact("command", &info.command.join(" "))?,
@@ -53,12 +53,12 @@ fn join(words: impl Iterator<Item = String>) -> String {
 }
 
 /// Writes the same as one JSON object.
-pub fn write_json(info: &Info, out: &mut impl Write) -> io::Result<()> {
+pub fn write_json(info: &TraceInfo, out: &mut impl Write) -> io::Result<()> {
     #[derive(Serialize)]
     struct Facts<'a> {
         events: u64,
         #[serde(serialize_with = "markers")]
-        markers: &'a Info,
+        markers: &'a TraceInfo,
         lost: Option<u64>,
         repaired: &'a Repairs,
         ended: &'a RecordingEnd,
@@ -105,7 +105,7 @@ pub fn write_json(info: &Info, out: &mut impl Write) -> io::Result<()> {
     json::write(&facts, out)
 }
 
-fn markers<S: Serializer>(info: &Info, serializer: S) -> Result<S::Ok, S::Error> {
+fn markers<S: Serializer>(info: &TraceInfo, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(info.markers.iter().map(|(marker, count)| (marker.name(), count)))
 }
 
@@ -126,7 +126,8 @@ mod tests {
     #[test]
     fn each_fact_has_a_line() {
         let mut out = Vec::new();
-        write(&Info::of(&calls(SCRIPT, &Filter::default())), &mut out).expect("a vector accepts all writes");
+        write(&TraceInfo::of(&calls(SCRIPT, &Filter::default())), &mut out)
+            .expect("a vector accepts all writes");
         assert_eq!(
             String::from_utf8(out).expect("the output is UTF-8"),
             "\
@@ -154,7 +155,7 @@ trust: 2 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
     #[test]
     fn json_has_the_documented_keys() {
         let mut out = Vec::new();
-        write_json(&Info::of(&calls(SCRIPT, &Filter::default())), &mut out)
+        write_json(&TraceInfo::of(&calls(SCRIPT, &Filter::default())), &mut out)
             .expect("a vector accepts all writes");
         assert_eq!(
             serde_json::from_slice::<serde_json::Value>(&out).expect("the output is valid JSON"),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::display::{Count, Time, plural};
 use super::{json, table, trust_line};
 use crate::escape::Plain;
-use crate::measure::{FunctionTotals, GroupedTotals, Pauses, Totals, Trust};
+use crate::measure::{FunctionTotals, GroupedTotals, PauseTotals, Totals, Trust};
 
 /// Options of the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub fn write_groups(totals: &GroupedTotals, options: &StatsOptions, out: &mut im
 
 fn write_functions(
     functions: &[FunctionTotals],
-    gc: Pauses,
+    gc: PauseTotals,
     options: &StatsOptions,
     out: &mut impl Write,
 ) -> io::Result<()> {

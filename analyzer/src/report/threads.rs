@@ -8,7 +8,7 @@ use super::display::{Count, Instant, Time};
 use super::table::Columns;
 use super::{json, trust_line};
 use crate::escape::Plain;
-use crate::measure::{Process, ThreadOf, Threads, Trust};
+use crate::measure::{Process, ProcessThread, Threads, Trust};
 
 const HEAD: [&str; 9] = ["thread", "start", "end", "events", "in calls", "busy", "lost", "repaired", "name"];
 
@@ -45,7 +45,7 @@ fn process_line(process: &Process) -> String {
     line
 }
 
-fn row(thread: &ThreadOf) -> [String; 9] {
+fn row(thread: &ProcessThread) -> [String; 9] {
     [
         thread.tid.to_string(),
         Instant(thread.start_ns).to_string(),

@@ -9,10 +9,10 @@ use super::display::{Count, Instant, Time, WallClock, plural};
 use super::table::Columns;
 use super::{json, trust_line};
 use crate::escape::Plain;
-use crate::measure::{Branch, MAX_CALLERS, SlowCall, Trust, Worst};
+use crate::measure::{CallTreeRow, MAX_CALLERS, SlowCall, SlowestCalls, Trust};
 
 /// Writes each call with its callers and callees, and the trust line.
-pub fn write(worst: &Worst, out: &mut impl Write) -> io::Result<()> {
+pub fn write(worst: &SlowestCalls, out: &mut impl Write) -> io::Result<()> {
     if worst.calls.is_empty() {
         writeln!(
             out,
@@ -59,8 +59,8 @@ fn write_call(number: usize, call: &SlowCall, out: &mut impl Write) -> io::Resul
     writeln!(out)
 }
 
-fn row(branch: &Branch) -> [String; 4] {
-    let Branch { depth, function, calls, total_ns, self_ns } = branch;
+fn row(branch: &CallTreeRow) -> [String; 4] {
+    let CallTreeRow { depth, function, calls, total_ns, self_ns } = branch;
     [
         Count(*calls).to_string(),
         Time(*total_ns).to_string(),
@@ -70,7 +70,7 @@ fn row(branch: &Branch) -> [String; 4] {
 }
 
 /// Writes the same as JSON: `{"calls": […], "of", "still_open", "trust": {…}}`.
-pub fn write_json(worst: &Worst, out: &mut impl Write) -> io::Result<()> {
+pub fn write_json(worst: &SlowestCalls, out: &mut impl Write) -> io::Result<()> {
     #[derive(Serialize)]
     struct Json<'a> {
         calls: &'a [SlowCall],
@@ -105,9 +105,9 @@ mod tests {
         9001000  7/8  gc__done          -                   0  9
     ";
 
-    fn worst(function: &str) -> Worst {
+    fn worst(function: &str) -> SlowestCalls {
         let (trace, _directory) = testing::trace(SCRIPT, 4);
-        Worst::read(&trace, &Filter::default(), &function.parse().expect("the pattern is valid"), 2)
+        SlowestCalls::read(&trace, &Filter::default(), &function.parse().expect("the pattern is valid"), 2)
             .expect("the trace is readable")
     }
 

@@ -1,25 +1,26 @@
-//! Limits to what may change: `calls:parse_*:+0%`, `self:+10%`.
+//! The gate: rules that limit how much a count or a time may grow, such as `calls:parse_*:+0%` or `self:+10%`.
 
 use std::str::FromStr;
 
 use pyrec_schema::Code;
 
-use super::evidence::{convincing, excess};
 use super::samples::Samples;
-use super::{CallsDiff, Diff, Kind};
+use super::significance::{holm_rejections, p_value_above};
+use super::{CallsDiff, Diff};
 use crate::filter::{Pattern, parse_duration};
+use crate::measure::alignment::FunctionKind;
 
-/// A limit to a change.
+/// A limit on the growth of a metric.
 #[derive(Clone, Debug)]
 pub struct Rule {
     text: String,
     metric: Metric,
-    /// Of what, each by itself; of all together if there is none.
+    /// Selects functions, lines or imports, each of which is checked by itself. Without it the sum is checked.
     pattern: Option<Pattern>,
     limit: Limit,
 }
 
-/// What is limited.
+/// What a rule limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Metric {
     Calls,
@@ -31,32 +32,32 @@ enum Metric {
     Gc,
 }
 
-/// By how much it may grow.
+/// By how much a metric may grow.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Limit {
-    /// A part of what it was.
-    Part(f64),
-    /// So many, or nanoseconds.
+    /// As a part of the old value.
+    Relative(f64),
+    /// As a number, or as nanoseconds.
     Absolute(u64),
 }
 
-/// Something that grew beyond its limit.
+/// A violation of a rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Breach {
-    /// The rule, as it was given.
+    /// The text of the rule.
     pub rule: String,
-    /// What it is; none where it is all together.
+    /// The label of the function, line or import; none for the sum.
     pub what: Option<String>,
-    /// The numbers of all runs.
+    /// The metric in each run.
     pub samples: Samples,
-    /// Whether they are nanoseconds.
+    /// Whether the metric is a time in nanoseconds.
     pub is_time: bool,
-    /// Whether runs enough were compared to tell that it is no accident. Always so for counts.
+    /// Whether the growth is significant: always for counts, and for times if both sides have several runs.
     pub has_evidence: bool,
 }
 
-/// Something that a rule is held against.
-struct Subject<'a> {
+/// A function, line, import or sum that a rule is checked on.
+struct Candidate<'a> {
     what: Option<String>,
     samples: &'a Samples,
 }
@@ -78,27 +79,31 @@ impl Metric {
 }
 
 impl Rule {
-    /// As it was given.
+    /// The text that the rule was parsed from.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether lines must be read for it.
+    /// Whether the rule needs [`DiffOptions::lines`](super::DiffOptions::lines).
     pub fn needs_lines(&self) -> bool {
         self.metric == Metric::Hits
     }
 
-    /// Whether imports must be read for it.
+    /// Whether the rule needs [`DiffOptions::imports`](super::DiffOptions::imports).
     pub fn needs_imports(&self) -> bool {
         self.metric == Metric::Imports
     }
 
-    /// Whether garbage collections must be read for it.
+    /// Whether the rule needs [`DiffOptions::gc`](super::DiffOptions::gc).
     pub fn needs_gc(&self) -> bool {
         matches!(self.metric, Metric::Pauses | Metric::Gc)
     }
 
-    /// What grew beyond the limit.
+    /// Checks the rule. Returns its violations.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the rule needs line events that the recordings do not have, or if its pattern matches nothing.
     pub fn breaches(&self, diff: &Diff) -> Result<Vec<Breach>, GateError> {
         if self.needs_lines() && !diff.has_hits {
             return Err(GateError::NoLines { rule: self.text.clone() });
@@ -108,19 +113,19 @@ impl Rule {
             Metric::Imports => diff.sum(diff.imports.iter().map(|import| &import.count)),
             Metric::Pauses => diff.sum(diff.gc.iter().map(|gc| &gc.pauses)),
             Metric::Gc => diff.sum(diff.gc.iter().map(|gc| &gc.total_ns.samples)),
-            Metric::Calls | Metric::SelfTime | Metric::Total => self.of_calls(&diff.whole).clone(),
+            Metric::Calls | Metric::SelfTime | Metric::Total => self.metric_of(&diff.whole).clone(),
         };
-        let subjects = match &self.pattern {
-            None => vec![Subject { what: None, samples: &whole }],
-            Some(pattern) => self.subjects(pattern, diff),
+        let candidates = match &self.pattern {
+            None => vec![Candidate { what: None, samples: &whole }],
+            Some(pattern) => self.candidates(pattern, diff),
         };
-        match (&self.pattern, subjects.is_empty()) {
+        match (&self.pattern, candidates.is_empty()) {
             (Some(_), true) => Err(GateError::NothingMatches { rule: self.text.clone() }),
-            _ => Ok(self.broken(subjects, diff.has_evidence())),
+            _ => Ok(self.violations(candidates, diff.has_evidence())),
         }
     }
 
-    fn of_calls<'a>(&self, calls: &'a CallsDiff) -> &'a Samples {
+    fn metric_of<'a>(&self, calls: &'a CallsDiff) -> &'a Samples {
         match self.metric {
             Metric::SelfTime => &calls.self_ns.samples,
             Metric::Total => &calls.total_ns.samples,
@@ -128,21 +133,23 @@ impl Rule {
         }
     }
 
-    fn subjects<'a>(&self, pattern: &Pattern, diff: &'a Diff) -> Vec<Subject<'a>> {
+    fn candidates<'a>(&self, pattern: &Pattern, diff: &'a Diff) -> Vec<Candidate<'a>> {
         match self.metric {
             Metric::Hits => {
                 let lines = diff.lines.iter().filter(|line| {
-                    let code = |name| Code { file: &line.file, ..nowhere(name) };
-                    pattern.matches_name(diff.alignment.place(line.place))
+                    let code = |name| Code { file: &line.file, ..without_file(name) };
+                    pattern.matches_name(diff.alignment.file_label(line.file_id))
                         || line.functions.iter().any(|name| pattern.is_match(&code(name)))
                 });
-                lines.map(|line| Subject { what: Some(diff.line_label(line)), samples: &line.hits }).collect()
+                lines
+                    .map(|line| Candidate { what: Some(diff.line_label(line)), samples: &line.hits })
+                    .collect()
             }
             Metric::Imports => {
                 let imports = diff.imports.iter().filter_map(|import| Some((import.modules.last()?, import)));
                 let imports = imports.filter(|(module, _)| pattern.matches_name(module));
                 imports
-                    .map(|(_, import)| Subject {
+                    .map(|(_, import)| Candidate {
                         what: Some(import.modules.join(" > ")),
                         samples: &import.count,
                     })
@@ -150,71 +157,72 @@ impl Rule {
             }
             _ => {
                 let functions = diff.alignment.functions.iter().zip(&diff.functions);
-                let functions =
-                    functions.filter(|(function, _)| matches!(function.kind, Kind::Python | Kind::C));
+                let functions = functions
+                    .filter(|(function, _)| matches!(function.kind, FunctionKind::Python | FunctionKind::C));
                 let functions = functions.filter(|(function, _)| {
                     let file = function.file.as_deref().unwrap_or_default();
                     let module = function.module.as_deref();
-                    pattern.is_match(&Code { file, ..nowhere(&function.qualname) })
+                    pattern.is_match(&Code { file, ..without_file(&function.qualname) })
                         || module.is_some_and(|module| pattern.matches_name(module))
                 });
                 functions
-                    .map(|(function, calls)| Subject {
+                    .map(|(function, calls)| Candidate {
                         what: Some(function.label()),
-                        samples: self.of_calls(calls),
+                        samples: self.metric_of(calls),
                     })
                     .collect()
             }
         }
     }
 
-    /// Which of these grew beyond the limit: counts if the least new one did beyond the most old one; times as far as
-    /// there is evidence of it, which takes several runs, and as they were measured where there are none.
-    fn broken(&self, subjects: Vec<Subject>, has_evidence: bool) -> Vec<Breach> {
-        let probability = |subject: &Subject| {
+    /// The candidates that exceed the limit. A count does if the minimum of the new runs exceeds the limit of the maximum
+    /// of the old runs. A time must also do so significantly after Holm's correction over all candidates, unless a side
+    /// has one run.
+    fn violations(&self, candidates: Vec<Candidate>, has_evidence: bool) -> Vec<Breach> {
+        let p_value = |candidate: &Candidate| {
             let ((_, old), (new, _)) =
-                (Samples::range(&subject.samples.old), Samples::range(&subject.samples.new));
+                (Samples::range(&candidate.samples.old), Samples::range(&candidate.samples.new));
             match () {
-                () if self.limit.is_kept(old, new) => 1.0,
+                () if self.limit.allows(old, new) => 1.0,
                 () if !self.metric.is_time() || !has_evidence || old == 0 => 0.0,
-                () => excess(subject.samples, self.limit.ratio(subject.samples)).unwrap_or(1.0),
+                () => p_value_above(candidate.samples, self.limit.ratio(candidate.samples)).unwrap_or(1.0),
             }
         };
-        let mut grown: Vec<(f64, Subject)> =
-            subjects.into_iter().map(|subject| (probability(&subject), subject)).collect();
-        grown.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let held = convincing(grown.iter().map(|(probability, _)| *probability));
-        let breach = |(_, subject): (f64, Subject)| Breach {
+        let mut tested: Vec<(f64, Candidate)> =
+            candidates.into_iter().map(|candidate| (p_value(&candidate), candidate)).collect();
+        tested.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let rejections = holm_rejections(tested.iter().map(|(p_value, _)| *p_value));
+        let breach = |(_, candidate): (f64, Candidate)| Breach {
             rule: self.text.clone(),
-            what: subject.what,
-            samples: subject.samples.clone(),
+            what: candidate.what,
+            samples: candidate.samples.clone(),
             is_time: self.metric.is_time(),
             has_evidence: has_evidence || !self.metric.is_time(),
         };
-        grown.into_iter().take(held).map(breach).collect()
+        tested.into_iter().take(rejections).map(breach).collect()
     }
 }
 
 impl Limit {
-    /// Whether it is kept by what was old and is new.
-    fn is_kept(self, old: u64, new: u64) -> bool {
+    /// Whether growth from `old` to `new` is within the limit.
+    fn allows(self, old: u64, new: u64) -> bool {
         match self {
-            Limit::Part(part) => new as f64 <= old as f64 * (1.0 + part),
+            Limit::Relative(part) => new as f64 <= old as f64 * (1.0 + part),
             Limit::Absolute(more) => new <= old.saturating_add(more),
         }
     }
 
-    /// How many times the old times the new ones may be.
+    /// The largest allowed ratio new / old.
     fn ratio(self, samples: &Samples) -> f64 {
         match self {
-            Limit::Part(part) => 1.0 + part,
+            Limit::Relative(part) => 1.0 + part,
             Limit::Absolute(more) => 1.0 + more as f64 / samples.old_median().max(1) as f64,
         }
     }
 }
 
-/// A function of no known file.
-fn nowhere(qualname: &str) -> Code<'_> {
+/// A code object without a file.
+fn without_file(qualname: &str) -> Code<'_> {
     Code { file: "", first_line: None, qualname }
 }
 
@@ -226,7 +234,7 @@ impl FromStr for Rule {
         let (metric, rest) = text.split_once(':').ok_or_else(|| error("there is no colon in it"))?;
         let metric = METRICS.iter().find(|(name, _)| *name == metric).map(|(_, metric)| *metric);
         let names = METRICS.map(|(name, _)| name).join(", ");
-        let metric = metric.ok_or_else(|| error(&format!("what is limited is one of {names}")))?;
+        let metric = metric.ok_or_else(|| error(&format!("WHAT must be one of {names}")))?;
         let (pattern, limit) = match rest.rsplit_once(':') {
             Some((pattern, limit)) => (Some(pattern), limit),
             None => (None, rest),
@@ -234,10 +242,10 @@ impl FromStr for Rule {
         let pattern: Option<Pattern> =
             pattern.map(str::parse).transpose().map_err(|reason| error(&format!("{reason}")))?;
         if pattern.is_some() && matches!(metric, Metric::Pauses | Metric::Gc) {
-            return Err(error("collections are of no function, so they have no pattern"));
+            return Err(error("collections belong to no function, so this rule takes no pattern"));
         }
         let limit = Limit::parse(limit, metric.is_time())
-            .ok_or_else(|| error("it must end with how much more there may be, such as +10%, +3 or +5ms"))?;
+            .ok_or_else(|| error("the limit must be an allowed increase, such as +10%, +3 or +5ms"))?;
         Ok(Rule { text: text.into(), metric, pattern, limit })
     }
 }
@@ -249,7 +257,7 @@ impl Limit {
             let is_number = percent.starts_with(|c: char| c.is_ascii_digit());
             let percent: f64 =
                 percent.parse().ok().filter(|percent: &f64| is_number && percent.is_finite())?;
-            return Some(Limit::Part(percent / 100.0));
+            return Some(Limit::Relative(percent / 100.0));
         }
         let absolute = if is_time {
             u64::try_from(parse_duration(text).ok()?.as_nanos()).ok()?
@@ -260,7 +268,7 @@ impl Limit {
     }
 }
 
-/// A rule that cannot be read.
+/// A text that is not a rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{text}` is not a rule: {why}; write WHAT:+LIMIT or WHAT:PATTERN:+LIMIT, such as self:+10% or calls:parse_*:+0%"
@@ -270,20 +278,22 @@ pub struct RuleError {
     why: String,
 }
 
-/// A rule that cannot be held against these recordings.
+/// A rule that cannot be checked on these recordings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GateError {
-    /// Nothing has that name.
-    #[error("nothing in these recordings matches the rule `{rule}`; `pyrec stats` lists what they have")]
+    /// The pattern matches nothing.
+    #[error("nothing in these recordings matches the rule `{rule}`; `pyrec stats` lists their functions")]
     NothingMatches {
-        /// The rule.
+        /// The text of the rule.
         rule: String,
     },
-    /// Lines were not recorded.
-    #[error("the rule `{rule}` is about lines, and they were not recorded; `pyrec record --lines` does")]
+    /// The recordings have no line events.
+    #[error(
+        "the rule `{rule}` needs line events, which these recordings do not have; record with `pyrec record --lines`"
+    )]
     NoLines {
-        /// The rule.
+        /// The text of the rule.
         rule: String,
     },
 }

@@ -1,60 +1,58 @@
-//! Lines of all runs, matched through changes of the source.
+//! Lines and files of all runs, matched across versions of the source.
 
 use std::collections::BTreeMap;
 
-use super::align::Alignment;
-use super::evidence::Times;
-use super::places::PlaceId;
 use super::samples::Samples;
-use super::texts::LineId;
+use super::significance::TimeChange;
+use crate::measure::alignment::{Alignment, FileId, LineId};
 use crate::measure::{FileLines, Lines};
 
-/// A line of any run.
+/// A line that one or more runs have.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineDiff {
-    /// The module or file that it is in.
-    pub place: PlaceId,
-    /// Its file in the first run that has it.
+    /// The source file.
+    pub file_id: FileId,
+    /// The path of the file in the first run that has the line.
     pub file: String,
-    /// Which line of it.
+    /// The line in the file.
     pub line: LineId,
     /// Its number in the first old run that has it.
     pub old_number: Option<u32>,
     /// Its number in the first new run that has it.
     pub new_number: Option<u32>,
-    /// The qualified names of the functions that it is in.
+    /// The qualified names of the functions that the line belongs to.
     pub functions: Vec<String>,
-    /// How often it was begun.
+    /// The number of `line` events.
     pub hits: Samples,
-    /// How often a function began or went on here.
+    /// The number of function entries and resumes on the line.
     pub entries: Samples,
     /// Time on the line itself.
-    pub self_ns: Times,
-    /// Time on it and in what it called.
-    pub total_ns: Times,
+    pub self_ns: TimeChange,
+    /// Time on the line and in the functions that it calls.
+    pub total_ns: TimeChange,
 }
 
-/// A file of any run.
+/// A source file that one or more runs have.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FileDiff {
-    /// The module or file that it is.
-    pub place: PlaceId,
-    /// Its path in the first old run that came to it.
+    /// The source file.
+    pub file_id: FileId,
+    /// Its path in the first old run that executed it.
     pub old_file: Option<String>,
-    /// Its path in the first new run that came to it.
+    /// Its path in the first new run that executed it.
     pub new_file: Option<String>,
-    /// How often its lines were begun.
+    /// The number of `line` events.
     pub hits: Samples,
-    /// How often its functions began or went on.
+    /// The number of function entries and resumes.
     pub entries: Samples,
     /// Time on its lines.
-    pub self_ns: Times,
-    /// Time on its lines and in what they called, a call from within it counted once.
-    pub total_ns: Times,
+    pub self_ns: TimeChange,
+    /// Time on its lines and in the functions that they call. A call from within the file is counted once.
+    pub total_ns: TimeChange,
 }
 
-/// What is added up for a line.
-struct Sum {
+/// Sums over the runs of one line.
+struct LineSums {
     file: String,
     numbers: [Option<u32>; 2],
     functions: Vec<String>,
@@ -64,24 +62,24 @@ struct Sum {
     total_ns: Samples,
 }
 
-/// Adds up the files of all runs, the old ones first, in the order of their places.
+/// Sums the files of all runs, the old runs first. Returns them in the order of their ids.
 pub fn align_files(runs: &[Lines], old_runs: usize, alignment: &Alignment) -> Vec<FileDiff> {
-    let mut sums: BTreeMap<PlaceId, FileDiff> = BTreeMap::new();
-    let none = || Samples::none(old_runs, runs.len() - old_runs);
+    let mut sums: BTreeMap<FileId, FileDiff> = BTreeMap::new();
+    let zero = || Samples::zero(old_runs, runs.len() - old_runs);
     for (run, lines) in runs.iter().enumerate() {
         for file in &lines.files {
-            let Some(place) = alignment.file(run, &file.file) else { continue };
-            let sum = sums.entry(place).or_insert_with(|| FileDiff {
-                place,
+            let Some(file_id) = alignment.file_id(run, &file.file) else { continue };
+            let sum = sums.entry(file_id).or_insert_with(|| FileDiff {
+                file_id,
                 old_file: None,
                 new_file: None,
-                hits: none(),
-                entries: none(),
-                self_ns: Times::new(none()),
-                total_ns: Times::new(none()),
+                hits: zero(),
+                entries: zero(),
+                self_ns: TimeChange::new(zero()),
+                total_ns: TimeChange::new(zero()),
             });
-            let name = if run < old_runs { &mut sum.old_file } else { &mut sum.new_file };
-            name.get_or_insert_with(|| file.file.clone());
+            let path = if run < old_runs { &mut sum.old_file } else { &mut sum.new_file };
+            path.get_or_insert_with(|| file.file.clone());
             for line in &file.lines {
                 sum.hits.add(run, line.hits.unwrap_or(0));
                 sum.entries.add(run, line.entries);
@@ -93,22 +91,22 @@ pub fn align_files(runs: &[Lines], old_runs: usize, alignment: &Alignment) -> Ve
     sums.into_values().collect()
 }
 
-/// Adds up the lines of all runs, the old ones first, in the order of their places.
-pub fn align(runs: &[Lines], old_runs: usize, alignment: &Alignment) -> Vec<LineDiff> {
-    let mut sums: BTreeMap<(PlaceId, LineId), Sum> = BTreeMap::new();
-    let none = || Samples::none(old_runs, runs.len() - old_runs);
+/// Sums the lines of all runs, the old runs first. Returns them in the order of files and lines.
+pub fn align_lines(runs: &[Lines], old_runs: usize, alignment: &Alignment) -> Vec<LineDiff> {
+    let mut sums: BTreeMap<(FileId, LineId), LineSums> = BTreeMap::new();
+    let zero = || Samples::zero(old_runs, runs.len() - old_runs);
     for (run, lines) in runs.iter().enumerate() {
         for file in &lines.files {
             for line in &file.lines {
-                let Some(key) = alignment.line(run, &file.file, line.line) else { continue };
-                let sum = sums.entry(key).or_insert_with(|| Sum {
+                let Some(key) = alignment.line_id(run, &file.file, line.line) else { continue };
+                let sum = sums.entry(key).or_insert_with(|| LineSums {
                     file: file.file.clone(),
                     numbers: [None; 2],
-                    functions: functions(file, line.line),
-                    hits: none(),
-                    entries: none(),
-                    self_ns: none(),
-                    total_ns: none(),
+                    functions: functions_with_line(file, line.line),
+                    hits: zero(),
+                    entries: zero(),
+                    self_ns: zero(),
+                    total_ns: zero(),
                 });
                 sum.numbers[usize::from(run >= old_runs)].get_or_insert(line.line);
                 sum.hits.add(run, line.hits.unwrap_or(0));
@@ -118,8 +116,8 @@ pub fn align(runs: &[Lines], old_runs: usize, alignment: &Alignment) -> Vec<Line
             }
         }
     }
-    let diff = |((place, line), sum): ((PlaceId, LineId), Sum)| LineDiff {
-        place,
+    let diff = |((file_id, line), sum): ((FileId, LineId), LineSums)| LineDiff {
+        file_id,
         file: sum.file,
         line,
         old_number: sum.numbers[0],
@@ -127,13 +125,13 @@ pub fn align(runs: &[Lines], old_runs: usize, alignment: &Alignment) -> Vec<Line
         functions: sum.functions,
         hits: sum.hits,
         entries: sum.entries,
-        self_ns: Times::new(sum.self_ns),
-        total_ns: Times::new(sum.total_ns),
+        self_ns: TimeChange::new(sum.self_ns),
+        total_ns: TimeChange::new(sum.total_ns),
     };
     sums.into_iter().map(diff).collect()
 }
 
-fn functions(file: &FileLines, line: u32) -> Vec<String> {
-    let having = file.functions.iter().filter(|function| function.lines.binary_search(&line).is_ok());
-    having.map(|function| function.qualname.clone()).collect()
+fn functions_with_line(file: &FileLines, line: u32) -> Vec<String> {
+    let functions = file.functions.iter().filter(|function| function.lines.binary_search(&line).is_ok());
+    functions.map(|function| function.qualname.clone()).collect()
 }

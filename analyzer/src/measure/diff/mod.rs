@@ -1,102 +1,83 @@
-//! Two sides of a program's runs, compared.
+//! A comparison of two sides, each of one or more runs of a program.
 //!
 //! ```text
 //! old runs ─┐              ┌─ functions
-//!           ├─ alignment ──┼─ call paths ──┬─ verdicts: counts exactly, times by evidence
-//! new runs ─┘              ├─ lines        │
-//!                          └─ imports, gc ─┘
+//!           ├─ alignment ──┼─ call paths ──┬─ counts: compared exactly
+//! new runs ─┘              ├─ lines        └─ times: significance tests
+//!                          └─ imports, gc
 //! ```
 //!
-//! Every view comes from the same alignment, so a function that is one in the table is one in the picture, too.
+//! TraceCounts such as calls and hits are exact, so a verdict on them needs one run a side. Times vary from run to run, so a
+//! verdict on them needs several runs a side.
 
-mod align;
-mod comparable;
-mod evidence;
+mod call_paths;
 mod gate;
-mod gc;
-mod imports;
+mod imports_gc;
 mod lines;
-mod paths;
-mod places;
-mod rename;
 mod samples;
-mod texts;
+mod significance;
 
 use pyrec_schema::Trace;
 
-pub use align::{Alignment, Function, FunctionId, Kind, RunNames, Side};
-pub use comparable::{Circumstances, Comparability};
-pub use evidence::{CONFIDENCE, FAMILY_ERROR, Interval, LEAST_CHANGE, Times, Verdict};
+pub use call_paths::{CallPath, CallsDiff};
 pub use gate::{Breach, GateError, Rule, RuleError};
-pub use gc::GcDiff;
-pub use imports::ImportDiff;
+pub use imports_gc::{GcDiff, ImportDiff};
 pub use lines::{FileDiff, LineDiff};
-pub use paths::Path;
-pub use places::PlaceId;
-pub use rename::{Rename, RenameError};
 pub use samples::{CountVerdict, Samples};
-pub use texts::{LineId, Ran, Row};
+pub use significance::{
+    CONFIDENCE_LEVEL, FAMILYWISE_ERROR_RATE, MIN_CHANGE, RatioInterval, TimeChange, TimeVerdict,
+};
 
-use super::{Gc, Imports, Lines, Sources, Trust};
+use super::alignment::{Alignment, Rename, RunNames, Side};
+use super::{Comparability, GcPauses, Imports, Lines, RunConditions, Sources, Trust};
 use crate::{CallTree, Filter, Result};
 
-/// What is to be compared, beside calls.
+/// What a comparison reads. Calls are always compared.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// The part of each recording.
+pub struct DiffOptions {
+    /// The part of each recording that is compared.
     pub filter: Filter,
-    /// Names that moved.
+    /// Names of the old side that are different on the new side.
     pub renames: Vec<Rename>,
-    /// Lines, too.
+    /// Compare lines.
     pub lines: bool,
-    /// Imports, too.
+    /// Compare imports.
     pub imports: bool,
-    /// Garbage collections, too.
+    /// Compare garbage collections.
     pub gc: bool,
 }
 
-/// Both sides' runs, compared.
+/// A comparison of two sides.
 #[derive(Debug)]
 pub struct Diff {
-    /// Whether that makes sense.
+    /// Whether the runs can be compared.
     pub comparability: Comparability,
-    /// How many runs the old side has.
+    /// The number of old runs.
     pub old_runs: usize,
-    /// How far to trust each run, the old ones first.
+    /// The trust of each run, the old runs first.
     pub trust: Vec<Trust>,
-    /// Who is who.
+    /// The functions, files and lines of all runs.
     pub alignment: Alignment,
-    /// Every function of any run, by its number in the alignment.
+    /// The calls of every function, indexed by [`FunctionId`](super::alignment::FunctionId).
     pub functions: Vec<CallsDiff>,
-    /// Every call path of any run, callers before what they call.
-    pub paths: Vec<Path>,
-    /// All calls.
+    /// The call paths of all runs, callers before their callees.
+    pub paths: Vec<CallPath>,
+    /// The sum over all calls.
     pub whole: CallsDiff,
-    /// Every line of any run on which something is known to have happened; empty where nobody asked.
+    /// The lines of all runs that were executed, entered or left; empty if lines were not read.
     pub lines: Vec<LineDiff>,
-    /// The files that they are in, in the same order.
+    /// The files of these lines, in the same order.
     pub files: Vec<FileDiff>,
-    /// Whether lines were recorded in every run, if anybody asked. If not, functions were entered and left on some.
+    /// Whether lines were read and every run has `line` events.
     pub has_hits: bool,
-    /// Every import of any run; empty where nobody asked.
+    /// The imports of all runs; empty if imports were not read.
     pub imports: Vec<ImportDiff>,
-    /// Every generation of any run; empty where nobody asked.
+    /// The collector generations of all runs; empty if garbage collections were not read.
     pub gc: Vec<GcDiff>,
 }
 
-/// The calls of one function, on one path, or all of them.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CallsDiff {
-    /// How many.
-    pub calls: Samples,
-    /// Time in the function itself.
-    pub self_ns: Times,
-    /// Time in it and what it called, a recursive call counted once.
-    pub total_ns: Times,
-}
-
-/// A run with what was read of it.
-struct Run<'a> {
+/// A run with its call tree.
+struct LoadedRun<'a> {
     side: Side,
     trace: &'a Trace,
     calls: CallTree,
@@ -104,31 +85,37 @@ struct Run<'a> {
 }
 
 impl Diff {
-    /// Reads and compares the recordings of two sides.
-    pub fn read(old: &[Trace], new: &[Trace], options: &Options) -> Result<Diff> {
+    /// Reads and compares the traces of two sides.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a trace cannot be read, or if a rename applies to no name of the old side.
+    pub fn read(old: &[Trace], new: &[Trace], options: &DiffOptions) -> Result<Diff> {
         let filter = &options.filter;
         let sides =
             old.iter().map(|trace| (Side::Old, trace)).chain(new.iter().map(|trace| (Side::New, trace)));
         let traces: Vec<&Trace> = old.iter().chain(new).collect();
-        let runs = sides.map(|(side, trace)| Run::read(side, trace, filter)).collect::<Result<Vec<Run>>>()?;
+        let runs = sides
+            .map(|(side, trace)| LoadedRun::read(side, trace, filter))
+            .collect::<Result<Vec<LoadedRun>>>()?;
         let lines: Vec<Lines> = read_if(options.lines, &traces, |trace| Lines::read(trace, filter))?;
         let imports: Vec<Imports> = read_if(options.imports, &traces, |trace| Imports::read(trace, filter))?;
-        let gc: Vec<Gc> = read_if(options.gc, &traces, |trace| Gc::read(trace, filter))?;
-        let names = runs.iter().enumerate().map(|(at, run)| run.names(lines.get(at)));
+        let gc: Vec<GcPauses> = read_if(options.gc, &traces, |trace| GcPauses::read(trace, filter))?;
+        let names = runs.iter().enumerate().map(|(number, run)| run.names(lines.get(number)));
         let alignment = Alignment::of(&names.collect::<Vec<_>>(), &options.renames)?;
-        let mut paths = paths::Paths::new((old.len(), new.len()), alignment.functions.len());
+        let mut merged = call_paths::CallPaths::new((old.len(), new.len()), alignment.functions.len());
         for (number, run) in runs.iter().enumerate() {
-            paths.add(number, &run.calls, &alignment);
+            merged.add(number, &run.calls, &alignment);
         }
-        let paths::Paths { paths, functions, whole, .. } = paths;
+        let call_paths::CallPaths { paths, functions, whole, .. } = merged;
         let trust: Vec<Trust> = runs.iter().map(|run| Trust::of(&run.calls)).collect();
-        let circumstances = runs.iter().zip(&trust).map(|(run, trust)| run.circumstances(trust));
-        let comparability = Comparability::of(&circumstances.collect::<Vec<_>>());
+        let conditions = runs.iter().zip(&trust).map(|(run, trust)| run.conditions(trust));
+        let comparability = Comparability::of(&conditions.collect::<Vec<_>>());
         let has_hits = !lines.is_empty() && lines.iter().all(|lines| lines.has_hits);
         let files = lines::align_files(&lines, old.len(), &alignment);
-        let lines = lines::align(&lines, old.len(), &alignment);
-        let imports = imports::align(&imports, old.len());
-        let gc = gc::align(&gc, old.len());
+        let lines = lines::align_lines(&lines, old.len(), &alignment);
+        let imports = imports_gc::align_imports(&imports, old.len());
+        let gc = imports_gc::align_gc(&gc, old.len());
         let mut diff = Diff {
             comparability,
             old_runs: old.len(),
@@ -143,32 +130,32 @@ impl Diff {
             imports,
             gc,
         };
-        diff.judge();
+        diff.test_times();
         Ok(diff)
     }
 
-    /// How many runs the new side has.
+    /// The number of new runs.
     pub fn new_runs(&self) -> usize {
         self.trust.len() - self.old_runs
     }
 
-    /// Whether each side has runs enough to tell how much they differ by themselves.
+    /// Whether each side has at least two runs, which a significance test needs.
     pub fn has_evidence(&self) -> bool {
         self.old_runs > 1 && self.new_runs() > 1
     }
 
-    /// What a line is called: its module or file, and its number on both sides.
+    /// The name of a line for reports: its module or file, and its number on both sides.
     pub fn line_label(&self, line: &LineDiff) -> String {
-        let place = self.alignment.place(line.place);
+        let file = self.alignment.file_label(line.file_id);
         match (line.old_number, line.new_number) {
-            (Some(old), Some(new)) if old != new => format!("{place}:{old} → {new}"),
-            (old, new) => format!("{place}:{}", new.or(old).unwrap_or(line.line.line)),
+            (Some(old), Some(new)) if old != new => format!("{file}:{old} → {new}"),
+            (old, new) => format!("{file}:{}", new.or(old).unwrap_or(line.line.line)),
         }
     }
 
-    /// What several counts are together, by run.
+    /// The sum of several counts, run by run.
     fn sum<'a>(&self, samples: impl Iterator<Item = &'a Samples>) -> Samples {
-        let mut sum = Samples::none(self.old_runs, self.new_runs());
+        let mut sum = Samples::zero(self.old_runs, self.new_runs());
         for samples in samples {
             for run in 0..self.trust.len() {
                 sum.add(run, samples.get(run));
@@ -177,50 +164,37 @@ impl Diff {
         sum
     }
 
-    /// Judges the times, each view as one family.
-    fn judge(&mut self) {
+    /// Tests all times. The times of each view are one family of hypotheses.
+    fn test_times(&mut self) {
         let all_ns = self.whole.total_ns.samples.clone();
         let functions = self.functions.iter_mut().flat_map(CallsDiff::times);
-        evidence::judge(functions.chain(self.whole.times()), &all_ns);
-        evidence::judge(self.paths.iter_mut().flat_map(|path| path.calls.times()), &all_ns);
+        significance::test_family(functions.chain(self.whole.times()), &all_ns);
+        significance::test_family(self.paths.iter_mut().flat_map(|path| path.calls.times()), &all_ns);
         let lines = self.lines.iter_mut().flat_map(|line| [&mut line.self_ns, &mut line.total_ns]);
-        evidence::judge(lines, &all_ns);
+        significance::test_family(lines, &all_ns);
         let files = self.files.iter_mut().flat_map(|file| [&mut file.self_ns, &mut file.total_ns]);
-        evidence::judge(files, &all_ns);
+        significance::test_family(files, &all_ns);
         let imports = self.imports.iter_mut().flat_map(|import| [&mut import.self_ns, &mut import.total_ns]);
-        evidence::judge(imports, &all_ns);
-        evidence::judge(self.gc.iter_mut().map(|gc| &mut gc.total_ns), &all_ns);
+        significance::test_family(imports, &all_ns);
+        significance::test_family(self.gc.iter_mut().map(|gc| &mut gc.total_ns), &all_ns);
     }
 }
 
-/// Reads something of each trace, if it is asked for.
+/// Reads one measure of each trace if it is wanted.
 fn read_if<T>(is_wanted: bool, traces: &[&Trace], read: impl Fn(&Trace) -> Result<T>) -> Result<Vec<T>> {
     if is_wanted { traces.iter().map(|trace| read(trace)).collect() } else { Ok(Vec::new()) }
 }
 
-impl CallsDiff {
-    /// Whether the calls, or with evidence their times, are others than they were.
-    pub fn has_changed(&self) -> bool {
-        self.calls.verdict() == CountVerdict::Changed
-            || self.self_ns.has_changed()
-            || self.total_ns.has_changed()
+impl<'a> LoadedRun<'a> {
+    fn read(side: Side, trace: &'a Trace, filter: &Filter) -> Result<LoadedRun<'a>> {
+        Ok(LoadedRun { side, trace, calls: CallTree::read(trace, filter)?, sources: Sources::read(trace)? })
     }
 
-    fn times(&mut self) -> [&mut Times; 2] {
-        [&mut self.self_ns, &mut self.total_ns]
-    }
-}
-
-impl<'a> Run<'a> {
-    fn read(side: Side, trace: &'a Trace, filter: &Filter) -> Result<Run<'a>> {
-        Ok(Run { side, trace, calls: CallTree::read(trace, filter)?, sources: Sources::read(trace)? })
+    fn conditions<'b>(&'b self, trust: &'b Trust) -> RunConditions<'b> {
+        RunConditions { side: self.side, manifest: self.trace.manifest(), trust }
     }
 
-    fn circumstances<'b>(&'b self, trust: &'b Trust) -> Circumstances<'b> {
-        Circumstances { side: self.side, manifest: self.trace.manifest(), trust }
-    }
-
-    /// Its names: those of its calls, and of the files whose lines ran.
+    /// The names of the run's calls, and of the files whose lines were executed.
     fn names(&self, lines: Option<&Lines>) -> RunNames<'_> {
         let files = lines.into_iter().flat_map(|lines| &lines.files);
         RunNames {

@@ -1,66 +1,59 @@
 //! One number for each run of both sides.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
-/// What was counted or measured in each run. A run that knows nothing of it has 0.
+/// A count or a time in each run. It is 0 in runs that do not have what is counted or measured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Samples {
-    /// In the old runs.
+    /// The old runs.
     pub old: Vec<u64>,
-    /// In the new ones.
+    /// The new runs.
     pub new: Vec<u64>,
 }
 
-/// What became of a count.
+/// The result of comparing the counts of both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CountVerdict {
-    /// Every run has the same.
+    /// All runs have the same count.
     Same,
-    /// Runs of one side differ by themselves, and the other side is within what they have.
+    /// Runs of one side differ, and the ranges of both sides overlap.
     Varies,
-    /// Every new run has more or less than every old one.
+    /// The ranges are disjoint: every new run has more, or every new run has less, than every old run.
     Changed,
 }
 
 impl Samples {
-    /// None yet, for so many runs.
-    pub fn none(old_runs: usize, new_runs: usize) -> Samples {
+    /// Zeros for that many runs.
+    pub fn zero(old_runs: usize, new_runs: usize) -> Samples {
         Samples { old: vec![0; old_runs], new: vec![0; new_runs] }
     }
 
-    /// Adds to what a run has. A sum stops at the largest number.
+    /// Adds to the number of a run, saturating. Runs are numbered over both sides, the old ones first.
     pub fn add(&mut self, run: usize, more: u64) {
-        let sum = self.of_run(run);
-        *sum = sum.saturating_add(more);
-    }
-
-    /// That of a run, by its number over both sides.
-    pub fn of_run(&mut self, run: usize) -> &mut u64 {
-        match run.checked_sub(self.old.len()) {
+        let number = match run.checked_sub(self.old.len()) {
             None => &mut self.old[run],
             Some(run) => &mut self.new[run],
-        }
+        };
+        *number = number.saturating_add(more);
     }
 
-    /// That of a run.
+    /// The number of a run; 0 if there is no such run. Runs are numbered over both sides, the old ones first.
     pub fn get(&self, run: usize) -> u64 {
         self.old.iter().chain(&self.new).nth(run).copied().unwrap_or(0)
     }
 
-    /// That of the middle old run: what all of them have, where they agree.
+    /// The median of the old runs; the lower one of two.
     pub fn old_median(&self) -> u64 {
-        median(&self.old)
+        lower_median(&self.old)
     }
 
-    /// That of the middle new run.
+    /// The median of the new runs; the lower one of two.
     pub fn new_median(&self) -> u64 {
-        median(&self.new)
+        lower_median(&self.new)
     }
 
-    /// What became of it, if it is a count.
+    /// Compares the sides as counts.
     pub fn verdict(&self) -> CountVerdict {
         let (old, new) = (Samples::range(&self.old), Samples::range(&self.new));
         match () {
@@ -70,41 +63,27 @@ impl Samples {
         }
     }
 
-    /// The least and the most of one side.
+    /// The minimum and the maximum of one side; 0 and 0 if it is empty.
     pub fn range(side: &[u64]) -> (u64, u64) {
         (side.iter().copied().min().unwrap_or(0), side.iter().copied().max().unwrap_or(0))
     }
 
-    /// Whether one side has nothing of it.
+    /// Whether all numbers of one side are 0.
     pub fn is_one_sided(&self) -> bool {
-        let is_none = |side: &[u64]| side.iter().all(|&sample| sample == 0);
-        is_none(&self.old) || is_none(&self.new)
+        let is_zero = |side: &[u64]| side.iter().all(|&sample| sample == 0);
+        is_zero(&self.old) || is_zero(&self.new)
     }
 
-    /// How far apart the middle runs are.
+    /// The absolute difference between the medians.
     pub fn distance(&self) -> u64 {
         self.old_median().abs_diff(self.new_median())
     }
 }
 
-/// The lower one of two that are in the middle.
-fn median(samples: &[u64]) -> u64 {
+fn lower_median(samples: &[u64]) -> u64 {
     let mut sorted = samples.to_vec();
     sorted.sort_unstable();
     sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(0)
-}
-
-/// Adds up three numbers of each run by what they are of. Runs are numbered over both sides.
-pub fn sums<K: Ord>(
-    none: impl Fn() -> Samples,
-    parts: impl Iterator<Item = (usize, K, [u64; 3])>,
-) -> BTreeMap<K, [Samples; 3]> {
-    let mut sums = BTreeMap::new();
-    for (run, key, parts) in parts {
-        let sum: &mut [Samples; 3] = sums.entry(key).or_insert_with(|| [none(), none(), none()]);
-        sum.iter_mut().zip(parts).for_each(|(sum, part)| sum.add(run, part));
-    }
-    sums
 }
 
 #[cfg(test)]
@@ -134,16 +113,16 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_run_stands_for_its_side() {
+    fn the_median_is_the_lower_one_of_two() {
         let samples = samples(&[9, 1, 5], &[4, 2]);
         assert_eq!((samples.old_median(), samples.new_median(), samples.distance()), (5, 2, 3));
-        assert_eq!(Samples::none(0, 0).old_median(), 0);
+        assert_eq!(Samples::zero(0, 0).old_median(), 0);
     }
 
     #[test]
     fn runs_are_numbered_over_both_sides() {
-        let mut samples = Samples::none(1, 2);
-        *samples.of_run(2) += 5;
+        let mut samples = Samples::zero(1, 2);
+        samples.add(2, 5);
         assert_eq!((&samples.old[..], &samples.new[..]), (&[0][..], &[0, 5][..]));
         assert!(samples.is_one_sided());
     }

@@ -1,4 +1,4 @@
-//! What a comparison says of small traces: numbers that people can add up.
+//! Comparisons of small traces, with numbers that can be added up by hand.
 
 use pyrec_schema::Trace;
 use tempfile::TempDir;
@@ -6,9 +6,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::testing;
 
-/// The comparison of scripts, with everything that can be read.
+/// Compares the traces of scripts with all options.
 fn diff(old: &[&str], new: &[&str], renames: &[&str]) -> Diff {
-    try_diff(old, new, renames).expect("a comparison")
+    try_diff(old, new, renames).expect("the traces can be compared")
 }
 
 fn try_diff(old: &[&str], new: &[&str], renames: &[&str]) -> Result<Diff> {
@@ -16,11 +16,15 @@ fn try_diff(old: &[&str], new: &[&str], renames: &[&str]) -> Result<Diff> {
         side.iter().map(|text| testing::trace(text, 2)).unzip()
     };
     let ((old, _old), (new, _new)) = (traces(old), traces(new));
-    let renames = renames.iter().map(|text| text.parse().expect("a rename")).collect();
-    Diff::read(&old, &new, &Options { renames, lines: true, imports: true, gc: true, ..Options::default() })
+    let renames = renames.iter().map(|text| text.parse().expect("the rename is valid")).collect();
+    Diff::read(
+        &old,
+        &new,
+        &DiffOptions { renames, lines: true, imports: true, gc: true, ..DiffOptions::default() },
+    )
 }
 
-/// Calls and own times of both sides, by label.
+/// Calls and self times of both sides, by label.
 fn functions(diff: &Diff) -> Vec<(String, [u64; 4])> {
     let functions = diff.alignment.functions.iter().zip(&diff.functions);
     let mut rows: Vec<_> = functions
@@ -37,13 +41,13 @@ fn row(label: &str, numbers: [u64; 4]) -> (String, [u64; 4]) {
     (label.to_owned(), numbers)
 }
 
-/// A call of a function that takes so long.
+/// The rows of a call that takes `took` ns.
 fn call(at: u64, code: &str, took: u64) -> String {
     format!("{at} 7/7 function__entry {code} 1\n{} 7/7 function__return {code} 1\n", at + took)
 }
 
 #[test]
-fn functions_are_one_by_module_and_qualified_name() {
+fn functions_are_matched_by_module_and_qualified_name() {
     let old =
         call(0, "/srv/run.py:3:C.f", 10) + &call(20, "/lib/g.py:5:g", 5) + &call(30, "/lib/g.py:9:gone", 1);
     let new =
@@ -51,7 +55,7 @@ fn functions_are_one_by_module_and_qualified_name() {
     assert_eq!(
         functions(&diff(&[&old], &[&new], &[])),
         [
-            // It has moved, and is called by where it is now.
+            // The function moved, and its label has the new line.
             row("C.f (__main__:7)", [1, 1, 10, 30]),
             row("g (g:5)", [1, 2, 5, 10]),
             row("gone (g:9)", [1, 0, 1, 0]),
@@ -60,7 +64,7 @@ fn functions_are_one_by_module_and_qualified_name() {
 }
 
 #[test]
-fn a_recording_is_no_other_than_itself() {
+fn a_recording_compared_with_itself_has_no_changes() {
     let script = call(0, "/srv/run.py:3:f", 10) + &call(20, "/srv/run.py:3:f.<locals>.<lambda>", 5);
     let diff = diff(&[&script], &[&script], &[]);
     assert!(diff.functions.iter().all(|calls| calls.calls.verdict() == CountVerdict::Same));
@@ -81,7 +85,7 @@ fn lambda(at: u64, line: u32, took: u64) -> String {
 ///                                      4 b = lambda: 1
 /// ```
 #[test]
-fn functions_of_one_name_are_told_apart_by_their_lines() {
+fn functions_with_one_name_are_told_apart_by_their_lines() {
     let source = |text: &str| format!("99 7/7 source /srv/run.py:: 0 1 {text}\n");
     let [old_text, new_text] = [
         r"a\s=\slambda:\s0\nb\s=\slambda:\s1\n",
@@ -103,15 +107,15 @@ fn functions_of_one_name_are_told_apart_by_their_lines() {
     ordinals.sort();
     assert_eq!(ordinals, [(Some(2), 1), (Some(3), 2), (Some(4), 3)]);
 
-    // In one text, two lines are two functions, even if each run came to one of them.
+    // Two lines of one text are two functions, even if each run entered only one of them.
     let (first, second) = (lambda(0, 1, 10) + &source(old_text), lambda(0, 2, 10) + &source(old_text));
     assert_eq!(diff(&[&first], &[&second], &[]).functions.len(), 2);
-    // Without any text the order decides.
+    // Without a text, functions are matched in order.
     assert_eq!(diff(&[&lambda(0, 1, 10)], &[&lambda(0, 2, 10)], &[]).functions.len(), 1);
 }
 
 #[test]
-fn what_moved_is_one_again() {
+fn renames_match_moved_functions() {
     let old = call(0, "/lib/cart.py:3:Cart.add", 10) + &call(20, "/lib/cart.py:9:total", 1);
     let new = call(0, "/lib/basket.py:3:Basket.add", 10) + &call(20, "/lib/basket.py:9:total", 1);
     assert_eq!(diff(&[&old], &[&new], &[]).functions.len(), 4);
@@ -120,7 +124,7 @@ fn what_moved_is_one_again() {
         functions(&diff(&[&old], &[&new], &renames)),
         [row("Basket.add (basket:3)", [1, 1, 10, 10]), row("total (basket:9)", [1, 1, 1, 1])]
     );
-    let error = try_diff(&[&old], &[&new], &["card=basket"]).expect_err("there is no card");
+    let error = try_diff(&[&old], &[&new], &["card=basket"]).expect_err("no module is named card");
     assert!(error.to_string().contains("`card=basket`"), "{error}");
 }
 
@@ -128,7 +132,7 @@ fn what_moved_is_one_again() {
 /// old   f ─ g ─ f        new   f ─ f
 /// ```
 #[test]
-fn call_paths_of_both_sides_are_one_tree() {
+fn call_paths_of_both_sides_are_merged() {
     let [f, g] = ["/srv/run.py:3:f", "/srv/run.py:5:g"];
     let nested = |codes: &[&str]| {
         let entries =
@@ -161,14 +165,15 @@ fn call_paths_of_both_sides_are_one_tree() {
             row("f g f", [1, 0, 8, 0]),
         ]
     );
-    // f's inner call is within its outer one.
-    let f = diff.alignment.functions.iter().position(|function| function.qualname == "f").expect("it ran");
+    // The total of f has its inner call once.
+    let f =
+        diff.alignment.functions.iter().position(|function| function.qualname == "f").expect("f was called");
     assert_eq!((diff.functions[f].total_ns.samples.old[0], diff.functions[f].calls.old[0]), (12, 2));
     assert_eq!((diff.whole.calls.old[0], diff.whole.total_ns.samples.new[0]), (3, 11));
 }
 
 #[test]
-fn lines_are_matched_through_changes() {
+fn lines_are_matched_across_versions() {
     let run = |lines: &[(u64, u32)], text: &str| {
         let hits = lines.iter().map(|(at, line)| format!("{at} 7/7 line /srv/run.py:1:f {line}\n"));
         let hits: String = hits.collect();
@@ -185,7 +190,7 @@ fn lines_are_matched_through_changes() {
         .iter()
         .filter(|line| line.hits.distance() + line.hits.new_median() > 0)
         .map(|line| {
-            let source = diff.alignment.text(line.place, line.line).unwrap_or_default();
+            let source = diff.alignment.line_text(line.file_id, line.line).unwrap_or_default();
             (diff.line_label(line), source.trim(), line.hits.old_median(), line.hits.new_median())
         })
         .collect();
@@ -200,7 +205,7 @@ fn lines_are_matched_through_changes() {
 }
 
 #[test]
-fn imports_and_collections_are_counted() {
+fn imports_and_collections_are_compared() {
     let import = |at: u64, name: &str| {
         format!(
             "{at} 7/7 import__find__load__start - 0 - {name}\n{} 7/7 import__find__load__done - 0 1 {name}\n",
@@ -216,28 +221,28 @@ fn imports_and_collections_are_counted() {
         .map(|import| (import.modules.join(" "), import.count.old_median(), import.count.new_median()))
         .collect();
     assert_eq!(imports, [("json".into(), 1, 1), ("re".into(), 0, 1)]);
-    let [gc] = &diff.gc[..] else { panic!("one generation: {:?}", diff.gc) };
+    let [gc] = &diff.gc[..] else { panic!("not one generation: {:?}", diff.gc) };
     assert_eq!((gc.generation, gc.pauses.old[0], gc.pauses.new[0], gc.found.old[0]), (Some(2), 1, 0, 30));
 }
 
 #[test]
-fn rules_break_by_counts_and_by_times() {
+fn rules_limit_counts_and_times() {
     let old = call(0, "/srv/run.py:3:parse_a", 100) + &call(200, "/srv/run.py:5:parse_b", 100);
     let new = old.clone() + &call(400, "/srv/run.py:5:parse_b", 5);
-    let broken = |old: &[&str], new: &[&str], rule: &str| -> Vec<Option<String>> {
-        let rule: Rule = rule.parse().expect("a rule");
-        let breaches = rule.breaches(&diff(old, new, &[])).expect("something matches");
+    let violations = |old: &[&str], new: &[&str], rule: &str| -> Vec<Option<String>> {
+        let rule: Rule = rule.parse().expect("the rule is valid");
+        let breaches = rule.breaches(&diff(old, new, &[])).expect("the pattern matches");
         breaches.into_iter().map(|breach| breach.what).collect()
     };
     let b = || Some("parse_b (__main__:5)".to_owned());
-    let one = |rule| broken(&[&old], &[&new], rule);
+    let one = |rule| violations(&[&old], &[&new], rule);
     assert_eq!(one("calls:parse_*:+0%"), [b()]);
     assert_eq!(one("calls:parse_*:+99%"), [b()]);
     assert_eq!(one("calls:parse_*:+100%"), []);
     assert_eq!(one("calls:+1"), []);
     assert_eq!(one("calls:+0"), [None]);
     assert_eq!(one("calls:parse_a:+0%"), []);
-    // As measured, where one run a side is all there is.
+    // With one run a side, times are checked as measured.
     assert_eq!(one("self:parse_*:+4%"), [b()]);
     assert_eq!(one("self:parse_*:+5ns"), []);
     assert_eq!(one("total:+2%"), [None]);
@@ -247,13 +252,13 @@ fn rules_break_by_counts_and_by_times() {
     let [a, b, c] = [1_000, 1_100, 1_200].map(run);
     let [x, y, z] = [1_250, 1_300, 1_600].map(run);
     let [far, farther, farthest] = [9_000, 9_100, 9_200].map(run);
-    assert_eq!(broken(&[&a, &b, &c], &[&x, &y, &z], "self:f:+0%"), []);
-    assert_eq!(broken(&[&a, &b, &c], &[&far, &farther, &farthest], "self:f:+100%").len(), 1);
-    assert_eq!(broken(&[&a, &b, &c], &[&far, &farther, &farthest], "self:f:+900%"), []);
+    assert_eq!(violations(&[&a, &b, &c], &[&x, &y, &z], "self:f:+0%"), []);
+    assert_eq!(violations(&[&a, &b, &c], &[&far, &farther, &farthest], "self:f:+100%").len(), 1);
+    assert_eq!(violations(&[&a, &b, &c], &[&far, &farther, &farthest], "self:f:+900%"), []);
 }
 
 #[test]
-fn a_rule_that_cannot_be_read_or_held_says_why() {
+fn errors_explain_invalid_rules() {
     for (rule, why) in [
         ("calls", "no colon"),
         ("speed:+1%", "calls, self, total, hits, imports, pauses, gc"),
@@ -272,8 +277,8 @@ fn a_rule_that_cannot_be_read_or_held_says_why() {
     let script = call(0, "/srv/run.py:3:f", 1);
     let diff = diff(&[&script], &[&script], &[]);
     for (rule, why) in [("calls:g:+0%", "nothing in these"), ("hits:+0%", "--lines")] {
-        let rule: Rule = rule.parse().expect("a rule");
-        let error = rule.breaches(&diff).expect_err("it cannot be held").to_string();
+        let rule: Rule = rule.parse().expect("the rule is valid");
+        let error = rule.breaches(&diff).expect_err("the rule cannot be checked").to_string();
         assert!(error.contains(rule.as_str()) && error.contains(why), "{error}");
     }
 }

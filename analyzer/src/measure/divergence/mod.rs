@@ -1,177 +1,147 @@
-//! Where two runs of a program part: the calls that only one of them makes, in their order.
+//! Divergences: where two runs of a program make different calls, in the order of the calls.
 //!
 //! ```text
-//! rows ─▶ walk ─▶ shapes ─┐                               first: each thread into one number that stands for all it did
-//!                         ├▶ compare ─▶ look ─▶ value     then: only what differs is looked at, and looked up again
-//! rows ─▶ walk ─▶ shapes ─┘
+//! old rows ─▶ replay ─▶ subtrees ─┐
+//!                                 ├─▶ tree_diff ─▶ locate ─▶ describe
+//! new rows ─▶ replay ─▶ subtrees ─┘
+//!             first pass                           second pass, over row groups with divergences
 //! ```
+//!
+//! The first pass reduces every call to a structural hash of its function and all that happened in it, so equal threads
+//! have equal hashes. Only calls with different hashes are compared. Memory grows with the number of distinct subtrees.
 
-mod align;
-mod compare;
-mod folder;
-mod hash;
-mod head;
-mod keys;
-mod look;
-mod outline;
-mod pairs;
-mod run;
-mod shapes;
-mod sought;
-mod table;
-mod tell;
-mod walk;
+mod call_key;
+mod describe;
+mod function_table;
+mod hash_index;
+mod locate;
+mod myers;
+mod replay;
+mod run_subtrees;
+mod structural_hash;
+mod subtree_builder;
+mod subtrees;
+mod thread_pairing;
+mod tree_diff;
 
 #[cfg(test)]
 mod tests;
 
 use pyrec_schema::Trace;
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde::Serialize;
 
-use self::compare::{Comparison, Tally, compare};
-use self::head::{Hows, Key, THREAD};
-use self::pairs::{Named, pair, plain_command};
-use self::run::Run;
-use self::tell::Teller;
-use super::diff::{self, Alignment, Circumstances, Comparability, FunctionId, Rename, RunNames};
-use super::{Naming, Place, Sources, Trust};
+pub use self::call_key::CallOutcome;
+pub use self::describe::{CallSummary, Divergence, DivergenceSide, UnpairedThread};
+
+use self::call_key::{FunctionKey, THREAD_ROOT, TransitionTexts};
+use self::describe::Describer;
+use self::locate::locate;
+use self::run_subtrees::{RunSubtrees, ThreadSubtree};
+use self::thread_pairing::{ThreadIdentity, command_without_directories, pair_threads};
+use self::tree_diff::{DivergenceCount, DivergenceCounts, DivergenceKind, ThreadDiff, diff_threads};
+use super::alignment::{Alignment, FunctionId, Rename, RunNames, Side};
+use super::{Comparability, FrameNames, RunConditions, Sources, Trust};
 use crate::tree::Frame;
 use crate::{Filter, Result};
 
-pub use self::head::Finish;
-pub use self::outline::Outline;
-
-/// Where two runs part.
+/// The divergences of two runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Divergences {
-    /// The first place of each kind, in the order of time.
+    /// The first divergence of each kind, in the order of time.
     pub first: Vec<Divergence>,
-    /// How many kinds there are.
+    /// The number of kinds.
     pub kinds: u64,
-    /// How many places.
+    /// The number of points with a divergence.
     pub places: u64,
-    /// The calls that were compared, of the old run and of the new one.
+    /// The number of calls that were compared, of the old run and of the new run.
     pub calls: [u64; 2],
-    /// Those that only one of them makes.
+    /// The number of these that only one run makes.
     pub only: [u64; 2],
-    /// Threads for which there is none in the other run.
-    pub alone: [Vec<Alone>; 2],
-    /// Whether it makes sense to compare them. Losses and ends are no reason against it: the places tell.
+    /// The threads of each run that have no counterpart in the other run.
+    pub unpaired: [Vec<UnpairedThread>; 2],
+    /// Whether the runs can be compared. Losses and the ends of recordings are no reasons against it, since divergences
+    /// show them.
     pub comparability: Comparability,
-    /// How far to trust each.
+    /// The trust of each run.
     pub trust: [Trust; 2],
 }
 
-/// A thread for which there is none in the other run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Alone {
-    /// Its process.
-    pub pid: i32,
-    /// Its number.
-    pub tid: i32,
-    /// Its name.
-    pub thread: Option<String>,
-    /// How many calls it made.
-    pub calls: u64,
-}
-
-/// A place where two threads part.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Divergence {
-    /// In how many places the two runs part in this way; this is the first.
-    pub places: u64,
-    /// The old run here.
-    pub old: Side,
-    /// The new run here.
-    pub new: Side,
-    /// The last calls that both made before it, in the call in which they part.
-    pub before: Vec<Outline>,
-    /// The call that both make then; none where the call in which they parted ends.
-    pub then: Option<Outline>,
-}
-
-/// One of the two runs at a place where they part.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Side {
-    /// Its process.
-    pub pid: i32,
-    /// Its thread.
-    pub tid: i32,
-    /// The thread's name.
-    pub thread: Option<String>,
-    /// How many calls the thread has made before.
-    pub number: u64,
-    /// When, since the first event of the trace.
-    pub time_ns: Option<i64>,
-    /// The open calls, the innermost first.
-    pub stack: Vec<Place>,
-    /// The lines that were executed last before it, in order, where lines were recorded.
-    pub lines: Vec<Place>,
-    /// The calls that only this run makes, with what is in them, as far as a few rows go.
-    pub only: Vec<Outline>,
-    /// How many such calls there are in all.
-    pub only_count: u64,
-    /// The same with all calls that are in them.
-    pub only_calls: u64,
-    /// How the call ends in which they part, if nothing else comes before that.
-    pub ends: Option<Finish>,
-    /// Whether events of the thread were lost before: what happened meanwhile is unknown.
-    pub after_loss: bool,
-}
-
 impl Divergences {
-    /// Compares two runs; tells the first places of no more than so many kinds.
+    /// Compares two runs. Returns the first divergences of at most `max_kinds` kinds.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a trace cannot be read, or if a rename applies to no name of the old run.
     pub fn read(
         [old, new]: [&Trace; 2],
         sources: [&Sources; 2],
         filter: &Filter,
         renames: &[Rename],
-        most: usize,
+        max_kinds: usize,
     ) -> Result<Divergences> {
         let traces = [old, new];
-        // How calls begin and end is compared where both runs tell.
-        let tells = old.manifest().provider == new.manifest().provider;
-        let hows = traces.map(|trace| if tells { Hows::of(trace.names()) } else { Hows::unknown() });
-        let mut runs = both(|side| Run::read(traces[side], filter, hows[side]))?;
-        let alignment = Alignment::of(&names(traces, sources, &runs), renames)?;
-        let frames = unite(&mut runs, &alignment);
-        let pairs = pair(&named(old, &runs[0]), &named(new, &runs[1]));
-        let shapes = [&runs[0].shapes, &runs[1].shapes];
-        let threads = |&(old, new): &(usize, usize)| {
-            compare(shapes, [runs[0].threads[old].shape, runs[1].threads[new].shape], most)
+        // Two providers do not record starts and outcomes of calls alike, so these are compared only within one.
+        let has_transitions = old.manifest().provider == new.manifest().provider;
+        let transitions = traces.map(|trace| match has_transitions {
+            true => TransitionTexts::of(trace.names()),
+            false => TransitionTexts::ignored(),
+        });
+        let mut runs = both(|side| RunSubtrees::read(traces[side], filter, transitions[side]))?;
+        let alignment = Alignment::of(&run_names(traces, sources, &runs), renames)?;
+        let frames = unify_function_keys(&mut runs, &alignment);
+        let pairs = pair_threads(&identities(old, &runs[0]), &identities(new, &runs[1]));
+        let subtrees = [&runs[0].subtrees, &runs[1].subtrees];
+        let diff = |&(old, new): &(usize, usize)| {
+            let roots = [runs[0].threads[old].subtree, runs[1].threads[new].subtree];
+            diff_threads(subtrees, roots, max_kinds)
         };
-        let comparisons: Vec<Comparison> = pairs.iter().map(threads).collect();
-        let naming = traces.map(|trace| Naming::new(trace.names(), trace.manifest()));
-        let teller = Teller { traces, naming, runs: &runs, frames: &frames, filter, hows };
-        let tallies = sum(&comparisons);
-        let kinds = pairs.iter().zip(&comparisons);
-        let kinds =
-            kinds.flat_map(|(&pair, comparison)| comparison.kinds.iter().map(move |kind| (pair, kind)));
-        let mut first = teller.tell(&kinds.collect::<Vec<_>>(), &tallies)?;
-        first.truncate(most);
-        let mut whole = Tally::default();
-        tallies.values().for_each(|&tally| whole.add(tally));
-        let side = |side: usize| pairs.iter().map(move |&(old, new)| [old, new][side]);
-        let alone = |at: usize| {
-            let paired: FxHashSet<usize> = side(at).collect();
-            let threads = (0..runs[at].threads.len()).filter(|thread| !paired.contains(thread));
-            threads.map(|thread| teller.alone(at, thread)).collect()
+        let diffs: Vec<ThreadDiff> = pairs.iter().map(diff).collect();
+        let counts = sum_counts(&diffs);
+        let kinds = pairs.iter().zip(&diffs);
+        let kinds: Vec<((usize, usize), &DivergenceKind)> =
+            kinds.flat_map(|(&pair, diff)| diff.kinds.iter().map(move |kind| (pair, kind))).collect();
+        let states = both(|side| {
+            let point = |&((old, new), kind): &((usize, usize), &DivergenceKind)| {
+                ([old, new][side], kind.first.next[side])
+            };
+            let points: Vec<_> = kinds.iter().map(point).collect();
+            locate(traces[side], filter, transitions[side], &runs[side], &points)
+        })?;
+        let frame_names = traces.map(|trace| FrameNames::new(trace.names(), trace.manifest()));
+        let describer = Describer { traces, frame_names, runs: &runs, frames: &frames };
+        let [old_states, new_states] = states;
+        let mut first: Vec<_> = kinds.iter().zip(old_states.into_iter().zip(new_states)).collect();
+        first.sort_by_key(|(_, (old, new))| (describer.time_ns(0, old), describer.time_ns(1, new)));
+        // Several threads can have divergences of one kind.
+        let mut signatures = FxHashSet::default();
+        first.retain(|((_, kind), _)| signatures.insert(kind.signature));
+        first.truncate(max_kinds);
+        let first = first.into_iter().map(|(&(pair, kind), (old, new))| {
+            let places = counts.get(&kind.signature).map_or(0, |count| count.points);
+            describer.divergence(pair, &kind.first, places, [old, new])
+        });
+        let mut total = DivergenceCount::default();
+        counts.values().for_each(|&count| total.add(count));
+        let paired = |side: usize| pairs.iter().map(move |&(old, new)| [old, new][side]);
+        let unpaired = |side: usize| {
+            let paired: FxHashSet<usize> = paired(side).collect();
+            let threads = (0..runs[side].threads.len()).filter(|thread| !paired.contains(thread));
+            threads.map(|thread| describer.unpaired(side, thread)).collect()
         };
         Ok(Divergences {
-            first,
-            kinds: tallies.len() as u64,
-            places: whole.places,
-            calls: [0, 1].map(|at| side(at).map(|thread| teller.calls(at, thread)).sum()),
-            only: whole.only,
-            alone: [0, 1].map(alone),
+            first: first.collect(),
+            kinds: counts.len() as u64,
+            places: total.points,
+            calls: [0, 1].map(|side| paired(side).map(|thread| describer.calls(side, thread)).sum()),
+            only: total.only,
+            unpaired: [0, 1].map(unpaired),
             comparability: comparability(traces, &runs),
-            trust: [0, 1].map(|at| Trust::of_seen(traces[at].manifest(), &runs[at].seen)),
+            trust: [0, 1].map(|side| Trust::of_seen(traces[side].manifest(), &runs[side].seen)),
         })
     }
 }
 
-/// Does the same with both runs, side by side.
+/// Does the same for both runs, in parallel.
 fn both<T: Send>(task: impl Fn(usize) -> Result<T> + Sync) -> Result<[T; 2]> {
     std::thread::scope(|scope| {
         let new = scope.spawn(|| task(1));
@@ -181,68 +151,71 @@ fn both<T: Send>(task: impl Fn(usize) -> Result<T> + Sync) -> Result<[T; 2]> {
     })
 }
 
-/// Gives the functions of both runs the numbers of one alignment. Gives the frames of each function in both.
-fn unite(runs: &mut [Run; 2], alignment: &Alignment) -> Vec<[Option<Frame>; 2]> {
+/// Gives aligned functions the same key in both runs. Returns the frames of each function, by the new keys.
+fn unify_function_keys(runs: &mut [RunSubtrees; 2], alignment: &Alignment) -> Vec<[Option<Frame>; 2]> {
     let mut frames = vec![[Some(Frame::Thread); 2]];
-    let mut numbers: FxHashMap<FunctionId, Key> = FxHashMap::default();
+    let mut keys: FxHashMap<FunctionId, FunctionKey> = FxHashMap::default();
     for (side, run) in runs.iter_mut().enumerate() {
-        let key = |&frame: &Frame| {
-            // Only the thread itself is no function.
-            let Some(function) = alignment.function(side, frame) else { return THREAD };
-            let key = *numbers.entry(function).or_insert(frames.len() as Key);
+        let unified = |&frame: &Frame| {
+            // The alignment has a function for every frame but that of the thread.
+            let Some(function) = alignment.function(side, frame) else { return THREAD_ROOT };
+            let key = *keys.entry(function).or_insert(frames.len() as FunctionKey);
             frames.resize(frames.len().max(key as usize + 1), [None; 2]);
             frames[key as usize][side].get_or_insert(frame);
             key
         };
-        let keys: Vec<Key> = run.frames.iter().map(key).collect();
-        run.shapes.translate(|head| head.with_key(keys[head.key() as usize]));
+        let unified: Vec<FunctionKey> = run.frames.iter().map(unified).collect();
+        run.subtrees.translate(|key| key.with_function(unified[key.function() as usize]));
     }
     frames
 }
 
-fn named(trace: &Trace, run: &Run) -> Vec<Named> {
+fn identities(trace: &Trace, run: &RunSubtrees) -> Vec<ThreadIdentity> {
     let text = |id| trace.names().text_str(id).unwrap_or_default();
-    let name = |thread: &run::ThreadRun| {
-        let process = thread.life.thread.pid;
-        let command =
-            run.commands.get(&process).map_or(String::new(), |&command| plain_command(&text(command)));
-        Named {
+    let identity = |thread: &ThreadSubtree| {
+        let process = thread.thread.thread.pid;
+        let command = run.commands.get(&process);
+        ThreadIdentity {
             process,
-            command,
+            command: command.map_or(String::new(), |&command| command_without_directories(&text(command))),
             name: text(thread.name).to_string(),
-            shape: run.shapes.hash(thread.shape),
+            calls: run.subtrees.hash(thread.subtree),
             first_ns: thread.first_ns,
         }
     };
-    run.threads.iter().map(name).collect()
+    run.threads.iter().map(identity).collect()
 }
 
-fn comparability(traces: [&Trace; 2], runs: &[Run; 2]) -> Comparability {
-    let trust = [0, 1].map(|at| Trust::of_seen(traces[at].manifest(), &runs[at].seen));
-    let circumstances = [(0, diff::Side::Old), (1, diff::Side::New)].map(|(at, side)| Circumstances {
+fn comparability(traces: [&Trace; 2], runs: &[RunSubtrees; 2]) -> Comparability {
+    let trust = [0, 1].map(|index| Trust::of_seen(traces[index].manifest(), &runs[index].seen));
+    let conditions = [(0, Side::Old), (1, Side::New)].map(|(index, side)| RunConditions {
         side,
-        manifest: traces[at].manifest(),
-        trust: &trust[at],
+        manifest: traces[index].manifest(),
+        trust: &trust[index],
     });
-    Comparability::step_by_step(&circumstances)
+    Comparability::of_sequences(&conditions)
 }
 
-fn names<'a>(traces: [&'a Trace; 2], sources: [&'a Sources; 2], runs: &[Run; 2]) -> [RunNames<'a>; 2] {
-    [(0, diff::Side::Old), (1, diff::Side::New)].map(|(at, side)| RunNames {
+fn run_names<'a>(
+    traces: [&'a Trace; 2],
+    sources: [&'a Sources; 2],
+    runs: &[RunSubtrees; 2],
+) -> [RunNames<'a>; 2] {
+    [(0, Side::Old), (1, Side::New)].map(|(index, side)| RunNames {
         side,
-        names: traces[at].names(),
-        manifest: traces[at].manifest(),
-        sources: sources[at],
-        frames: runs[at].frames.clone(),
+        names: traces[index].names(),
+        manifest: traces[index].manifest(),
+        sources: sources[index],
+        frames: runs[index].frames.clone(),
         files: vec![],
     })
 }
 
-/// How often each kind is met in all threads.
-fn sum(comparisons: &[Comparison]) -> FxHashMap<u64, Tally> {
-    let mut sum: FxHashMap<u64, Tally> = FxHashMap::default();
-    for (&kind, &tally) in comparisons.iter().flat_map(|comparison| &comparison.tallies) {
-        sum.entry(kind).or_default().add(tally);
+/// The counts of each kind over all pairs of threads.
+fn sum_counts(diffs: &[ThreadDiff]) -> DivergenceCounts {
+    let mut sum = DivergenceCounts::default();
+    for (&kind, &count) in diffs.iter().flat_map(|diff| &diff.counts) {
+        sum.entry(kind).or_default().add(count);
     }
     sum
 }

@@ -7,8 +7,8 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use super::Trust;
-use super::naming::Naming;
-use super::place::{Executing, MAX_CALLERS, Place, Spot};
+use super::frame_names::FrameNames;
+use super::source_location::{ExecutingLines, FrameLocation, MAX_CALLERS, SourceLocation};
 use crate::calls::{self, Call, CallEnd, CallEvent, Callers, Ending};
 use crate::filter::Pattern;
 use crate::order::ThreadId;
@@ -49,7 +49,7 @@ pub struct ClassInstances {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CreatingLine {
     /// The function and its line; none where the filters leave nobody.
-    pub place: Option<Place>,
+    pub place: Option<SourceLocation>,
     /// How often and how long.
     #[serde(flatten)]
     pub creations: Creations,
@@ -76,7 +76,7 @@ pub struct Creations {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finalizer {
     /// The function.
-    pub place: Place,
+    pub place: SourceLocation,
     /// How often.
     pub calls: u64,
     /// Time in those calls that were measured.
@@ -107,7 +107,7 @@ struct Lengths {
 }
 
 /// A class, from a spot or from all of them.
-type Key = (TextId, Option<Spot>);
+type Key = (TextId, Option<FrameLocation>);
 
 /// What is added up while reading.
 struct Sums<'a> {
@@ -116,9 +116,9 @@ struct Sums<'a> {
     patterns: &'a [Pattern],
     /// Whether a class is asked for.
     wanted: FxHashMap<TextId, bool>,
-    executing: Executing,
+    executing: ExecutingLines,
     classes: FxHashMap<TextId, Sum>,
-    spots: FxHashMap<(TextId, Spot), Sum>,
+    spots: FxHashMap<(TextId, FrameLocation), Sum>,
     /// How often each ran, and how long.
     finalizers: FxHashMap<CodeId, (u64, Lengths)>,
     /// Whether a function is a finalizer.
@@ -139,7 +139,7 @@ struct Constructing {
 #[derive(Clone, Copy, Debug)]
 struct Open {
     class: TextId,
-    spot: Spot,
+    spot: FrameLocation,
     /// Who calls, as the row says it.
     site: (CodeId, i32),
     since_ns: i64,
@@ -147,7 +147,7 @@ struct Open {
 }
 
 /// Where nothing is that the filters leave.
-const NOWHERE: Spot = Spot { frame: Frame::Lost, line: 0 };
+const NOWHERE: FrameLocation = FrameLocation { frame: Frame::Lost, line: 0 };
 
 impl Instances {
     /// Reads the instances of the classes that match any of these patterns, or of all if there is no pattern.
@@ -161,7 +161,7 @@ impl Instances {
             sums.see(moment, callers);
             Ok(())
         })?;
-        let naming = Naming::new(names, trace.manifest());
+        let naming = FrameNames::new(names, trace.manifest());
         let min_time_ns = filter.min_time_ns();
         Ok(Instances {
             finalizers: sums.finalizers(&naming, min_time_ns),
@@ -266,17 +266,17 @@ impl<'a> Sums<'a> {
     }
 
     /// Who calls: the row knows it even where calls were not recorded.
-    fn spot(&mut self, event: &Event, callers: Callers) -> Spot {
+    fn spot(&mut self, event: &Event, callers: Callers) -> FrameLocation {
         if self.frames.select_code(event.code).shown {
-            return Spot { frame: Frame::Function(event.code), line: event.line };
+            return FrameLocation { frame: Frame::Function(event.code), line: event.line };
         }
         callers.innermost().map_or(NOWHERE, |call| self.executing.spot(call))
     }
 
-    fn classes(&self, naming: &Naming, min_time_ns: u64) -> Vec<ClassInstances> {
+    fn classes(&self, naming: &FrameNames, min_time_ns: u64) -> Vec<ClassInstances> {
         let mut lines: FxHashMap<TextId, Vec<CreatingLine>> = FxHashMap::default();
         for (&(class, spot), sum) in &self.spots {
-            let place = (spot != NOWHERE).then(|| Place::of(spot, naming));
+            let place = (spot != NOWHERE).then(|| SourceLocation::of(spot, naming));
             lines.entry(class).or_default().push(CreatingLine { place, creations: sum.creations() });
         }
         let classes = self.classes.iter().filter(|(_, sum)| sum.total_ns >= min_time_ns);
@@ -295,11 +295,11 @@ impl<'a> Sums<'a> {
         classes
     }
 
-    fn finalizers(&self, naming: &Naming, min_time_ns: u64) -> Vec<Finalizer> {
+    fn finalizers(&self, naming: &FrameNames, min_time_ns: u64) -> Vec<Finalizer> {
         let ran = self.finalizers.iter().filter(|(_, (_, lengths))| lengths.sum_ns >= min_time_ns);
         let mut finalizers: Vec<Finalizer> = ran
             .map(|(&code, &(calls, lengths))| Finalizer {
-                place: Place::of(Spot { frame: Frame::Function(code), line: 0 }, naming),
+                place: SourceLocation::of(FrameLocation { frame: Frame::Function(code), line: 0 }, naming),
                 calls,
                 total_ns: lengths.sum_ns,
                 mean_ns: lengths.mean_ns(),
@@ -379,6 +379,6 @@ fn is_class(pattern: &Pattern, class: &str) -> bool {
 }
 
 /// What puts equal rows in an order.
-fn sorting(place: &Place) -> (String, Option<i32>) {
+fn sorting(place: &SourceLocation) -> (String, Option<i32>) {
     (place.label.clone(), place.line)
 }

@@ -1,14 +1,14 @@
-//! Lines of small traces, reckoned by hand.
+//! Lines of small traces, computed by hand.
 
 use super::*;
-use crate::testing;
+use crate::{Filter, testing};
 
 fn lines(script: &str) -> Lines {
     let (trace, _directory) = testing::trace(script, 4);
-    Lines::read(&trace, &Filter::default()).expect("a whole trace")
+    Lines::read(&trace, &Filter::default()).expect("the trace is valid")
 }
 
-/// `line hits entries returns self total`, and what was called, how often and how long.
+/// Each line as `line: hits entries returns self total`, with its callees, their calls and time.
 fn draw(lines: &Lines) -> Vec<String> {
     let mut drawn = Vec::new();
     for file in &lines.files {
@@ -28,7 +28,7 @@ fn draw(lines: &Lines) -> Vec<String> {
 }
 
 #[test]
-fn what_a_line_calls_is_in_its_total() {
+fn callees_are_in_the_total_of_the_line() {
     let script = "
         0  7/7  function__entry   m.py:1:f  1
         1  7/7  line              m.py:1:f  2
@@ -53,8 +53,8 @@ fn what_a_line_calls_is_in_its_total() {
 }
 
 #[test]
-fn a_line_that_calls_itself_counts_its_outer_stay() {
-    // f at line 2 calls f, which is at line 2, too; a comprehension on that line is another code object.
+fn a_recursive_line_counts_its_outermost_stay() {
+    // f calls itself from line 2; a comprehension on that line is another code object.
     let script = "
         0   7/7  function__entry   m.py:1:f  1
         1   7/7  line              m.py:1:f  2
@@ -70,7 +70,7 @@ fn a_line_that_calls_itself_counts_its_outer_stay() {
         draw(&lines(script)),
         [
             "m.py self 10 total 10",
-            // Once from 0 to 1; its second stay, from 2 to 3, is no part of the first.
+            // Two separate stays: from 0 to 1, and from 2 to 3.
             "1: 0 2 0 self 2 total 2",
             "2: 3 1 3 self 8 total 9, f (m.py:1) 1 × 6, f.<locals>.<listcomp> (m.py:2) 1 × 3",
         ]
@@ -78,7 +78,7 @@ fn a_line_that_calls_itself_counts_its_outer_stay() {
 }
 
 #[test]
-fn a_generator_goes_on_at_its_yield_and_pauses_are_in_totals() {
+fn a_generator_resumes_at_its_yield_and_collections_are_in_totals() {
     let script = "
         0   7/7  function__entry   m.py:1:gen  1
         2   7/7  line              m.py:1:gen  2
@@ -92,7 +92,7 @@ fn a_generator_goes_on_at_its_yield_and_pauses_are_in_totals() {
     assert_eq!(
         draw(&lines(script)),
         [
-            // The six between yield and resume are nobody's.
+            // The 6 ns between yield and resume are charged to no line.
             "m.py self 6 total 10",
             "1: 0 1 0 self 2 total 2",
             "2: 1 1 1 self 3 total 7, (garbage collection) 1 × 4",
@@ -124,7 +124,7 @@ fn without_line_rows_all_time_is_on_the_line_of_the_entry() {
 }
 
 #[test]
-fn lines_of_a_function_whose_entry_was_not_seen_are_hit_and_have_no_time() {
+fn lines_of_a_function_without_an_entry_have_hits_and_no_time() {
     let script = "
         0  7/7  line              m.py:1:f  2
         3  7/7  function__entry   m.py:5:g  5
@@ -144,7 +144,7 @@ fn lines_of_a_function_whose_entry_was_not_seen_are_hit_and_have_no_time() {
 }
 
 #[test]
-fn a_module_that_begins_on_line_0_begins_on_its_first_one() {
+fn an_entry_on_line_0_counts_for_the_first_line() {
     let script = "
         0  7/7  function__entry   m.py:1:<module>  0
         9  7/7  function__return  m.py:1:<module>  0

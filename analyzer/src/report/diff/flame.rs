@@ -11,7 +11,7 @@ use inferno::flamegraph::color::{Color, PaletteMap};
 
 use super::format::count;
 use super::summary::{notes, trust_lines};
-use crate::measure::diff::{CallsDiff, CountVerdict, Diff, LEAST_CHANGE, Path, Samples};
+use crate::measure::diff::{CallPath, CallsDiff, CountVerdict, Diff, MIN_CHANGE, Samples};
 use crate::measure::{Folded, FoldedFrame, Weight};
 use crate::report::display::Time;
 use crate::report::flame::{self, Stacks};
@@ -49,7 +49,7 @@ pub fn write_flame(diff: &Diff, out: &mut impl Write) -> Result<()> {
         return Err(Error::NothingToDraw);
     }
     let mut frames = Vec::with_capacity(diff.paths.len());
-    for (Path { parent, function, calls }, own) in diff.paths.iter().zip(widths) {
+    for (CallPath { parent, function, calls }, own) in diff.paths.iter().zip(widths) {
         let label = format!("{} {}", diff.alignment.functions[*function].label(), sides_text(calls));
         colours.insert(flame::frame_text(&label), colour(calls, diff.has_evidence()));
         frames.push(FoldedFrame { parent: *parent, frame: Frame::Thread, label, own, is_found: false });
@@ -69,7 +69,7 @@ pub fn write_flame(diff: &Diff, out: &mut impl Write) -> Result<()> {
 /// The own width of each path: the longer of its sides. The [`MAX_WIDENED`] paths with the largest
 /// changes, of those whose number of calls changed, are widened until they are visible.
 fn widths(diff: &Diff) -> Vec<u64> {
-    let longer = |path: &Path| {
+    let longer = |path: &CallPath| {
         let own = &path.calls.self_ns.samples;
         own.old_median().max(own.new_median())
     };
@@ -142,7 +142,7 @@ fn strength(calls: &CallsDiff, has_evidence: bool) -> f64 {
         CountVerdict::Changed if calls.calls.is_one_sided() => relative_change(&calls.calls),
         CountVerdict::Changed => at_least(relative_change(&calls.calls), MIN_STRENGTH),
         _ if calls.total_ns.has_changed() => at_least(total, MIN_STRENGTH),
-        _ if has_evidence || total.abs() < LEAST_CHANGE => 0.0,
+        _ if has_evidence || total.abs() < MIN_CHANGE => 0.0,
         _ => total * ONE_RUN_FACTOR,
     }
 }
@@ -176,11 +176,11 @@ mod tests {
     //! Colours, texts, and the lines below the picture.
 
     use super::*;
-    use crate::measure::diff::Times;
+    use crate::measure::diff::TimeChange;
 
     fn calls(old: (u64, u64), new: (u64, u64)) -> CallsDiff {
         let samples = |old, new| Samples { old: vec![old], new: vec![new] };
-        let times = || Times::new(samples(old.1, new.1));
+        let times = || TimeChange::new(samples(old.1, new.1));
         CallsDiff { calls: samples(old.0, new.0), self_ns: times(), total_ns: times() }
     }
 
@@ -188,7 +188,7 @@ mod tests {
     fn a_colour_is_as_strong_as_its_evidence() {
         for (old, new, expected) in [
             ((5, 100), (5, 100), 0.0),
-            // Less than `LEAST_CHANGE`, which is 5 %.
+            // Less than `MIN_CHANGE`, which is 5 %.
             ((5, 100), (5, 104), 0.0),
             ((5, 100), (5, 200), 0.5 * ONE_RUN_FACTOR),
             ((5, 100), (5, 50), -0.5 * ONE_RUN_FACTOR),

@@ -1,6 +1,6 @@
 //! The texts of counts, times, changes and verdicts, which all tables of a comparison share.
 
-use crate::measure::diff::{CountVerdict, Samples, Times, Verdict};
+use crate::measure::diff::{CountVerdict, Samples, TimeChange, TimeVerdict};
 use crate::report::display::{Count, Time};
 
 /// The count of one side: a range if its runs differ.
@@ -31,7 +31,7 @@ fn percent(ratio: f64) -> String {
 }
 
 /// The 95 % interval of the change.
-pub fn interval(times: &Times) -> String {
+pub fn interval(times: &TimeChange) -> String {
     match times.interval {
         Some(interval) => format!("{} … {}", percent(interval.low), percent(interval.high)),
         None => "unknown".into(),
@@ -40,7 +40,7 @@ pub fn interval(times: &Times) -> String {
 
 /// The verdict of a row. `name` is what `counts` counts. Of `times`, the first that has changed
 /// counts, or the first if none has.
-pub fn verdict(name: &str, counts: &Samples, times: &[&Times]) -> String {
+pub fn verdict(name: &str, counts: &Samples, times: &[&TimeChange]) -> String {
     let counts = match counts.verdict() {
         CountVerdict::Same => String::new(),
         CountVerdict::Varies => format!("{name} vary"),
@@ -50,11 +50,11 @@ pub fn verdict(name: &str, counts: &Samples, times: &[&Times]) -> String {
     };
     let decisive = times.iter().find(|times| times.has_changed()).or(times.first());
     let time = match decisive.map(|times| times.verdict) {
-        Some(Verdict::TooShort) => "too short to tell",
-        Some(Verdict::NoEvidence) => "no evidence of change",
-        Some(Verdict::Faster) => "faster",
-        Some(Verdict::Slower) => "slower",
-        Some(Verdict::OneRun | Verdict::OneSided) | None => "one run",
+        Some(TimeVerdict::TooShort) => "too short to tell",
+        Some(TimeVerdict::NoEvidence) => "no evidence of change",
+        Some(TimeVerdict::Faster) => "faster",
+        Some(TimeVerdict::Slower) => "slower",
+        Some(TimeVerdict::OneRun | TimeVerdict::OneSided) | None => "one run",
     };
     match counts.as_str() {
         "" => time.into(),
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_verdict_names_counts_before_times() {
-        let one = Times::new(samples(&[5], &[9]));
+        let one = TimeChange::new(samples(&[5], &[9]));
         let verdict = |old, new| verdict("calls", &samples(&[old], &[new]), &[&one]);
         assert_eq!(verdict(0, 1), "new");
         assert_eq!(verdict(1, 0), "gone");

@@ -6,11 +6,12 @@ use serde::Serialize;
 
 use super::summary;
 use super::tables::{import_has_changed, line_has_changed};
-use crate::measure::Trust;
+use crate::measure::alignment::{AlignedFunction, FunctionKind};
 use crate::measure::diff::{
-    Breach, CallsDiff, Comparability, CountVerdict, Diff, Function, GcDiff, ImportDiff, Interval, Kind,
-    LineDiff, Path, Samples, Times, Verdict,
+    Breach, CallPath, CallsDiff, CountVerdict, Diff, GcDiff, ImportDiff, LineDiff, RatioInterval, Samples,
+    TimeChange, TimeVerdict,
 };
+use crate::measure::{Comparability, Trust};
 use crate::report::json;
 
 /// The whole report.
@@ -56,10 +57,10 @@ struct Numbers<'a> {
     total_ns_old: u64,
     total_ns_new: u64,
     calls_verdict: CountVerdict,
-    self_verdict: Verdict,
-    self_interval: Option<Interval>,
-    total_verdict: Verdict,
-    total_interval: Option<Interval>,
+    self_verdict: TimeVerdict,
+    self_interval: Option<RatioInterval>,
+    total_verdict: TimeVerdict,
+    total_interval: Option<RatioInterval>,
     runs: Runs<'a>,
 }
 
@@ -111,18 +112,18 @@ struct GcRow<'a> {
     found: &'a Samples,
     total_ns_old: u64,
     total_ns_new: u64,
-    total_verdict: Verdict,
-    total_interval: Option<Interval>,
+    total_verdict: TimeVerdict,
+    total_interval: Option<RatioInterval>,
 }
 
 #[derive(Serialize)]
 struct SelfAndTotal {
     self_ns_old: u64,
     self_ns_new: u64,
-    self_verdict: Verdict,
+    self_verdict: TimeVerdict,
     total_ns_old: u64,
     total_ns_new: u64,
-    total_verdict: Verdict,
+    total_verdict: TimeVerdict,
 }
 
 #[derive(Serialize)]
@@ -137,7 +138,8 @@ struct BreachRow<'a> {
 /// Writes a comparison as JSON: all functions, and the paths, lines and imports that changed.
 pub fn write_json(diff: &Diff, breaches: &[Breach], out: &mut impl Write) -> io::Result<()> {
     let functions = diff.alignment.functions.iter().zip(&diff.functions);
-    let functions = functions.filter(|(function, _)| matches!(function.kind, Kind::Python | Kind::C));
+    let functions =
+        functions.filter(|(function, _)| matches!(function.kind, FunctionKind::Python | FunctionKind::C));
     let paths = (0..diff.paths.len()).filter(|&path| diff.paths[path].calls.has_changed());
     let lines = diff.lines.iter().filter(|line| line_has_changed(line));
     let imports = diff.imports.iter().filter(|import| import_has_changed(import));
@@ -189,7 +191,7 @@ impl Numbers<'_> {
 }
 
 impl SelfAndTotal {
-    fn of(self_ns: &Times, total_ns: &Times) -> SelfAndTotal {
+    fn of(self_ns: &TimeChange, total_ns: &TimeChange) -> SelfAndTotal {
         SelfAndTotal {
             self_ns_old: self_ns.samples.old_median(),
             self_ns_new: self_ns.samples.new_median(),
@@ -201,7 +203,7 @@ impl SelfAndTotal {
     }
 }
 
-fn function_row<'a>(function: &'a Function, calls: &'a CallsDiff) -> FunctionRow<'a> {
+fn function_row<'a>(function: &'a AlignedFunction, calls: &'a CallsDiff) -> FunctionRow<'a> {
     FunctionRow {
         module: function.module.as_deref(),
         qualname: &function.qualname,
@@ -217,16 +219,16 @@ fn path_row(diff: &Diff, path: usize) -> PathRow<'_> {
     let label = |path: usize| diff.alignment.functions[diff.paths[path].function].label();
     let mut labels: Vec<String> = callers.map(label).collect();
     labels.reverse();
-    let Path { calls, .. } = &diff.paths[path];
+    let CallPath { calls, .. } = &diff.paths[path];
     PathRow { path: labels, numbers: Numbers::of(calls) }
 }
 
 fn line_row<'a>(diff: &'a Diff, line: &'a LineDiff) -> LineRow<'a> {
     LineRow {
-        module: diff.alignment.place(line.place),
+        module: diff.alignment.file_label(line.file_id),
         line_old: line.old_number,
         line_new: line.new_number,
-        source: diff.alignment.text(line.place, line.line),
+        source: diff.alignment.line_text(line.file_id, line.line),
         hits_old: line.hits.old_median(),
         hits_new: line.hits.new_median(),
         hits_verdict: line.hits.verdict(),

@@ -17,7 +17,8 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use super::summary::{notes, trust_lines};
-use crate::measure::diff::{Diff, FileDiff, LineDiff, LineId, PlaceId, Ran, Samples, Side};
+use crate::measure::alignment::{ExecutedText, FileId, LineId, Side};
+use crate::measure::diff::{Diff, FileDiff, LineDiff, Samples};
 use crate::report::display::{Count, Time, file_name};
 use crate::report::page::{EmbeddedData, FileEntry, HighlightedSource, Shell};
 use crate::{Result, tree};
@@ -29,16 +30,16 @@ pub struct DiffPageOptions {
     /// The command that was recorded, for the title.
     pub command: Vec<String>,
     /// The files whose content on disk differs from what the new side ran.
-    pub changed: HashSet<PlaceId>,
+    pub changed: HashSet<FileId>,
 }
 
 /// Writes a page with each line of each file and its numbers on both sides.
 pub fn write_page(diff: &Diff, options: &DiffPageOptions, out: &mut impl Write) -> Result<()> {
-    let mut lines: FxHashMap<PlaceId, Vec<&LineDiff>> = FxHashMap::default();
+    let mut lines: FxHashMap<FileId, Vec<&LineDiff>> = FxHashMap::default();
     for line in &diff.lines {
-        lines.entry(line.place).or_default().push(line);
+        lines.entry(line.file_id).or_default().push(line);
     }
-    let of_file = |file: &FileDiff| lines.get(&file.place).map_or(&[][..], Vec::as_slice);
+    let of_file = |file: &FileDiff| lines.get(&file.file_id).map_or(&[][..], Vec::as_slice);
     let index = diff.files.iter().map(|file| IndexFile::of(diff, file, of_file(file), options)).collect();
     let index = Index { has_hits: diff.has_hits, files: index };
     let mut data = vec![EmbeddedData::of("index", &index)?];
@@ -138,7 +139,7 @@ impl<'a> IndexFile<'a> {
             i64::try_from(i128::from(up) - i128::from(down)).unwrap_or(i64::MAX)
         };
         IndexFile {
-            name: file_name(diff.alignment.module(file.place), path),
+            name: file_name(diff.alignment.module(file.file_id), path),
             file: path,
             hits: medians(if diff.has_hits { &file.hits } else { &file.entries }),
             self_ns: medians(&file.self_ns.samples),
@@ -155,30 +156,30 @@ impl<'a> IndexFile<'a> {
 
 /// Remarks on which source texts the recordings contain.
 fn note(diff: &Diff, file: &FileDiff, path: &str, options: &DiffPageOptions) -> Option<String> {
-    let ran = [Side::Old, Side::New].map(|side| diff.alignment.ran(file.place, side));
+    let ran = [Side::Old, Side::New].map(|side| diff.alignment.executed_text(file.file_id, side));
     let mut notes = Vec::new();
-    let has_text = diff.alignment.versions(file.place).next().is_some();
+    let has_text = diff.alignment.text_versions(file.file_id).next().is_some();
     match ran {
-        [Ran::Nothing, _] => notes.push("Only the new side ran this file."),
-        [_, Ran::Nothing] => notes.push("Only the old side ran this file."),
-        [Ran::Unknown, Ran::Unknown] if has_text => {
+        [ExecutedText::NotRun, _] => notes.push("Only the new side ran this file."),
+        [_, ExecutedText::NotRun] => notes.push("Only the old side ran this file."),
+        [ExecutedText::Unknown, ExecutedText::Unknown] if has_text => {
             notes.push(
                 "Not every recording contains the source that ran: such lines are matched by number only.",
             );
         }
-        [Ran::Unknown, _] if has_text => {
+        [ExecutedText::Unknown, _] if has_text => {
             notes.push(
                 "The old side does not contain the source that ran: its lines are matched by number only.",
             );
         }
-        [_, Ran::Unknown] if has_text => {
+        [_, ExecutedText::Unknown] if has_text => {
             notes.push(
                 "The new side does not contain the source that ran: its lines are matched by number only.",
             );
         }
         _ => {}
     }
-    if options.changed.contains(&file.place) {
+    if options.changed.contains(&file.file_id) {
         notes.push("This file has changed on disk since. The page shows the source that ran.");
     }
     match has_text {
@@ -221,9 +222,9 @@ struct File<'a> {
 
 impl<'a> File<'a> {
     fn of(diff: &'a Diff, file: &FileDiff, lines: &[&'a LineDiff]) -> Self {
-        let rows = diff.alignment.rows(file.place);
+        let rows = diff.alignment.merged_lines(file.file_id);
         let painted: Vec<HighlightedSource> =
-            diff.alignment.versions(file.place).map(HighlightedSource::of).collect();
+            diff.alignment.text_versions(file.file_id).map(HighlightedSource::of).collect();
         let text = |lines: fn(&HighlightedSource) -> &Vec<String>| {
             let line = |id: LineId| lines(painted.get(id.version as usize)?).get(id.line as usize - 1);
             let rows = rows.iter().map(|row| line(row.line).map_or("", String::as_str));
@@ -244,13 +245,13 @@ impl<'a> File<'a> {
         measured.sort_by_key(|(row, _)| *row);
         let column = |measure| Column::of(measure, diff, measured.iter().map(|(_, line)| *line));
         let side = |side: usize| numbers.iter().map(|numbers| numbers[side].unwrap_or(0)).collect();
-        let ran = [Side::Old, Side::New].map(|side| diff.alignment.ran(file.place, side));
+        let ran = [Side::Old, Side::New].map(|side| diff.alignment.executed_text(file.file_id, side));
         File {
             text,
             runs,
             old: side(0),
             new: side(1),
-            is_compared: !ran.contains(&Ran::Nothing),
+            is_compared: !ran.contains(&ExecutedText::NotRun),
             line: measured.iter().map(|(row, _)| *row).collect(),
             hits: column(LineMeasure::Hits),
             entries: diff.has_hits.then(|| column(LineMeasure::Entries)),
@@ -282,7 +283,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::measure::diff::Options;
+    use crate::measure::diff::DiffOptions;
     use crate::testing;
 
     const HOSTILE: &str = r#""><img\ssrc=x>.py"#;
@@ -300,7 +301,7 @@ mod tests {
     fn page(old: &[u64], new: &[u64]) -> String {
         let traces = |side: &[u64]| side.iter().map(|&took_ns| testing::trace(&run(took_ns), 2)).unzip();
         let ((old, _old), (new, _new)): ((Vec<_>, Vec<_>), (Vec<_>, Vec<_>)) = (traces(old), traces(new));
-        let options = Options { lines: true, ..Options::default() };
+        let options = DiffOptions { lines: true, ..DiffOptions::default() };
         let diff = Diff::read(&old, &new, &options).expect("the traces are readable");
         let options = DiffPageOptions { command: vec!["<b>.py".into()], ..DiffPageOptions::default() };
         let mut out = Vec::new();

@@ -3,7 +3,8 @@
 
 use super::format;
 use crate::escape::Plain;
-use crate::measure::diff::{Breach, Comparability, CountVerdict, Diff, Samples, Times};
+use crate::measure::Comparability;
+use crate::measure::diff::{Breach, CountVerdict, Diff, Samples, TimeChange};
 use crate::report::display::{Count, plural};
 use crate::report::trust_line;
 
@@ -13,7 +14,7 @@ pub fn summary<'a>(
     diff: &Diff,
     count: &str,
     thing: &str,
-    rows: impl Iterator<Item = (&'a Samples, [&'a Times; 2])> + Clone,
+    rows: impl Iterator<Item = (&'a Samples, [&'a TimeChange; 2])> + Clone,
 ) -> [String; 2] {
     let count_of = |verdict| rows.clone().filter(|(counts, _)| counts.verdict() == verdict).count() as u64;
     let all = plural(rows.clone().count() as u64, thing);

@@ -6,9 +6,8 @@ use std::io::{self, Write};
 use super::format::{change, count, interval, times, verdict};
 use super::summary::summary;
 use crate::escape::Plain;
-use crate::measure::diff::{
-    CallsDiff, CountVerdict, Diff, FunctionId, GcDiff, ImportDiff, Kind, LineDiff, Path,
-};
+use crate::measure::alignment::{FunctionId, FunctionKind};
+use crate::measure::diff::{CallPath, CallsDiff, CountVerdict, Diff, GcDiff, ImportDiff, LineDiff};
 use crate::report::display::plural;
 use crate::report::table;
 
@@ -111,8 +110,9 @@ pub fn changed_functions(diff: &Diff) -> Vec<FunctionId> {
 
 /// Functions in Python and C, without garbage collections.
 fn called_functions(diff: &Diff) -> impl Iterator<Item = FunctionId> + Clone {
-    let is_called =
-        |function: FunctionId| matches!(diff.alignment.functions[function].kind, Kind::Python | Kind::C);
+    let is_called = |function: FunctionId| {
+        matches!(diff.alignment.functions[function].kind, FunctionKind::Python | FunctionKind::C)
+    };
     (0..diff.functions.len()).filter(move |&function| is_called(function))
 }
 
@@ -155,7 +155,7 @@ fn write_paths(diff: &Diff, rows: usize, out: &mut impl Write) -> io::Result<()>
     let rows = diff
         .paths
         .iter()
-        .map(|Path { calls: CallsDiff { calls, self_ns, total_ns }, .. }| (calls, [self_ns, total_ns]));
+        .map(|CallPath { calls: CallsDiff { calls, self_ns, total_ns }, .. }| (calls, [self_ns, total_ns]));
     summary(diff, "calls", "call path", rows).iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
@@ -185,7 +185,7 @@ fn with_callers(diff: &Diff, changed: &[usize]) -> Vec<(usize, usize)> {
 }
 
 fn path_row(diff: &Diff, path: usize, depth: usize) -> [String; 6] {
-    let Path { function, calls: CallsDiff { calls, self_ns, total_ns }, .. } = &diff.paths[path];
+    let CallPath { function, calls: CallsDiff { calls, self_ns, total_ns }, .. } = &diff.paths[path];
     let [old, new] = times(&total_ns.samples);
     let label = diff.alignment.functions[*function].label();
     let verdict = match diff.paths[path].calls.has_changed() {
@@ -232,7 +232,7 @@ fn changed_lines(diff: &Diff) -> Vec<&LineDiff> {
 
 fn line_row(diff: &Diff, line: &LineDiff) -> [String; 8] {
     let [old, new] = times(&line.self_ns.samples);
-    let source = diff.alignment.text(line.place, line.line).unwrap_or_default().trim();
+    let source = diff.alignment.line_text(line.file_id, line.line).unwrap_or_default().trim();
     let verdict = verdict("hits", &line.hits, &[&line.self_ns, &line.total_ns]);
     [
         count(&line.hits.old),

@@ -18,12 +18,12 @@ use rustc_hash::FxHashMap;
 
 use crate::Result;
 use crate::escape::Plain;
-use crate::measure::{Graph, GraphFunction, Trust};
+use crate::measure::{CallGraph, GraphFunction, Trust};
 use crate::report::trust_line;
 use crate::tree;
 
 /// Writes the functions and their callees.
-pub fn write(graph: &Graph, out: &mut impl Write) -> Result<Trust> {
+pub fn write(graph: &CallGraph, out: &mut impl Write) -> Result<Trust> {
     writeln!(out, "# callgrind format\nversion: 1\ncreator: pyrec {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "cmd: {}", Plain(&graph.command.join(" ")))?;
     writeln!(out, "desc: {}", trust_line(&graph.trust))?;

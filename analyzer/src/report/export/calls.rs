@@ -8,7 +8,7 @@ use pyrec_schema::{CallRow, CallsWriter, Code, Columns, Event, Names, Trace};
 use rustc_hash::FxHashMap;
 
 use crate::calls::{self, CallEvent, Callers, Ending};
-use crate::measure::{Naming, Trust, qualname};
+use crate::measure::{FrameNames, Trust, qualname};
 use crate::report::trust_line;
 use crate::tree::Frame;
 use crate::{Filter, Result};
@@ -116,13 +116,13 @@ struct Title {
 
 /// The titles of all frames so far.
 struct Titles<'a> {
-    naming: Naming<'a>,
+    naming: FrameNames<'a>,
     titles: FxHashMap<Frame, Title>,
 }
 
 impl<'a> Titles<'a> {
     fn new(trace: &'a Trace) -> Self {
-        Titles { naming: Naming::new(trace.names(), trace.manifest()), titles: FxHashMap::default() }
+        Titles { naming: FrameNames::new(trace.names(), trace.manifest()), titles: FxHashMap::default() }
     }
 
     fn get(&mut self, frame: Frame) -> &Title {
@@ -131,7 +131,7 @@ impl<'a> Titles<'a> {
 }
 
 impl Title {
-    fn of(frame: Frame, naming: &Naming) -> Title {
+    fn of(frame: Frame, naming: &FrameNames) -> Title {
         let code = naming.code(frame);
         let parsed = code.as_deref().map(Code::parse);
         let name = match (parsed, naming.cfunction(frame)) {

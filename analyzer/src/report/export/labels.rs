@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 
 use crate::CallTree;
 use crate::escape::Plain;
-use crate::measure::Naming;
+use crate::measure::FrameNames;
 use crate::tree::{Frame, ThreadSummary};
 
 /// The name and source location of a frame.
@@ -22,7 +22,7 @@ pub struct Label {
 /// A table of labels. Frames are numbered in the order in which they are first looked up.
 #[derive(Debug)]
 pub struct Labels<'a> {
-    naming: Naming<'a>,
+    naming: FrameNames<'a>,
     numbers: FxHashMap<Frame, usize>,
     labels: Vec<Label>,
 }
@@ -30,7 +30,7 @@ pub struct Labels<'a> {
 impl<'a> Labels<'a> {
     /// An empty table.
     pub fn new(names: &'a Names, manifest: &Manifest) -> Self {
-        Labels { naming: Naming::new(names, manifest), numbers: FxHashMap::default(), labels: Vec::new() }
+        Labels { naming: FrameNames::new(names, manifest), numbers: FxHashMap::default(), labels: Vec::new() }
     }
 
     /// The number of a frame, and whether it was added by this call.

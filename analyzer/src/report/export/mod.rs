@@ -1,7 +1,7 @@
 //! Export of a trace in the formats of other tools.
 //!
 //! ```text
-//! CallTree ──▶ Folded │ Graph ──▶ collapsed, pstats, callgrind          sums
+//! CallTree ──▶ Folded │ CallGraph ──▶ collapsed, pstats, callgrind          sums
 //! Moments ──▶ Timeline ──▶ speedscope, Perfetto, Firefox Profiler       every call, as a span
 //!         └──▶ calls                                                    every call, as a row
 //! ```
@@ -20,7 +20,7 @@ use std::io::Write;
 
 use pyrec_schema::Trace;
 
-use crate::measure::{Folded, Graph, Trust, Weight};
+use crate::measure::{CallGraph, Folded, Trust, Weight};
 use crate::{CallTree, Filter, Result};
 
 /// The format of the output.
@@ -54,8 +54,8 @@ pub fn write(trace: &Trace, filter: &Filter, format: Format, out: &mut (impl Wri
         Format::Speedscope => speedscope::write(trace, &tree()?, filter, out),
         Format::Perfetto => perfetto::write(trace, &tree()?, filter, out),
         Format::Firefox => firefox::write(trace, &tree()?, filter, out),
-        Format::Pstats => pstats::write(&Graph::of(&tree()?, |code| code.name()), out),
-        Format::Callgrind => callgrind::write(&Graph::of(&tree()?, |code| code.qualname), out),
+        Format::Pstats => pstats::write(&CallGraph::of(&tree()?, |code| code.name()), out),
+        Format::Callgrind => callgrind::write(&CallGraph::of(&tree()?, |code| code.qualname), out),
         Format::Calls => calls::write(trace, filter, out),
     }
 }

@@ -10,11 +10,11 @@
 use std::io::{self, Write};
 
 use crate::Result;
-use crate::measure::{Edge, Graph, GraphName, Sum, Trust};
+use crate::measure::{CallEdge, CallGraph, CallSums, FunctionName, Trust};
 
 /// Writes the functions and their callers.
-pub fn write(graph: &Graph, out: &mut impl Write) -> Result<Trust> {
-    let mut callers: Vec<&Edge> = graph.edges.iter().collect();
+pub fn write(graph: &CallGraph, out: &mut impl Write) -> Result<Trust> {
+    let mut callers: Vec<&CallEdge> = graph.edges.iter().collect();
     callers.sort_by_key(|edge| edge.callee);
     let mut callers = callers.as_slice();
     out.write_all(b"{")?;
@@ -37,7 +37,7 @@ pub fn write(graph: &Graph, out: &mut impl Write) -> Result<Trust> {
     Ok(graph.trust.clone())
 }
 
-fn write_name(name: &GraphName, out: &mut impl Write) -> io::Result<()> {
+fn write_name(name: &FunctionName, out: &mut impl Write) -> io::Result<()> {
     write_tuple(3, out)?;
     // Python's profilers use `~` for functions without a file.
     write_str(name.file.as_deref().unwrap_or("~"), out)?;
@@ -45,7 +45,7 @@ fn write_name(name: &GraphName, out: &mut impl Write) -> io::Result<()> {
     write_str(&name.function, out)
 }
 
-fn write_sum(sum: &Sum, counts: [u64; 2], out: &mut impl Write) -> io::Result<()> {
+fn write_sum(sum: &CallSums, counts: [u64; 2], out: &mut impl Write) -> io::Result<()> {
     counts.into_iter().try_for_each(|count| write_int(count, out))?;
     [sum.self_ns, sum.total_ns].into_iter().try_for_each(|ns| write_seconds(ns, out))
 }

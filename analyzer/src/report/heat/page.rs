@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use crate::Result;
-use crate::measure::{Callee, FileLines, FunctionLines, LineTotals, Lines, Sources, label};
+use crate::measure::{Callee, FileLines, FunctionLines, LineTotals, Lines, Sources, function_label};
 use crate::report::display::{Time, file_name, plural};
 use crate::report::page::{EmbeddedData, FileEntry, HighlightedSource, Shell};
 use crate::report::trust_line;
@@ -224,7 +224,7 @@ impl<'a> File<'a> {
         callees: &FxHashMap<&Callee, usize>,
     ) -> FunctionColumns<'a> {
         let FunctionLines { first_line, ref qualname, ref lines } = *function;
-        let label = label(qualname, file.module.as_deref(), Some(&file.file), first_line);
+        let label = function_label(qualname, file.module.as_deref(), Some(&file.file), first_line);
         let callee = callees.get(&Callee { file: Some(file.file.clone()), first_line, label }).copied();
         (first_line, qualname, callee, lines)
     }

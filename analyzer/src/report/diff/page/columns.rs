@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::measure::diff::{CountVerdict, Diff, LineDiff, Samples, Times, Verdict};
+use crate::measure::diff::{CountVerdict, Diff, LineDiff, Samples, TimeChange, TimeVerdict};
 use crate::report::diff::format;
 
 /// A measure of a line.
@@ -56,7 +56,7 @@ impl LineMeasure {
         }
     }
 
-    fn times(self, line: &LineDiff) -> Option<&Times> {
+    fn times(self, line: &LineDiff) -> Option<&TimeChange> {
         match self {
             LineMeasure::SelfTime => Some(&line.self_ns),
             LineMeasure::TotalTime => Some(&line.total_ns),
@@ -77,11 +77,11 @@ impl LineMeasure {
         let hits = LineMeasure::Hits.samples(line, has_hits);
         VerdictCode(match times.verdict {
             _ if hits.verdict() == CountVerdict::Changed && hits.is_one_sided() => 'X',
-            Verdict::Faster => 'F',
-            Verdict::Slower => 'S',
-            Verdict::TooShort => 't',
-            Verdict::NoEvidence => 'n',
-            Verdict::OneRun | Verdict::OneSided => 'o',
+            TimeVerdict::Faster => 'F',
+            TimeVerdict::Slower => 'S',
+            TimeVerdict::TooShort => 't',
+            TimeVerdict::NoEvidence => 'n',
+            TimeVerdict::OneRun | TimeVerdict::OneSided => 'o',
         })
     }
 }

@@ -1,0 +1,112 @@
+//! Frames into names for people.
+
+use std::sync::Arc;
+
+use pyrec_schema::{Code, Manifest, Names};
+
+use super::module_names::ModuleNames;
+use crate::CallTree;
+use crate::tree::Frame;
+
+/// What the frames of a tree are called.
+#[derive(Debug)]
+pub struct FrameNames<'a> {
+    names: &'a Names,
+    modules: ModuleNames,
+}
+
+impl<'a> FrameNames<'a> {
+    /// The names of a tree's frames.
+    pub fn of(calls: &'a CallTree) -> Self {
+        FrameNames::new(&calls.names, &calls.manifest)
+    }
+
+    /// The names of a trace's frames.
+    pub fn new(names: &'a Names, manifest: &Manifest) -> Self {
+        FrameNames { names, modules: ModuleNames::of(manifest) }
+    }
+
+    /// What stands in the code column, if the frame is a function of Python.
+    pub fn code(&self, frame: Frame) -> Option<Arc<str>> {
+        match frame {
+            Frame::Function(code) => Some(self.names.code_str(code)),
+            _ => None,
+        }
+    }
+
+    /// The module that a file is.
+    pub fn module(&self, file: &str) -> Option<String> {
+        self.modules.name(file)
+    }
+
+    /// The name of a function written in C.
+    pub fn cfunction(&self, frame: Frame) -> Option<Arc<str>> {
+        match frame {
+            Frame::Cfunction(text) => Some(self.names.text_str(text).unwrap_or_else(|| Arc::from("?"))),
+            _ => None,
+        }
+    }
+
+    /// A function with where it is from, in a few words: `Scheduler.run (richards:412)`.
+    pub fn label(&self, frame: Frame) -> String {
+        match frame {
+            Frame::Function(code) => self.code_label(&Code::parse(&self.names.code_str(code))),
+            Frame::Cfunction(_) => format!("{} (C)", self.cfunction(frame).unwrap_or_default()),
+            Frame::Gc => "(garbage collection)".into(),
+            Frame::Lost => "(unknown caller: events were lost)".into(),
+            Frame::Thread => "(thread)".into(),
+        }
+    }
+
+    fn code_label(&self, code: &Code) -> String {
+        function_label(&qualname(code), self.module(code.file).as_deref(), Some(code.file), code.first_line)
+    }
+}
+
+/// A function with where it is from: its module, else its file without the way there.
+pub fn function_label(
+    qualname: &str,
+    module: Option<&str>,
+    file: Option<&str>,
+    first_line: Option<u32>,
+) -> String {
+    let base = file.map(|file| file.rsplit('/').next().unwrap_or(file)).filter(|base| !base.is_empty());
+    match (module.or(base), first_line) {
+        (None, _) => qualname.to_owned(),
+        (Some(place), Some(line)) if qualname != "<module>" => format!("{qualname} ({place}:{line})"),
+        (Some(place), _) => format!("{qualname} ({place})"),
+    }
+}
+
+/// The qualified name as Python has it: the code column writes a colon in it as a semicolon. What has no name gets a
+/// question mark.
+pub fn qualname(code: &Code) -> String {
+    if code.qualname.is_empty() { "?".into() } else { code.qualname.replace(';', ":") }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Labels.
+
+    use pyrec_schema::Names;
+
+    use super::*;
+
+    #[test]
+    fn a_label_says_what_and_where() {
+        let names = Names::new();
+        let manifest = crate::testing::manifest(&["python", "run.py"], &["/srv", "/lib"]);
+        let naming = FrameNames { names: &names, modules: ModuleNames::of(&manifest) };
+        for (code, label) in [
+            ("/srv/run.py:3:Shop.sell", "Shop.sell (__main__:3)"),
+            ("/lib/json/decoder.py:1:<module>", "<module> (json.decoder)"),
+            ("/opt/x/tool.py:7:f", "f (tool.py:7)"),
+            ("/opt/x/tool.py::f", "f (tool.py)"),
+            ("", "?"),
+            ("alone", "alone"),
+        ] {
+            assert_eq!(naming.label(Frame::Function(names.code(code))), label, "{code}");
+        }
+        assert_eq!(naming.label(Frame::Cfunction(names.text("len"))), "len (C)");
+    }
+}
