@@ -1,4 +1,4 @@
-//! A file that several threads read at once, each at its own place.
+//! An open trace file, which several threads read at the same time with positioned reads.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read};
@@ -13,10 +13,11 @@ use parquet::file::reader::{ChunkReader, Length};
 use super::zip_archive::{self, StoredRange};
 use crate::format::FOOTER_TAIL_BYTES;
 
-/// How much is read at once of what has no known length: a page's header.
+/// The buffer size for reading page headers, whose length is unknown beforehand.
 const HEADER_BYTES: usize = 512;
 
-/// How a file is made that is for its user alone: a trace holds arguments and names that others need not see.
+/// Options to create a file with mode 0600. Traces contain command lines, names and source texts, which are
+/// private to the user.
 pub(crate) fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);
@@ -25,7 +26,7 @@ pub(crate) fn private_file() -> OpenOptions {
     options
 }
 
-/// Reads some bytes from a place in a file.
+/// Reads bytes at a position, possibly fewer than the buffer holds.
 fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     #[cfg(unix)]
     return std::os::unix::fs::FileExt::read_at(file, buffer, at);
@@ -33,7 +34,7 @@ fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     return std::os::windows::fs::FileExt::seek_read(file, buffer, at);
 }
 
-/// Writes all bytes to a place in a file.
+/// Writes all bytes at a position.
 pub(crate) fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     #[cfg(unix)]
     return std::os::unix::fs::FileExt::write_all_at(file, bytes, at);
@@ -48,19 +49,20 @@ pub(crate) fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()>
     }
 }
 
-/// An open trace: a file, or the part of a zip file that is one.
+/// An open trace: a file, or the trace that is stored in a zip archive.
 #[derive(Clone, Debug)]
 pub(crate) struct TraceFile {
     file: Arc<File>,
-    /// Where it begins.
+    /// Where the trace begins in the file.
     start: u64,
+    /// The length of the trace when it was opened.
     len: u64,
-    /// How what it is in ended when it was opened, or it itself.
+    /// The end of the whole file when it was opened.
     end_at_open: FileEnd,
     cached: Arc<CachedRange>,
 }
 
-/// What every checkpoint changes: the length of a file, or its last bytes, which say where the footer is.
+/// The length and the footer tail of a file. Every checkpoint changes at least one of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct FileEnd {
     file_len: u64,
@@ -71,14 +73,14 @@ impl FileEnd {
     fn of(file: &File) -> io::Result<FileEnd> {
         let (file_len, mut footer_tail) = (file.metadata()?.len(), [0; FOOTER_TAIL_BYTES as usize]);
         if file_len >= FOOTER_TAIL_BYTES {
-            // Fewer where it has just become shorter, which the next look sees.
+            // Reads fewer bytes if the file has just been truncated. The next comparison detects that.
             read_at(file, &mut footer_tail, file_len - FOOTER_TAIL_BYTES)?;
         }
         Ok(FileEnd { file_len, footer_tail })
     }
 }
 
-/// Bytes of a file that are read from memory, since others may soon stand in their place.
+/// A range of the file that is held in memory, since a later checkpoint may overwrite it.
 #[derive(Debug, Default)]
 struct CachedRange {
     start: u64,
@@ -86,8 +88,8 @@ struct CachedRange {
 }
 
 impl CachedRange {
-    /// What it has from there on.
-    fn from(&self, position: u64) -> Option<&[u8]> {
+    /// The cached bytes from `position` on, if it is in the range.
+    fn get(&self, position: u64) -> Option<&[u8]> {
         let skipped = usize::try_from(position.checked_sub(self.start)?).ok()?;
         self.bytes.get(skipped..).filter(|bytes| !bytes.is_empty())
     }
@@ -97,37 +99,37 @@ impl TraceFile {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let end_at_open = FileEnd::of(&file)?;
-        let place =
+        let stored =
             zip_archive::find_trace(&file)?.unwrap_or(StoredRange { start: 0, len: end_at_open.file_len });
         Ok(TraceFile {
             file: Arc::new(file),
-            start: place.start,
-            len: place.len,
+            start: stored.start,
+            len: stored.len,
             end_at_open,
             cached: Arc::default(),
         })
     }
 
-    /// Reads these bytes now, and from memory ever after.
-    pub(crate) fn cache(&mut self, place: Range<u64>) -> io::Result<()> {
-        let bytes = self.read(place.start, (place.end - place.start) as usize)?;
-        self.cached = Arc::new(CachedRange { start: place.start, bytes });
+    /// Reads a range into memory. Later reads take it from there.
+    pub(crate) fn cache(&mut self, range: Range<u64>) -> io::Result<()> {
+        let bytes = self.read(range.start, (range.end - range.start) as usize)?;
+        self.cached = Arc::new(CachedRange { start: range.start, bytes });
         Ok(())
     }
 
-    /// Whether the file ends otherwise than when it was opened: then somebody is writing it.
+    /// Whether a checkpoint was written since the file was opened.
     pub(crate) fn has_changed(&self) -> io::Result<bool> {
         Ok(FileEnd::of(&self.file)? != self.end_at_open)
     }
 
-    /// The length that it had when it was opened.
+    /// The length of the trace when it was opened.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// The bytes from `start` on.
+    /// Reads `len` bytes at `start`.
     pub(crate) fn read(&self, start: u64, len: usize) -> io::Result<Vec<u8>> {
-        // Asked before memory is, since the length may come from a damaged file.
+        // Checked before memory is allocated, since the length may come from a damaged file.
         if start.checked_add(len as u64).is_none_or(|end| end > self.len) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -160,16 +162,16 @@ impl ChunkReader for TraceFile {
     }
 }
 
-/// A place in the file, from which it is read on.
+/// A sequential reader from a position in a trace.
 #[derive(Debug)]
 pub(crate) struct TraceFileCursor {
     file: Arc<File>,
     cached: Arc<CachedRange>,
     /// Where the trace begins in the file.
     start: u64,
-    /// Within the trace.
+    /// The position in the trace.
     position: u64,
-    /// What lies behind is no part of the trace.
+    /// The length of the trace.
     end: u64,
 }
 
@@ -178,7 +180,7 @@ impl Read for TraceFileCursor {
         let left = self.end.saturating_sub(self.position);
         let len = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let buffer = &mut buffer[..len];
-        let read = match self.cached.from(self.position) {
+        let read = match self.cached.get(self.position) {
             Some(mut cached) => cached.read(buffer)?,
             None => read_at(&self.file, buffer, self.start.saturating_add(self.position))?,
         };

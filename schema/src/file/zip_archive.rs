@@ -1,9 +1,9 @@
-//! A trace in a zip file, as `pyrec share` makes it. It lies in there as it is, so it is read where it lies and never
-//! unpacked: what else is in the file, and under which names, is of no importance.
+//! Traces in zip archives, as `pyrec share` writes them. The trace is stored without compression, so it is
+//! read in place. Other entries of the archive are ignored.
 //!
 //! ```text
-//! header README.txt │ header pyrec.parquet PAR1 … PAR1 │ directory: README.txt, pyrec.parquet │ end: where the directory is
-//!                                          └─ start, len
+//! local header, README.txt │ local header, pyrec.parquet │ central directory │ end record
+//!                                          └ StoredRange
 //! ```
 
 use std::fs::File;
@@ -13,31 +13,35 @@ use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-/// The name that the trace has in there, and the only one that is looked for.
+/// The name of the trace in the archive.
 const TRACE_NAME: &str = "pyrec.parquet";
 
-/// The name of the page that says what it is.
+/// The name of the text that describes the archive.
 const README_NAME: &str = "README.txt";
 
-/// What a file's header begins with, and so a zip file, …
+/// Signature of a local file header, with which a zip archive begins.
 const LOCAL_HEADER: &[u8; 4] = b"PK\x03\x04";
 
-/// … a line of the directory, …
+/// Signature of an entry in the central directory.
 const DIRECTORY_ENTRY: &[u8; 4] = b"PK\x01\x02";
 
-/// … and the end.
+/// Signature of the end-of-central-directory record.
 const END_RECORD: &[u8; 4] = b"PK\x05\x06";
 
-/// How long each is without names.
+/// Length of a local file header without the name.
 const LOCAL_HEADER_BYTES: usize = 30;
+
+/// Length of an entry in the central directory without the name.
 const DIRECTORY_ENTRY_BYTES: usize = 46;
+
+/// Length of the end record without a comment.
 const END_RECORD_BYTES: usize = 22;
 
-/// A longer directory is not ours.
+/// The maximum length of a central directory that `pyrec share` writes.
 const MAX_DIRECTORY_BYTES: u64 = 1 << 16;
 
-/// Writes a zip file of a trace and a page that says what it is. It holds no times, so the same trace gives the same
-/// file.
+/// Writes a zip archive with a trace and a text that describes it. The archive contains no time stamps, so
+/// the same trace results in the same bytes.
 pub fn write_zip(trace: &Path, readme: &str, out: File) -> io::Result<()> {
     let mut trace = File::open(trace)?;
     let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
@@ -50,15 +54,17 @@ pub fn write_zip(trace: &Path, readme: &str, out: File) -> io::Result<()> {
     Ok(())
 }
 
-/// Where a trace lies in a file.
+/// The position and the length of a trace in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StoredRange {
     pub(crate) start: u64,
     pub(crate) len: u64,
 }
 
-/// Where the trace lies in a zip file; none if it is another kind of file. Read by hand, since libraries take whatever
-/// memory a file asks for, and since this is to be as strict as a file of ours allows.
+/// Finds the trace in a zip archive. Returns `None` if the file is not a zip archive.
+///
+/// Parses the archive itself, because the `zip` crate allocates as much memory as an archive claims to need,
+/// and accepts more than what `pyrec share` writes.
 pub(crate) fn find_trace(file: &File) -> io::Result<Option<StoredRange>> {
     let file_len = file.metadata()?.len();
     if file_len < (LOCAL_HEADER_BYTES + END_RECORD_BYTES) as u64
@@ -66,9 +72,9 @@ pub(crate) fn find_trace(file: &File) -> io::Result<Option<StoredRange>> {
     {
         return Ok(None);
     }
-    let unlike = |reason: &str| {
+    let invalid = |reason: &str| {
         io::Error::other(format!(
-            "it is a zip file, but not as `pyrec share` makes them: {reason}; unpack it, and give the .parquet file"
+            "it is a zip file that `pyrec share` did not write: {reason}; unpack it, and give the .parquet file"
         ))
     };
     let end_at = file_len - END_RECORD_BYTES as u64;
@@ -78,43 +84,43 @@ pub(crate) fn find_trace(file: &File) -> io::Result<Option<StoredRange>> {
         || directory_len > MAX_DIRECTORY_BYTES
         || directory_at + directory_len != end_at
     {
-        return Err(unlike("its end is missing or somebody else's"));
+        return Err(invalid("its end record is missing or has other contents"));
     }
     let directory = read_at(file, directory_at, directory_len as usize)?;
-    let (header_at, len) = find_entry(&directory).map_err(unlike)?;
+    let (header_at, len) = find_entry(&directory).map_err(invalid)?;
     if header_at + LOCAL_HEADER_BYTES as u64 > directory_at {
-        return Err(unlike("it lists what is not in it"));
+        return Err(invalid("its directory lists an entry that it does not contain"));
     }
     let header = read_at(file, header_at, LOCAL_HEADER_BYTES)?;
     let start = header_at + LOCAL_HEADER_BYTES as u64 + u16_at(&header, 26) + u16_at(&header, 28);
     if !header.starts_with(LOCAL_HEADER) || start + len > directory_at {
-        return Err(unlike("it lists what is not in it"));
+        return Err(invalid("its directory lists an entry that it does not contain"));
     }
     Ok(Some(StoredRange { start, len }))
 }
 
-/// Where the trace's header lies, and how long the trace is.
+/// Finds the trace's entry in the central directory. Returns the position of its local header, and its length.
 fn find_entry(mut directory: &[u8]) -> Result<(u64, u64), &'static str> {
-    while let Some((line, rest)) = directory
+    while let Some((entry, rest)) = directory
         .split_at_checked(DIRECTORY_ENTRY_BYTES)
-        .filter(|(line, _)| line.starts_with(DIRECTORY_ENTRY))
+        .filter(|(entry, _)| entry.starts_with(DIRECTORY_ENTRY))
     {
-        let [name, extra, comment] = [28, 30, 32].map(|at| u16_at(line, at) as usize);
+        let [name, extra, comment] = [28, 30, 32].map(|at| u16_at(entry, at) as usize);
         let Some((after, next)) = rest.split_at_checked(name + extra + comment) else { break };
         if &after[..name] != TRACE_NAME.as_bytes() {
             directory = next;
             continue;
         }
-        let (flags, method, packed, len) =
-            (u16_at(line, 8), u16_at(line, 10), u32_at(line, 20), u32_at(line, 24));
-        let is_plain = flags & 1 == 0 && method == 0 && packed == len && len < u64::from(u32::MAX);
-        return if is_plain {
-            Ok((u32_at(line, 42), len))
+        let (flags, method, compressed_len, len) =
+            (u16_at(entry, 8), u16_at(entry, 10), u32_at(entry, 20), u32_at(entry, 24));
+        let is_stored = flags & 1 == 0 && method == 0 && compressed_len == len && len < u64::from(u32::MAX);
+        return if is_stored {
+            Ok((u32_at(entry, 42), len))
         } else {
-            Err("the trace in it is packed or encrypted")
+            Err("the trace in it is compressed or encrypted")
         };
     }
-    Err("it lists no pyrec.parquet")
+    Err("it contains no pyrec.parquet")
 }
 
 fn read_at(mut file: &File, at: u64, len: usize) -> io::Result<Vec<u8>> {
@@ -124,12 +130,12 @@ fn read_at(mut file: &File, at: u64, len: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The number of two bytes there.
+/// The little-endian `u16` at a position.
 fn u16_at(bytes: &[u8], at: usize) -> u64 {
     bytes[at..at + 2].iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 
-/// The number of four bytes there.
+/// The little-endian `u32` at a position.
 fn u32_at(bytes: &[u8], at: usize) -> u64 {
     u16_at(bytes, at) | u16_at(bytes, at + 2) << 16
 }

@@ -1,4 +1,5 @@
-//! Arrow's columns into ours: dictionary values are interned once a row group, keys translated row by row.
+//! Converts Arrow's record batches to [`Batch`]es. Dictionary values are converted once per row group, and
+//! dictionary keys row by row.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{Int32Type, Int64Type};
@@ -6,29 +7,30 @@ use rustc_hash::FxHashMap;
 
 use crate::model::{Batch, CodeId, Marker, Names, TextId};
 
-/// Why rows cannot be: a reason for [`crate::Error::Damaged`].
+/// The reason of an [`Error::Damaged`](crate::error::Error::Damaged).
 type Reason = String;
 
-/// Decodes the batches of one row group.
+/// Converts the record batches of one row group.
 #[derive(Debug, Default)]
-pub(crate) struct Decoder {
+pub(crate) struct BatchDecoder {
     markers: DictionaryMap<Marker>,
     codes: DictionaryMap<CodeId>,
 }
 
-impl Decoder {
-    /// The rows of `record`, which lacks the columns that were not asked for.
+impl BatchDecoder {
+    /// Converts a record batch. `record` lacks the columns that are not selected.
     pub(crate) fn decode(&mut self, record: &RecordBatch, names: &Names) -> Result<Batch, Reason> {
         let rows = record.num_rows();
         let required = |name: &str| required(record, name);
-        let marker = |name: &str| Marker::from_name(name).ok_or_else(|| format!("it has a marker `{name}`"));
+        let marker =
+            |name: &str| Marker::from_name(name).ok_or_else(|| format!("it has an unknown marker `{name}`"));
         let code = |code: &str| Ok(names.code(code));
         let batch = Batch {
             time_ns: required("time_ns")?.as_primitive::<Int64Type>().values().to_vec(),
             pid: required("pid")?.as_primitive::<Int32Type>().values().to_vec(),
             tid: required("tid")?.as_primitive::<Int32Type>().values().to_vec(),
-            marker: self.markers.map_rows(required("marker")?, marker)?,
-            code: self.codes.map_rows(required("code")?, code)?,
+            marker: self.markers.rows(required("marker")?, marker)?,
+            code: self.codes.rows(required("code")?, code)?,
             line: match record.column_by_name("line") {
                 Some(_) => required("line")?.as_primitive::<Int32Type>().values().to_vec(),
                 None => vec![0; rows],
@@ -40,13 +42,13 @@ impl Decoder {
             },
         };
         if names.exceed_limit() {
-            return Err("its strings take more memory than its bytes can mean".to_owned());
+            return Err("its strings take more memory than a file of its length may claim".to_owned());
         }
         Ok(batch)
     }
 }
 
-/// A column in which every row has a value.
+/// A column without nulls.
 fn required<'a>(record: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, Reason> {
     let column = record.column_by_name(name).ok_or_else(|| format!("its column `{name}` is missing"))?;
     match column.null_count() {
@@ -55,7 +57,7 @@ fn required<'a>(record: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, Rea
     }
 }
 
-/// The rows with a value.
+/// Pairs of row number and value, for the rows that have one.
 fn values(column: &ArrayRef) -> Vec<(u32, i64)> {
     let column = column.as_primitive::<Int64Type>();
     match column.nulls() {
@@ -64,25 +66,26 @@ fn values(column: &ArrayRef) -> Vec<(u32, i64)> {
     }
 }
 
-/// The texts, null where there is none.
+/// The texts of all rows.
 fn texts(column: &ArrayRef, names: &Names) -> Vec<TextId> {
     let column = column.as_string_view();
     let mut texts = vec![TextId::NONE; column.len()];
-    // A view says where a string is, so views of the same string of a dictionary are equal.
-    let mut known = FxHashMap::default();
-    let mut update =
-        |row: usize| *known.entry(column.views()[row]).or_insert_with(|| names.text(column.value(row)));
+    // A string view contains a short string itself, or the position of a long one. So equal views are equal
+    // strings, and repeated views of a dictionary value are interned once.
+    let mut interned = FxHashMap::default();
+    let mut intern =
+        |row: usize| *interned.entry(column.views()[row]).or_insert_with(|| names.text(column.value(row)));
     match column.nulls() {
-        Some(nulls) => nulls.valid_indices().for_each(|row| texts[row] = update(row)),
-        None => texts.iter_mut().enumerate().for_each(|(row, text)| *text = update(row)),
+        Some(nulls) => nulls.valid_indices().for_each(|row| texts[row] = intern(row)),
+        None => texts.iter_mut().enumerate().for_each(|(row, text)| *text = intern(row)),
     }
     texts
 }
 
-/// From the keys of a dictionary to what its values mean here.
+/// The values of a dictionary, converted, by key.
 #[derive(Debug)]
 struct DictionaryMap<T> {
-    /// The dictionary that `values` were made from. Batches of a row group share one.
+    /// The dictionary that `values` were converted from. The batches of a row group usually share one.
     dictionary: Option<ArrayRef>,
     values: Vec<T>,
 }
@@ -94,8 +97,8 @@ impl<T> Default for DictionaryMap<T> {
 }
 
 impl<T: Copy> DictionaryMap<T> {
-    /// The convert of every row.
-    fn map_rows(
+    /// The converted value of every row of a column.
+    fn rows(
         &mut self,
         column: &ArrayRef,
         convert: impl Fn(&str) -> Result<T, Reason>,
@@ -103,11 +106,11 @@ impl<T: Copy> DictionaryMap<T> {
         let column = column.as_dictionary::<Int32Type>();
         self.update(column.values(), convert)?;
         let unknown = || "it has a dictionary key without a value".to_owned();
-        let mean = |&key: &i32| self.values.get(key as usize).copied().ok_or_else(unknown);
-        column.keys().values().iter().map(mean).collect()
+        let value = |&key: &i32| self.values.get(key as usize).copied().ok_or_else(unknown);
+        column.keys().values().iter().map(value).collect()
     }
 
-    /// Finds out what the values of a dictionary mean, unless it is the one of the last batch.
+    /// Converts the values of a dictionary, unless it is the dictionary of the previous batch.
     fn update(
         &mut self,
         dictionary: &ArrayRef,
@@ -121,7 +124,6 @@ impl<T: Copy> DictionaryMap<T> {
             return Ok(());
         }
         let strings: &StringArray = dictionary.as_string();
-        // A null among the values is as far from the format as an unknown string.
         let strings = strings.iter().map(|string| convert(string.ok_or("its dictionary holds a null")?));
         self.values = strings.collect::<Result<_, _>>()?;
         self.dictionary = Some(dictionary.clone());

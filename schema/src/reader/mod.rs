@@ -1,4 +1,4 @@
-//! A file back into rows.
+//! Reads trace files as batches of rows.
 
 mod decode;
 mod trace;
@@ -18,7 +18,7 @@ use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::statistics::Statistics;
 
-use self::decode::Decoder;
+use self::decode::BatchDecoder;
 use crate::error::{Error, Result};
 use crate::file::catch_panic::catch_panic;
 use crate::file::footer::{self, Footer};
@@ -28,10 +28,11 @@ use crate::format::columns::{ARROW_READ_SCHEMA, BATCH_ROWS, column};
 use crate::limits;
 use crate::model::{Batch, Event, Manifest, Marker, Names, RotationPart};
 
-/// A recorder writes twice a second, and a file is opened in less: so who attempts so often has another trouble.
+/// Attempts to open a file before giving up. Opening takes less than the 500 ms between two checkpoints, so
+/// repeated failure means something other than a concurrent writer.
 const MAX_OPEN_ATTEMPTS: u32 = 10;
 
-/// Which columns to read; the others of a [`Batch`] hold nothing but their default.
+/// Selects the optional columns to read. In columns that are not read every row has the default value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(
     missing_docs,
@@ -47,8 +48,8 @@ impl Columns {
     /// Every column.
     pub const ALL: Columns = Columns { line: true, value: true, text: true };
 
-    /// The places in the file of the columns to read. Where a chunk is known to hold nothing but nulls, that is what its
-    /// column holds without being read, too.
+    /// The indices of the columns to read of a row group. A column chunk whose statistics count only nulls is not
+    /// read, since that results in the same default values.
     fn indices(self, group: &RowGroupMetaData) -> impl Iterator<Item = usize> {
         let has_values = |index: usize| {
             let nulls = group.column(index).statistics().and_then(Statistics::null_count_opt);
@@ -64,7 +65,7 @@ impl Columns {
     }
 }
 
-/// One file of a trace. Reading takes `&self`: row groups may be read by several threads at once.
+/// Reads one trace file. Several threads may read row groups at the same time.
 #[derive(Debug)]
 pub struct TraceReader {
     path: PathBuf,
@@ -73,12 +74,18 @@ pub struct TraceReader {
     manifest: Manifest,
     metadata: ArrowReaderMetadata,
     torn_bytes: u64,
-    /// Row groups at the beginning that are skipped_row_groups over: what they say is known from the file before.
+    /// Row groups at the beginning that are skipped, because they repeat open state of the previous file.
     skipped_row_groups: usize,
 }
 
 impl TraceReader {
-    /// Opens one file. Of one that grows it reads at once what its recorder will write over.
+    /// Opens a file. Reads the live row groups of a growing file at once, before a later checkpoint
+    /// overwrites them.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read, is not a trace, is of a newer format version, is cut short before its
+    /// first checkpoint, or claims more rows than the limit.
     pub fn open(path: &Path, names: Arc<Names>) -> Result<TraceReader> {
         let (file, footer) = open_stable(path)?;
         let torn_bytes = file.len() - footer.end;
@@ -97,47 +104,49 @@ impl TraceReader {
         })
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &PathBuf {
         &self.path
     }
 
-    /// Its facts.
+    /// The manifest of the last complete footer.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// Bytes after the last footer, which a killed recorder rows_left and which are not read.
+    /// The number of bytes after the last complete footer, which are not read: an incomplete checkpoint, or a
+    /// truncated copy of one.
     pub fn torn_bytes(&self) -> u64 {
         self.torn_bytes
     }
 
-    /// Passes over what it carries from the file before, if that is this one.
+    /// Skips the row group of open state, if `before` is the previous file of the same recording.
     pub(crate) fn skip_open_state_after(&mut self, before: &TraceReader) {
         let parts = before.manifest.part.as_ref().zip(self.manifest.part.as_ref());
         let follows = |(before, part): (&RotationPart, &RotationPart)| {
             before.recording == part.recording && before.number.checked_add(1) == Some(part.number)
         };
-        let carries = self.manifest.part.as_ref().is_some_and(|part| part.has_open_state);
+        let has_open_state = self.manifest.part.as_ref().is_some_and(|part| part.has_open_state);
         self.skipped_row_groups =
-            usize::from(carries && parts.is_some_and(follows) && !self.groups().is_empty());
+            usize::from(has_open_state && parts.is_some_and(follows) && !self.groups().is_empty());
     }
 
     fn groups(&self) -> &[RowGroupMetaData] {
         self.metadata.metadata().row_groups()
     }
 
-    /// The number of its row groups.
+    /// The number of row groups.
     pub fn row_groups(&self) -> usize {
         self.groups().len() - self.skipped_row_groups
     }
 
-    /// Its rows.
+    /// The number of rows.
     pub fn rows(&self) -> u64 {
         self.groups()[self.skipped_row_groups..].iter().map(|group| group.num_rows() as u64).sum()
     }
 
-    /// Shows everything that pages and statistics hold, decompressed: for whoever must know that something is not there.
+    /// Calls `visit` with the decompressed contents of every page, and with every minimum and maximum in the
+    /// statistics. Serves to check that a trace does not contain certain bytes.
     pub fn contents(&self, visit: &mut dyn FnMut(&[u8])) -> Result<()> {
         let damaged = |err: ParquetError| Error::Damaged { path: self.path.clone(), reason: err.to_string() };
         let file = Arc::new(self.file.clone());
@@ -160,7 +169,11 @@ impl TraceReader {
         Ok(())
     }
 
-    /// The rows of a row group, in order, at most 8,192 a batch.
+    /// Reads a row group in batches of at most 8,192 rows.
+    ///
+    /// # Errors
+    ///
+    /// Fails, at once or at a later batch, if the file cannot be read or its contents violate the format.
     pub fn read(
         &self,
         row_group: usize,
@@ -182,10 +195,10 @@ impl TraceReader {
             .ok_or_else(|| damaged(format!("its row group {row_group} cannot be decoded")))?
             .map_err(|err| damaged(err.to_string()))?;
         let (path, names) = (self.path.clone(), self.names.clone());
-        Ok(RowGroupBatches { path, names, reader: Some(reader), decoder: Decoder::default(), rows_left })
+        Ok(RowGroupBatches { path, names, reader: Some(reader), decoder: BatchDecoder::default(), rows_left })
     }
 
-    /// That the pages of a column can be what they say, before anything is made of them.
+    /// Checks the page headers of a column chunk.
     fn check(&self, group: &RowGroupMetaData, index: usize) -> Result<()> {
         page_header::check(&self.file, group.column(index), group.num_rows() as u64).map_err(|error| {
             match error {
@@ -197,7 +210,7 @@ impl TraceReader {
         })
     }
 
-    /// The rows of that marker in all row groups, in order. Row groups that have none are not decoded.
+    /// The rows of one marker, in order. Row groups without that marker are not decoded.
     pub fn rows_of(&self, marker: Marker, columns: Columns) -> impl Iterator<Item = Result<Event>> + '_ {
         let groups = (0..self.row_groups()).filter(move |&group| self.may_hold(marker, group));
         let batches = groups.flat_map(move |group| {
@@ -212,8 +225,8 @@ impl TraceReader {
         })
     }
 
-    /// Whether rows of that marker can be in a row group. Its dictionary of markers tells, a page of some dozen bytes;
-    /// where there is none that can be read, only its rows do.
+    /// Whether a row group may contain rows of a marker, according to its marker dictionary, a page of a few
+    /// dozen bytes. Returns true if there is no dictionary, or it cannot be read.
     fn may_hold(&self, marker: Marker, row_group: usize) -> bool {
         let group = &self.groups()[row_group + self.skipped_row_groups];
         let first_page = || {
@@ -229,7 +242,8 @@ impl TraceReader {
     }
 }
 
-/// Opens a file, and once more where its recorder went on meanwhile: others may stand then where its last row groups were.
+/// Opens a file and caches its live row groups. Tries again if a checkpoint was written meanwhile, which may have
+/// overwritten them.
 fn open_stable(path: &Path) -> Result<(TraceFile, Footer)> {
     let io = |source| Error::Io { path: path.into(), source };
     let mut attempts = 0;
@@ -246,7 +260,7 @@ fn open_stable(path: &Path) -> Result<(TraceFile, Footer)> {
     }
 }
 
-/// The strings of a dictionary page: each after its length.
+/// The strings of a dictionary page, in plain encoding.
 fn strings(mut page: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (len, rest) = page.split_first_chunk()?;
@@ -256,13 +270,14 @@ fn strings(mut page: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The rows of one row group that are still to come.
+/// Iterates over the batches of a row group.
 struct RowGroupBatches {
     path: PathBuf,
     names: Arc<Names>,
-    /// None after a failure.
+    /// `None` after an error.
     reader: Option<ParquetRecordBatchReader>,
-    decoder: Decoder,
+    decoder: BatchDecoder,
+    /// Rows that the row group still has to contain.
     rows_left: u64,
 }
 
@@ -281,7 +296,7 @@ impl Iterator for RowGroupBatches {
                 Err(self.damaged(format!("{} rows of a row group are missing", self.rows_left)))
             }
             Some(None) => return None,
-            None => Err(self.damaged("a page of it cannot be decoded".to_owned())),
+            None => Err(self.damaged("a page cannot be decoded".to_owned())),
         };
         if item.is_err() {
             self.reader = None;

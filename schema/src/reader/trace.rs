@@ -1,4 +1,4 @@
-//! A recording, however many files it takes.
+//! Traces of one or more files.
 
 use std::fs;
 use std::io;
@@ -9,7 +9,7 @@ use super::{Columns, TraceReader};
 use crate::error::{Error, Result};
 use crate::model::{Event, Manifest, Marker, Names};
 
-/// A recording: one file, a directory of rotated files, or several of either.
+/// A trace: one file, a directory of rotated files, or several of either. The files share one string table.
 #[derive(Debug)]
 pub struct Trace {
     names: Arc<Names>,
@@ -18,7 +18,13 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Opens what is named there. Files of a directory are taken in the order of their names.
+    /// Opens the files and directories at `paths`. The files of a directory are opened in the order of their
+    /// names.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `paths` is empty, a directory contains no `.parquet` file, or a file cannot be opened as a
+    /// trace.
     pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Trace> {
         let names = Arc::new(Names::new());
         let mut files: Vec<TraceReader> = Vec::new();
@@ -26,7 +32,7 @@ impl Trace {
             let is_directory = path.as_ref().is_dir();
             for path in trace_files(path.as_ref())? {
                 let mut file = match TraceReader::open(&path, names.clone()) {
-                    // While a recording goes on, the oldest files of a directory go.
+                    // A recording in progress removes its oldest files.
                     Err(Error::Io { source, .. })
                         if is_directory && source.kind() == io::ErrorKind::NotFound =>
                     {
@@ -40,17 +46,18 @@ impl Trace {
         }
         let manifest = files.last().map(|file| file.manifest().clone()).ok_or_else(|| Error::Io {
             path: PathBuf::new(),
-            source: io::Error::new(io::ErrorKind::InvalidInput, "no trace was named"),
+            source: io::Error::new(io::ErrorKind::InvalidInput, "no trace was given"),
         })?;
         Ok(Trace { names, files, manifest })
     }
 
-    /// Its files; never empty.
+    /// The files. There is at least one.
     pub fn files(&self) -> &[TraceReader] {
         &self.files
     }
 
-    /// The files of each recording, where several were named: a recording's own files know one clock and one machine.
+    /// The paths of the files, grouped by recording. Files of one recording have the same clock anchor and
+    /// host.
     pub fn recordings(&self) -> Vec<Vec<&Path>> {
         let key = |file: &TraceReader| {
             let Manifest { clock, host, .. } = file.manifest();
@@ -69,28 +76,29 @@ impl Trace {
         recordings
     }
 
-    /// The strings of all its files; grows as they are read.
+    /// The string table of all files. It grows as they are read.
     pub fn names(&self) -> &Arc<Names> {
         &self.names
     }
 
-    /// The rows of that marker, file by file. Row groups that have none are not decoded.
+    /// The rows of one marker, file by file. Row groups without that marker are not decoded.
     pub fn rows_of(&self, marker: Marker, columns: Columns) -> impl Iterator<Item = Result<Event>> + '_ {
         self.files.iter().flat_map(move |file| file.rows_of(marker, columns))
     }
 
-    /// The facts of the recording: those of its last file.
+    /// The manifest of the last file.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// Rows in all files, the recorder's own included.
+    /// The number of rows in all files, facts of the recorder included.
     pub fn rows(&self) -> u64 {
         self.files.iter().map(TraceReader::rows).sum()
     }
 }
 
-/// The file of that name, or the files of that directory in the order of their names.
+/// The trace files at a path: the file itself, or the `.parquet` files of a directory in the order of their
+/// names.
 pub fn trace_files(path: &Path) -> Result<Vec<PathBuf>> {
     let io = |source| Error::Io { path: path.into(), source };
     if !fs::metadata(path).map_err(io)?.is_dir() {

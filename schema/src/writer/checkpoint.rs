@@ -1,8 +1,11 @@
-//! What makes a file whole: what is done comes to stay, and after it what is not, and a footer.
+//! Checkpoints of a trace writer.
+//!
+//! A row group is *open* while rows are added to it, *closed* when it is complete, and *settled* when it has its
+//! final place in the file. The bytes of closed row groups are pending until a checkpoint settles them.
 //!
 //! ```text
-//! settled │ footer │ done │ footer               closed up: while footers may stay, and at the end
-//! settled │ done ──▶ ···· │ open │ footer │ ··   apart: the open row group is written once more with the next checkpoint
+//! closed up   settled │ pending │ footer                     if footers fit their budget, and at the end
+//! apart       settled │ pending │ ···· │ open │ footer ··    the next checkpoint writes the open row group again
 //! ```
 
 use std::io;
@@ -15,99 +18,101 @@ use crate::file::live_row_groups;
 use crate::format::footer_tail;
 use crate::model::{JournalLocation, Manifest, RecordingEnd};
 
-/// No offset in a file takes more bytes in a footer than this one.
-const FAR: u64 = 1 << 60;
+/// An offset whose encoding in a footer is at least as long as that of any offset in a file.
+const MAX_OFFSET: u64 = 1 << 60;
 
 impl TraceWriter {
-    /// Makes everything so far part of a whole file, which says so of its end. Says whether it ends with that.
+    /// Writes a checkpoint with all rows so far, whose manifest has `ended`. Returns whether it is closed up.
     pub(super) fn write_checkpoint(&mut self, ended: RecordingEnd) -> Result<bool> {
         let journal = if ended == RecordingEnd::Recording { self.next_journal()? } else { None };
         let session = self.manifest.session.take().filter(|_| ended == RecordingEnd::Recording);
         self.manifest.session =
             session.map(|session| JournalLocation { checkpoint: session.checkpoint + 1, ..session });
-        let done_len = self.pending.len();
+        let closed_len = self.pending.len();
         let written = self.write_closed_up_or_apart(&ended);
         if written.is_err() {
-            self.pending.truncate(done_len);
+            self.pending.truncate(closed_len);
         }
-        let is_closed = written.map_err(|source| {
+        let is_closed_up = written.map_err(|source| {
             let (path, rows) = (self.path.clone(), self.checkpointed_rows);
             Error::Write { path, rows, source }
         })?;
-        if let Some(old) = std::mem::replace(&mut self.journal, journal) {
-            old.remove();
+        if let Some(previous) = std::mem::replace(&mut self.journal, journal) {
+            previous.remove();
         }
         self.checkpointed_rows = self.rows;
-        Ok(is_closed)
+        Ok(is_closed_up)
     }
 
-    /// The file ends with what it holds where that was so before and the footer may stay, or where it is the last one;
-    /// unless the checkpoint before is in the way.
+    /// Closes up if this is the last checkpoint, or if the previous one is closed up and one more retained footer
+    /// fits. Otherwise, or if the live checkpoint is in the way, writes the checkpoint apart.
     fn write_closed_up_or_apart(&mut self, ended: &RecordingEnd) -> io::Result<bool> {
-        let closes = *ended != RecordingEnd::Recording || self.file.is_closed_up() && self.footer_fits();
-        if closes && self.open.rows() == 0 && self.close_up(ended)? {
+        let should_close_up =
+            *ended != RecordingEnd::Recording || self.file.is_closed_up() && self.footer_fits();
+        if should_close_up && self.open.rows() == 0 && self.close_up(ended)? {
             return Ok(true);
         }
         self.write_apart(ended)?;
         Ok(false)
     }
 
-    /// Writes what waits and a footer right behind what is settled, where there is room for them.
+    /// Writes the pending bytes and a footer directly behind the settled bytes. Returns false if the live
+    /// checkpoint is in the way.
     fn close_up(&mut self, ended: &RecordingEnd) -> io::Result<bool> {
         let start = self.file.settled_end();
         let footer = self.footer(self.closed_at(start), ended, 0)?;
-        let place = self.file.place_closed_up(self.pending.len(), footer.len());
-        if !self.file.can_close(place) {
+        let placement = self.file.place_closed_up(self.pending.len(), footer.len());
+        if !self.file.can_close_up(placement) {
             return Ok(false);
         }
-        self.file.write(place, &self.pending, &[], &footer)?;
+        self.file.write(placement, &self.pending, &[], &footer)?;
         self.retention.add(footer.len() as u64, true);
-        self.settle(place.end)?;
+        self.settle(placement.end)?;
         Ok(true)
     }
 
-    /// Writes the open row group and a footer where the next ones will not be, and what waits right behind what is settled:
-    /// where that has no room, there, too.
+    /// Settles the pending bytes, and writes the open row group and a footer apart. If there is no room to settle
+    /// the pending bytes, they are written apart, too.
     fn write_apart(&mut self, ended: &RecordingEnd) -> io::Result<()> {
         let start = self.file.settled_end();
-        let stays = *ended == RecordingEnd::Recording && self.open.rows() == 0 && self.footer_fits();
-        if stays {
-            self.leave_footer(ended)?;
+        let retains_footer = *ended == RecordingEnd::Recording && self.open.rows() == 0 && self.footer_fits();
+        if retains_footer {
+            self.append_retained_footer(ended)?;
         }
-        let done_len = self.pending.len();
-        let settles = self.file.has_room(done_len as u64);
-        let stay_len = if settles { done_len } else { 0 };
+        let closed_len = self.pending.len();
+        let can_settle = self.file.has_room(closed_len as u64);
+        let settled_len = if can_settle { closed_len } else { 0 };
         let open = self.append_open()?;
-        let unsettled = usize::from(open.is_some()) + if settles { 0 } else { self.closed.len() };
-        let footer_at = |at: u64| {
-            let closed = self.closed_at(if settles { start } else { at });
-            let by = at as i64 - stay_len as i64;
-            self.footer(
-                closed.chain(open.iter().map(|group| live_row_groups::shifted(group, by))),
-                ended,
-                unsettled,
-            )
+        let live_count = usize::from(open.is_some()) + if can_settle { 0 } else { self.closed.len() };
+        let footer_at = |live_start: u64| {
+            let closed = self.closed_at(if can_settle { start } else { live_start });
+            let by = live_start as i64 - settled_len as i64;
+            let open = open.iter().map(|group| live_row_groups::shifted(group, by));
+            self.footer(closed.chain(open), ended, live_count)
         };
-        let most_len = footer_at(FAR)?.len();
-        let (settled_end, step) = (start + done_len as u64, (self.pending.len() + most_len) as u64);
-        let place = self.file.place_apart(settled_end, step, self.pending.len() - stay_len, most_len);
-        let footer = footer_at(place.start)?;
-        let (stay, move_on) = self.pending.split_at(stay_len);
-        self.file.write(place, stay, move_on, &footer)?;
-        self.retention.add(footer.len() as u64, stays);
-        self.pending.truncate(done_len);
-        if settles { self.settle(settled_end) } else { Ok(()) }
+        // The footer contains offsets that depend on its placement, and the placement depends on its length.
+        let max_footer_len = footer_at(MAX_OFFSET)?.len();
+        let settled_end = start + closed_len as u64;
+        let checkpoint_len = (self.pending.len() + max_footer_len) as u64;
+        let live_len = self.pending.len() - settled_len;
+        let placement = self.file.place_apart(settled_end, checkpoint_len, live_len, max_footer_len);
+        let footer = footer_at(placement.start)?;
+        let (settled, live) = self.pending.split_at(settled_len);
+        self.file.write(placement, settled, live, &footer)?;
+        self.retention.add(footer.len() as u64, retains_footer);
+        self.pending.truncate(closed_len);
+        if can_settle { self.settle(settled_end) } else { Ok(()) }
     }
 
-    /// Puts a footer behind what waits, for whoever gets a part of the file.
-    fn leave_footer(&mut self, ended: &RecordingEnd) -> io::Result<()> {
+    /// Appends a footer to the pending bytes. It stays in the file, so that a truncated copy can be read up to it.
+    fn append_retained_footer(&mut self, ended: &RecordingEnd) -> io::Result<()> {
         let footer = self.footer(self.closed_at(self.file.settled_end()), ended, 0)?;
         self.pending.extend_from_slice(&footer);
         self.pending.extend_from_slice(&footer_tail(footer.len() as u64));
         Ok(())
     }
 
-    /// Leaves what waited where it was written.
+    /// Makes the closed row groups settled, and the bytes before `end`.
     fn settle(&mut self, end: u64) -> io::Result<()> {
         let start = self.file.settled_end() as i64;
         let groups = self.closed.drain(..).map(|group| live_row_groups::shifted(&group, start));
@@ -117,7 +122,7 @@ impl TraceWriter {
         Ok(())
     }
 
-    /// A footer with these row groups after the settled ones.
+    /// Encodes the metadata of a footer that lists `groups` after the settled row groups.
     fn footer(
         &self,
         groups: impl Iterator<Item = io::Result<RowGroupMetaData>>,
@@ -128,7 +133,7 @@ impl TraceWriter {
         self.settled.footer(&manifest, groups.collect::<io::Result<_>>()?)
     }
 
-    /// Those that are done, in a file where they begin at `start`.
+    /// The metadata of the closed row groups for a file in which they begin at `start`.
     pub(super) fn closed_at(&self, start: u64) -> impl Iterator<Item = io::Result<RowGroupMetaData>> {
         self.closed.iter().map(move |group| live_row_groups::shifted(group, start as i64))
     }

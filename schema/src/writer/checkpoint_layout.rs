@@ -1,21 +1,28 @@
-//! The end of a file that grows: at every moment it is the end of a whole one.
+//! Where the checkpoints of a growing file lie, and in which order their parts are written, so that the file
+//! is a complete Parquet file at every moment.
 //!
 //! ```text
-//! settled │ live                                   a file that has grown by whole checkpoints
+//! closed up   settled │ checkpoint, tail
 //!
-//! settled │ ······ │ next          ······ L PAR1   the next one stands apart, so that what comes to stay has room
-//! settled │ groups │ ·· │ before │ live · L PAR1   and is followed by those after it, one after the other, …
-//! settled │ groups │ ·· │ live │ before · L PAR1   … round and round, until what is settled gets there
-//!
-//! settled │ last l PAR1                            at the end the last one closes up, and the rest is cut off
+//! apart       settled │ ······ │ checkpoint 1 ················ │ tail     each checkpoint follows the last one,
+//!             settled │ ······ │ checkpoint 1 │ checkpoint 2 · │ tail
+//!             settled, more ·· │ checkpoint 3 │ checkpoint 2 · │ tail     until the region is full, and wraps
+//!                       gap    └─────────── region ───────────┘
 //! ```
 //!
-//! L is the distance of the live footer from the end. Metadata says itself where it ends (Thrift's compact protocol), so
-//! readers pass over what lies between. The kernel copies a write page by page, and leaves it undone where the process is
-//! killed in between; so what makes a footer the last one is a write of eight bytes that lie within a page, or a new length.
+//! A checkpoint consists of the live row groups and the metadata of a footer. While the file grows it lies
+//! apart from the settled row groups, behind a gap, so that row groups that become settled can be appended to
+//! them without overwriting the checkpoint that makes the file complete. Successive checkpoints are placed
+//! in a circular region. A reader that has opened the file can read its checkpoint until the region
+//! wraps, which takes longer in longer files. When the gap is used up, the region moves on. At the end the
+//! last checkpoint closes up: it directly follows the settled row groups, and the file is truncated there.
 //!
-//! Whoever has opened the file can read what it held then for as long as a round takes. (Rounds are longer in long files,
-//! which take longer to read.) What nobody has written takes no room on the disk.
+//! The footer tail at the end of the file has the distance to the metadata of the live checkpoint. Readers skip
+//! the bytes between metadata and tail, since Thrift's compact protocol delimits itself.
+//!
+//! The kernel copies a write page by page, and the process may be killed in between. Therefore a checkpoint
+//! becomes live by one write of eight bytes within a page, the footer tail, or by a change of the file's length.
+//! Parts of the file that were never written take no space on disk.
 
 use std::fs::File;
 use std::io;
@@ -23,34 +30,36 @@ use std::io;
 use crate::file::trace_file::write_all_at;
 use crate::format::{FOOTER_TAIL_BYTES, footer_tail};
 
-/// Between what is settled and the checkpoints there is room for some more of what came last, and in a round, too: for so many
-/// in any file, …
-const LEAST_STEPS: u64 = 2;
+/// The minimum size of the gap and of the region, in checkpoints of the current length.
+const MIN_REGION_CHECKPOINTS: u64 = 2;
 
-/// … for so many in a longer one, …
-const STEPS: u64 = 8;
+/// The size of the gap and of the region in a longer file, in checkpoints of the current length.
+const REGION_CHECKPOINTS: u64 = 8;
 
-/// … but for no more than this part of it, so that a limit on its length is not met much sooner, and at least for this part of
-/// a very long one, …
-const MOST_SHARE: u64 = 8;
-const LEAST_SHARE: u64 = 64;
+/// The gap and the region each take at most this fraction of the settled bytes, so that a limit on the file's
+/// length is not reached much sooner because of them.
+const MAX_REGION_FRACTION: u64 = 8;
 
-/// … up to so many bytes: readers fetch what lies between a footer and the end.
-const MOST_BYTES: u64 = 16 << 20;
+/// In a very long file, which takes longer to read, they take at least this fraction of the settled bytes.
+const MIN_REGION_FRACTION: u64 = 64;
 
-/// Where a checkpoint lies in the file.
+/// The maximum size of the gap and of the region, unless it is too small for two checkpoints. Readers fetch
+/// the bytes between a footer and the end of the file.
+const MAX_REGION_BYTES: u64 = 16 << 20;
+
+/// The position of a checkpoint in the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CheckpointPlacement {
-    /// Of the row groups that are written with it, and anew with the next one.
+    /// Where its live row groups begin.
     pub(crate) start: u64,
-    /// Of its footer's metadata.
+    /// Where its footer's metadata begins.
     pub(crate) footer: u64,
-    /// Of whatever comes next.
+    /// Where it ends. Excludes the footer tail if it lies apart from that.
     pub(crate) end: u64,
-    /// How long the file is with it.
+    /// The length of the file with this checkpoint.
     pub(crate) file_len: u64,
-    /// Where the round begins that it belongs to, if it stands apart.
-    pub(crate) round: u64,
+    /// Where the region that contains it begins. 0 if the checkpoint is closed up.
+    pub(crate) region_start: u64,
 }
 
 impl CheckpointPlacement {
@@ -59,157 +68,170 @@ impl CheckpointPlacement {
     }
 }
 
-/// One call of the kernel.
+/// A system call that changes the file.
 #[derive(Debug)]
 enum FileWrite<'a> {
-    Write(u64, &'a [u8]),
-    /// The distance of a footer, and the magic.
-    WriteTail(u64, [u8; FOOTER_TAIL_BYTES as usize]),
+    /// Writes bytes at a position.
+    Data(u64, &'a [u8]),
+    /// Writes a footer tail at a position, a multiple of eight.
+    Tail(u64, [u8; FOOTER_TAIL_BYTES as usize]),
+    /// Sets the length of the file.
     SetLen(u64),
 }
 
-/// A file that is being written.
+/// A trace file that is being written, and the positions of its last two checkpoints.
 #[derive(Debug)]
 pub(crate) struct GrowingFile {
     file: File,
-    /// Up to here nothing is ever written again.
-    settled: u64,
-    /// The checkpoint that makes the file whole.
+    /// Where the settled bytes end. They are never written again.
+    settled_end: u64,
+    /// The checkpoint that the footer tail refers to.
     live: CheckpointPlacement,
-    /// The one before.
-    before: CheckpointPlacement,
+    /// The checkpoint before, which readers may still be reading.
+    previous: CheckpointPlacement,
 }
 
 impl GrowingFile {
-    /// A file that ends with a checkpoint, or one without a byte.
-    pub(crate) fn of(file: File, settled: u64, live: CheckpointPlacement) -> GrowingFile {
-        GrowingFile { file, settled, live, before: CheckpointPlacement::default() }
+    /// Wraps a file that ends with the checkpoint `live`, or an empty file.
+    pub(crate) fn new(file: File, settled_end: u64, live: CheckpointPlacement) -> GrowingFile {
+        GrowingFile { file, settled_end, live, previous: CheckpointPlacement::default() }
     }
 
     pub(crate) fn as_file(&self) -> &File {
         &self.file
     }
 
-    /// Up to here nothing is ever written again.
+    /// Where the settled bytes end.
     pub(crate) fn settled_end(&self) -> u64 {
-        self.settled
+        self.settled_end
     }
 
-    /// Settles what lies before `end`.
+    /// Makes the bytes before `end` settled.
     pub(crate) fn settle(&mut self, end: u64) {
-        self.settled = end;
+        self.settled_end = end;
     }
 
-    /// How long the file is.
+    /// The length of the file.
     pub(crate) fn len(&self) -> u64 {
         self.live.file_len
     }
 
-    /// Whether so many bytes can come to stay right behind what is settled: neither the live checkpoint is there nor, for the
-    /// sake of those who read it, the one before.
+    /// Whether `len` bytes can be appended to the settled bytes without overwriting the live checkpoint or, for
+    /// the sake of its readers, the previous one.
     pub(crate) fn has_room(&self, len: u64) -> bool {
-        self.is_free(self.settled, len)
+        self.is_free(self.settled_end, len)
     }
 
     fn is_free(&self, start: u64, len: u64) -> bool {
-        self.live.is_clear_of(start, len) && self.before.is_clear_of(start, len)
+        self.live.is_clear_of(start, len) && self.previous.is_clear_of(start, len)
     }
 
-    /// Whether the live checkpoint is the last thing that was settled.
+    /// Whether the settled bytes include the live checkpoint and end the file.
     pub(crate) fn is_closed_up(&self) -> bool {
-        self.settled == self.live.file_len
+        self.settled_end == self.live.file_len
     }
 
-    /// The place of a checkpoint whose footer comes right behind what is settled and `groups_len` bytes more: there the file
-    /// ends, with eight bytes that lie within a page.
+    /// The placement of a checkpoint whose footer directly follows the settled bytes and `groups_len` more. The
+    /// file ends there, at a multiple of eight, so that the footer tail lies within a page.
     pub(crate) fn place_closed_up(&self, groups_len: usize, footer_len: usize) -> CheckpointPlacement {
-        let start = self.settled + groups_len as u64;
+        let start = self.settled_end + groups_len as u64;
         let end = (start + footer_len as u64 + FOOTER_TAIL_BYTES).next_multiple_of(FOOTER_TAIL_BYTES);
         CheckpointPlacement {
             start,
             footer: end - FOOTER_TAIL_BYTES - footer_len as u64,
             end,
             file_len: end,
-            round: 0,
+            region_start: 0,
         }
     }
 
-    /// Whether the file can be closed up there: the live checkpoint is not in the way.
-    pub(crate) fn can_close(&self, place: CheckpointPlacement) -> bool {
-        self.live.is_clear_of(self.settled, place.end - self.settled)
+    /// Whether the live checkpoint allows the next one to close up.
+    pub(crate) fn can_close_up(&self, placement: CheckpointPlacement) -> bool {
+        self.live.is_clear_of(self.settled_end, placement.end - self.settled_end)
     }
 
-    /// The place of a checkpoint apart, with row groups and a footer of so many bytes, where what is settled will end at
-    /// `settled_end`, and all may take `step` more bytes with the next one.
+    /// The placement of a checkpoint apart from the settled bytes, which will end at `settled_end`.
+    /// `checkpoint_len` is the number of bytes that are written in all, an estimate for the next checkpoints.
     pub(crate) fn place_apart(
         &self,
         settled_end: u64,
-        step: u64,
+        checkpoint_len: u64,
         groups_len: usize,
         footer_len: usize,
     ) -> CheckpointPlacement {
-        // What closes up ends with eight bytes more, at a multiple of eight.
-        let step = step + 2 * FOOTER_TAIL_BYTES;
-        let most = (STEPS * step).max(settled_end / LEAST_SHARE).min(MOST_BYTES);
-        let room = (settled_end / MOST_SHARE).min(most).max(LEAST_STEPS * step);
-        let is_reached = self.live.round < settled_end + LEAST_STEPS * step;
-        let round = if is_reached { settled_end + room } else { self.live.round };
+        // A closed-up checkpoint has a footer tail and padding, too.
+        let checkpoint_len = checkpoint_len + 2 * FOOTER_TAIL_BYTES;
+        let max_len = (REGION_CHECKPOINTS * checkpoint_len)
+            .max(settled_end / MIN_REGION_FRACTION)
+            .min(MAX_REGION_BYTES);
+        let min_len = MIN_REGION_CHECKPOINTS * checkpoint_len;
+        let region_len = (settled_end / MAX_REGION_FRACTION).min(max_len).max(min_len);
+        let is_gap_used_up = self.live.region_start < settled_end + min_len;
+        let region_start = if is_gap_used_up { settled_end + region_len } else { self.live.region_start };
         let len = (groups_len + footer_len) as u64;
-        // Behind the live one, or where the next round begins; or at the end, where they grow too fast for that.
-        let behind = self.live.end.max(round);
-        let first = if behind > round + room { round } else { behind };
-        let end = behind.max(self.before.end);
-        let start = [first, behind].into_iter().find(|&at| self.is_free(at, len)).unwrap_or(end);
+        // Follows the live checkpoint, or wraps to the beginning of the region. If neither place is free, because
+        // the checkpoints grow fast, it follows both checkpoints.
+        let next = self.live.end.max(region_start);
+        let wrapped = if next > region_start + region_len { region_start } else { next };
+        let last = next.max(self.previous.end);
+        let start = [wrapped, next].into_iter().find(|&at| self.is_free(at, len)).unwrap_or(last);
         let (footer, end) = (start + groups_len as u64, start + len);
         let file_len = self.len().max(end + FOOTER_TAIL_BYTES).next_multiple_of(FOOTER_TAIL_BYTES);
-        CheckpointPlacement { start, footer, end, file_len, round }
+        CheckpointPlacement { start, footer, end, file_len, region_start }
     }
 
-    /// Writes row groups that come to stay, those that do not, and a footer, and makes that the live checkpoint.
+    /// Writes a checkpoint and makes it live. `settled` is appended to the settled bytes. `live` holds the live row
+    /// groups, and `footer` the metadata.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a system call fails. The previous checkpoint then stays live.
     pub(crate) fn write(
         &mut self,
         next: CheckpointPlacement,
-        stay: &[u8],
-        move_on: &[u8],
+        settled: &[u8],
+        live: &[u8],
         footer: &[u8],
     ) -> io::Result<()> {
-        for step in self.steps(next, stay, move_on, footer) {
-            if let Err(error) = self.take(&step) {
-                // If even that fails the file is whole all the same, and a little longer.
+        for write in self.writes(next, settled, live, footer) {
+            if let Err(error) = self.execute(&write) {
+                // If this fails, too, the file is longer but still complete.
                 let _ = self.file.set_len(self.len());
                 return Err(error);
             }
         }
-        self.before = std::mem::replace(&mut self.live, next);
+        self.previous = std::mem::replace(&mut self.live, next);
         Ok(())
     }
 
-    fn steps<'a>(
+    /// The system calls that write a checkpoint, in order. The file is complete after each page of each.
+    fn writes<'a>(
         &self,
         next: CheckpointPlacement,
-        stay: &'a [u8],
-        move_on: &'a [u8],
+        settled: &'a [u8],
+        live: &'a [u8],
         footer: &'a [u8],
     ) -> Vec<FileWrite<'a>> {
         let tail_at = next.file_len - FOOTER_TAIL_BYTES;
-        let mut steps = Vec::new();
+        let mut writes = Vec::new();
         if next.file_len > self.len() && self.len() > 0 {
-            steps.push(FileWrite::WriteTail(tail_at, footer_tail(tail_at - self.live.footer)));
+            // The file grows, and still refers to the live checkpoint.
+            writes.push(FileWrite::Tail(tail_at, footer_tail(tail_at - self.live.footer)));
         }
-        let writes = [(self.settled, stay), (next.start, move_on), (next.footer, footer)];
-        let writes = writes.into_iter().filter(|(_, bytes)| !bytes.is_empty());
-        steps.extend(writes.map(|(at, bytes)| FileWrite::Write(at, bytes)));
-        steps.push(FileWrite::WriteTail(tail_at, footer_tail(tail_at - next.footer)));
+        let data = [(self.settled_end, settled), (next.start, live), (next.footer, footer)];
+        let data = data.into_iter().filter(|(_, bytes)| !bytes.is_empty());
+        writes.extend(data.map(|(at, bytes)| FileWrite::Data(at, bytes)));
+        writes.push(FileWrite::Tail(tail_at, footer_tail(tail_at - next.footer)));
         if next.file_len < self.len() {
-            steps.push(FileWrite::SetLen(next.file_len));
+            writes.push(FileWrite::SetLen(next.file_len));
         }
-        steps
+        writes
     }
 
-    fn take(&self, step: &FileWrite<'_>) -> io::Result<()> {
-        match step {
-            FileWrite::Write(at, bytes) => write_all_at(&self.file, bytes, *at),
-            FileWrite::WriteTail(at, bytes) => write_all_at(&self.file, bytes, *at),
+    fn execute(&self, write: &FileWrite<'_>) -> io::Result<()> {
+        match write {
+            FileWrite::Data(at, bytes) => write_all_at(&self.file, bytes, *at),
+            FileWrite::Tail(at, bytes) => write_all_at(&self.file, bytes, *at),
             FileWrite::SetLen(len) => self.file.set_len(*len),
         }
     }
@@ -218,7 +240,7 @@ impl GrowingFile {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    //! A file is whole after each page that the kernel copies.
+    //! Checks that a reader finds a complete checkpoint after each page that the kernel copies.
 
     use proptest::prelude::*;
 
@@ -227,113 +249,113 @@ mod tests {
 
     const PAGE: usize = 4096;
 
-    /// What is written with a checkpoint.
+    /// The contents of a checkpoint.
     #[derive(Clone, Debug)]
     struct Checkpoint {
-        done: Vec<u8>,
-        open: Vec<u8>,
+        closed_groups: Vec<u8>,
+        open_group: Vec<u8>,
         footer: Vec<u8>,
-        closes: bool,
+        may_close_up: bool,
     }
 
     fn checkpoint() -> impl Strategy<Value = Checkpoint> {
         let lens = (prop_oneof![Just(0), 0..5 * PAGE], prop_oneof![Just(0), 0..3 * PAGE], 1..2 * PAGE);
-        (lens, 1..=255u8, any::<bool>()).prop_map(|((done, open, footer), byte, closes)| Checkpoint {
-            done: vec![byte; done],
-            open: vec![byte; open],
-            footer: vec![byte; footer],
-            closes,
-        })
+        (lens, 1..=255u8, any::<bool>()).prop_map(
+            |((closed_len, open_len, footer_len), byte, may_close_up)| Checkpoint {
+                closed_groups: vec![byte; closed_len],
+                open_group: vec![byte; open_len],
+                footer: vec![byte; footer_len],
+                may_close_up,
+            },
+        )
     }
 
-    /// A file as its writer goes about it.
+    /// A model of the trace writer.
     struct Writer {
-        named: tempfile::NamedTempFile,
+        named_file: tempfile::NamedTempFile,
         growing: GrowingFile,
         pending: Vec<u8>,
     }
 
-    /// A checkpoint that is in the file, or on its way.
+    /// A checkpoint with its placement.
     #[derive(Clone, Debug)]
-    struct Put {
-        place: CheckpointPlacement,
-        settled: u64,
-        stay: Vec<u8>,
-        move_on: Vec<u8>,
+    struct PlacedCheckpoint {
+        placement: CheckpointPlacement,
+        settled_end: u64,
+        settled: Vec<u8>,
+        live: Vec<u8>,
         footer: Vec<u8>,
     }
 
     impl Writer {
         fn new() -> Writer {
-            let named = tempfile::NamedTempFile::new().unwrap();
-            let growing = GrowingFile::of(named.reopen().unwrap(), 0, CheckpointPlacement::default());
-            Writer { named, growing, pending: Vec::new() }
+            let named_file = tempfile::NamedTempFile::new().unwrap();
+            let growing = GrowingFile::new(named_file.reopen().unwrap(), 0, CheckpointPlacement::default());
+            Writer { named_file, growing, pending: Vec::new() }
         }
 
         fn file(&self) -> Vec<u8> {
-            std::fs::read(self.named.path()).unwrap()
+            std::fs::read(self.named_file.path()).unwrap()
         }
 
-        fn next(&mut self, checkpoint: &Checkpoint) -> Put {
-            self.pending.extend_from_slice(&checkpoint.done);
+        fn next(&mut self, checkpoint: &Checkpoint) -> PlacedCheckpoint {
+            self.pending.extend_from_slice(&checkpoint.closed_groups);
             let (growing, footer) = (&self.growing, checkpoint.footer.clone());
-            let (settled, pending_len) = (growing.settled_end(), self.pending.len());
-            let closed = growing.place_closed_up(pending_len, footer.len());
-            if checkpoint.closes && checkpoint.open.is_empty() && growing.can_close(closed) {
-                return Put { place: closed, settled, stay: self.pending.clone(), move_on: vec![], footer };
+            let (settled_end, pending_len) = (growing.settled_end(), self.pending.len());
+            let placement = growing.place_closed_up(pending_len, footer.len());
+            let has_open_group = !checkpoint.open_group.is_empty();
+            if checkpoint.may_close_up && !has_open_group && growing.can_close_up(placement) {
+                let settled = self.pending.clone();
+                return PlacedCheckpoint { placement, settled_end, settled, live: vec![], footer };
             }
-            let stay_len = if growing.has_room(pending_len as u64) { pending_len } else { 0 };
-            let (stay, rest) = self.pending.split_at(stay_len);
-            let move_on = [rest, &checkpoint.open].concat();
-            let (settled_end, step) =
-                (settled + pending_len as u64, self.pending.len() + checkpoint.open.len());
-            let step = (step + footer.len()) as u64;
-            let place = growing.place_apart(settled_end, step, move_on.len(), footer.len());
-            Put { place, settled, stay: stay.to_vec(), move_on, footer }
+            let settled_len = if growing.has_room(pending_len as u64) { pending_len } else { 0 };
+            let (settled, rest) = self.pending.split_at(settled_len);
+            let live = [rest, &checkpoint.open_group].concat();
+            let next_settled_end = settled_end + pending_len as u64;
+            let checkpoint_len = (pending_len + checkpoint.open_group.len() + footer.len()) as u64;
+            let placement = growing.place_apart(next_settled_end, checkpoint_len, live.len(), footer.len());
+            PlacedCheckpoint { placement, settled_end, settled: settled.to_vec(), live, footer }
         }
 
-        fn put(&mut self, put: &Put) {
-            self.growing.write(put.place, &put.stay, &put.move_on, &put.footer).unwrap();
-            self.settle(put);
-        }
-
-        fn settle(&mut self, put: &Put) {
-            if put.stay.len() == self.pending.len() {
-                let end = put.settled + put.stay.len() as u64;
-                self.growing.settle(if put.place.end == put.place.file_len { put.place.end } else { end });
+        fn write(&mut self, next: &PlacedCheckpoint) {
+            self.growing.write(next.placement, &next.settled, &next.live, &next.footer).unwrap();
+            if next.settled.len() == self.pending.len() {
+                let is_closed_up = next.placement.end == next.placement.file_len;
+                let settled_end = next.settled_end + next.settled.len() as u64;
+                self.growing.settle(if is_closed_up { next.placement.end } else { settled_end });
                 self.pending.clear();
             }
         }
     }
 
-    impl Put {
-        /// Whether everything is still in a file that was put there.
+    impl PlacedCheckpoint {
+        /// Whether the file still contains all of the checkpoint.
         fn is_in(&self, file: &[u8]) -> bool {
-            let starts = |at: u64, bytes: &[u8]| {
+            let contains = |at: u64, bytes: &[u8]| {
                 bytes.is_empty() || file.get(at as usize..).is_some_and(|file| file.starts_with(bytes))
             };
-            starts(self.settled, &self.stay)
-                && starts(self.place.start, &self.move_on)
-                && starts(self.place.footer, &self.footer)
+            contains(self.settled_end, &self.settled)
+                && contains(self.placement.start, &self.live)
+                && contains(self.placement.footer, &self.footer)
         }
 
-        /// Whether a reader finds it from the file's end.
+        /// Whether the file is complete and ends with this checkpoint.
         fn is_live(&self, file: &[u8]) -> bool {
             let (rest, tail) = file.split_at(file.len() - FOOTER_TAIL_BYTES as usize);
             let distance = u32::from_le_bytes(tail[..4].try_into().unwrap()) as usize;
-            let found = rest.len().checked_sub(distance) == Some(self.place.footer as usize);
+            let found = rest.len().checked_sub(distance) == Some(self.placement.footer as usize);
             tail.ends_with(MAGIC) && found && self.is_in(file)
         }
     }
 
-    /// The states that a step goes through, each on top of the one before.
-    fn copied(file: &mut Vec<u8>, step: &FileWrite<'_>, mut look: impl FnMut(&[u8])) {
-        let (mut at, bytes) = match step {
-            FileWrite::Write(at, bytes) => (*at as usize, *bytes),
-            FileWrite::WriteTail(at, bytes) => (*at as usize, bytes.as_slice()),
+    /// Applies a system call to a copy of the file. Calls `check` for the state after each page.
+    fn apply(file: &mut Vec<u8>, write: &FileWrite<'_>, mut check: impl FnMut(&[u8])) {
+        let (mut at, bytes) = match write {
+            FileWrite::Data(at, bytes) => (*at as usize, *bytes),
+            FileWrite::Tail(at, bytes) => (*at as usize, bytes.as_slice()),
             FileWrite::SetLen(len) => {
                 file.resize(*len as usize, 0);
-                return look(file);
+                return check(file);
             }
         };
         let mut left = bytes;
@@ -342,41 +364,46 @@ mod tests {
             file.resize(file.len().max(at + now.len()), 0);
             file[at..at + now.len()].copy_from_slice(now);
             (at, left) = (at + now.len(), rest);
-            look(file);
+            check(file);
         }
     }
 
     proptest! {
         #[test]
-        fn whoever_is_killed_leaves_the_last_checkpoint_or_the_one_before(
+        fn a_killed_writer_leaves_the_last_checkpoint_or_the_one_before(
             checkpoints in proptest::collection::vec(checkpoint(), 1..20)
         ) {
             let mut writer = Writer::new();
-            let mut puts: Vec<Put> = Vec::new();
+            let mut written: Vec<PlacedCheckpoint> = Vec::new();
             for checkpoint in checkpoints {
-                let closes = checkpoint.closes && writer.growing.is_closed_up();
-                let next = writer.next(&Checkpoint { closes, ..checkpoint });
-                let before = puts.last();
+                let may_close_up = checkpoint.may_close_up && writer.growing.is_closed_up();
+                let next = writer.next(&Checkpoint { may_close_up, ..checkpoint });
+                let previous = written.last();
                 let mut file = writer.file();
                 let settled = file[..file.len().min(writer.growing.settled_end() as usize)].to_vec();
-                for step in writer.growing.steps(next.place, &next.stay, &next.move_on, &next.footer) {
-                    copied(&mut file, &step, |file| {
-                        assert!(before.is_none_or(|before| before.is_live(file)) || next.is_live(file));
+                for write in writer.growing.writes(next.placement, &next.settled, &next.live, &next.footer) {
+                    apply(&mut file, &write, |file| {
+                        assert!(previous.is_none_or(|previous| previous.is_live(file)) || next.is_live(file));
                         assert!(file.starts_with(&settled));
                     });
                 }
-                writer.put(&next);
+                writer.write(&next);
                 prop_assert!(writer.file() == file && next.is_live(&file));
                 prop_assert_eq!(writer.growing.len(), file.len() as u64);
-                puts.push(next);
-                // Whoever has opened the file has time to read it.
-                prop_assert!(puts.iter().rev().take(3).all(|put| put.is_in(&file)));
+                written.push(next);
+                // A reader that has opened an earlier checkpoint can still read it.
+                prop_assert!(written.iter().rev().take(3).all(|checkpoint| checkpoint.is_in(&file)));
             }
-            // The last one closes up, in two tries at the most.
-            let last = Checkpoint { done: vec![], open: vec![], footer: vec![7; PAGE], closes: true };
+            // The last checkpoint closes up after at most two attempts.
+            let last = Checkpoint {
+                closed_groups: vec![],
+                open_group: vec![],
+                footer: vec![7; PAGE],
+                may_close_up: true,
+            };
             for _ in 0..2 {
                 let next = writer.next(&last);
-                writer.put(&next);
+                writer.write(&next);
                 if writer.growing.is_closed_up() {
                     break;
                 }
@@ -386,42 +413,54 @@ mod tests {
     }
 
     #[test]
-    fn in_a_longer_file_a_checkpoint_stays_for_a_round() {
+    fn in_a_longer_file_eight_checkpoints_stay_readable() {
         let mut writer = Writer::new();
-        let first = Checkpoint { done: vec![1; 1 << 20], open: vec![], footer: vec![1; 100], closes: true };
+        let first = Checkpoint {
+            closed_groups: vec![1; 1 << 20],
+            open_group: vec![],
+            footer: vec![1; 100],
+            may_close_up: true,
+        };
         let first = writer.next(&first);
-        writer.put(&first);
-        let mut puts = Vec::new();
+        writer.write(&first);
+        let mut written = Vec::new();
         for number in 0..100u8 {
-            // Now and then what was open is done.
-            let done = vec![number; if number % 10 == 9 { 5_000 } else { 0 }];
-            let (open, footer) = (vec![number; 5_000], vec![number; 500]);
-            let next = writer.next(&Checkpoint { done, open, footer, closes: false });
-            writer.put(&next);
+            // Sometimes the open row group is closed.
+            let closed_groups = vec![number; if number % 10 == 9 { 5_000 } else { 0 }];
+            let (open_group, footer) = (vec![number; 5_000], vec![number; 500]);
+            let next = writer.next(&Checkpoint { closed_groups, open_group, footer, may_close_up: false });
+            writer.write(&next);
             let file = writer.file();
-            puts.push(next);
-            assert!(puts.iter().rev().take(STEPS as usize).all(|put| put.is_in(&file)), "after {number}");
-            let most = writer.growing.settled_end() + 3 * STEPS * 10_500;
-            assert!(file.len() as u64 <= most, "{} bytes after {number}", file.len());
+            written.push(next);
+            assert!(
+                written
+                    .iter()
+                    .rev()
+                    .take(REGION_CHECKPOINTS as usize)
+                    .all(|checkpoint| checkpoint.is_in(&file)),
+                "after {number}"
+            );
+            let max_len = writer.growing.settled_end() + 3 * REGION_CHECKPOINTS * 10_500;
+            assert!(file.len() as u64 <= max_len, "{} bytes after {number}", file.len());
         }
     }
 
     #[test]
-    fn a_write_that_fails_leaves_the_last_checkpoint() {
+    fn a_failed_write_leaves_the_last_checkpoint() {
         let mut writer = Writer::new();
         let checkpoint = |byte: u8| Checkpoint {
-            done: vec![byte; 3],
-            open: vec![byte; 3],
+            closed_groups: vec![byte; 3],
+            open_group: vec![byte; 3],
             footer: vec![byte; 4],
-            closes: false,
+            may_close_up: false,
         };
         let first = writer.next(&checkpoint(1));
-        writer.put(&first);
+        writer.write(&first);
         let file = writer.file();
-        // A file that was opened for reading can be neither written nor cut.
-        writer.growing.file = File::open(writer.named.path()).unwrap();
+        // A file that is open for reading can be neither written nor truncated.
+        writer.growing.file = File::open(writer.named_file.path()).unwrap();
         let next = writer.next(&checkpoint(2));
-        assert!(writer.growing.write(next.place, &next.stay, &next.move_on, &next.footer).is_err());
+        assert!(writer.growing.write(next.placement, &next.settled, &next.live, &next.footer).is_err());
         assert_eq!(writer.file(), file);
         assert_eq!(writer.growing.len(), file.len() as u64);
     }

@@ -1,8 +1,9 @@
-//! Row groups as footers list them. They are encoded once, and not for each of the footers that lists them again.
+//! Caches the encoded metadata of settled row groups. Every footer lists all row groups again, so encoding them
+//! each time would make checkpoints slower as the file grows.
 //!
 //! ```text
-//! version, schema, │ 3 rows │ 2 │ row group │ row group │ keys, writer     what Parquet's writer makes of the last two
-//! version, schema, │ 6 rows │ 5 │ three before │ these two │ keys, writer
+//! version, schema │ 3 rows │ list of 2 │ row group │ row group │ key-values, writer    encoded by the parquet crate
+//! version, schema │ 6 rows │ list of 5 │ 3 cached ones │ row group │ row group │ key-values, writer
 //! ```
 
 use std::io;
@@ -16,11 +17,13 @@ use crate::format::parquet_thrift::{self, NUM_ROWS, ROW_GROUPS};
 use crate::format::thrift::{CompactReader, MAX_NESTING};
 use crate::model::Manifest;
 
-/// The head of a list of structs in Thrift's compact protocol: its count in four bits, or after them if it is too large.
-const STRUCTS: u8 = 12;
-const COUNT_FOLLOWS: u8 = 15;
+/// The type id of structs in a list header of Thrift's compact protocol.
+const STRUCT: u8 = 12;
 
-/// Row groups that do not change any more.
+/// In place of the count in a list header, which has four bits: the count follows as a varint.
+const LONG_COUNT: u8 = 15;
+
+/// The encoded metadata of settled row groups.
 #[derive(Debug, Default)]
 pub(crate) struct FooterCache {
     count: usize,
@@ -29,35 +32,35 @@ pub(crate) struct FooterCache {
 }
 
 impl FooterCache {
-    /// How many there are.
+    /// The number of row groups.
     pub(crate) fn count(&self) -> usize {
         self.count
     }
 
-    /// Lists more.
+    /// Appends row groups.
     pub(crate) fn push(&mut self, groups: Vec<RowGroupMetaData>) -> io::Result<()> {
         if groups.is_empty() {
             return Ok(());
         }
         (self.count, self.rows) = (self.count + groups.len(), self.rows + rows(&groups));
-        let alone = footer::encode_metadata(vec![], groups)?;
-        self.bytes.extend_from_slice(&alone[FooterParts::of(&alone)?.items]);
+        let encoded = footer::encode_metadata(vec![], groups)?;
+        self.bytes.extend_from_slice(&encoded[FooterParts::of(&encoded)?.items]);
         Ok(())
     }
 
-    /// The metadata of a footer with these row groups and `more`.
+    /// Encodes the metadata of a footer that lists the cached row groups and `more`.
     pub(crate) fn footer(&self, manifest: &Manifest, more: Vec<RowGroupMetaData>) -> io::Result<Vec<u8>> {
         let (count, rows) = (self.count + more.len(), self.rows + rows(&more));
-        let alone = footer::encode_metadata(footer::key_values(manifest)?, more)?;
-        let parts = FooterParts::of(&alone)?;
-        let mut all = Vec::with_capacity(alone.len() + self.bytes.len() + 2 * MAX_VARINT_BYTES);
-        all.extend_from_slice(&alone[..parts.rows.start]);
-        put_varint(zigzag(rows), &mut all);
-        all.extend_from_slice(&alone[parts.rows.end..parts.list_at]);
-        put_head(count, &mut all);
-        all.extend_from_slice(&self.bytes);
-        all.extend_from_slice(&alone[parts.items.start..]);
-        Ok(all)
+        let encoded = footer::encode_metadata(footer::key_values(manifest)?, more)?;
+        let parts = FooterParts::of(&encoded)?;
+        let mut out = Vec::with_capacity(encoded.len() + self.bytes.len() + 2 * MAX_VARINT_BYTES);
+        out.extend_from_slice(&encoded[..parts.rows.start]);
+        put_varint(zigzag(rows), &mut out);
+        out.extend_from_slice(&encoded[parts.rows.end..parts.list_header]);
+        put_list_header(count, &mut out);
+        out.extend_from_slice(&self.bytes);
+        out.extend_from_slice(&encoded[parts.items.start..]);
+        Ok(out)
     }
 }
 
@@ -65,48 +68,49 @@ fn rows(groups: &[RowGroupMetaData]) -> i64 {
     groups.iter().map(RowGroupMetaData::num_rows).sum()
 }
 
-/// Where a footer that was just written can be taken apart.
+/// Positions in an encoded footer.
 #[derive(Default)]
 struct FooterParts {
-    /// The number of its rows.
+    /// The number of rows.
     rows: Range<usize>,
-    /// The list of its row groups, …
-    list_at: usize,
-    /// … and what is in it.
+    /// The header of the list of row groups.
+    list_header: usize,
+    /// The items of that list.
     items: Range<usize>,
 }
 
 impl FooterParts {
     fn of(footer: &[u8]) -> io::Result<FooterParts> {
         let mut parts = FooterParts::default();
-        let at = |reader: &CompactReader<'_>| footer.len() - reader.0.len();
-        let walked = CompactReader(footer).read_struct(
+        let position = |reader: &CompactReader<'_>| footer.len() - reader.0.len();
+        let result = CompactReader(footer).read_struct(
             parquet_thrift::FOOTER,
             MAX_NESTING,
             &mut |field, _, mut value| {
-                let start = at(&value);
+                let start = position(&value);
                 if field == NUM_ROWS {
                     value.read_i64()?;
-                    parts.rows = start..at(&value);
+                    parts.rows = start..position(&value);
                 } else if field == ROW_GROUPS {
                     let (_, items) = value.skip_structs(parquet_thrift::ROW_GROUP)?;
-                    (parts.list_at, parts.items) = (start, at(&value) - items.len()..at(&value));
+                    (parts.list_header, parts.items) =
+                        (start, position(&value) - items.len()..position(&value));
                 }
                 Ok(())
             },
         );
-        if walked.is_err() || parts.rows.is_empty() || parts.list_at == 0 {
-            return Err(io::Error::other("a footer that was just written lists no row groups"));
+        if result.is_err() || parts.rows.is_empty() || parts.list_header == 0 {
+            return Err(io::Error::other("an encoded footer lacks its row groups"));
         }
         Ok(parts)
     }
 }
 
-fn put_head(count: usize, out: &mut Vec<u8>) {
-    if count < usize::from(COUNT_FOLLOWS) {
-        return out.push((count as u8) << 4 | STRUCTS);
+fn put_list_header(count: usize, out: &mut Vec<u8>) {
+    if count < usize::from(LONG_COUNT) {
+        return out.push((count as u8) << 4 | STRUCT);
     }
-    out.push(COUNT_FOLLOWS << 4 | STRUCTS);
+    out.push(LONG_COUNT << 4 | STRUCT);
     put_varint(count as u64, out);
 }
 
@@ -118,7 +122,7 @@ mod tests {
     use crate::encode::row_group::RowGroupBuilder;
     use crate::model::{Batch, CodeId, Event, Marker, Names, TextId};
 
-    /// Row groups of one row, two rows and so on, one after the other.
+    /// Row groups of one row, two rows and so on.
     fn groups(count: usize) -> Vec<RowGroupMetaData> {
         let (mut encoder, names, mut out) = (PageEncoder::new().unwrap(), Names::new(), Vec::new());
         let group = |rows: usize| {
@@ -141,15 +145,15 @@ mod tests {
         (1..=count).map(group).collect()
     }
 
-    /// As Parquet's own writer lists them.
+    /// The result equals the footer that the `parquet` crate encodes as a whole.
     #[test]
-    fn a_footer_lists_all_however_they_came() {
+    fn a_footer_is_the_same_however_row_groups_are_cached() {
         let manifest = Manifest::unknown("a test");
         let groups = groups(300);
         for count in [0, 1, 14, 15, 16, 127, 128, 300] {
             let groups = &groups[..count];
-            let keys = footer::key_values(&manifest).unwrap();
-            let expected = footer::encode_metadata(keys, groups.to_vec()).unwrap();
+            let key_values = footer::key_values(&manifest).unwrap();
+            let expected = footer::encode_metadata(key_values, groups.to_vec()).unwrap();
             for (first, second) in [(0, 0), (count, count), (count / 3, count / 2), (0, count - count / 9)] {
                 let mut cache = FooterCache::default();
                 cache.push(groups[..first].to_vec()).unwrap();

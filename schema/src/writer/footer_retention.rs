@@ -1,40 +1,44 @@
-//! Which footers stay.
+//! Decides which footers are retained in the file.
 //!
-//! A footer that stays serves who has only a part of the file: what lies before it is whole. But it repeats all row groups
-//! before it, so one for each would be quadratic: a thousand row groups, and half of the file is footers.
+//! A retained footer makes a truncated copy of the file readable up to there. But each footer lists all row
+//! groups before it, so one for each checkpoint would take quadratic space: with a thousand row groups, half of
+//! the file would be footers. Therefore footers have a budget.
 //!
 //! ```text
 //! ││││││││││ │ │ │  │  │  │   │   │    │     │     │       │    time ─▶
-//! each stays   as many as take their share
+//! all fit      as many as the budget allows
 //! ```
 
-/// Footers may take this much and a hundredth of the file. (Together less than the larger of twice this and a fiftieth of
-/// the file.)
-const FOOTERS_BYTES: u64 = 128 << 10;
-const FOOTERS_SHARE: u64 = 100;
+/// The budget of a file of any length. With the fraction, retained footers take less than 256 KiB or a
+/// fiftieth of the file, whichever is larger.
+const BASE_BUDGET_BYTES: u64 = 128 << 10;
 
-/// What a row group adds to a footer, at most.
-const GROUP_FOOTER_BYTES: u64 = 1 << 10;
+/// The additional budget is this fraction of the file.
+const BUDGET_FRACTION: u64 = 100;
 
-/// What the footers of a file take.
+/// The maximum length of a row group's entry in a footer.
+const ROW_GROUP_BYTES: u64 = 1 << 10;
+
+/// The lengths of a file's footers.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FooterRetention {
-    /// Those that stay, together.
-    footers_len: u64,
-    /// The last one.
-    footer_len: u64,
+    /// The length of all retained footers.
+    retained_len: u64,
+    /// The length of the last footer.
+    last_len: u64,
 }
 
 impl FooterRetention {
-    /// A footer was written.
-    pub(crate) fn add(&mut self, footer_len: u64, stays: bool) {
-        self.footer_len = footer_len;
-        self.footers_len += if stays { footer_len } else { 0 };
+    /// Adds a footer that was written.
+    pub(crate) fn add(&mut self, footer_len: u64, is_retained: bool) {
+        self.last_len = footer_len;
+        self.retained_len += if is_retained { footer_len } else { 0 };
     }
 
-    /// Whether one more may stay in a file of that length, with so many new row groups in it.
+    /// Whether a footer with `new_groups` more row groups than the last one fits into the budget of a file of
+    /// `file_len`.
     pub(crate) fn fits(&self, new_groups: usize, file_len: u64) -> bool {
-        let footer_len = self.footer_len + new_groups as u64 * GROUP_FOOTER_BYTES;
-        self.footers_len + footer_len <= FOOTERS_BYTES + file_len / FOOTERS_SHARE
+        let footer_len = self.last_len + new_groups as u64 * ROW_GROUP_BYTES;
+        self.retained_len + footer_len <= BASE_BUDGET_BYTES + file_len / BUDGET_FRACTION
     }
 }

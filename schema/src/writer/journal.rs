@@ -1,13 +1,13 @@
-//! What is not in the file yet, in a place that outlives its writer: finished pages, and how far into its own records
-//! the provider was when they were finished.
+//! The journal: what was written after the last checkpoint, in a file that outlives a killed recorder. It holds
+//! pages, and the position of the provider in its own records at the end of each batch.
 //!
 //! ```text
 //! journal-7  begin │ open │ commit │ page │ commit │ page │ close │ page │ commit │ page
-//!            └──────── put back after checkpoint 7 ──────────────────────────────┘
+//!            └────────── recovery after checkpoint 7 reads up to here ──────────┘
 //! ```
 //!
-//! Each checkpoint has a journal of its own, begun before its footer is written, so nothing is ever overwritten. One that
-//! was torn anywhere holds what it held at its last commit.
+//! Each checkpoint has its own journal, which is created before its footer is written, so no journal is ever
+//! overwritten. A journal that is truncated anywhere is read up to its last commit.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,7 +18,8 @@ use std::sync::Arc;
 use crate::encode::fields::{FieldReader, put_bytes, put_u32, put_u64};
 use crate::file::trace_file::private_file;
 
-/// How far into each of its own records, by their names, a provider is with the rows that it has given.
+/// How far a provider has read each of its sources, by the name of the source. The unit is up to the provider:
+/// records of a ring, or bytes of a definitions file.
 pub type ProviderPositions = BTreeMap<Arc<str>, u64>;
 
 /// A journal that is being written.
@@ -29,16 +30,17 @@ pub(crate) struct Journal {
     file: File,
 }
 
-/// One entry.
+/// One entry of a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum JournalEntry {
-    /// The row group that was open at the checkpoint, the last one of its footer, as `RowGroupBuilder::save` wrote it.
+    /// The row group that is open at the checkpoint, the last one of its footer, as `RowGroupBuilder::save`
+    /// writes it.
     Open(Vec<u8>),
-    /// A page of each column after that.
+    /// A page of each column, added to the open row group.
     Page(Vec<u8>),
-    /// The row group is done.
+    /// The open row group is closed.
     Close,
-    /// What was written up to here, rows and positions, belongs together.
+    /// The rows before this entry are those up to these positions.
     Commit(ProviderPositions),
 }
 
@@ -49,12 +51,12 @@ const COMMIT: u32 = 4;
 const OPEN: u32 = 5;
 
 impl Journal {
-    /// Begins the journal of a checkpoint, after which the provider is at these positions.
+    /// Creates the journal of checkpoint `number`, at which the provider is at `positions`.
     pub(crate) fn begin(directory: &Path, number: u64, positions: &ProviderPositions) -> io::Result<Journal> {
         let path = path(directory, number);
         let file = private_file().create_new(true).open(path)?;
         let mut journal = Journal { directory: directory.to_owned(), number, file };
-        let begun = journal.file.write_all(&framed(BEGIN, |out| put_positions(positions, out)));
+        let begun = journal.file.write_all(&encode_entry(BEGIN, |out| put_positions(positions, out)));
         begun.inspect_err(|_| journal.remove())?;
         Ok(journal)
     }
@@ -62,31 +64,29 @@ impl Journal {
     /// Appends an entry.
     pub(crate) fn append(&mut self, entry: &JournalEntry) -> io::Result<()> {
         let bytes = match entry {
-            JournalEntry::Open(pages) => framed(OPEN, |out| out.extend_from_slice(pages)),
-            JournalEntry::Page(page) => framed(PAGE, |out| out.extend_from_slice(page)),
-            JournalEntry::Close => framed(CLOSE, |_| ()),
-            JournalEntry::Commit(positions) => framed(COMMIT, |out| put_positions(positions, out)),
+            JournalEntry::Open(pages) => encode_entry(OPEN, |out| out.extend_from_slice(pages)),
+            JournalEntry::Page(page) => encode_entry(PAGE, |out| out.extend_from_slice(page)),
+            JournalEntry::Close => encode_entry(CLOSE, |_| ()),
+            JournalEntry::Commit(positions) => encode_entry(COMMIT, |out| put_positions(positions, out)),
         };
         self.file.write_all(&bytes)
     }
 
-    /// Removes it.
+    /// Removes the file. Ignores failure, since the session directory is removed in the end.
     pub(crate) fn remove(&self) {
-        // Gone with its directory at the latest.
         let _ = fs::remove_file(path(&self.directory, self.number));
     }
 }
 
-/// What a journal that was left behind holds.
+/// The contents of a journal up to its last commit.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct JournalContents {
-    /// What was written after the checkpoint, up to the last commit.
     pub(crate) entries: Vec<JournalEntry>,
-    /// Where the provider was then.
+    /// The provider's positions at the last commit.
     pub(crate) positions: ProviderPositions,
 }
 
-/// Reads what is to be put back after a checkpoint; none where its journal is gone.
+/// Reads the journal of checkpoint `number`. Returns `None` if it does not exist, or has no complete begin entry.
 pub(crate) fn read(directory: &Path, number: u64) -> io::Result<Option<JournalContents>> {
     let Some((begin, mut entries)) = read_file(&path(directory, number))? else { return Ok(None) };
     let last = entries.iter().rposition(|entry| matches!(entry, JournalEntry::Commit(_)));
@@ -98,7 +98,7 @@ pub(crate) fn read(directory: &Path, number: u64) -> io::Result<Option<JournalCo
     Ok(Some(JournalContents { entries, positions }))
 }
 
-/// The positions that a journal begins with, and its whole entries.
+/// Reads the positions at the beginning of a journal, and its complete entries.
 fn read_file(path: &Path) -> io::Result<Option<(ProviderPositions, Vec<JournalEntry>)>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -130,7 +130,7 @@ fn path(directory: &Path, number: u64) -> PathBuf {
     directory.join(format!("journal-{number}"))
 }
 
-fn framed(tag: u32, payload: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+fn encode_entry(tag: u32, payload: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = Vec::new();
     put_u32(tag, &mut out);
     put_u32(0, &mut out);
@@ -159,25 +159,25 @@ fn parse_positions(bytes: &[u8]) -> Option<ProviderPositions> {
 mod tests {
     use super::*;
 
-    fn at(ring: u64) -> ProviderPositions {
+    fn positions(ring: u64) -> ProviderPositions {
         ProviderPositions::from([(Arc::from("7-0.1.ring"), ring)])
     }
 
     #[test]
-    fn a_journal_that_is_cut_anywhere_holds_its_last_commit() {
+    fn a_journal_that_is_truncated_anywhere_is_read_up_to_its_last_commit() {
         let directory = tempfile::tempdir().unwrap();
-        let mut journal = Journal::begin(directory.path(), 7, &at(1)).unwrap();
-        let mut commits = vec![(0, JournalContents { entries: vec![], positions: at(1) })];
+        let mut journal = Journal::begin(directory.path(), 7, &positions(1)).unwrap();
+        let mut commits = vec![(0, JournalContents { entries: vec![], positions: positions(1) })];
         let mut entries = Vec::new();
         let path = path(directory.path(), 7);
         let begin = fs::metadata(&path).unwrap().len();
         for entry in [
             JournalEntry::Open(vec![1, 2, 3]),
-            JournalEntry::Commit(at(5)),
+            JournalEntry::Commit(positions(5)),
             JournalEntry::Page(vec![4]),
             JournalEntry::Close,
             JournalEntry::Page(vec![]),
-            JournalEntry::Commit(at(9)),
+            JournalEntry::Commit(positions(9)),
             JournalEntry::Page(vec![5]),
         ] {
             journal.append(&entry).unwrap();
@@ -192,7 +192,7 @@ mod tests {
             fs::write(&path, &bytes[..len]).unwrap();
             let found = read(directory.path(), 7).unwrap();
             let expected = commits.iter().rfind(|(at, _)| *at <= len as u64).map(|(_, found)| found);
-            assert_eq!(found.as_ref(), expected.filter(|_| len as u64 >= begin), "cut at {len}");
+            assert_eq!(found.as_ref(), expected.filter(|_| len as u64 >= begin), "truncated to {len}");
         }
     }
 }

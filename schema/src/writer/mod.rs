@@ -1,12 +1,19 @@
-//! Rows into a file that is whole at every checkpoint.
+//! Writes batches into a file that is a complete trace at every checkpoint.
 //!
 //! ```text
 //! PAR1 │ footer │ row group │ footer │ row group │ row group │ ···· │ row group │ footer
-//!      └ create ┘ settled ──┴ stays ─┘ ─────── settled ──────┘        open      └ written anew with the next checkpoint
+//!      └ create ┘           └ kept ──┘                              └ live: the next checkpoint writes it again ┘
+//!      └───────────────────────── settled ───────────────────┘
 //! ```
 //!
-//! The open row group is in the file from its first checkpoint on, and is written once more with each until it is done.
-//! Only who reads a file while it grows sees it move: `file` shows how.
+//! | module | responsibility |
+//! |---|---|
+//! | `checkpoint` | what a checkpoint consists of |
+//! | `checkpoint_layout` | where it lies, and in which order it is written |
+//! | `footer_cache` | encodes footers without encoding all row groups again |
+//! | `footer_retention` | which footers stay in the file |
+//! | `journal` | keeps rows that are not in the file yet |
+//! | `recover` | continues a trace whose recorder was killed |
 
 mod checkpoint;
 mod checkpoint_layout;
@@ -35,24 +42,27 @@ use crate::file::trace_file::private_file;
 use crate::format::{MAGIC, footer_tail};
 use crate::model::{Batch, Manifest, Names, RecordingEnd, RotationPart};
 
-/// Row groups that are done and wait for a checkpoint get one when they take this much.
+/// When closed row groups of this length are pending, a checkpoint settles them.
 const MAX_PENDING_BYTES: usize = 16 << 20;
 
-/// At a checkpoint the open row group is done if it takes this much, or this part of the file: so that what is written again
-/// stays short, and so do footers.
-const DONE_BYTES: u64 = 256 << 10;
-const DONE_SHARE: u64 = 256;
+/// A checkpoint closes the open row group if it has this length, or the fraction [`CLOSE_FRACTION`] of the file. A
+/// smaller one is written again with each checkpoint, and a larger file has fewer, longer row groups, so that both
+/// repeated writes and footers stay short.
+const CLOSE_BYTES: u64 = 256 << 10;
 
-/// After this many row groups they hold twice the rows, so that long files have short footers …
+/// See [`CLOSE_BYTES`].
+const CLOSE_FRACTION: u64 = 256;
+
+/// After this many row groups the maximum number of rows in a row group doubles.
 const GROUPS_PER_DOUBLING: usize = 64;
 
-/// … but at most 2^3 times as many as the first one.
-const DOUBLINGS: usize = 3;
+/// How often the maximum doubles.
+const MAX_DOUBLINGS: usize = 3;
 
-/// How a [`TraceWriter`] cuts the stream.
+/// Options of a [`TraceWriter`].
 #[derive(Clone, Copy, Debug)]
 pub struct WriterOptions {
-    /// Rows per row group, to begin with.
+    /// The initial maximum number of rows in a row group. It doubles after 64, 128 and 192 row groups.
     pub row_group_rows: usize,
 }
 
@@ -72,39 +82,42 @@ pub struct TraceWriter {
     options: WriterOptions,
     encoder: PageEncoder,
     rows: u64,
-    /// How many of them are in the file.
+    /// The number of rows in the last checkpoint.
     checkpointed_rows: u64,
-    /// Row groups that stay where they are in the file.
+    /// Row groups with their final place in the file.
     settled: FooterCache,
-    /// Row groups that are done and not settled yet, with their places in `pending`.
+    /// Complete row groups that are not settled, with offsets into `pending`.
     closed: Vec<RowGroupMetaData>,
+    /// The bytes of the closed row groups.
     pending: Vec<u8>,
     open: RowGroupBuilder,
-    /// What footers take of the file.
     retention: FooterRetention,
-    /// Where the rows that are in no footer yet are kept meanwhile, if that was asked for.
+    /// The journal of the last checkpoint, if the manifest has a session directory.
     journal: Option<Journal>,
-    /// Whether there was none for a while, though it was asked for.
+    /// Whether a journal could not be written at some time.
     lacked_journal: bool,
-    /// Where the provider was at the end of the last batch.
+    /// The positions of the provider at the end of the last batch.
     positions: ProviderPositions,
 }
 
-/// What makes a whole file of one that is being written.
+/// A snapshot of a trace that is being written: a prefix of its file, and the bytes that follow.
 #[derive(Debug)]
 pub struct SnapshotParts {
-    /// Where that is.
+    /// The path of the file.
     pub path: PathBuf,
-    /// How many of its bytes to take. Nobody writes them again.
+    /// The length of the prefix, which consists of settled bytes.
     pub prefix_len: u64,
-    /// What follows them.
+    /// The bytes after the prefix.
     pub suffix: Vec<u8>,
 }
 
 impl TraceWriter {
-    /// Creates the file, which must not exist yet, as a whole trace without rows. `manifest.ended` is written as
-    /// [`crate::RecordingEnd::Recording`] until [`TraceWriter::finish`]. Where the manifest names a session, a journal is kept
-    /// there. Leaves no file behind if it fails.
+    /// Creates a file with a trace without rows. `manifest.ended` takes effect with [`TraceWriter::finish`]; until then
+    /// footers have [`RecordingEnd::Recording`]. If `manifest.session` is set, a journal is kept in its directory.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file exists or cannot be written. Then it leaves no new file behind.
     pub fn create(
         path: &Path,
         names: Arc<Names>,
@@ -113,18 +126,17 @@ impl TraceWriter {
     ) -> Result<TraceWriter> {
         let io = |source| Error::Io { path: path.into(), source };
         let file = private_file().create_new(true).open(path).map_err(io)?;
-        let file = GrowingFile::of(file, 0, CheckpointPlacement::default());
-        let mut writer = TraceWriter::of(path, file, names, manifest, options)?;
+        let file = GrowingFile::new(file, 0, CheckpointPlacement::default());
+        let mut writer = TraceWriter::new(path, file, names, manifest, options)?;
         writer.pending.extend_from_slice(MAGIC);
         if let Err(err) = writer.write_checkpoint(RecordingEnd::Recording) {
-            // A file without a footer is of no use, and would be in the way of the next try.
             let _ = std::fs::remove_file(path);
             return Err(err);
         }
         Ok(writer)
     }
 
-    fn of(
+    fn new(
         path: &Path,
         file: GrowingFile,
         names: Arc<Names>,
@@ -151,7 +163,7 @@ impl TraceWriter {
         })
     }
 
-    /// Says where the provider will be at the end of the next batch, or that a record of it is gone.
+    /// Updates the positions of the provider that hold at the end of the next batch. `None` removes a source.
     pub fn set_positions(&mut self, positions: impl IntoIterator<Item = (Arc<str>, Option<u64>)>) {
         for (name, position) in positions {
             match position {
@@ -161,8 +173,8 @@ impl TraceWriter {
         }
     }
 
-    /// Keeps everything up to the end of the last batch in the journal. The provider may forget it then. Where there is
-    /// no journal (any more) nothing is kept before the next checkpoint.
+    /// Writes the rows and positions up to the end of the last batch to the journal. Then they survive the recorder,
+    /// and the provider may discard its records. Does nothing if there is no journal.
     pub fn commit(&mut self) -> Result<()> {
         if self.journal.is_some() {
             self.save(JournalEntry::Page)?;
@@ -171,7 +183,7 @@ impl TraceWriter {
         Ok(())
     }
 
-    /// Ends the open page, and keeps what came since the last time.
+    /// Ends the current page, and appends what was added to the open row group to the journal.
     fn save(&mut self, entry: impl FnOnce(Vec<u8>) -> JournalEntry) -> Result<()> {
         let ended = self.open.end_open_page(&mut self.encoder);
         ended.map_err(|source| self.io(source))?;
@@ -181,7 +193,7 @@ impl TraceWriter {
         Ok(())
     }
 
-    /// Appends to the journal. One that cannot grow is of no use; the next checkpoint tries another one.
+    /// Appends an entry to the journal. If that fails the journal is removed. The next checkpoint begins another one.
     fn append_to_journal(&mut self, entry: JournalEntry) {
         if let Some(journal) = &mut self.journal
             && journal.append(&entry).is_err()
@@ -192,13 +204,13 @@ impl TraceWriter {
         }
     }
 
-    /// Whether there was no journal for a while, though it was asked for: no room, most likely.
+    /// Whether a journal could not be written at some time, most likely because memory for it ran out.
     pub fn lacked_journal(&self) -> bool {
         self.lacked_journal
     }
 
-    /// Begins the journal of the next checkpoint, with the row group that will be open then: what comes after it goes into
-    /// the same one.
+    /// Begins the journal of the next checkpoint. It begins with the open row group, to which the following entries
+    /// add.
     fn next_journal(&mut self) -> Result<Option<Journal>> {
         let Some(session) = self.manifest.session.clone() else { return Ok(None) };
         let Ok(journal) = Journal::begin(&session.directory, session.checkpoint + 1, &self.positions) else {
@@ -214,21 +226,25 @@ impl TraceWriter {
         Ok(std::mem::replace(&mut self.journal, old))
     }
 
-    /// The facts that the next footer will hold.
+    /// The manifest of the next footer.
     pub fn manifest_mut(&mut self) -> &mut Manifest {
         &mut self.manifest
     }
 
-    /// Replaces them, but for what only the writer knows: where its journal is, and which file of a recording this is.
+    /// Replaces the manifest, except for the writer's own entries `session` and `part`.
     pub fn replace_manifest(&mut self, manifest: Manifest) {
         let (session, part) = (self.manifest.session.take(), self.manifest.part.take());
         self.manifest = Manifest { session, part, ..manifest };
     }
 
-    /// Appends rows. Reaches the disk with the row group that they fill, or at the next checkpoint.
+    /// Appends rows. They are written to the file when enough row groups are pending, or at the next checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a checkpoint cannot be written.
     pub fn write(&mut self, batch: &Batch) -> Result<()> {
         let doublings = (self.settled.count() + self.closed.len()) / GROUPS_PER_DOUBLING;
-        let full_rows = self.options.row_group_rows << doublings.min(DOUBLINGS);
+        let full_rows = self.options.row_group_rows << doublings.min(MAX_DOUBLINGS);
         let mut from = 0;
         while from < batch.len() {
             let room = full_rows.saturating_sub(self.open.rows()).max(1);
@@ -240,7 +256,7 @@ impl TraceWriter {
                 self.close_row_group()?;
             }
         }
-        // Only between two batches it is known where the provider is.
+        // A checkpoint includes the positions of the provider, which are those at the end of a batch.
         if self.pending.len() < MAX_PENDING_BYTES {
             Ok(())
         } else {
@@ -248,10 +264,14 @@ impl TraceWriter {
         }
     }
 
-    /// Makes everything written so far part of a whole file.
+    /// Writes a checkpoint, unless there are no new rows.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it cannot be written. The file then still ends with the previous checkpoint.
     pub fn checkpoint(&mut self) -> Result<()> {
-        let done_len = DONE_BYTES.max(self.file.settled_end() / DONE_SHARE);
-        if self.footer_fits() || self.open.bytes() as u64 >= done_len {
+        let close_len = CLOSE_BYTES.max(self.file.settled_end() / CLOSE_FRACTION);
+        if self.footer_fits() || self.open.bytes() as u64 >= close_len {
             self.close_row_group()?;
         }
         if self.rows > self.checkpointed_rows {
@@ -261,19 +281,19 @@ impl TraceWriter {
         }
     }
 
-    /// The same, and the next rows will be in another row group.
+    /// Writes a checkpoint, and begins a new row group for the next rows.
     pub fn checkpoint_and_close_row_group(&mut self) -> Result<()> {
         self.close_row_group()?;
         self.checkpoint()
     }
 
-    /// Creates the file that goes on where this one ends, with this one's facts and journal.
+    /// Creates the next file of a rotated recording, with the manifest and the journal directory of this one.
     pub fn successor(&self, path: &Path, part: RotationPart) -> Result<TraceWriter> {
         let io = |source| Error::Io { path: path.into(), source };
         let file = private_file().create_new(true).open(path).map_err(io)?;
         let manifest = Manifest { part: Some(part), ..self.manifest.clone() };
-        let file = GrowingFile::of(file, 0, CheckpointPlacement::default());
-        let mut next = TraceWriter::of(path, file, self.names.clone(), manifest, self.options)?;
+        let file = GrowingFile::new(file, 0, CheckpointPlacement::default());
+        let mut next = TraceWriter::new(path, file, self.names.clone(), manifest, self.options)?;
         next.pending.extend_from_slice(MAGIC);
         next.positions = self.positions.clone();
         next.lacked_journal = self.lacked_journal;
@@ -281,73 +301,78 @@ impl TraceWriter {
         Ok(next)
     }
 
-    /// Gives the file another name.
+    /// Renames the file.
     pub fn rename(&mut self, path: &Path) -> Result<()> {
         std::fs::rename(&self.path, path).map_err(|source| self.io(source))?;
         self.path = path.into();
         Ok(())
     }
 
-    /// Where the file is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What makes a whole file of everything up to now, which ends like that.
+    /// Returns a snapshot: a complete trace of all rows so far, whose manifest has `ended`. The file itself does not
+    /// change.
     pub fn snapshot(&mut self, ended: RecordingEnd) -> Result<SnapshotParts> {
-        let len = self.file.settled_end();
-        let done_len = self.pending.len();
-        let made = self.append_open().and_then(|open| {
-            let open = open.iter().map(|group| live_row_groups::shifted(group, len as i64));
+        let prefix_len = self.file.settled_end();
+        let closed_len = self.pending.len();
+        let footer = self.append_open().and_then(|open| {
+            let open = open.iter().map(|group| live_row_groups::shifted(group, prefix_len as i64));
             let manifest = Manifest { ended, session: None, live_row_groups: 0, ..self.manifest.clone() };
-            self.settled.footer(&manifest, self.closed_at(len).chain(open).collect::<io::Result<_>>()?)
+            self.settled.footer(&manifest, self.closed_at(prefix_len).chain(open).collect::<io::Result<_>>()?)
         });
-        let mut rest = self.pending.clone();
-        self.pending.truncate(done_len);
-        let footer = made.map_err(|source| self.io(source))?;
-        let place = self.file.place_closed_up(rest.len(), footer.len());
-        rest.resize((place.footer - len) as usize, 0);
-        rest.extend_from_slice(&footer);
-        rest.extend_from_slice(&footer_tail(footer.len() as u64));
-        Ok(SnapshotParts { path: self.path.clone(), prefix_len: len, suffix: rest })
+        let mut suffix = self.pending.clone();
+        self.pending.truncate(closed_len);
+        let footer = footer.map_err(|source| self.io(source))?;
+        let placement = self.file.place_closed_up(suffix.len(), footer.len());
+        suffix.resize((placement.footer - prefix_len) as usize, 0);
+        suffix.extend_from_slice(&footer);
+        suffix.extend_from_slice(&footer_tail(footer.len() as u64));
+        Ok(SnapshotParts { path: self.path.clone(), prefix_len, suffix })
     }
 
-    /// Rows written so far.
+    /// The number of rows so far.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Length of the file so far, in bytes, if it ended here: but for its footer.
+    /// The length that the file would have if it ended now, without the last footer.
     pub fn bytes(&self) -> u64 {
         self.file.settled_end() + (self.pending.len() + self.open.bytes()) as u64
     }
 
-    /// Length of the file that is there, in bytes: between two checkpoints it may be longer than it will be.
+    /// The current length of the file, which may exceed its final length while it grows.
     pub fn bytes_on_disk(&self) -> u64 {
         self.file.len().max(self.bytes())
     }
 
-    /// Writes what is left and the last footer. Returns the length of the file in bytes.
+    /// Writes the last checkpoint, with the manifest's `ended`. Returns the length of the file in bytes.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it cannot be written, or if the file was removed or replaced.
     pub fn finish(mut self) -> Result<u64> {
         self.close_row_group()?;
         let ended = self.manifest.ended.clone();
-        // Where the last checkpoint is in the way, this makes room, and the second time there is.
+        // If the live checkpoint is in the way, the first attempt writes one elsewhere, and the second closes up.
         if !self.write_checkpoint(ended.clone())? {
             self.write_checkpoint(ended)?;
         }
         if self.has_its_name() { Ok(self.file.len()) } else { Err(Error::Vanished { path: self.path }) }
     }
 
-    /// Whether the file still has its name: somebody may have removed it, or its directory.
+    /// Whether the path still refers to the file that is being written.
     #[cfg(unix)]
     fn has_its_name(&self) -> bool {
         use std::os::unix::fs::MetadataExt;
-        let same = |named: std::fs::Metadata, ours: std::fs::Metadata| {
-            (named.dev(), named.ino()) == (ours.dev(), ours.ino())
+        let is_same = |named: std::fs::Metadata, open: std::fs::Metadata| {
+            (named.dev(), named.ino()) == (open.dev(), open.ino())
         };
         let both =
             std::fs::metadata(&self.path).and_then(|named| Ok((named, self.file.as_file().metadata()?)));
-        both.is_ok_and(|(named, ours)| same(named, ours))
+        both.is_ok_and(|(named, open)| is_same(named, open))
     }
 
     #[cfg(not(unix))]
@@ -355,12 +380,12 @@ impl TraceWriter {
         self.path.exists()
     }
 
-    /// Whether one more footer, with the open row group in it, may stay.
+    /// Whether one more footer, including the open row group, fits into the budget of retained footers.
     fn footer_fits(&self) -> bool {
         self.retention.fits(self.closed.len() + 1, self.bytes())
     }
 
-    /// Moves the open row group, if it has rows, to those that wait.
+    /// Closes the open row group, if it has rows.
     fn close_row_group(&mut self) -> Result<()> {
         if self.open.rows() > 0 {
             if self.journal.is_some() {
@@ -374,7 +399,7 @@ impl TraceWriter {
         Ok(())
     }
 
-    /// Puts the open row group behind those that wait, if it has rows.
+    /// Appends the bytes of the open row group to the pending bytes, if it has rows. Returns its metadata.
     fn append_open(&mut self) -> io::Result<Option<RowGroupMetaData>> {
         let has_rows = self.open.rows() > 0;
         has_rows.then(|| self.open.append(&self.names, &mut self.encoder, &mut self.pending)).transpose()

@@ -1,8 +1,8 @@
-//! A file that a killed recorder left is written on.
+//! Recovery: continues a trace whose recorder was killed, from its file and its journal.
 //!
 //! ```text
-//! settled │ closed … │ open │ footer      the file
-//!                      open │ page │ page  its journal, which has the open row group once more
+//! settled │ closed … │ open │ footer        the file
+//!                      open │ page │ page   its journal, which begins with the open row group
 //! ```
 
 use std::fs::File;
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::checkpoint_layout::{CheckpointPlacement, GrowingFile};
-use super::journal::{self, JournalEntry, ProviderPositions};
+use super::journal::{self, JournalContents, JournalEntry, ProviderPositions};
 use super::{TraceWriter, WriterOptions};
 use crate::error::{Error, Result};
 use crate::file::footer;
@@ -20,69 +20,77 @@ use crate::file::trace_file::TraceFile;
 use crate::format::FOOTER_TAIL_BYTES;
 use crate::model::Names;
 
-/// A trace that a killed recorder left, ready to be written on.
+/// A trace of a killed recorder, ready to be continued.
 #[derive(Debug)]
 pub struct RecoveredTrace {
-    /// The trace, with everything in it that its journal had.
+    /// The writer, with the rows of the file and the journal.
     pub writer: TraceWriter,
-    /// Where the provider was then; none where no journal says it.
+    /// The positions of the provider at the journal's last commit. `None` if there is no journal.
     pub positions: Option<ProviderPositions>,
-    /// Rows that the journal had.
+    /// The number of rows that only the journal had.
     pub rows: u64,
-    /// Bytes of a half-written row group that were cut off.
+    /// The number of bytes of an incomplete checkpoint that were removed from the end of the file.
     pub torn_bytes: u64,
 }
 
 impl TraceWriter {
-    /// Opens a file that a killed recorder left, cuts off what it had half written, and puts back what its journal has.
-    /// Nothing of that is in the file before [`TraceWriter::finish`].
+    /// Opens the trace of a killed recorder, truncates it after its last complete checkpoint, and restores the rows of
+    /// its journal. The file contains these rows after the next checkpoint or [`TraceWriter::finish`].
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file or its journal cannot be read, or the journal does not match the file.
     pub fn recover(path: &Path, names: Arc<Names>) -> Result<RecoveredTrace> {
         let (mut writer, torn_bytes) = TraceWriter::open(path, names)?;
         let session = writer.manifest.session.clone();
         let io = |source| Error::Io { path: path.into(), source };
         let before = writer.rows;
-        let left = session.map(|session| journal::read(&session.directory, session.checkpoint));
-        let left = left.transpose().map_err(io)?.flatten();
-        let positions =
-            left.map(|left| writer.put_back(left.entries).map(|()| left.positions)).transpose()?;
+        let journal = session.map(|session| journal::read(&session.directory, session.checkpoint));
+        let journal = journal.transpose().map_err(io)?.flatten();
+        let replay = |journal: JournalContents| {
+            writer.replay(journal.entries)?;
+            Ok(journal.positions)
+        };
+        let positions = journal.map(replay).transpose()?;
         writer.positions = positions.clone().unwrap_or_default();
         Ok(RecoveredTrace { positions, rows: writer.rows - before, torn_bytes, writer })
     }
 
-    /// Opens a file to write on. Gives how many bytes after the last footer were cut off.
+    /// Opens a file to continue it. Returns the writer and the number of bytes that were removed from the end.
     fn open(path: &Path, names: Arc<Names>) -> Result<(TraceWriter, u64)> {
         let io = |source| Error::Io { path: path.into(), source };
-        let read = TraceFile::open(path).map_err(io)?;
-        let found = footer::find_last(&read, path)?;
+        let reader = TraceFile::open(path).map_err(io)?;
+        let found = footer::find_last(&reader, path)?;
         let file = File::options().write(true).open(path).map_err(io)?;
         file.set_len(found.end).map_err(io)?;
         let RowGroupSplit { settled, settled_end, live, live_range } = found.row_groups();
-        // A footer that stands right behind what is settled stays.
+        // A footer that directly follows the settled row groups is itself settled.
         let is_apart = !live.is_empty() || found.start >= settled_end + FOOTER_TAIL_BYTES;
         let settled_end = if is_apart { settled_end } else { found.end };
         let (footer, end) = (found.start, found.end);
         let checkpoint =
-            CheckpointPlacement { start: live_range.start, footer, end, file_len: end, round: 0 };
-        let moved = live.iter().map(|group| live_row_groups::shifted(group, -(live_range.start as i64)));
-        let closed = moved.collect::<io::Result<_>>().map_err(io)?;
+            CheckpointPlacement { start: live_range.start, footer, end, file_len: end, region_start: 0 };
+        let closed = live.iter().map(|group| live_row_groups::shifted(group, -(live_range.start as i64)));
+        let closed = closed.collect::<io::Result<_>>().map_err(io)?;
         let pending =
-            read.read(live_range.start, (live_range.end - live_range.start) as usize).map_err(io)?;
-        let file = GrowingFile::of(file, settled_end, checkpoint);
+            reader.read(live_range.start, (live_range.end - live_range.start) as usize).map_err(io)?;
+        let file = GrowingFile::new(file, settled_end, checkpoint);
         let mut writer =
-            TraceWriter::of(path, file, names, found.manifest.clone(), WriterOptions::default())?;
+            TraceWriter::new(path, file, names, found.manifest.clone(), WriterOptions::default())?;
         writer.settled.push(settled.to_vec()).map_err(io)?;
         (writer.closed, writer.pending) = (closed, pending);
         writer.retention.add(found.end - found.start, false);
         writer.rows = found.metadata.file_metadata().num_rows() as u64;
         writer.checkpointed_rows = writer.rows;
-        Ok((writer, read.len() - found.end))
+        Ok((writer, reader.len() - found.end))
     }
 
-    fn put_back(&mut self, entries: Vec<JournalEntry>) -> Result<()> {
+    /// Applies the entries of the journal.
+    fn replay(&mut self, entries: Vec<JournalEntry>) -> Result<()> {
         for entry in entries {
             match entry {
                 JournalEntry::Open(pages) => {
-                    let Some(group) = self.closed.pop() else { return Err(self.without_pages()) };
+                    let Some(group) = self.closed.pop() else { return Err(self.journal_mismatch()) };
                     self.pending.truncate(live_row_groups::range(&group).start as usize);
                     self.rows -= group.num_rows() as u64;
                     self.restore(&pages)?;
@@ -97,12 +105,12 @@ impl TraceWriter {
 
     fn restore(&mut self, pages: &[u8]) -> Result<()> {
         let before = self.open.rows();
-        self.open.restore(pages, &self.names).ok_or_else(|| self.without_pages())?;
+        self.open.restore(pages, &self.names).ok_or_else(|| self.journal_mismatch())?;
         self.rows += (self.open.rows() - before) as u64;
         Ok(())
     }
 
-    fn without_pages(&self) -> Error {
-        Error::Damaged { path: self.path.clone(), reason: "its journal holds no pages of it".to_owned() }
+    fn journal_mismatch(&self) -> Error {
+        Error::Damaged { path: self.path.clone(), reason: "its journal does not match it".to_owned() }
     }
 }
