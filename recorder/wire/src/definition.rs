@@ -1,17 +1,17 @@
-//! What the numbers in records stand for.
+//! Definitions: what the ids in records refer to, and facts of the process.
 //!
-//! A log of entries, each `length: u32` (of the whole entry), `tag: u32`, then its fields (`fields.rs`).
+//! They form a log of entries, each of `length: u32` (of the whole entry), `tag: u32`, and the fields.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::fields::{Reader, Writer};
 
-/// How a code object tells its lines.
+/// The format of a code object's line table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum LineTable {
-    /// No table: only the first line is known.
+    /// No table. Only the first line is known.
     None = 0,
     /// `co_lnotab` of CPython 3.8 and 3.9.
     Lnotab = 1,
@@ -21,16 +21,16 @@ pub enum LineTable {
     Locations = 3,
 }
 
-/// One entry of a process's definitions.
+/// An entry in the definitions of a process.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "fields are named after what they hold")]
 pub enum Definition {
-    /// The process itself: the first entry of each log.
+    /// The process itself. The first entry of each log.
     Process {
         pid: i32,
         ppid: i32,
         start_ticks: u64,
-        /// As `3.13.0`.
+        /// The version, such as `3.13.0`.
         version: String,
         /// `sys.version`.
         build: String,
@@ -41,26 +41,27 @@ pub enum Definition {
         /// `sys.path`.
         path: Vec<String>,
     },
-    /// A code object, seen for the first time.
+    /// A code object, before the first record that refers to it.
     Code { id: u32, first_line: u32, file: String, qualname: String, line_table: LineTable, lines: Vec<u8> },
-    /// A string, used for the first time.
+    /// A string, before the first record that refers to it.
     Text { id: u32, text: String },
-    /// An audit event, or the call of a class, in a code object, for the first time; in none where `code` is 0.
+    /// An audit event or the call of a class, by its name and the code object in which it occurs, before the first record
+    /// that refers to it. `code` is 0 outside of Python code.
     Site { id: u32, code: u32, name: String },
-    /// A thread's name.
+    /// The name of a thread.
     Thread { tid: i32, name: String },
-    /// What one event costs the program in this process, in nanoseconds.
+    /// The measured cost of recording one event in this process, nanoseconds.
     Cost { event_ns: f64 },
-    /// Something that the user should hear about, a sentence.
+    /// A sentence that the recorder shows to the user.
     Notice { text: String },
 }
 
-/// The log holds something that no agent of this version writes.
+/// The log contains an entry that no agent of this version writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MalformedDefinition;
 
 impl Definition {
-    /// The entry's bytes, to be appended with a single `write`.
+    /// Encodes the entry. The bytes must be appended to the log with a single `write`.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer(alloc::vec![0; 8]);
         let tag: u32 = match self {
@@ -153,22 +154,26 @@ impl Definition {
     }
 }
 
-/// A longer entry is none: what is waited for stays in memory.
+/// The maximum length of an entry, which bounds the memory for an incomplete one.
 const MAX_BYTES: usize = 16 << 20;
 
-/// Reads a log piece by piece, as it grows.
+/// Decodes a log incrementally, as it grows.
 #[derive(Debug, Default)]
 pub struct DefinitionReader {
     pending: Vec<u8>,
 }
 
 impl DefinitionReader {
-    /// How many of the bytes so far are the beginning of an entry that is not complete.
+    /// The number of bytes that belong to an incomplete entry.
     pub fn pending_len(&self) -> usize {
         self.pending.len()
     }
 
-    /// Takes the next bytes of the log and gives the entries that are complete now.
+    /// Adds the next bytes of the log. Returns the entries that are complete now.
+    ///
+    /// # Errors
+    ///
+    /// Fails if an entry is malformed. The reader cannot continue then.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Definition>, MalformedDefinition> {
         self.pending.extend_from_slice(bytes);
         let mut definitions = Vec::new();
@@ -184,8 +189,8 @@ impl DefinitionReader {
             definitions.push(Definition::decode(tag, fields).ok_or(MalformedDefinition)?);
             rest = &rest[length..];
         }
-        let read = self.pending.len() - rest.len();
-        self.pending.drain(..read);
+        let decoded = self.pending.len() - rest.len();
+        self.pending.drain(..decoded);
         Ok(definitions)
     }
 }
@@ -225,18 +230,18 @@ mod tests {
     }
 
     #[test]
-    fn comes_back_whole_wherever_the_log_is_cut() {
+    fn a_log_that_is_split_anywhere_is_decoded_completely() {
         let log: Vec<u8> = one_of_each().iter().flat_map(Definition::encode).collect();
         for cut in 0..=log.len() {
             let mut reader = DefinitionReader::default();
-            let mut read = reader.feed(&log[..cut]).expect("a cut log is not a malformed one");
-            read.extend(reader.feed(&log[cut..]).expect("the rest follows"));
-            assert_eq!(read, one_of_each(), "cut at {cut}");
+            let mut read = reader.feed(&log[..cut]).expect("an incomplete entry is not malformed");
+            read.extend(reader.feed(&log[cut..]).expect("the log is well-formed"));
+            assert_eq!(read, one_of_each(), "split at {cut}");
         }
     }
 
     #[test]
-    fn refuses_what_no_agent_writes() {
+    fn malformed_entries_are_rejected() {
         let entry = |length: u32, tag: u32, fields: &[u8]| {
             let mut bytes = [length.to_ne_bytes(), tag.to_ne_bytes()].concat();
             bytes.extend_from_slice(fields);
@@ -244,7 +249,7 @@ mod tests {
         };
         let malformed = [
             entry(7, 3, &[]),
-            // More than anybody waits for.
+            // An entry beyond the maximum length.
             entry((16 << 20) + 1, 3, &[]),
             entry(8, 99, &[]),
             entry(12, 3, &[0; 4]),

@@ -1,5 +1,5 @@
-//! How what is not a plain array is laid out: integers in native byte order, strings and byte strings as
-//! `length: u32` and bytes, lists as `count: u32` and items.
+//! Serialization of definitions and filters: integers in native byte order, strings and byte strings as `length: u32`
+//! and bytes, lists as `count: u32` and items.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -27,7 +27,7 @@ impl Writer {
     }
 }
 
-/// Takes fields from the front; none where there are too few bytes.
+/// Reads fields from the front of a slice. Methods return `None` if too few bytes are left.
 pub struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
 
     pub fn list(&mut self) -> Option<Vec<String>> {
         let count = self.u32()?;
-        // No room is made for a count that the bytes may not bear out.
+        // Does not reserve memory for `count`, which may exceed what the bytes contain.
         (0..count).map(|_| self.string()).collect()
     }
 }

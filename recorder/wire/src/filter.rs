@@ -1,4 +1,4 @@
-//! Which functions are recorded.
+//! The filter of the functions to record.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -6,43 +6,50 @@ use alloc::vec::Vec;
 use crate::fields::{Reader, Writer};
 use crate::glob::Glob;
 
-/// Which functions are recorded, by the rules of the reports' flags of the same names. The default records all.
+/// Selects the functions to record, by the same rules as the analyzer's options `--include` and `--exclude`. The default
+/// selects all.
 #[derive(Clone, Debug, Default)]
 pub struct FunctionFilter {
     include: Vec<Pattern>,
     exclude: Vec<Pattern>,
 }
 
-/// A text that is no glob.
+/// A pattern with invalid syntax.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidGlob(pub String);
 
-/// A glob on a function's name, its qualified name, or the end of its file's path.
+/// Matches a function's name, its qualified name, its file's path, or the end of that path after a slash.
 #[derive(Clone, Debug)]
 struct Pattern {
     whole: Glob,
-    tail: Glob,
+    /// The glob after `*/`.
+    path_end: Glob,
 }
 
 impl FunctionFilter {
-    /// Only functions that match one of `include`, or all if that is empty; of those, none that match one of `exclude`.
+    /// Selects the functions that match one of `include`, or all if that is empty, except for those that match one of
+    /// `exclude`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a pattern has invalid syntax or is empty.
     pub fn new(include: &[String], exclude: &[String]) -> Result<FunctionFilter, InvalidGlob> {
-        let read = |globs: &[String]| globs.iter().map(Pattern::parse).collect::<Result<Vec<_>, _>>();
-        Ok(FunctionFilter { include: read(include)?, exclude: read(exclude)? })
+        let parse = |globs: &[String]| globs.iter().map(Pattern::parse).collect::<Result<Vec<_>, _>>();
+        Ok(FunctionFilter { include: parse(include)?, exclude: parse(exclude)? })
     }
 
-    /// Whether every function is recorded.
+    /// Whether all functions are recorded.
     pub fn records_all(&self) -> bool {
         self.include.is_empty() && self.exclude.is_empty()
     }
 
-    /// Whether a function is recorded. One written in C has no file.
+    /// Whether a function is recorded. The file of a C function is empty.
     pub fn is_recorded(&self, file: &str, qualname: &str) -> bool {
         let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.is_match(file, qualname));
         (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)
     }
 
-    /// The bytes of the file `filter`.
+    /// Encodes a filter as the contents of the file `filter`.
     pub fn encode(include: &[String], exclude: &[String]) -> Vec<u8> {
         let mut out = Writer(Vec::new());
         out.list(include);
@@ -50,7 +57,7 @@ impl FunctionFilter {
         out.0
     }
 
-    /// Reads those bytes; none where no recorder of this version wrote them.
+    /// Decodes the contents of the file `filter`. Returns `None` if they are malformed.
     pub fn decode(bytes: &[u8]) -> Option<FunctionFilter> {
         let mut fields = Reader(bytes);
         let (include, exclude) = (fields.list()?, fields.list()?);
@@ -64,17 +71,17 @@ impl Pattern {
         if text.is_empty() {
             return Err(InvalidGlob(String::new()));
         }
-        Ok(Pattern { whole: glob(text)?, tail: glob(&alloc::format!("*/{text}"))? })
+        Ok(Pattern { whole: glob(text)?, path_end: glob(&alloc::format!("*/{text}"))? })
     }
 
     fn is_match(&self, file: &str, qualname: &str) -> bool {
-        // As in a row's `code`, where a colon ends the line's number.
+        // As in the trace's `code` column, where colons separate the parts.
         let qualname = qualname.replace(':', ";");
         let name = qualname.rsplit('.').next().unwrap_or(&qualname);
         self.whole.is_match(name)
             || self.whole.is_match(&qualname)
             || self.whole.is_match(file)
-            || self.tail.is_match(file)
+            || self.path_end.is_match(file)
     }
 }
 
@@ -84,17 +91,19 @@ mod tests {
 
     fn filter(include: &[&str], exclude: &[&str]) -> FunctionFilter {
         let texts = |globs: &[&str]| globs.iter().map(|glob| String::from(*glob)).collect::<Vec<_>>();
-        FunctionFilter::decode(&FunctionFilter::encode(&texts(include), &texts(exclude))).expect("globs")
+        FunctionFilter::decode(&FunctionFilter::encode(&texts(include), &texts(exclude)))
+            .expect("the patterns are valid")
     }
 
     #[test]
-    fn a_glob_matches_names_and_ends_of_paths() {
-        let has = |glob| filter(&[glob], &[]).is_recorded("/lib/json/decoder.py", "JSONDecoder.decode");
+    fn a_pattern_matches_names_and_ends_of_paths() {
+        let is_recorded =
+            |glob| filter(&[glob], &[]).is_recorded("/lib/json/decoder.py", "JSONDecoder.decode");
         for glob in ["decode", "JSONDecoder.*", "decoder.py", "json/*", "/lib/*", "d?code"] {
-            assert!(has(glob), "{glob}");
+            assert!(is_recorded(glob), "{glob}");
         }
         for glob in ["decod", "coder.py", "JSONDecoder", "son/*"] {
-            assert!(!has(glob), "{glob}");
+            assert!(!is_recorded(glob), "{glob}");
         }
     }
 
@@ -109,9 +118,15 @@ mod tests {
     }
 
     #[test]
-    fn only_globs_are_taken() {
-        assert_eq!(FunctionFilter::new(&[], &["[".into()]).expect_err("no glob"), InvalidGlob("[".into()));
-        assert_eq!(FunctionFilter::new(&[String::new()], &[]).expect_err("no glob"), InvalidGlob("".into()));
+    fn invalid_patterns_are_rejected() {
+        assert_eq!(
+            FunctionFilter::new(&[], &["[".into()]).expect_err("the pattern is invalid"),
+            InvalidGlob("[".into())
+        );
+        assert_eq!(
+            FunctionFilter::new(&[String::new()], &[]).expect_err("the pattern is invalid"),
+            InvalidGlob("".into())
+        );
         assert!(FunctionFilter::decode(&[1, 0, 0]).is_none());
     }
 }

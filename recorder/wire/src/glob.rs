@@ -1,11 +1,12 @@
-//! Globs as the reports read them: `*`, `?`, `[…]` and `{…,…}`, where `*` also crosses slashes, and `**` between
-//! slashes stands for any number of folders.
+//! Globs with the syntax of the analyzer's filters, which use the `globset` crate: `*`, `?`, `[…]` and `{…,…}`.
+//! `*` also matches slashes, and `**` between slashes matches any number of folders.
 //!
-//! A glob becomes steps that lead forward only, so that all ways through them are followed at once:
+//! A glob is compiled to a nondeterministic automaton without backward jumps. Matching advances all of its states at
+//! once, so it takes time in proportion to the lengths of the glob and the text.
 //!
 //! ```text
-//! {a,b*}c    Fork ─▶ a ─▶ Jump ─┐
-//!               └──▶ b ─▶ Run ──┴▶ c ─▶ end
+//! {a,b*}c    Split ─▶ a ─▶ Jump ─────┐
+//!               └───▶ b ─▶ AnyBytes ─┴▶ c ─▶ match
 //! ```
 
 use alloc::vec::Vec;
@@ -13,140 +14,141 @@ use core::iter::Peekable;
 use core::mem;
 use core::str::Chars;
 
-/// A glob, ready to be asked.
+/// A compiled glob.
 #[derive(Clone, Debug)]
-pub struct Glob(Vec<Step>);
+pub struct Glob(Vec<Instruction>);
 
 #[derive(Clone, Debug)]
-enum Step {
-    /// One of these bytes.
-    Byte(Bytes),
-    /// Any number of bytes.
-    Run,
-    /// Goes on, and so many steps further, too.
-    Fork(usize),
-    /// Goes on so many steps further.
+enum Instruction {
+    /// Matches one byte of a set.
+    Byte(ByteSet),
+    /// Matches any number of bytes.
+    AnyBytes,
+    /// Continues at the next instruction, and at the one this many further on.
+    Split(usize),
+    /// Continues at the instruction this many further on.
     Jump(usize),
 }
 
 /// A set of bytes.
 #[derive(Clone, Copy, Debug, Default)]
-struct Bytes([u64; 4]);
+struct ByteSet([u64; 4]);
 
-impl Bytes {
-    const ALL: Bytes = Bytes([u64::MAX; 4]);
+impl ByteSet {
+    const ALL: ByteSet = ByteSet([u64::MAX; 4]);
 
-    fn add(&mut self, from: u8, to: u8) {
+    fn insert_range(&mut self, from: u8, to: u8) {
         (from..=to).for_each(|byte| self.0[usize::from(byte >> 6)] |= 1 << (byte & 63));
     }
 
-    fn has(&self, byte: u8) -> bool {
+    fn contains(&self, byte: u8) -> bool {
         self.0[usize::from(byte >> 6)] & 1 << (byte & 63) != 0
     }
 }
 
 impl Glob {
-    /// Reads a glob; none where the text is not one.
+    /// Compiles a glob. Returns `None` if the syntax is invalid.
     pub fn parse(text: &str) -> Option<Glob> {
         let tokens = Parser::new(text).parse()?;
-        if let [Token::Folders] = tokens.as_slice() {
-            return Some(Glob(alloc::vec![Step::Run]));
+        if let [Token::RecursivePrefix] = tokens.as_slice() {
+            return Some(Glob(alloc::vec![Instruction::AnyBytes]));
         }
-        let mut steps = Vec::new();
-        tokens.iter().for_each(|token| token.write(&mut steps));
-        Some(Glob(steps))
+        let mut program = Vec::new();
+        tokens.iter().for_each(|token| token.compile(&mut program));
+        Some(Glob(program))
     }
 
-    /// Whether it matches all of the text.
+    /// Whether the glob matches the whole text.
     pub fn is_match(&self, text: &str) -> bool {
-        let Glob(steps) = self;
-        // Where the ways through it have come to; the place after the last step is the end.
-        let mut places = alloc::vec![false; steps.len() + 1];
-        let mut next = places.clone();
-        places[0] = true;
-        self.follow(&mut places);
+        let Glob(program) = self;
+        // The active states. The state after the last instruction is the match.
+        let mut active = alloc::vec![false; program.len() + 1];
+        let mut next = active.clone();
+        active[0] = true;
+        self.activate_reachable(&mut active);
         for byte in text.bytes() {
             next.fill(false);
-            for (at, step) in steps.iter().enumerate().filter(|(at, _)| places[*at]) {
-                match step {
-                    Step::Byte(bytes) => next[at + 1] |= bytes.has(byte),
-                    Step::Run => next[at] = true,
-                    Step::Fork(_) | Step::Jump(_) => {}
+            for (at, instruction) in program.iter().enumerate().filter(|(at, _)| active[*at]) {
+                match instruction {
+                    Instruction::Byte(bytes) => next[at + 1] |= bytes.contains(byte),
+                    Instruction::AnyBytes => next[at] = true,
+                    Instruction::Split(_) | Instruction::Jump(_) => {}
                 }
             }
-            self.follow(&mut next);
-            mem::swap(&mut places, &mut next);
+            self.activate_reachable(&mut next);
+            mem::swap(&mut active, &mut next);
         }
-        places[steps.len()]
+        active[program.len()]
     }
 
-    /// Goes all the steps that take no byte.
-    fn follow(&self, places: &mut [bool]) {
-        for (at, step) in self.0.iter().enumerate() {
-            if places[at] {
-                match step {
-                    Step::Byte(_) => {}
-                    Step::Run => places[at + 1] = true,
-                    Step::Fork(far) => {
-                        places[at + 1] = true;
-                        places[at + far] = true;
+    /// Activates the states that are reached from active ones without matching a byte.
+    fn activate_reachable(&self, active: &mut [bool]) {
+        for (at, instruction) in self.0.iter().enumerate() {
+            if active[at] {
+                match instruction {
+                    Instruction::Byte(_) => {}
+                    Instruction::AnyBytes => active[at + 1] = true,
+                    Instruction::Split(distance) => {
+                        active[at + 1] = true;
+                        active[at + distance] = true;
                     }
-                    Step::Jump(far) => places[at + far] = true,
+                    Instruction::Jump(distance) => active[at + distance] = true,
                 }
             }
         }
     }
 }
 
-/// A part of a glob.
+/// A syntactic element of a glob, with the names that `globset` uses.
 enum Token {
     Literal(char),
-    /// One of these bytes.
-    Class(Bytes),
-    Run,
-    /// `**/` at the beginning: nothing, or all up to some slash.
-    Folders,
-    /// `/**` at the end: a slash and all that follows.
-    Below,
-    /// `/**/`: a slash, or all from one slash to another.
-    Between,
+    /// `?` or `[…]`.
+    Class(ByteSet),
+    /// `*`.
+    ZeroOrMore,
+    /// `**/` at the beginning: matches nothing, or a text that ends with a slash.
+    RecursivePrefix,
+    /// `/**` at the end: matches a slash and any text.
+    RecursiveSuffix,
+    /// `/**/`: matches a slash, or a text that begins and ends with a slash.
+    RecursiveMiddle,
     /// `{…,…}`.
-    Choice(Vec<Vec<Token>>),
+    Alternates(Vec<Vec<Token>>),
 }
 
 impl Token {
-    fn write(&self, steps: &mut Vec<Step>) {
+    fn compile(&self, program: &mut Vec<Instruction>) {
         let byte = |byte| {
-            let mut bytes = Bytes::default();
-            bytes.add(byte, byte);
-            Step::Byte(bytes)
+            let mut bytes = ByteSet::default();
+            bytes.insert_range(byte, byte);
+            Instruction::Byte(bytes)
         };
-        let folders = || [Step::Fork(3), Step::Run, byte(b'/')];
+        let any_folders = || [Instruction::Split(3), Instruction::AnyBytes, byte(b'/')];
         match self {
-            Token::Literal(c) => steps.extend(c.encode_utf8(&mut [0; 4]).bytes().map(byte)),
-            Token::Class(bytes) => steps.push(Step::Byte(*bytes)),
-            Token::Run => steps.push(Step::Run),
-            Token::Folders => steps.extend(folders()),
-            Token::Below => steps.extend([byte(b'/'), Step::Run]),
-            Token::Between => {
-                steps.push(byte(b'/'));
-                steps.extend(folders());
+            Token::Literal(c) => program.extend(c.encode_utf8(&mut [0; 4]).bytes().map(byte)),
+            Token::Class(bytes) => program.push(Instruction::Byte(*bytes)),
+            Token::ZeroOrMore => program.push(Instruction::AnyBytes),
+            Token::RecursivePrefix => program.extend(any_folders()),
+            Token::RecursiveSuffix => program.extend([byte(b'/'), Instruction::AnyBytes]),
+            Token::RecursiveMiddle => {
+                program.push(byte(b'/'));
+                program.extend(any_folders());
             }
-            Token::Choice(branches) => {
-                let write = |branch: &Vec<Token>| {
-                    let mut steps = Vec::new();
-                    branch.iter().for_each(|token| token.write(&mut steps));
-                    steps
+            Token::Alternates(branches) => {
+                let compile = |branch: &Vec<Token>| {
+                    let mut program = Vec::new();
+                    branch.iter().for_each(|token| token.compile(&mut program));
+                    program
                 };
-                // `{a,}` is no more than `{a}`.
-                let branches = branches.iter().map(write).filter(|branch| !branch.is_empty());
+                // As in globset, empty branches are dropped: `{a,}` equals `{a}`.
+                let branches = branches.iter().map(compile).filter(|branch| !branch.is_empty());
                 let joined = branches.rev().reduce(|rest, mut branch| {
-                    branch.insert(0, Step::Fork(branch.len() + 2));
-                    branch.push(Step::Jump(rest.len() + 1));
+                    branch.insert(0, Instruction::Split(branch.len() + 2));
+                    branch.push(Instruction::Jump(rest.len() + 1));
                     branch.extend(rest);
                     branch
                 });
-                steps.extend(joined.into_iter().flatten());
+                program.extend(joined.into_iter().flatten());
             }
         }
     }
@@ -154,56 +156,57 @@ impl Token {
 
 struct Parser<'a> {
     rest: Peekable<Chars<'a>>,
-    /// The character that is being read, and the one before it.
-    present: Option<char>,
+    /// The character that was read last.
+    current: Option<char>,
+    /// The character before that.
     previous: Option<char>,
-    /// The branches that are open. The first one is the glob itself.
+    /// The branches of all open alternates. The first one is the glob itself.
     branches: Vec<Vec<Token>>,
-    /// For each `{` that is open, which branch is its first.
-    choices: Vec<usize>,
+    /// The index of the first branch of each open `{`.
+    alternates: Vec<usize>,
 }
 
 impl<'a> Parser<'a> {
     fn new(text: &'a str) -> Parser<'a> {
         Parser {
             rest: text.chars().peekable(),
-            present: None,
+            current: None,
             previous: None,
             branches: alloc::vec![Vec::new()],
-            choices: Vec::new(),
+            alternates: Vec::new(),
         }
     }
 
     fn parse(mut self) -> Option<Vec<Token>> {
-        while let Some(c) = self.bump() {
+        while let Some(c) = self.next_char() {
             match c {
-                '?' => self.push(Token::Class(Bytes::ALL)),
-                '*' => self.star(),
-                '[' => self.class()?,
+                '?' => self.push(Token::Class(ByteSet::ALL)),
+                '*' => self.parse_star(),
+                '[' => self.parse_class()?,
                 '{' => {
-                    self.choices.push(self.branches.len());
+                    self.alternates.push(self.branches.len());
                     self.branches.push(Vec::new());
                 }
                 '}' => {
-                    let first = self.choices.pop()?;
-                    let choice = Token::Choice(self.branches.drain(first..).collect());
-                    self.push(choice);
+                    let first = self.alternates.pop()?;
+                    let token = Token::Alternates(self.branches.drain(first..).collect());
+                    self.push(token);
                 }
-                ',' if !self.choices.is_empty() => self.branches.push(Vec::new()),
+                ',' if !self.alternates.is_empty() => self.branches.push(Vec::new()),
                 '\\' => {
-                    let literal = Token::Literal(self.bump()?);
+                    let literal = Token::Literal(self.next_char()?);
                     self.push(literal);
                 }
                 c => self.push(Token::Literal(c)),
             }
         }
-        if self.choices.is_empty() { self.branches.pop() } else { None }
+        if self.alternates.is_empty() { self.branches.pop() } else { None }
     }
 
-    fn bump(&mut self) -> Option<char> {
-        self.previous = self.present;
-        self.present = self.rest.next();
-        self.present
+    fn next_char(&mut self) -> Option<char> {
+        self.previous = self.current;
+        self.current = self.rest.next();
+        self.current
     }
 
     fn push(&mut self, token: Token) {
@@ -212,46 +215,46 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn star(&mut self) {
-        let (before, in_choice) = (self.previous, self.branches.len() > 1);
+    fn parse_star(&mut self) {
+        let (before, in_alternates) = (self.previous, self.branches.len() > 1);
         if self.rest.peek() != Some(&'*') {
-            return self.push(Token::Run);
+            return self.push(Token::ZeroOrMore);
         }
-        self.bump();
+        self.next_char();
         let after = self.rest.peek().copied();
         let begins = self.branches.last().is_none_or(Vec::is_empty);
         let ends = match after {
             None => true,
-            Some(',' | '}') => in_choice && !begins,
+            Some(',' | '}') => in_alternates && !begins,
             Some(_) => false,
         };
-        let after_slash = before == Some('/') || (in_choice && matches!(before, Some(',' | '{')));
+        let after_slash = before == Some('/') || (in_alternates && matches!(before, Some(',' | '{')));
         if !(ends || after == Some('/')) || !(begins || after_slash) {
-            return self.push(Token::Run);
+            return self.push(Token::ZeroOrMore);
         }
         if !ends || begins {
-            self.bump();
+            self.next_char();
         }
         if begins {
-            return self.push(Token::Folders);
+            return self.push(Token::RecursivePrefix);
         }
         let token = match self.branches.last_mut().and_then(Vec::pop) {
-            Some(token @ (Token::Folders | Token::Below)) => token,
-            _ if ends => Token::Below,
-            _ => Token::Between,
+            Some(token @ (Token::RecursivePrefix | Token::RecursiveSuffix)) => token,
+            _ if ends => Token::RecursiveSuffix,
+            _ => Token::RecursiveMiddle,
         };
         self.push(token);
     }
 
-    fn class(&mut self) -> Option<()> {
+    fn parse_class(&mut self) -> Option<()> {
         let negated = matches!(self.rest.peek(), Some('!' | '^'));
         if negated {
-            self.bump();
+            self.next_char();
         }
         let mut ranges: Vec<(char, char)> = Vec::new();
         let mut in_range = false;
         loop {
-            match self.bump()? {
+            match self.next_char()? {
                 ']' if !ranges.is_empty() => break,
                 '-' if !ranges.is_empty() && !in_range => in_range = true,
                 to if in_range => {
@@ -268,8 +271,8 @@ impl<'a> Parser<'a> {
         if in_range {
             ranges.push(('-', '-'));
         }
-        let mut bytes = Bytes::default();
-        ranges.into_iter().for_each(|(from, to)| add(&mut bytes, from, to));
+        let mut bytes = ByteSet::default();
+        ranges.into_iter().for_each(|(from, to)| insert_chars(&mut bytes, from, to));
         if negated {
             bytes.0 = bytes.0.map(|word| !word);
         }
@@ -278,22 +281,22 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Adds a range of a class. Classes are of bytes: beyond ASCII, those of both characters, and what lies between the
-/// last byte of the one and the first byte of the other.
-fn add(bytes: &mut Bytes, from: char, to: char) {
-    let (mut one, mut other) = ([0; 4], [0; 4]);
-    let one = from.encode_utf8(&mut one).as_bytes();
-    one.iter().for_each(|&byte| bytes.add(byte, byte));
+/// Adds a range of characters to a class. Classes consist of bytes, as in globset's default mode: a range beyond ASCII
+/// adds the bytes of both characters, and those between the last byte of the first and the first byte of the second.
+fn insert_chars(bytes: &mut ByteSet, from: char, to: char) {
+    let (mut first, mut last) = ([0; 4], [0; 4]);
+    let first = from.encode_utf8(&mut first).as_bytes();
+    first.iter().for_each(|&byte| bytes.insert_range(byte, byte));
     if from != to {
-        let other = to.encode_utf8(&mut other).as_bytes();
-        other.iter().for_each(|&byte| bytes.add(byte, byte));
-        bytes.add(one[one.len() - 1], other[0]);
+        let last = to.encode_utf8(&mut last).as_bytes();
+        last.iter().for_each(|&byte| bytes.insert_range(byte, byte));
+        bytes.insert_range(first[first.len() - 1], last[0]);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    //! Against globset, by which the reports match.
+    //! Compares with globset, which the analyzer's filters use.
 
     use globset::GlobBuilder;
     use proptest::collection::vec;
@@ -312,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn every_sign_means_what_the_reports_say() {
+    fn every_syntax_element_matches_as_documented() {
         for (glob, matching, other) in [
             ("decode", "decode", "decod"),
             ("d?code", "decode", "dcode"),
@@ -333,13 +336,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_glob_is_none() {
+    fn invalid_syntax_is_rejected() {
         for glob in ["[", "[]", "[a", "[b-a]", "{a", "}", "a\\"] {
             assert_eq!(is_match(glob, "a"), None, "{glob}");
         }
     }
 
-    /// Signs that mean something, and few letters, so that much matches.
+    /// All syntax elements, and few letters, so that many globs match.
     fn glob() -> impl Strategy<Value = alloc::string::String> {
         const PARTS: [&str; 17] =
             ["*", "**", "?", "[", "]", "{", "}", ",", "\\", "/", "-", "!", "^", "a", "b", "é", "{a,b/}"];
@@ -354,7 +357,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn equals_the_reports(glob in glob(), texts in vec(text(), 8)) {
+        fn matches_as_globset_does(glob in glob(), texts in vec(text(), 8)) {
             for text in texts {
                 prop_assert_eq!(is_match(&glob, &text), oracle(&glob, &text), "{} {}", &glob, &text);
             }

@@ -1,20 +1,20 @@
-//! The bytes that pass from the agent to the recorder.
+//! The shared-memory protocol between the agent and the recorder.
 //!
-//! Both sides meet in a session directory that only the user can enter:
+//! Both sides map files in a session directory, which only the user can enter:
 //!
 //! ```text
-//! session          one SessionPage: what to record, whether the recording goes on
+//! session          a SessionPage: what to record, and whether the recording continues
 //! filter           a FunctionFilter, if there is one: which functions to record
-//! lock             locked by the recorder (flock) for as long as it lives
-//! PID-N.defs       a process's definitions, a log that only grows: every number in a record is defined here first
-//! journal-N        the recorder's own: what it has read from the rings, and not written yet
-//! PID-N.K.ring     a thread's ring: one RingHeader, then `capacity` records of 16 bytes
+//! lock             locked by the recorder (flock) while it is alive
+//! PID-N.defs       the definitions of a process, an append-only log that gives the ids in records their meaning
+//! PID-N.K.ring     the ring of a thread: a RingHeader, then `capacity` records of 16 bytes
+//! journal-N        written and read only by the recorder: rows that are not in the trace file yet
 //! ```
 //!
-//! A process writes a definition before it writes the first record that needs it. So a reader that looks at the
-//! rings' heads first and at the definitions after that knows every number up to those heads.
+//! A process writes a definition before the first record that uses it. So a recorder that first reads the heads of the
+//! rings and then the definitions has the definitions of all records before those heads.
 //!
-//! Without the standard library: the agent, which is loaded into other people's programs, goes without it.
+//! The crate does not use the standard library, because the agent, which is loaded into other programs, does not.
 
 #![no_std]
 
@@ -34,12 +34,12 @@ pub use record::{Record, RecordKind};
 pub use ring::{RING_RECORDS, RingHeader, ring_file_len, slot_offset};
 pub use session::{ClockAnchor, ClockSource, OnFull, SessionPage};
 
-/// The environment variable that names the session directory to the agent.
+/// The environment variable with the path of the session directory, which the agent reads.
 pub const SESSION_VARIABLE: &str = "PYREC_SESSION";
 
-/// Changes whenever the layouts do. The agent is embedded in the recorder, so the two always agree; a program that
-/// outlived an older recorder is told apart by this.
+/// The version of the protocol. The agent is embedded in the recorder, so the versions of both differ only if a program
+/// with the agent of an older recorder is still running.
 pub const VERSION: u32 = 5;
 
-/// Size of a page, and so of each header.
+/// Size of a page, and so of the header of each shared file.
 pub const PAGE_BYTES: usize = 4096;

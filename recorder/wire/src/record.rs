@@ -1,51 +1,51 @@
-//! One event, 16 bytes.
+//! Records: the 16 bytes that represent an event in a ring.
 
-/// What happened. The numbers are part of the layout.
+/// The kind of a record. The discriminants are part of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum RecordKind {
-    /// A frame starts: `id` is the code, `arg` the instruction, counted in code units of two bytes.
+    /// A frame starts. `id` is the code object, `arg` the index of the instruction in code units of two bytes.
     Call = 1,
-    /// A generator goes on: as [`RecordKind::Call`].
+    /// A generator continues. Fields as in [`RecordKind::Call`].
     Resume = 2,
-    /// An exception is thrown into a generator: as [`RecordKind::Call`].
+    /// An exception is thrown into a generator. Fields as in [`RecordKind::Call`].
     Throw = 3,
-    /// A frame returns: as [`RecordKind::Call`].
+    /// A frame returns. Fields as in [`RecordKind::Call`].
     Return = 4,
-    /// A generator yields: as [`RecordKind::Call`].
+    /// A generator yields. Fields as in [`RecordKind::Call`].
     Yield = 5,
-    /// An exception leaves a frame: as [`RecordKind::Call`].
+    /// An exception leaves a frame. Fields as in [`RecordKind::Call`].
     Unwind = 6,
-    /// A line starts: `id` is the code, `arg` the line.
+    /// A line starts. `id` is the code object, `arg` the line.
     Line = 7,
-    /// A collection starts: the payload is the generation.
+    /// A garbage collection starts. The payload is the generation.
     GcStart = 8,
-    /// A collection is done: the payload is the number of objects collected and uncollectable.
+    /// A garbage collection ends. The payload is the number of collected and uncollectable objects.
     GcDone = 9,
-    /// A module is looked for: `id` is its name's text.
+    /// The search for a module starts. `id` is the text of its name.
     ImportStart = 10,
-    /// A module has been looked for: `id` is its name's text, `arg` 1 if it was found.
+    /// The search for a module ends. `id` is the text of its name. `arg` is 1 if it was found, else 0.
     ImportDone = 11,
-    /// Records were dropped since `ticks`, and before the next record: the payload is their number.
+    /// Records were dropped between `ticks` and the next record. The payload is their number.
     Lost = 12,
-    /// An audit event: `id` is its site, `arg` the line.
+    /// An audit event. `id` is its site, `arg` the line.
     Audit = 13,
-    /// A function in C is called: `id` is its name's text.
+    /// A C function is called. `id` is the text of its name.
     CfunctionCall = 14,
-    /// A function in C is done, or has raised: as [`RecordKind::CfunctionCall`].
+    /// A C function returns or raises. Fields as in [`RecordKind::CfunctionCall`].
     CfunctionReturn = 15,
-    /// A frame that runs already when the recording begins: as [`RecordKind::Call`], the instruction being the present one.
+    /// A frame is active when the recording begins. Fields as in [`RecordKind::Call`], with the current instruction.
     Open = 16,
-    /// A class is called: `id` is the site, `arg` the instruction, as of [`RecordKind::Call`].
+    /// A class is called. `id` is the site, `arg` the instruction as in [`RecordKind::Call`].
     InstanceStart = 17,
-    /// A class has been called, and gave an object: as [`RecordKind::InstanceStart`].
+    /// The call of a class returns an object. Fields as in [`RecordKind::InstanceStart`].
     InstanceDone = 18,
-    /// A class has been called, and raised: as [`RecordKind::InstanceStart`].
+    /// The call of a class raises. Fields as in [`RecordKind::InstanceStart`].
     InstanceFailed = 19,
 }
 
 impl RecordKind {
-    /// The kind of that number.
+    /// The kind with this discriminant.
     pub const fn from_u8(number: u8) -> Option<RecordKind> {
         Some(match number {
             1 => RecordKind::Call,
@@ -72,7 +72,7 @@ impl RecordKind {
     }
 }
 
-/// One slot of a ring: the time, and a word that holds the rest.
+/// A record: the time, and a word with the other fields.
 ///
 /// ```text
 /// 63          32 31        8 7      0
@@ -84,37 +84,37 @@ impl RecordKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Record {
-    /// The clock of [`crate::SessionPage::clock`].
+    /// The time, on the clock of [`SessionPage::clock`](crate::SessionPage::clock).
     pub ticks: u64,
     /// The kind, the argument and the id.
     pub word: u64,
 }
 
 impl Record {
-    /// The largest argument; what is larger is written as this.
+    /// The maximum of an argument. Larger ones are written as this.
     pub const MAX_ARG: u32 = (1 << 24) - 1;
 
-    /// The argument of a frame that has not begun: its line is the code's first. (CPython before 3.11 says so of
-    /// every call.)
+    /// The argument of a frame before its first instruction, whose line is the first line of the code object. With
+    /// CPython before 3.11 every call has it.
     pub const NO_INSTRUCTION: u32 = Record::MAX_ARG;
 
     /// Size in bytes.
     pub const SIZE: usize = size_of::<Record>();
 
-    /// A record about the code or text `id`.
+    /// Creates a record with an id and an argument.
     #[inline(always)]
     pub const fn new(ticks: u64, kind: RecordKind, arg: u32, id: u32) -> Record {
         let arg = if arg > Record::MAX_ARG { Record::MAX_ARG } else { arg };
         Record { ticks, word: kind as u64 | (arg as u64) << 8 | (id as u64) << 32 }
     }
 
-    /// A record about a number.
+    /// Creates a record with a payload of 56 bits.
     #[inline(always)]
     pub const fn with_payload(ticks: u64, kind: RecordKind, payload: u64) -> Record {
         Record { ticks, word: kind as u64 | payload << 8 }
     }
 
-    /// What happened, none for a number that this version does not know.
+    /// The kind. `None` if its discriminant is unknown.
     #[inline(always)]
     pub const fn kind(self) -> Option<RecordKind> {
         RecordKind::from_u8(self.word as u8)
@@ -126,27 +126,27 @@ impl Record {
         (self.word >> 8) as u32 & Record::MAX_ARG
     }
 
-    /// The number of a code or a text.
+    /// The id of a code object, a text or a site.
     #[inline(always)]
     pub const fn id(self) -> u32 {
         (self.word >> 32) as u32
     }
 
-    /// The 56-bit number.
+    /// The payload of 56 bits.
     #[inline(always)]
     pub const fn payload(self) -> u64 {
         self.word >> 8
     }
 
-    /// The record in these bytes, as a ring file holds it.
+    /// Decodes a record from the bytes of a ring.
     #[inline(always)]
     pub fn from_bytes(bytes: &[u8; Record::SIZE]) -> Record {
-        let [a, b] = [0, 8].map(|at| {
+        let [ticks, word] = [0, 8].map(|at| {
             let mut word = [0; 8];
             word.copy_from_slice(&bytes[at..at + 8]);
             u64::from_ne_bytes(word)
         });
-        Record { ticks: a, word: b }
+        Record { ticks, word }
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_do_not_touch_each_other() {
+    fn fields_do_not_overlap() {
         let record = Record::new(u64::MAX, RecordKind::Yield, Record::MAX_ARG, u32::MAX);
         assert_eq!(
             (record.kind(), record.arg(), record.id(), record.ticks),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_found_by_its_number() {
+    fn every_kind_is_found_by_its_discriminant() {
         let known: Vec<u8> = (0..=u8::MAX).filter(|&n| RecordKind::from_u8(n).is_some()).collect();
         assert_eq!(known, (1..=19).collect::<Vec<u8>>());
         assert!(known.iter().all(|&n| RecordKind::from_u8(n).is_some_and(|kind| kind as u8 == n)));

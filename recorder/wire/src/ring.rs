@@ -1,63 +1,65 @@
-//! A thread's ring: one producer, the thread; one consumer, the recorder.
+//! The ring of a thread: a queue with one producer, the thread, and one consumer, the recorder.
 
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::{PAGE_BYTES, Record};
 
-/// Records in a ring: 8 MiB, enough for the 10 to 20 ms that a busy machine may keep the recorder waiting.
+/// The capacity of a ring in records, 8 MiB. It absorbs the events of the 10 to 20 ms for which a busy machine may not
+/// schedule the recorder.
 pub const RING_RECORDS: u32 = 1 << 19;
 
-/// The first page of a ring file. Head and tail count records from the ring's creation and never wrap;
-/// record `n` lies in slot `n % capacity`. Producer and consumer write to cache lines of their own.
+/// The header of a ring, the first page of its file. Head and tail count records since the ring's creation and never
+/// wrap. Record `n` is in slot `n % capacity`. Producer and consumer write to different cache lines.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct RingHeader {
-    /// [`crate::VERSION`], written last when the ring is made, with release: 0 in a ring that is not ready.
+    /// [`VERSION`](crate::VERSION), stored last and with release ordering when the ring is created. 0 until then.
     pub version: AtomicU32,
-    /// Records that the ring holds, a power of two.
+    /// The number of slots, a power of two.
     pub capacity: u32,
     /// The process.
     pub pid: i32,
     /// The thread.
     pub tid: i32,
-    /// When the thread was first seen.
+    /// When the agent first saw the thread.
     pub start_ticks: u64,
-    /// The producer's line.
+    /// The producer's fields.
     pub produced: Produced,
-    /// The consumer's line.
+    /// The consumer's fields.
     pub consumed: Consumed,
 }
 
-/// What the traced thread writes.
+/// The fields that the thread writes.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Produced {
-    /// Records written, with release.
+    /// The number of records written. Stored with release ordering.
     pub head: AtomicU64,
-    /// When the thread ended, 0 while it lives. Written after the last head, with release.
+    /// When the thread ended, 0 while it runs. Stored after the last head, with release ordering.
     pub end_ticks: AtomicU64,
-    /// Records dropped since `lost_since_ticks` that no [`crate::RecordKind::Lost`] record tells of yet.
+    /// The number of records dropped since `lost_since_ticks`, for which no
+    /// [`RecordKind::Lost`](crate::RecordKind::Lost) record was written yet.
     pub lost: AtomicU64,
     /// When the first of them was dropped.
     pub lost_since_ticks: AtomicU64,
-    /// How long the thread waited for room, in nanoseconds, in all.
+    /// How long the thread waited for a free slot, nanoseconds in total.
     pub waited_ns: AtomicU64,
 }
 
-/// What the recorder writes.
+/// The fields that the recorder writes.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Consumed {
-    /// Records read, with release: their slots are free.
+    /// The number of records read, whose slots are free. Stored with release ordering.
     pub tail: AtomicU64,
 }
 
-/// Length of a ring's file, in bytes.
+/// The length of a ring's file, in bytes.
 pub const fn ring_file_len(capacity: u32) -> usize {
     PAGE_BYTES + capacity as usize * Record::SIZE
 }
 
-/// Where record `number` lies in the file, in bytes.
+/// The offset of record `number` in the file, in bytes.
 pub const fn slot_offset(number: u64, capacity: u32) -> usize {
     PAGE_BYTES + (number & (capacity as u64 - 1)) as usize * Record::SIZE
 }

@@ -1,66 +1,67 @@
-//! What the recorder says to every agent.
+//! The session page, through which the recorder controls all agents.
 
 use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
 
-/// The file `session`: one page, written by the recorder before the first program starts.
+/// The contents of the file `session`, one page. The recorder writes it before the program starts.
 #[derive(Debug)]
 #[repr(C)]
 pub struct SessionPage {
-    /// [`crate::VERSION`].
+    /// The [`VERSION`](crate::VERSION) of the recorder.
     pub version: u32,
-    /// Bit n stands for the marker group whose `pyrec_schema::Group as u8` is n: 0 function, 1 line, 2 gc, 3 import,
-    /// 4 audit, 5 cfunction, 6 instance.
+    /// The marker groups to record. Bit n stands for the group with the discriminant n in `pyrec_schema::MarkerGroup`:
+    /// 0 function, 1 line, 2 gc, 3 import, 4 audit, 5 cfunction, 6 instance.
     pub groups: u32,
-    /// A [`ClockSource`].
+    /// The clock of time stamps, a [`ClockSource`].
     pub clock: u32,
-    /// An [`OnFull`].
+    /// The policy for full rings, an [`OnFull`].
     pub on_full: u32,
-    /// Not 0: the recording is over; agents stop writing for good.
+    /// Not 0 after the end of the recording. Agents then stop writing.
     pub closed: AtomicU32,
-    /// Counts up after an agent has made a `.defs` or `.ring` file, so that the recorder looks into the directory.
+    /// Incremented by agents after they have created a `.defs` or `.ring` file. When it changes the recorder lists the
+    /// directory.
     pub generation: AtomicU32,
-    /// Processes that began to measure what an event costs.
+    /// The number of processes that have begun to measure the cost of an event.
     pub measurements: AtomicU32,
-    /// Not 0: agents fire static markers of their own.
+    /// Not 0 if agents also fire static markers of their own.
     pub expose_markers: u32,
-    /// Length of the file `filter`; 0: there is none, and every function is recorded.
+    /// The length of the file `filter`. 0 if there is none, and all functions are recorded.
     pub filter_bytes: u32,
-    /// Not 0: the agent has entered the process that the recorder has sent it to.
+    /// Not 0 if the agent has started in the process that the recorder attaches to.
     pub entered: AtomicU32,
-    /// How many processes it has left since, all hooks being gone.
+    /// The number of processes from which agents have since removed all hooks.
     pub left: AtomicU32,
-    /// Which of `anchors` is whole.
+    /// The index of the complete entry of `anchors`.
     pub anchor: AtomicU32,
-    /// The recorder's last reading of both clocks, for whoever reads the rings when the recorder is dead.
+    /// The last two readings of both clocks by the recorder. After its death they convert the ticks in the rings.
     pub anchors: [ClockAnchor; 2],
 }
 
-/// The same instant on both clocks.
+/// One instant on two clocks.
 #[derive(Debug)]
 #[repr(C)]
 pub struct ClockAnchor {
-    /// On the clock of [`SessionPage::clock`].
+    /// The instant on the clock of [`SessionPage::clock`].
     pub ticks: AtomicU64,
-    /// On `CLOCK_MONOTONIC`, in nanoseconds.
+    /// The instant on `CLOCK_MONOTONIC`, nanoseconds.
     pub ns: AtomicI64,
 }
 
-/// Where `ticks` come from.
+/// The source of ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum ClockSource {
-    /// `CLOCK_MONOTONIC`, in nanoseconds.
+    /// `CLOCK_MONOTONIC`, nanoseconds.
     Monotonic = 0,
     /// The processor's time stamp counter (`rdtsc`).
     Tsc = 1,
 }
 
-/// What a thread does when its ring is full.
+/// The policy for a full ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum OnFull {
-    /// It waits for the recorder, for as long as that lives.
+    /// The thread waits until the recorder frees a slot, or dies.
     Wait = 0,
-    /// It drops the record and counts it.
+    /// The thread drops the record and counts it as lost.
     Drop = 1,
 }

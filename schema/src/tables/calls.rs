@@ -1,4 +1,4 @@
-//! Calls as rows of a Parquet file of their own, for SQL.
+//! Writes a Parquet table of single calls, for SQL.
 
 use std::io::{self, Write};
 use std::sync::{Arc, LazyLock};
@@ -12,47 +12,48 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
-/// One call.
+/// A row of the table: one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallRow<'a> {
-    /// Its number; none where its entry was not seen.
+    /// The id of the call. `None` if its entry was not recorded.
     pub id: Option<i64>,
-    /// The number of the call that made it; none for the outermost, and where nobody knows it.
+    /// The id of the caller. `None` for an outermost call, and if the caller is unknown.
     pub parent: Option<i64>,
     /// The process.
     pub pid: i32,
     /// The thread.
     pub tid: i32,
-    /// How many calls it lies in.
+    /// The number of enclosing calls.
     pub depth: i32,
-    /// `function`, `cfunction`, `gc`, or `lost` for the unknown caller of what follows a loss.
+    /// `function`, `cfunction`, `gc`, or `lost` for the unknown caller of calls after a loss.
     pub kind: &'a str,
-    /// What stands in a trace's `code` column; empty where there is no code.
+    /// The string of the trace's `code` column. Empty if the call has no code object.
     pub code: &'a str,
-    /// The module, as far as it is known.
+    /// The module, if it is known.
     pub module: Option<&'a str>,
     /// The qualified name.
     pub name: &'a str,
-    /// When it was entered, `CLOCK_MONOTONIC` nanoseconds.
+    /// The time of the entry, `CLOCK_MONOTONIC` nanoseconds. `None` if it was not recorded.
     pub start_ns: Option<i64>,
-    /// When it returned; where it did not, when it was last seen to run.
+    /// The time of the return. Without a return, the last time at which the call was active.
     pub end_ns: i64,
-    /// From its entry to its return, if both were seen and nothing was lost in between.
+    /// The time from entry to return, if both were recorded and no events were lost in between.
     pub duration_ns: Option<i64>,
-    /// Time in the call itself.
+    /// The time in the call itself, without its callees, nanoseconds.
     pub self_ns: i64,
-    /// `call`, `resume`, `throw`, or `unseen`.
+    /// How the call began: `call`, `resume`, `throw`, or `unseen`.
     pub began: &'a str,
-    /// `return`, `yield`, `unwind`, or why there is no return: `never`, `lost`, `open`.
+    /// How the call ended: `return`, `yield`, `unwind`, or the reason why there is no return: `never`, `lost`,
+    /// `open`.
     pub ended: &'a str,
-    /// The generation of a collection.
+    /// The generation, for a garbage collection.
     pub value: Option<i64>,
 }
 
-/// Rows that are encoded at once.
+/// The number of rows that are encoded at once.
 const BATCH_ROWS: usize = 1 << 16;
 
-/// Rows of a row group.
+/// The maximum number of rows in a row group.
 const GROUP_ROWS: usize = 1 << 20;
 
 static COLUMNS: LazyLock<SchemaRef> = LazyLock::new(|| {
@@ -77,7 +78,7 @@ static COLUMNS: LazyLock<SchemaRef> = LazyLock::new(|| {
     ]))
 });
 
-/// Writes calls, row group by row group, so that memory does not grow with them.
+/// Writes a table of calls. Its memory does not grow with the number of calls.
 pub struct CallsWriter<W: Write + Send> {
     writer: ArrowWriter<W>,
     rows: usize,
@@ -85,7 +86,7 @@ pub struct CallsWriter<W: Write + Send> {
 }
 
 impl<W: Write + Send> CallsWriter<W> {
-    /// Begins a file.
+    /// Begins a table.
     pub fn new(out: W) -> io::Result<Self> {
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
@@ -108,7 +109,7 @@ impl<W: Write + Send> CallsWriter<W> {
         if self.rows == BATCH_ROWS { self.flush() } else { Ok(()) }
     }
 
-    /// Ends the file, with facts about it by their keys in the footer.
+    /// Ends the file. Adds `facts` to the key-value metadata of the footer.
     pub fn finish(mut self, facts: &[(&str, String)]) -> io::Result<()> {
         self.flush()?;
         for (key, value) in facts {
@@ -124,7 +125,8 @@ impl<W: Write + Send> CallsWriter<W> {
     }
 }
 
-/// What the system said, if it was that. A closed pipe is told from other failures by it.
+/// Returns the `io::Error` that caused a Parquet error, if there is one, so that callers can recognize a closed
+/// pipe.
 pub(crate) fn io_error(error: ParquetError) -> io::Error {
     match error {
         ParquetError::External(source) => match source.downcast::<io::Error>() {
@@ -135,7 +137,7 @@ pub(crate) fn io_error(error: ParquetError) -> io::Error {
     }
 }
 
-/// The columns of the rows that are not encoded yet.
+/// The columns of rows that are not encoded yet.
 #[derive(Default)]
 struct Builders {
     id: Int64Builder,

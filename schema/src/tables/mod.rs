@@ -1,4 +1,5 @@
-//! Parquet tables that are derived from traces: calls, and profiles.
+//! Parquet tables that are derived from traces: profiles, which aggregate calls by path, and tables of single
+//! calls.
 
 mod calls;
 mod profile;

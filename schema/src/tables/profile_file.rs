@@ -1,4 +1,5 @@
-//! A profile as a Parquet file, and back: of its own writing, or as another engine wrote the sums.
+//! Writes profiles as Parquet files, and reads them. The files to read may also come from a database that merged
+//! profiles.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -22,7 +23,7 @@ use crate::file::footer;
 use crate::file::page_header::{self, PageError};
 use crate::file::trace_file::TraceFile;
 
-/// The version of the profile's format that is written, and the newest that is read.
+/// The version of the profile format that this crate writes, and the only one that it reads.
 pub const PROFILE_VERSION: &str = "1";
 
 static COLUMNS: LazyLock<SchemaRef> = LazyLock::new(|| {
@@ -39,12 +40,12 @@ static COLUMNS: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(fields))
 });
 
-/// The columns of the sums, in the order of [`numbers`].
+/// The value columns, in the order of [`values`].
 const SUM_COLUMNS: [&str; 8] =
     ["count", "self_ns", "points", "orphans", "measured", "measured_ns", "min_ns", "max_ns"];
 
-/// The sums as they stand in the columns. A row that is no path has a count alone.
-fn numbers(row: ProfileRowKind, sums: &ProfileSums) -> [Option<u64>; 8] {
+/// The values of a row in these columns. Rows other than paths have only a count.
+fn values(row: ProfileRowKind, sums: &ProfileSums) -> [Option<u64>; 8] {
     let of_path = |number| (row == ProfileRowKind::Path).then_some(number);
     [
         Some(sums.count),
@@ -58,7 +59,7 @@ fn numbers(row: ProfileRowKind, sums: &ProfileSums) -> [Option<u64>; 8] {
     ]
 }
 
-/// Writes a profile. Equal profiles become equal bytes.
+/// Writes a profile. Equal profiles result in equal bytes.
 pub fn write_profile(profile: &Profile, out: impl Write + Send) -> io::Result<()> {
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
     let mut writer =
@@ -84,14 +85,14 @@ fn columns(profile: &Profile) -> Vec<ArrayRef> {
         Arc::new(Int32Array::from_iter(profile.rows().map(|(key, _)| key.bucket))),
     ];
     columns.extend((0..SUM_COLUMNS.len()).map(|at| -> ArrayRef {
-        let column = profile.rows().map(|(key, sums)| numbers(key.row, sums)[at]);
+        let column = profile.rows().map(|(key, sums)| values(key.row, sums)[at]);
         let signed = column.map(|number| number.map(|number| i64::try_from(number).unwrap_or(i64::MAX)));
         Arc::new(Int64Array::from_iter(signed))
     }));
     columns
 }
 
-/// Whether a file has a profile's columns. What is no Parquet file has not.
+/// Whether a file is a Parquet file with the columns of a profile.
 pub fn is_profile(path: &Path) -> bool {
     let builder = TraceFile::open(path).ok().and_then(|file| open(file).ok());
     builder.is_some_and(|builder| {
@@ -99,7 +100,7 @@ pub fn is_profile(path: &Path) -> bool {
     })
 }
 
-/// A reader of a file, once its footer and its pages have been looked at.
+/// Checks the footer and the page headers of a file. Returns a builder for its reader.
 fn open(file: TraceFile) -> Result<ParquetRecordBatchReaderBuilder<TraceFile>, String> {
     let metadata = footer::read_any(&file)?;
     for group in metadata.row_groups() {
@@ -117,12 +118,16 @@ fn open(file: TraceFile) -> Result<ParquetRecordBatchReaderBuilder<TraceFile>, S
     Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata))
 }
 
-/// Reads a file that has a profile's columns, in whatever order and encoding.
+/// Reads a profile. The columns may be in any order, and of any type and encoding that converts to theirs.
+///
+/// # Errors
+///
+/// Fails if the file cannot be read, lacks a column, or contains rows that no profile has.
 pub fn read_profile(path: &Path) -> Result<Profile> {
     let file = TraceFile::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
     let damaged = |reason: String| Error::Damaged { path: path.into(), reason };
     let builder = open(file).map_err(damaged)?;
-    let undecodable = || damaged("a page of it cannot be decoded".to_owned());
+    let undecodable = || damaged("a page cannot be decoded".to_owned());
     let reader = catch_panic(|| builder.build()).ok_or_else(undecodable)?;
     let mut reader = reader.map_err(|error| damaged(error.to_string()))?;
     let mut profile = Profile::default();
@@ -138,13 +143,14 @@ pub fn read_profile(path: &Path) -> Result<Profile> {
         profile.names_of(ProfileRowKind::Format).find(|format| format.0 != PROFILE_VERSION)
     {
         return Err(damaged(format!(
-            "it is a profile of format {version:?}, which this pyrec does not know"
+            "it is a profile of format {version:?}, and this pyrec reads format {PROFILE_VERSION}"
         )));
     }
+    profile.check().map_err(|reason| damaged(reason.to_owned()))?;
     Ok(profile)
 }
 
-/// The columns of a batch.
+/// The columns of a record batch.
 struct ProfileColumns {
     texts: [StringArray; 3],
     ids: [BinaryArray; 2],
@@ -177,16 +183,17 @@ impl ProfileColumns {
             Some(bytes) => bytes
                 .try_into()
                 .map(|id| Some(PathId(id)))
-                .map_err(|_| "a path's number is not 16 bytes long"),
+                .map_err(|_| "the id of a path is not 16 bytes long"),
         };
         let number = |at: usize| match self.numbers[at].is_valid(row).then(|| self.numbers[at].value(row)) {
             None => Ok(None),
-            Some(number) => u64::try_from(number).map(Some).map_err(|_| "a number is below zero"),
+            Some(number) => u64::try_from(number).map(Some).map_err(|_| "a number is negative"),
         };
         let sum = |at| Ok::<_, String>(number(at)?.unwrap_or(0));
         let [kind, frame, name] = self.texts.each_ref().map(text);
         let kind = kind.unwrap_or_default();
-        let about = ProfileRowKind::from_name(&kind).ok_or_else(|| format!("it has rows about {kind:?}"))?;
+        let about = ProfileRowKind::from_name(&kind)
+            .ok_or_else(|| format!("it has rows of an unknown kind, {kind:?}"))?;
         let (id, parent) = (id(&self.ids[0])?, id(&self.ids[1])?);
         let bucket = self.bucket.is_valid(row).then(|| self.bucket.value(row));
         Ok((
