@@ -1,4 +1,4 @@
-//! An allocator that counts, and refuses what is beyond a bound.
+//! A global allocator that counts the allocated bytes, and fails beyond a limit.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,31 +8,31 @@ struct Counting;
 #[global_allocator]
 static HEAP: Counting = Counting;
 
-static BYTES: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(usize::MAX);
+static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 
-/// Runs something that may take so many bytes more than are taken now. More than that it does not get, which ends the
-/// process with a message of how many it asked for.
-pub fn measure<T>(most: usize, run: impl FnOnce() -> T) -> T {
-    MOST.store(BYTES.load(Ordering::Relaxed) + most, Ordering::Relaxed);
+/// Calls `run`, which may allocate `bytes` in addition to what is allocated now. An allocation beyond that fails, which
+/// ends the process with a message that has the requested size.
+pub fn with_limit<T>(bytes: usize, run: impl FnOnce() -> T) -> T {
+    LIMIT.store(ALLOCATED.load(Ordering::Relaxed) + bytes, Ordering::Relaxed);
     let result = run();
-    MOST.store(usize::MAX, Ordering::Relaxed);
+    LIMIT.store(usize::MAX, Ordering::Relaxed);
     result
 }
 
-// SAFETY: memory comes from the system's allocator as it is; beside that a number is counted.
+// SAFETY: all methods delegate to the system's allocator, which upholds the contract, or return null.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if BYTES.fetch_add(layout.size(), Ordering::Relaxed) + layout.size() > MOST.load(Ordering::Relaxed) {
+        if ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed) + layout.size() > LIMIT.load(Ordering::Relaxed) {
             return std::ptr::null_mut();
         }
-        // SAFETY: what the caller promises is passed on.
+        // SAFETY: the caller upholds the contract of `alloc`, which is that of the system's allocator.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above.
+        ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: `memory` is from the system's allocator, with this layout.
         unsafe { System.dealloc(memory, layout) }
     }
 }

@@ -1,12 +1,12 @@
-//! The targets, and a heap that knows its bound.
+//! The fuzz targets, and an allocator with a limit.
 
 pub mod heap;
 pub mod targets;
 
-/// What a target may take in memory, whatever its bytes say: `docs/reference/format.md` has the bounds.
-const MOST_BYTES: usize = 512 << 20;
+/// The maximum memory of a target, whatever its input claims. `docs/design/trust.md` lists the limits.
+const MAX_BYTES: usize = 512 << 20;
 
-/// Runs a target, and ends the process if it took more than it may.
+/// Runs a target. Ends the process if it exceeds the memory limit.
 pub fn run(target: targets::Target, bytes: &[u8]) {
-    heap::measure(MOST_BYTES, || target(bytes));
+    heap::with_limit(MAX_BYTES, || target(bytes));
 }

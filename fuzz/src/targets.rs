@@ -1,10 +1,11 @@
-//! What is fuzzed: whatever takes a stranger's bytes, as functions of nothing but bytes that must return.
+//! Fuzz targets: a function for each reader of untrusted input. A target must return for any bytes.
 //!
 //! ```text
-//! bytes ─┬─ reader ──▶ a file, opened and read to its end
-//!        ├─ rebuild ─▶ rows of any kind, cut anywhere ──▶ calls ──▶ reports
+//! bytes ─┬─ reader ──▶ a trace file, read completely
+//!        ├─ profile ─▶ a profile ──▶ call tree ──▶ reports
+//!        ├─ rebuild ─▶ arbitrary rows, in pieces ──▶ calls ──▶ reports
 //!        ├─ script ──▶ rows from text, and back
-//!        ├─ import ──▶ a trace from what another tool printed
+//!        ├─ import ──▶ a trace from a capture of another tool
 //!        └─ wire ────▶ an agent's definitions, records and filters
 //! ```
 
@@ -20,24 +21,45 @@ use pyrec_analyzer::report::{flame, info, stats, threads};
 use pyrec_analyzer::script::{self, Line};
 use pyrec_analyzer::{CallTree, Error, Filter};
 use pyrec_classic::import::import;
-use pyrec_schema::{Batch, Columns, Event, Manifest, Marker, Names, TextId, Trace};
+use pyrec_schema::{Batch, Columns, Event, Manifest, Marker, Names, TextId, Trace, read_profile};
 use pyrec_wire::{Definition, DefinitionReader, FunctionFilter, Record};
 
-/// A function of bytes that must return, whatever they are.
+/// A fuzz target.
 pub type Target = fn(&[u8]);
 
-/// Every target by its name.
-pub const ALL: [(&str, Target); 5] =
-    [("reader", reader), ("rebuild", rebuild), ("script", text), ("import", capture), ("wire", wire)];
+/// All targets, by name.
+pub const ALL: [(&str, Target); 6] = [
+    ("reader", reader),
+    ("profile", profile),
+    ("rebuild", rebuild),
+    ("script", text),
+    ("import", capture),
+    ("wire", wire),
+];
 
-/// Opens a trace and reads all of it.
+/// Opens a trace and reads all rows.
 pub fn reader(bytes: &[u8]) {
-    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
-    file.write_all(bytes).expect("room for it");
+    let file = temporary_file(bytes);
     drop(rows(file.path()).map_err(|error| error.to_string()));
 }
 
-/// How many rows a trace has of each marker.
+/// Reads a profile, and writes the reports that a call tree is sufficient for.
+pub fn profile(bytes: &[u8]) {
+    let file = temporary_file(bytes);
+    let Ok(profile) = read_profile(file.path()) else { return };
+    let filter = Filter::default();
+    if let Ok(calls) = CallTree::of_profile(&profile, &filter) {
+        report(&calls, &filter).expect("a sink accepts all writes");
+    }
+}
+
+fn temporary_file(bytes: &[u8]) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file is created");
+    file.write_all(bytes).expect("the file system has room");
+    file
+}
+
+/// Counts the rows of a trace by marker.
 fn rows(trace: &Path) -> Result<[u64; Marker::ALL.len()], pyrec_schema::Error> {
     let mut rows = [0; Marker::ALL.len()];
     for file in Trace::open(&[trace])?.files() {
@@ -50,12 +72,12 @@ fn rows(trace: &Path) -> Result<[u64; Marker::ALL.len()], pyrec_schema::Error> {
     Ok(rows)
 }
 
-/// Rebuilds calls from rows that stand in no order, and writes what a tree is enough for.
+/// Rebuilds calls from arbitrary rows, and writes the reports that a call tree is sufficient for.
 pub fn rebuild(bytes: &[u8]) {
     let names = Arc::new(Names::new());
-    let stretches = stretches(bytes, &names);
+    let pieces = pieces(bytes, &names);
     let filter = Filter::default();
-    let calls = CallTree::of_rows(&stretches, &filter, names.clone(), Manifest::unknown("nobody"));
+    let calls = CallTree::of_rows(&pieces, &filter, names.clone(), Manifest::unknown("fuzz"));
 
     let mut moments = 0u64;
     let mut visit = |_: pyrec_analyzer::calls::CallEvent, _: pyrec_analyzer::calls::Callers| {
@@ -63,13 +85,13 @@ pub fn rebuild(bytes: &[u8]) {
         Ok(())
     };
     let mut single = CallStream::new(&filter, &names, TimeWindow::ALL);
-    let rows = stretches.iter().flat_map(Batch::iter);
-    let told = rows.map(|event| single.push(&event, &mut visit)).collect::<Result<Vec<()>, Error>>();
-    assert!(told.is_ok());
-    let repairs = single.finish(&mut visit).expect("nothing is written");
-    assert_eq!(repairs, calls.repairs(), "both readings mend the same");
+    let rows = pieces.iter().flat_map(Batch::iter);
+    let pushed = rows.map(|event| single.push(&event, &mut visit)).collect::<Result<Vec<()>, Error>>();
+    assert!(pushed.is_ok());
+    let repairs = single.finish(&mut visit).expect("a sink accepts all writes");
+    assert_eq!(repairs, calls.repairs(), "both make the same repairs");
 
-    report(&calls, &filter).expect("nothing is written");
+    report(&calls, &filter).expect("a sink accepts all writes");
 }
 
 fn report(calls: &CallTree, filter: &Filter) -> io::Result<()> {
@@ -86,18 +108,18 @@ fn report(calls: &CallTree, filter: &Filter) -> io::Result<()> {
     }
 }
 
-/// Rows from bytes, eight for each, and where they are cut.
+/// Decodes rows from bytes, eight bytes a row, and the places where the stream is split into pieces.
 ///
 /// ```text
-/// marker  cut, pid, tid  code  text  value  what to do with the time: kind, number, shift
+/// marker │ split, pid, tid │ code │ text │ value │ change of the time: kind, number, shift
 /// ```
-fn stretches(bytes: &[u8], names: &Names) -> Vec<Batch> {
+fn pieces(bytes: &[u8], names: &Names) -> Vec<Batch> {
     const CODES: [&str; 5] = ["", "m.py:1:f", "m.py:5:C.g", "no colon", "::\u{1b}"];
     const TEXTS: [&str; 6] = ["", "yield", "101", "-9223372036854775808", "9223372036854775807", "a\nb"];
-    let mut stretches = vec![Batch::default()];
+    let mut pieces = vec![Batch::default()];
     let mut time_ns = 0i64;
     for row in bytes.as_chunks::<8>().0 {
-        let [marker, place, code, text, value, time, number, shift] = *row;
+        let [marker, thread, code, text, value, time, number, shift] = *row;
         let step = i64::from(number).wrapping_shl(shift.into());
         time_ns = match time {
             255 => i64::MAX,
@@ -106,26 +128,26 @@ fn stretches(bytes: &[u8], names: &Names) -> Vec<Batch> {
             128.. => time_ns.wrapping_sub(step),
             _ => time_ns.wrapping_add(step),
         };
-        if place & 0x80 != 0 {
-            stretches.push(Batch::default());
+        if thread & 0x80 != 0 {
+            pieces.push(Batch::default());
         }
         let text = TEXTS.get(usize::from(text) % (TEXTS.len() + 1));
         let event = Event {
             time_ns,
-            pid: i32::from(place >> 2 & 1),
-            tid: i32::from(place & 3),
+            pid: i32::from(thread >> 2 & 1),
+            tid: i32::from(thread & 3),
             marker: Marker::ALL[usize::from(marker) % Marker::ALL.len()],
             code: names.code(CODES[usize::from(code) % CODES.len()]),
             line: i32::from(number) - 1,
             value: (value > 0).then(|| if value == 255 { i64::MAX } else { i64::from(value as i8) }),
             text: text.map_or(TextId::NONE, |text| names.text(text)),
         };
-        stretches.last_mut().expect("there is one from the beginning").push(event);
+        pieces.last_mut().expect("there is at least one piece").push(event);
     }
-    stretches
+    pieces
 }
 
-/// Reads rows as text. What was read is written, and read again as the same rows.
+/// Parses rows from text. Formats them, and parses the result as the same rows.
 pub fn text(bytes: &[u8]) {
     let names = Names::new();
     let Ok(rows) = script::parse(&String::from_utf8_lossy(bytes), &names) else { return };
@@ -135,32 +157,32 @@ pub fn text(bytes: &[u8]) {
     }
 }
 
-/// Imports what a tracing tool printed. All that it says it found is in the trace, or there is no trace.
+/// Imports a capture. The trace has all events of the summary, or there is no trace.
 pub fn capture(bytes: &[u8]) {
-    let folder = tempfile::tempdir().expect("a temporary directory");
+    let folder = tempfile::tempdir().expect("a temporary directory is created");
     let trace = folder.path().join("x.parquet");
     match import(bytes, &trace, "a test") {
-        Ok(tally) => {
-            let rows = rows(&trace).expect("it is whole");
-            assert_eq!(rows.iter().sum::<u64>() - rows[Marker::Lost as usize], tally.events);
+        Ok(summary) => {
+            let rows = rows(&trace).expect("an imported trace is valid");
+            assert_eq!(rows.iter().sum::<u64>() - rows[Marker::Lost as usize], summary.events);
         }
         Err(error) => assert!(!trace.exists(), "{error}"),
     }
 }
 
-/// Reads what an agent says, wherever its log is cut.
+/// Decodes definitions, with the log split in two, and records and filters.
 pub fn wire(bytes: &[u8]) {
-    let Some((&cut, bytes)) = bytes.split_first() else { return };
-    let (before, after) = bytes.split_at(usize::from(cut).min(bytes.len()));
-    let mut log = DefinitionReader::default();
-    let said = log.feed(before).and_then(|mut said| {
-        said.extend(log.feed(after)?);
-        Ok(said)
+    let Some((&split, bytes)) = bytes.split_first() else { return };
+    let (before, after) = bytes.split_at(usize::from(split).min(bytes.len()));
+    let mut reader = DefinitionReader::default();
+    let decoded = reader.feed(before).and_then(|mut decoded| {
+        decoded.extend(reader.feed(after)?);
+        Ok(decoded)
     });
     let whole = DefinitionReader::default().feed(bytes);
-    if let (Ok(said), Ok(whole)) = (&said, &whole) {
-        // A number that is none is not equal to itself.
-        assert_eq!(format!("{said:?}"), format!("{whole:?}"));
+    if let (Ok(decoded), Ok(whole)) = (&decoded, &whole) {
+        // Compares the formatted values, since NaN does not equal itself.
+        assert_eq!(format!("{decoded:?}"), format!("{whole:?}"));
     }
     for definition in whole.iter().flatten() {
         assert!(!Definition::encode(definition).is_empty());

@@ -1,6 +1,6 @@
-//! How fast traces are written and read, and how long they are: `cargo run --release -p pyrec-schema --example
-//! throughput [ROWS]`. The rows are those of an object-oriented program: a hundred functions that call each other,
-//! one process, one thread, lines that the code determines, some jitter in time.
+//! Measures the speed of writing and reading traces, and their length. Run it by `cargo run --release -p
+//! pyrec-schema --example throughput [ROWS]`. The rows are those of an object-oriented program: one hundred functions that
+//! call each other in one thread, with times that vary a little.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// An endless program.
+/// The simulated program, an endless iterator of its events.
 struct Program {
     codes: Vec<CodeId>,
     stack: Vec<usize>,
@@ -86,14 +86,14 @@ impl Iterator for Program {
     type Item = Event;
 
     fn next(&mut self) -> Option<Event> {
-        // Mostly short: a few dozen nanoseconds, now and then something that takes longer.
+        // Mostly a few dozen nanoseconds, sometimes more.
         self.time_ns += 30 + self.random(12) as i64;
         if self.random(64) == 0 {
             self.time_ns += self.random(2000) as i64;
         }
         let enter = self.stack.len() < 2 || self.stack.len() < 12 && self.random(2) == 0;
         let (marker, function, line) = if enter {
-            // Who calls says nearly always who is called.
+            // A function mostly calls the same other function.
             let caller = self.stack.last().copied().unwrap_or(0);
             let function = (caller * 3 + 1 + self.random(10) as usize / 8) % FUNCTIONS as usize;
             self.stack.push(function);

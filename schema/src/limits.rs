@@ -1,5 +1,5 @@
 //! Limits on what a file may claim to contain. The time and the memory that reading takes are bounded by
-//! the file's length, whatever its contents. `docs/reference/format.md` states the same limits.
+//! the file's length, whatever its contents. `docs/design/trust.md` lists all of them.
 //!
 //! A real recording takes about three bytes a row, since its times come from a clock, and zstd
 //! compresses its strings to about a tenth. The limits are far beyond that, so only a file that was

@@ -1,4 +1,4 @@
-//! The small parts of the format: names, codes, facts, losses, and what other readers are told.
+//! Parts of the format: names, codes, the manifest, losses, columns, and the metadata for other readers.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -19,7 +19,7 @@ use pyrec_schema::{
 };
 
 #[test]
-fn codes_are_read_from_the_right() {
+fn codes_are_parsed_from_the_right() {
     let code = |file, first_line, qualname| Code { file, first_line, qualname };
     let table = [
         ("/usr/lib/a.py:12:Class.method", code("/usr/lib/a.py", Some(12), "Class.method")),
@@ -44,14 +44,14 @@ fn codes_are_read_from_the_right() {
 
 proptest! {
     #[test]
-    fn codes_survive_being_written(file in ".*", first_line: Option<u32>, qualname in "[^:]*") {
+    fn codes_are_parsed_as_they_were_formatted(file in ".*", first_line: Option<u32>, qualname in "[^:]*") {
         let code = Code { file: &file, first_line, qualname: &qualname };
         let string = code.to_string();
         prop_assert_eq!(Code::parse(&string), code);
     }
 
     #[test]
-    fn losses_survive_being_rows(pid: i32, tid: i32, count in 0..=i64::MAX as u64, from_ns: i64, to_ns: i64) {
+    fn losses_are_converted_to_rows_and_back(pid: i32, tid: i32, count in 0..=i64::MAX as u64, from_ns: i64, to_ns: i64) {
         let lost = LostEvents { pid, tid, count, from_ns, to_ns };
         let names = names();
         prop_assert_eq!(LostEvents::from_event(&lost.to_event(&names), &names), Some(lost));
@@ -59,7 +59,7 @@ proptest! {
 }
 
 #[test]
-fn a_loss_without_a_start_ended_where_it_began() {
+fn a_loss_without_a_start_has_no_duration() {
     let names = names();
     let mut event = LostEvents { pid: 1, tid: 2, count: 3, from_ns: 4, to_ns: 5 }.to_event(&names);
     event.text = TextId::NONE;
@@ -73,7 +73,7 @@ fn a_loss_without_a_start_ended_where_it_began() {
 }
 
 #[test]
-fn markers_and_groups_have_names_of_their_own() {
+fn markers_and_groups_have_unique_names() {
     for (at, marker) in Marker::ALL.into_iter().enumerate() {
         assert_eq!(marker as usize, at);
         assert_eq!(Marker::from_name(marker.name()), Some(marker));
@@ -95,7 +95,7 @@ fn the_empty_code_is_none_and_the_empty_text_is_a_text() {
 }
 
 #[test]
-fn manifests_survive_being_written() {
+fn manifests_are_parsed_as_they_were_formatted() {
     let mut manifest = manifest();
     let ends = [
         RecordingEnd::Recording,
@@ -108,14 +108,14 @@ fn manifests_survive_being_written() {
         manifest.ended = ended;
         let json = serde_json::to_string(&manifest).unwrap();
         assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest);
-        // A later writer of this format may know more.
+        // A later writer of this format version may add keys.
         let more = json.replacen('{', "{\"more\":[1],", 1);
         assert_eq!(serde_json::from_str::<Manifest>(&more).unwrap(), manifest);
     }
 }
 
 #[test]
-fn manifest_as_written_is_read_from_the_file() {
+fn a_manifest_is_read_from_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     TraceWriter::create(&path, names(), manifest(), WriterOptions::default()).unwrap().finish().unwrap();
@@ -126,7 +126,7 @@ fn manifest_as_written_is_read_from_the_file() {
 }
 
 #[test]
-fn columns_that_are_not_asked_for_hold_their_default() {
+fn columns_that_are_not_selected_have_default_values() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     let names = names();
@@ -153,7 +153,7 @@ fn columns_that_are_not_asked_for_hold_their_default() {
 }
 
 #[test]
-fn several_files_are_one_trace_with_one_table_of_names() {
+fn several_files_are_one_trace_with_one_string_table() {
     let dir = tempfile::tempdir().unwrap();
     for (at, name) in ["b.parquet", "a.parquet", "c.parquet"].into_iter().enumerate() {
         let names = names();
@@ -201,7 +201,7 @@ fn row_groups_are_read_by_several_threads_at_once() {
 }
 
 #[test]
-fn other_readers_are_told_types_and_statistics() {
+fn the_file_has_types_and_statistics_for_other_readers() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     let names = names();

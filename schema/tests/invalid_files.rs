@@ -1,4 +1,4 @@
-//! What is not a whole trace gives an error that names it, never a panic.
+//! Files that are not valid traces result in an error that names them, never in a panic.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int32Type, Schema};
-use common::{batch, manifest, names, plain_rows, put};
+use common::{batch, manifest, names, plain_rows, replace};
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::{
     ColumnChunkMetaDataBuilder, KeyValue, ParquetMetaDataBuilder, ParquetMetaDataReader,
@@ -19,12 +19,12 @@ use parquet::file::metadata::{
 use pyrec_schema::{Columns, Error, Names, Trace, TraceReader, TraceWriter, WriterOptions};
 use tempfile::TempDir;
 
-/// A whole trace of three row groups.
+/// Writes a trace of three row groups.
 fn trace(dir: &TempDir) -> PathBuf {
     trace_of(dir, 250)
 }
 
-/// A whole trace, a hundred rows to a row group.
+/// Writes a trace with at most one hundred rows in a row group.
 fn trace_of(dir: &TempDir, rows: usize) -> PathBuf {
     let path = dir.path().join("t.parquet");
     let names = names();
@@ -35,7 +35,7 @@ fn trace_of(dir: &TempDir, rows: usize) -> PathBuf {
     path
 }
 
-/// The columns of a trace of one row, to be changed.
+/// The columns of a trace of one row.
 fn columns() -> Vec<(&'static str, ArrayRef)> {
     let strings = |string: &str| Arc::new(DictionaryArray::<Int32Type>::from_iter([string])) as ArrayRef;
     vec![
@@ -50,8 +50,8 @@ fn columns() -> Vec<(&'static str, ArrayRef)> {
     ]
 }
 
-/// A Parquet file by somebody else's writer.
-fn foreign(path: &Path, columns: Vec<(&str, ArrayRef)>, manifest: Option<&str>) {
+/// Writes a Parquet file with Arrow's writer.
+fn write_with_arrow(path: &Path, columns: Vec<(&str, ArrayRef)>, manifest: Option<&str>) {
     let nullable = |name: &str, array: &ArrayRef| array.null_count() > 0 || ["value", "text"].contains(&name);
     let fields = columns
         .iter()
@@ -71,8 +71,8 @@ fn json() -> String {
     serde_json::to_string(&manifest()).unwrap()
 }
 
-/// Why a file cannot be opened and read to its end; none if it can.
-fn refusal(path: &Path) -> Option<Error> {
+/// The error of opening and reading a file, or `None` if there is none.
+fn read_error(path: &Path) -> Option<Error> {
     let read = |trace: Trace| {
         for file in trace.files() {
             for group in 0..file.row_groups() {
@@ -86,9 +86,9 @@ fn refusal(path: &Path) -> Option<Error> {
     Some(err)
 }
 
-macro_rules! assert_refused {
+macro_rules! assert_error {
     ($path:expr, $pattern:pat) => {
-        match refusal($path) {
+        match read_error($path) {
             Some($pattern) => {}
             other => panic!("{other:?}"),
         }
@@ -99,30 +99,30 @@ macro_rules! assert_refused {
 fn a_trace_by_another_writer_is_a_trace() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
-    foreign(&path, columns(), Some(&json()));
-    assert!(refusal(&path).is_none());
+    write_with_arrow(&path, columns(), Some(&json()));
+    assert!(read_error(&path).is_none());
 }
 
 #[test]
-fn what_is_not_there_or_not_parquet() {
+fn missing_empty_and_other_files() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
-    assert_refused!(&path, Error::Io { .. });
+    assert_error!(&path, Error::Io { .. });
     fs::write(&path, "").unwrap();
-    assert_refused!(&path, Error::Empty { .. });
+    assert_error!(&path, Error::Empty { .. });
     fs::write(&path, "hello, world").unwrap();
-    assert_refused!(&path, Error::NotParquet { .. });
+    assert_error!(&path, Error::NotParquet { .. });
     fs::write(&path, "PAX").unwrap();
-    assert_refused!(&path, Error::NotParquet { .. });
+    assert_error!(&path, Error::NotParquet { .. });
 }
 
 #[test]
-fn a_directory_is_as_good_as_the_traces_in_it() {
+fn a_directory_needs_valid_traces() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("notes.txt"), "").unwrap();
-    assert_refused!(dir.path(), Error::NoTraces { .. });
+    assert_error!(dir.path(), Error::NoTraces { .. });
     trace(&dir);
-    assert!(refusal(dir.path()).is_none());
+    assert!(read_error(dir.path()).is_none());
     fs::write(dir.path().join("a.parquet"), "").unwrap();
     assert!(matches!(Trace::open(&[dir.path()]), Err(Error::Empty { path }) if path.ends_with("a.parquet")));
 }
@@ -131,16 +131,16 @@ fn a_directory_is_as_good_as_the_traces_in_it() {
 fn another_parquet_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
-    foreign(&path, columns(), None);
-    assert_refused!(&path, Error::NotATrace { .. });
-    foreign(&path, columns(), Some("no JSON"));
-    assert_refused!(&path, Error::NotATrace { .. });
-    foreign(&path, columns(), Some("{\"version\": 3}"));
-    assert_refused!(&path, Error::NotATrace { .. });
+    write_with_arrow(&path, columns(), None);
+    assert_error!(&path, Error::NotATrace { .. });
+    write_with_arrow(&path, columns(), Some("no JSON"));
+    assert_error!(&path, Error::NotATrace { .. });
+    write_with_arrow(&path, columns(), Some("{\"version\": 3}"));
+    assert_error!(&path, Error::NotATrace { .. });
 }
 
 #[test]
-fn columns_that_are_not_ours() {
+fn other_columns() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     let other: [ArrayRef; 3] = [
@@ -156,8 +156,8 @@ fn columns_that_are_not_ours() {
             columns[at].1 = array.clone();
             let same = matches!((name, array.data_type()), ("time_ns" | "value", DataType::Int64))
                 || matches!((name, array.data_type()), ("marker" | "code" | "text", DataType::Utf8));
-            foreign(&path, columns, Some(&json()));
-            match refusal(&path) {
+            write_with_arrow(&path, columns, Some(&json()));
+            match read_error(&path) {
                 None => assert!(same, "{name}"),
                 Some(Error::NotATrace { reason, .. }) => assert!(!same && reason.contains(name), "{reason}"),
                 Some(other) => panic!("{other}"),
@@ -165,39 +165,39 @@ fn columns_that_are_not_ours() {
         }
         let mut columns = columns();
         columns.remove(at);
-        foreign(&path, columns.clone(), Some(&json()));
-        assert_refused!(&path, Error::NotATrace { .. });
+        write_with_arrow(&path, columns.clone(), Some(&json()));
+        assert_error!(&path, Error::NotATrace { .. });
         columns.insert(at, ("strange", Arc::new(Int32Array::from(vec![1]))));
-        foreign(&path, columns, Some(&json()));
-        assert_refused!(&path, Error::NotATrace { .. });
+        write_with_arrow(&path, columns, Some(&json()));
+        assert_error!(&path, Error::NotATrace { .. });
     }
 }
 
 #[test]
-fn a_newer_format_whatever_else_it_says() {
+fn a_newer_format_version() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     let newer = json().replace("\"format\":1", "\"format\":2");
     assert_ne!(newer, json());
     for manifest in [newer.as_str(), "{\"format\": 2}", "{\"format\": 2, \"ended\": 5}"] {
-        foreign(&path, columns(), Some(manifest));
-        assert_refused!(&path, Error::Newer { found: 2, known: 1, .. });
+        write_with_arrow(&path, columns(), Some(manifest));
+        assert_error!(&path, Error::Newer { found: 2, known: 1, .. });
     }
-    // Also with other columns, and when what follows is cut short.
-    foreign(&path, columns()[..3].to_vec(), Some("{\"format\": 77}"));
-    assert_refused!(&path, Error::Newer { found: 77, .. });
+    // The version is checked before the columns, and in a truncated file, too.
+    write_with_arrow(&path, columns()[..3].to_vec(), Some("{\"format\": 77}"));
+    assert_error!(&path, Error::Newer { found: 77, .. });
     let mut torn = fs::read(&path).unwrap();
     torn.extend_from_slice(b"and a torn tail");
     fs::write(&path, torn).unwrap();
-    assert_refused!(&path, Error::Newer { found: 77, .. });
+    assert_error!(&path, Error::Newer { found: 77, .. });
 }
 
 #[test]
-fn a_manifest_that_lacks_what_its_format_has() {
+fn a_manifest_without_required_keys() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
-    foreign(&path, columns(), Some("{\"format\": 1}"));
-    assert_refused!(&path, Error::Damaged { .. });
+    write_with_arrow(&path, columns(), Some("{\"format\": 1}"));
+    assert_error!(&path, Error::Damaged { .. });
 }
 
 #[test]
@@ -206,15 +206,15 @@ fn an_unknown_marker() {
     let path = dir.path().join("t.parquet");
     let mut columns = columns();
     columns[3].1 = Arc::new(DictionaryArray::<Int32Type>::from_iter(["function__exit"]));
-    foreign(&path, columns, Some(&json()));
-    match refusal(&path) {
+    write_with_arrow(&path, columns, Some(&json()));
+    match read_error(&path) {
         Some(Error::Damaged { reason, .. }) => assert!(reason.contains("function__exit"), "{reason}"),
         other => panic!("{other:?}"),
     }
 }
 
-/// Writes the trace at `path` again with another footer.
-fn with_row_groups(path: &Path, change: impl Fn(usize, RowGroupMetaData) -> RowGroupMetaData) {
+/// Changes the metadata of row groups in a trace's footer.
+fn change_row_groups(path: &Path, change: impl Fn(usize, RowGroupMetaData) -> RowGroupMetaData) {
     let mut bytes = fs::read(path).unwrap();
     let tail = bytes.len() - 8;
     let len = u32::from_le_bytes(bytes[tail..tail + 4].try_into().unwrap()) as usize;
@@ -225,16 +225,16 @@ fn with_row_groups(path: &Path, change: impl Fn(usize, RowGroupMetaData) -> RowG
     let metadata =
         ParquetMetaDataBuilder::new(metadata.file_metadata().clone()).set_row_groups(groups).build();
     ParquetMetaDataWriter::new(&mut bytes, &metadata).finish().unwrap();
-    put(path, bytes);
+    replace(path, bytes);
 }
 
-/// The same with another column chunk in the second row group.
-fn with_column(
+/// Changes the metadata of a column chunk in the second row group.
+fn change_column(
     path: &Path,
     column: usize,
     change: impl Fn(ColumnChunkMetaDataBuilder) -> ColumnChunkMetaDataBuilder,
 ) {
-    with_row_groups(path, |at, group| {
+    change_row_groups(path, |at, group| {
         let mut columns = group.columns().to_vec();
         if at == 1 {
             columns[column] = change(columns[column].clone().into_builder()).build().unwrap();
@@ -244,12 +244,12 @@ fn with_column(
 }
 
 #[test]
-fn numbers_in_the_footer_that_cannot_be() {
+fn impossible_numbers_in_the_footer() {
     let dir = tempfile::tempdir().unwrap();
     let path = trace(&dir);
     let whole = fs::read(&path).unwrap();
-    with_column(&path, 2, |chunk| chunk);
-    assert!(refusal(&path).is_none(), "the footer is as it was");
+    change_column(&path, 2, |chunk| chunk);
+    assert!(read_error(&path).is_none(), "an unchanged footer is valid");
 
     type Change = fn(ColumnChunkMetaDataBuilder) -> ColumnChunkMetaDataBuilder;
     let changes: [Change; 11] = [
@@ -267,49 +267,49 @@ fn numbers_in_the_footer_that_cannot_be() {
     ];
     for (at, change) in changes.into_iter().enumerate() {
         for column in 0..8 {
-            put(&path, &whole);
-            with_column(&path, column, change);
-            match refusal(&path) {
+            replace(&path, &whole);
+            change_column(&path, column, change);
+            match read_error(&path) {
                 Some(Error::Damaged { .. }) => {}
                 other => panic!("change {at} of column {column}: {other:?}"),
             }
         }
     }
     for rows in [-1, 0, 99, 101, i64::MAX / 2] {
-        put(&path, &whole);
-        with_row_groups(&path, |at, group| match at {
+        replace(&path, &whole);
+        change_row_groups(&path, |at, group| match at {
             1 => group.into_builder().set_num_rows(rows).build().unwrap(),
             _ => group,
         });
-        assert_refused!(&path, Error::Damaged { .. });
+        assert_error!(&path, Error::Damaged { .. });
     }
-    // Consistent, yet more rows than there are.
-    put(&path, &whole);
-    with_row_groups(&path, |_, group| {
+    // Consistent numbers, but more rows than the pages have.
+    replace(&path, &whole);
+    change_row_groups(&path, |_, group| {
         let columns = group.columns().iter().cloned();
         let columns =
             columns.map(|chunk| chunk.into_builder().set_num_values(1 << 40).build().unwrap()).collect();
         group.into_builder().set_num_rows(1 << 40).set_column_metadata(columns).build().unwrap()
     });
-    assert_refused!(&path, Error::Damaged { .. });
+    assert_error!(&path, Error::Damaged { .. });
 }
 
 #[test]
-fn any_changed_byte_is_survived() {
+fn a_changed_byte_never_causes_a_panic() {
     let dir = tempfile::tempdir().unwrap();
     let path = trace_of(&dir, 60);
     let whole = fs::read(&path).unwrap();
     for at in 0..whole.len() {
         let mut changed = whole.clone();
         changed[at] ^= [0x01, 0x80, 0xff][at % 3];
-        put(&path, changed);
-        // An error or rows: all that counts is that it returns, and names the file if it fails.
-        refusal(&path);
+        replace(&path, changed);
+        // Any result is fine. `read_error` checks that an error names the file.
+        read_error(&path);
     }
 }
 
 #[test]
-fn a_row_group_that_is_not_there() {
+fn a_row_group_that_does_not_exist() {
     let dir = tempfile::tempdir().unwrap();
     let reader = TraceReader::open(&trace(&dir), Names::new().into()).unwrap();
     assert!(matches!(reader.read(3, Columns::ALL).map(drop), Err(Error::Damaged { .. })));

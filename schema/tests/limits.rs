@@ -1,4 +1,4 @@
-//! What a file claims costs nothing: memory is bounded by its bytes.
+//! Reading takes memory in proportion to a file's length, whatever the file claims to contain.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -9,38 +9,38 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{Row, batch, manifest, names, plain_rows, put};
+use common::{Row, batch, manifest, names, plain_rows, replace};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::{
     ColumnChunkMetaData, ParquetMetaDataBuilder, ParquetMetaDataReader, ParquetMetaDataWriter,
 };
 use pyrec_schema::{Columns, Error, Marker, Names, Trace, TraceReader, TraceWriter, WriterOptions};
 
-/// Refuses what no small file should cost.
-struct Small;
+/// An allocator that fails beyond a limit.
+struct LimitedAllocator;
 
 #[global_allocator]
-static SMALL: Small = Small;
+static ALLOCATOR: LimitedAllocator = LimitedAllocator;
 
-static BYTES: AtomicUsize = AtomicUsize::new(0);
+static ALLOCATED_BYTES: AtomicUsize = AtomicUsize::new(0);
 
-/// All tests of this file together.
-const MOST_BYTES: usize = 1 << 30;
+/// The limit for all tests of this file together.
+const MAX_BYTES: usize = 1 << 30;
 
-// SAFETY: memory comes from the system's allocator as it is; beside that a number is counted.
-unsafe impl GlobalAlloc for Small {
+// SAFETY: all methods delegate to the system's allocator, which upholds the contract, or return null.
+unsafe impl GlobalAlloc for LimitedAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let before = BYTES.fetch_add(layout.size(), Ordering::Relaxed);
-        if before.saturating_add(layout.size()) > MOST_BYTES {
+        let before = ALLOCATED_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
+        if before.saturating_add(layout.size()) > MAX_BYTES {
             return std::ptr::null_mut();
         }
-        // SAFETY: what the caller promises is passed on.
+        // SAFETY: the caller upholds the contract of `alloc`, which is that of the system's allocator.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above.
+        ALLOCATED_BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: `memory` is from the system's allocator, with this layout.
         unsafe { System.dealloc(memory, layout) }
     }
 }
@@ -53,8 +53,8 @@ fn write(path: &Path, rows: &[Row]) {
     writer.finish().unwrap();
 }
 
-/// Why a file cannot be read; empty if it can.
-fn refusal(path: &Path) -> String {
+/// The reason why a file cannot be read, or an empty string if it can.
+fn rejection(path: &Path) -> String {
     let read = |trace: Trace| -> Result<(), Error> {
         for file in trace.files() {
             for group in 0..file.row_groups() {
@@ -71,14 +71,14 @@ fn refusal(path: &Path) -> String {
     }
 }
 
-/// A page's header in Thrift's compact protocol.
+/// A page header, to be encoded in Thrift's compact protocol.
 struct Header {
     kind: u8,
     uncompressed: i32,
     compressed: i32,
     values: i32,
     encoding: Encoding,
-    /// Bytes that the header's statistics claim to have.
+    /// The claimed length of a value in the header's statistics.
     statistics: Option<u64>,
 }
 
@@ -90,7 +90,7 @@ impl Header {
             out.push(0x15);
             zigzag(number, &mut out);
         }
-        // Field 5 is that of a data page, field 7 that of a dictionary.
+        // Field 5 is `data_page_header`, field 7 is `dictionary_page_header`.
         out.push(if self.kind == 0 { 0x2c } else { 0x4c });
         out.push(0x15);
         zigzag(self.values, &mut out);
@@ -121,7 +121,7 @@ fn varint(mut number: u64, out: &mut Vec<u8>) {
     out.push(number as u8);
 }
 
-/// Writes the trace at `path` again, its `column` of the first row group being these bytes with that many rows.
+/// Rewrites a trace: replaces the pages of a column in the first row group, and all numbers of rows.
 fn with_pages(path: &Path, column: usize, rows: i64, pages: &[u8]) {
     let mut bytes = fs::read(path).unwrap();
     let tail = bytes.len() - 8;
@@ -149,13 +149,13 @@ fn with_pages(path: &Path, column: usize, rows: i64, pages: &[u8]) {
     );
     let metadata = ParquetMetaDataBuilder::new(facts).set_row_groups(vec![group.build().unwrap()]).build();
     ParquetMetaDataWriter::new(&mut bytes, &metadata).finish().unwrap();
-    put(path, bytes);
+    replace(path, bytes);
 }
 
 const LINE: usize = 5;
 
 #[test]
-fn headers_of_pages_cannot_claim_what_their_bytes_are_not() {
+fn page_headers_with_false_claims_are_rejected() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     write(&path, &plain_rows(100));
@@ -177,26 +177,26 @@ fn headers_of_pages_cannot_claim_what_their_bytes_are_not() {
         (Header { values: 99, ..sound }, "the rows of their row group"),
         (Header { values: -1, ..sound }, "header of a page is malformed"),
         (Header { kind: 2, values: i32::MAX, ..sound }, "a dictionary page"),
-        // Their strings take memory by a number that stands before them.
+        // Encodings in which a claimed number precedes the strings.
         (Header { encoding: Encoding::DELTA_BYTE_ARRAY, ..sound }, "header of a page is malformed"),
         (Header { encoding: Encoding::DELTA_LENGTH_BYTE_ARRAY, ..sound }, "header of a page is malformed"),
-        // As a length of 2^60 it would be given memory before its bytes are looked for.
+        // A length for which a reader might allocate memory before it reads the bytes.
         (Header { statistics: Some(1 << 60), ..sound }, "outside its column"),
     ];
     for (header, reason) in claims {
         let pages = [header.bytes(), vec![0; 9]].concat();
-        put(&path, &whole);
+        replace(&path, &whole);
         with_pages(&path, LINE, 100, &pages);
-        assert!(refusal(&path).contains(reason), "{reason}: {}", refusal(&path));
+        assert!(rejection(&path).contains(reason), "{reason}: {}", rejection(&path));
     }
     let cut = sound.bytes();
-    put(&path, &whole);
+    replace(&path, &whole);
     with_pages(&path, LINE, 100, &cut[..cut.len() - 1]);
-    assert!(refusal(&path).contains("outside its column"));
+    assert!(rejection(&path).contains("outside its column"));
 }
 
 #[test]
-fn a_terabyte_of_rows_is_refused_when_the_file_is_opened() {
+fn a_terabyte_of_rows_is_rejected_when_the_file_is_opened() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     write(&path, &plain_rows(100));
@@ -217,51 +217,51 @@ fn a_terabyte_of_rows_is_refused_when_the_file_is_opened() {
 }
 
 #[test]
-fn lists_of_a_footer_hold_what_they_claim() {
+fn lists_of_a_footer_with_false_claims_are_rejected() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
-    // Field 1, then one of a number that Parquet does not know, or the row groups.
+    // Field 1, then a list of an unknown field, or the list of row groups.
     let lists: [&[u8]; 6] = [
-        // Two thousand million items that take no bytes.
+        // Two billion items that take no bytes.
         &[0x15, 4, 0xe9, 0xf1, 0xff, 0xff, 0xff, 0xff, 0x07, 0],
         &[0x15, 4, 0xe9, 0xf2, 0xff, 0xff, 0xff, 0xff, 0x07, 0],
-        // As many that take some.
+        // Two billion items that take some.
         &[0x15, 4, 0xe9, 0xf5, 0xff, 0xff, 0xff, 0xff, 0x07, 0],
         &[0x15, 4, 0x39, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07, 0],
         // A string of 2^62 bytes.
         &[0x15, 4, 0xe8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f, 0],
-        // A hundred row groups in a hundred bytes.
+        // One hundred row groups in one hundred bytes.
         &[&[0x15, 4, 0x39, 0xfc, 100][..], &[0; 101]].concat(),
     ];
     for list in lists {
         let footer = [b"PAR1", list, &(list.len() as u32).to_le_bytes(), b"PAR1"].concat();
-        put(&path, footer);
-        assert!(refusal(&path).contains("a list exceeds it"), "{list:?}: {}", refusal(&path));
+        replace(&path, footer);
+        assert!(rejection(&path).contains("a list exceeds it"), "{list:?}: {}", rejection(&path));
     }
-    // Structs in structs, ten thousand deep.
+    // Ten thousand nested structs.
     let deep = [&[0x15, 4][..], &[0xec; 1], &[0x1c; 10_000], &[0; 10_002]].concat();
     let footer = [b"PAR1", &deep[..], &(deep.len() as u32).to_le_bytes(), b"PAR1"].concat();
-    put(&path, footer);
-    assert!(refusal(&path).contains("a list exceeds it"));
+    replace(&path, footer);
+    assert!(rejection(&path).contains("a list exceeds it"));
 }
 
 #[test]
-fn strings_are_no_more_than_bytes_can_mean() {
+fn strings_beyond_the_limit_are_rejected() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
-    // A megabyte each of a sign, which zstd makes a few bytes of.
+    // Texts of one repeated character, which zstd compresses to a few bytes.
     let long = |at: usize| Some(format!("{at}{}", "a".repeat(1 << 20)));
     let rows: Vec<Row> =
         plain_rows(100).into_iter().enumerate().map(|(at, row)| Row { text: long(at), ..row }).collect();
     write(&path, &rows[..30]);
-    assert_eq!(refusal(&path), "");
+    assert_eq!(rejection(&path), "");
     write(&dir.path().join("many.parquet"), &rows);
-    assert!(refusal(&dir.path().join("many.parquet")).contains("its strings take more memory"));
+    assert!(rejection(&dir.path().join("many.parquet")).contains("its strings take more memory"));
 }
 
-/// Names of functions as long as no program has them, so many in one row group as would make a page that is refused.
+/// Writes many very long names, which in a single row group would exceed the limit for pages.
 #[test]
-fn what_is_written_is_within_the_bounds() {
+fn written_traces_are_within_the_limits() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     let long = |at: usize| format!("/x.py:1:{at}{}", "f".repeat(16 << 10));

@@ -1,4 +1,4 @@
-//! What is written is read back, however it is cut.
+//! Rows are read as they were written, whatever the batches, checkpoints and row groups.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -10,7 +10,7 @@ use pyrec_schema::{TraceWriter, WriterOptions};
 
 proptest! {
     #[test]
-    fn any_rows_in_any_cut(
+    fn any_rows_in_any_batches(
         batches in prop::collection::vec((prop::collection::vec(any_row(), 0..40), any::<bool>()), 0..12),
         row_group_rows in 1..50usize,
     ) {
@@ -31,7 +31,7 @@ proptest! {
 }
 
 #[test]
-fn pages_and_row_groups_of_the_usual_size() {
+fn pages_and_row_groups_of_full_size() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     let names = names();

@@ -1,4 +1,4 @@
-//! Rows are found by their marker, and what has none of them is not decoded.
+//! Reading the rows of one marker. Row groups without it are not decoded.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -12,7 +12,7 @@ use parquet::file::metadata::ParquetMetaDataReader;
 use pyrec_schema::{Columns, Marker, Trace, TraceWriter, WriterOptions};
 use tempfile::TempDir;
 
-/// Three row groups of a hundred rows, with a `gc__start` at the end of the second and of the third.
+/// Writes three row groups of one hundred rows, with a `gc__start` at the end of the second and of the third.
 fn trace(dir: &TempDir) -> PathBuf {
     let path = dir.path().join("t.parquet");
     let names = names();
@@ -52,7 +52,7 @@ fn rows_are_found_by_their_marker() {
 }
 
 #[test]
-fn a_row_group_without_such_rows_is_not_decoded() {
+fn a_row_group_without_the_marker_is_not_decoded() {
     let dir = tempfile::tempdir().unwrap();
     let path = trace(&dir);
     damage(&path, 0);

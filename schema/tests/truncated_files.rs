@@ -1,4 +1,4 @@
-//! A file that was cut anywhere is read up to its last checkpoint.
+//! A file that is truncated anywhere is read up to its last complete checkpoint.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -7,17 +7,17 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{Row, batch, manifest, names, plain_rows, put, read};
+use common::{Row, batch, manifest, names, plain_rows, read, replace};
 use parquet::file::metadata::ParquetMetaDataReader;
 use pyrec_schema::{Error, Names, RecordingEnd, Trace, TraceReader, TraceWriter, WriterOptions};
 
-/// A checkpoint: how long the file was then, and how many rows it held.
+/// The length of the file and its number of rows at a checkpoint.
 struct Checkpoint {
     len: u64,
     rows: usize,
 }
 
-/// Writes a trace of several checkpoints, the last with several row groups in one write.
+/// Writes a trace with several checkpoints. The last one adds several row groups.
 fn write(path: &Path, rows: &[Row]) -> Vec<Checkpoint> {
     let names = names();
     let mut writer =
@@ -37,7 +37,7 @@ fn write(path: &Path, rows: &[Row]) -> Vec<Checkpoint> {
 }
 
 #[test]
-fn every_cut_past_the_first_checkpoint_is_a_checkpointed_prefix() {
+fn a_file_truncated_after_a_checkpoint_is_read_up_to_it() {
     let dir = tempfile::tempdir().unwrap();
     let (path, cut_path) = (dir.path().join("whole.parquet"), dir.path().join("cut.parquet"));
     let rows = plain_rows(50);
@@ -47,13 +47,13 @@ fn every_cut_past_the_first_checkpoint_is_a_checkpointed_prefix() {
     assert_eq!(bytes.len() as u64, checkpoints.last().unwrap().len);
 
     for len in checkpoints[0].len..=bytes.len() as u64 {
-        put(&cut_path, &bytes[..len as usize]);
+        replace(&cut_path, &bytes[..len as usize]);
         let last = checkpoints.iter().rfind(|checkpoint| checkpoint.len <= len).unwrap();
         let trace = Trace::open(&[&cut_path]).unwrap();
         assert_eq!(trace.files()[0].torn_bytes(), len - last.len, "cut at {len}");
         assert_eq!(trace.manifest().ended == manifest().ended, len == bytes.len() as u64, "cut at {len}");
         assert_eq!(trace.rows(), last.rows as u64, "cut at {len}");
-        // Which footer was found is known by now; reading its rows again for every byte of a tail only takes time.
+        // Reading the rows again for every length takes long, and the footer is already checked.
         if len == last.len || len % 16 == 0 {
             assert_eq!(read(&cut_path), rows[..last.rows], "cut at {len}");
         }
@@ -62,13 +62,13 @@ fn every_cut_past_the_first_checkpoint_is_a_checkpointed_prefix() {
 }
 
 #[test]
-fn every_cut_before_the_first_checkpoint_is_an_error() {
+fn a_file_truncated_before_the_first_checkpoint_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let (path, cut_path) = (dir.path().join("whole.parquet"), dir.path().join("cut.parquet"));
     let checkpoints = write(&path, &plain_rows(20));
     let bytes = fs::read(&path).unwrap();
     for len in 0..checkpoints[0].len as usize {
-        put(&cut_path, &bytes[..len]);
+        replace(&cut_path, &bytes[..len]);
         let err = Trace::open(&[&cut_path]).unwrap_err();
         let expected =
             if len == 0 { matches!(err, Error::Empty { .. }) } else { matches!(err, Error::Cut { .. }) };
@@ -78,7 +78,7 @@ fn every_cut_before_the_first_checkpoint_is_an_error() {
 }
 
 #[test]
-fn a_footer_is_found_across_the_border_of_what_is_searched_at_once() {
+fn a_footer_is_found_across_the_boundary_of_search_blocks() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     let names = names();
@@ -88,12 +88,12 @@ fn a_footer_is_found_across_the_border_of_what_is_searched_at_once() {
     writer.write(&batch(&rows, &names)).unwrap();
     writer.finish().unwrap();
     let whole = fs::read(&path).unwrap();
-    // Tails a little shorter and longer than the mebibyte that is searched at once, and than two of them.
-    for mebibytes in [1 << 20, 2 << 20] {
-        for tail in mebibytes - 6..mebibytes + 6 {
+    // Lengths around one and two search blocks.
+    for blocks in [1 << 20, 2 << 20] {
+        for tail in blocks - 6..blocks + 6 {
             let mut torn = whole.clone();
             torn.resize(whole.len() + tail, b'P');
-            put(&path, &torn);
+            replace(&path, &torn);
             let reader = TraceReader::open(&path, names.clone()).unwrap();
             assert_eq!((reader.torn_bytes(), reader.rows()), (tail as u64, 10));
         }
@@ -112,12 +112,12 @@ fn magic_in_a_torn_tail_is_not_a_footer() {
         torn.extend_from_slice(&len.to_le_bytes());
         torn.extend_from_slice(b"PAR1PAR1 and more");
     }
-    put(&path, &torn);
+    replace(&path, &torn);
     assert_eq!(read(&path), rows);
 }
 
-/// Checkpoints of a few rows each, until the last is one whose rows will be written again. Gives all rows.
-fn unsettled(path: &Path) -> Vec<Row> {
+/// Writes checkpoints of a few rows each, until the last one has live row groups. Returns the rows.
+fn write_with_live_row_groups(path: &Path) -> Vec<Row> {
     let names = names();
     let rows = plain_rows(40_000);
     let mut writer = TraceWriter::create(path, names.clone(), manifest(), WriterOptions::default()).unwrap();
@@ -129,16 +129,16 @@ fn unsettled(path: &Path) -> Vec<Row> {
             return rows[..(at + 1) * 100].to_vec();
         }
     }
-    panic!("footers always had room");
+    panic!("all footers were retained");
 }
 
-/// What is left when a recorder is killed amid a checkpoint: the file's length is that of the next one, its end says where
-/// the last one is. Any reader takes that. Whoever writes on cuts off what no checkpoint took.
+/// Simulates a recorder that is killed during a checkpoint: the file has the length for the next one, and its footer
+/// tail refers to the last one. Every Parquet reader can read it, and recovery removes the excess.
 #[test]
-fn a_footer_is_found_from_far_behind() {
+fn a_footer_far_before_the_end_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let (closed_up, apart) = (dir.path().join("closed.parquet"), dir.path().join("apart.parquet"));
-    let (few, many) = (plain_rows(20), unsettled(&apart));
+    let (few, many) = (plain_rows(20), write_with_live_row_groups(&apart));
     write(&closed_up, &few);
     for (path, rows, cuts) in [(&closed_up, few, true), (&apart, many, false)] {
         let whole = fs::read(path).unwrap();
@@ -151,7 +151,7 @@ fn a_footer_is_found_from_far_behind() {
             }
             killed.extend_from_slice(&(distance + more as u32).to_le_bytes());
             killed.extend_from_slice(b"PAR1");
-            put(path, &killed);
+            replace(path, &killed);
             let trace = Trace::open(&[path]).unwrap();
             assert_eq!(trace.files()[0].torn_bytes(), if cuts { more as u64 } else { 0 });
             assert!(read(path) == rows);
@@ -164,30 +164,30 @@ fn a_footer_is_found_from_far_behind() {
     }
 }
 
-/// Of a copy that is cut short the footer counts whose rows are all there: not one of a checkpoint that was written over.
+/// In a truncated copy, a footer counts only if its row groups are intact and not overwritten by a later checkpoint.
 #[test]
-fn a_checkpoint_that_was_written_over_is_passed_over() {
+fn an_overwritten_checkpoint_is_skipped() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
-    let rows = unsettled(&path);
+    let rows = write_with_live_row_groups(&path);
     let whole = fs::read(&path).unwrap();
-    put(&path, [whole.as_slice(), b"half of the next"].concat());
+    replace(&path, [whole.as_slice(), b"half of the next"].concat());
     assert!(read(&path) == rows);
     let distance = u32::from_le_bytes(whole[whole.len() - 8..][..4].try_into().unwrap()) as usize;
     let footer = whole.len() - 8 - distance;
-    let mut over = whole.clone();
-    // A page of the row group right before its footer.
-    over[footer - 20] ^= 1;
-    put(&path, [over.as_slice(), b"half of the next"].concat());
+    let mut overwritten = whole.clone();
+    // Changes a page of the row group directly before the footer.
+    overwritten[footer - 20] ^= 1;
+    replace(&path, [overwritten.as_slice(), b"half of the next"].concat());
     let left = read(&path);
     assert!(left.len() < rows.len() && rows.starts_with(&left), "{} {}", left.len(), rows.len());
-    // But nobody is made to look at any number of them.
-    put(&path, [over.as_slice(), whole[footer..].repeat(100).as_slice(), b"PAR"].concat());
+    // The number of such footers that are checked is limited.
+    replace(&path, [overwritten.as_slice(), whole[footer..].repeat(100).as_slice(), b"PAR"].concat());
     assert!(matches!(Trace::open(&[&path]), Err(Error::Cut { .. })));
 }
 
 #[test]
-fn until_the_end_is_written_a_trace_says_that_it_was_cut_short() {
+fn before_it_is_finished_a_trace_has_not_ended() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     let names = names();

@@ -1,4 +1,4 @@
-//! What the writer promises of the file: its footers, its row groups, and what is left of it when the disk is full.
+//! Properties of written files: footers, row groups, concurrent readers, and a full disk.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -15,14 +15,14 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::ParquetMetaDataReader;
 use pyrec_schema::{Error, Marker, Trace, TraceWriter, WriterOptions};
 
-/// The bytes of all footers in a file, found by their magic. (Which in these files nothing else contains.)
+/// The length of all footers in a file. They are found by their magic, which nothing else in these files contains.
 fn footers_len(path: &Path) -> u64 {
     let bytes = fs::read(path).unwrap();
     let ends = bytes.windows(4).enumerate().skip(1).filter(|(_, window)| window == b"PAR1").map(|(at, _)| at);
     ends.map(|end| u64::from(u32::from_le_bytes(bytes[end - 4..end].try_into().unwrap())) + 8).sum()
 }
 
-/// Rows that compress badly, so that files get long fast.
+/// Rows that compress badly, so that files grow fast.
 fn noise(count: usize, seed: &mut u64) -> Vec<Row> {
     let mut random = || {
         *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -35,7 +35,7 @@ fn noise(count: usize, seed: &mut u64) -> Vec<Row> {
 }
 
 #[test]
-fn footers_stay_under_their_share() {
+fn footers_stay_within_their_budget() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     let (names, mut seed) = (names(), 1);
@@ -52,7 +52,7 @@ fn footers_stay_under_their_share() {
         }
         if second % 100 == 99 {
             let len = fs::metadata(&path).unwrap().len();
-            // What is open is there up to three times, or takes a quarter of a longer file.
+            // A short file contains up to three checkpoints. In a longer one they take at most a quarter.
             let bytes = writer.bytes();
             assert!(len < bytes + (bytes / 4).max(1 << 20) + (256 << 10), "{len} for {bytes} bytes");
         }
@@ -60,7 +60,7 @@ fn footers_stay_under_their_share() {
     let data_len = writer.bytes();
     let len = writer.finish().unwrap();
     assert_eq!(row_groups(&path).iter().sum::<i64>(), rows);
-    // Nothing is left of what was written again.
+    // Nothing remains of live row groups that were written again.
     let footers = footers_len(&path);
     assert!(footers <= (len / 50).max(256 << 10), "{footers} of {len} bytes");
     assert!(
@@ -71,9 +71,9 @@ fn footers_stay_under_their_share() {
     assert_eq!(read(&path).len() as i64, rows);
 }
 
-/// The rows that a file held when it was opened are read, whatever becomes of it.
+/// The rows of a growing file can be read as of the time when it was opened, however long it grows.
 #[test]
-fn who_has_opened_a_file_that_grows_reads_what_it_held() {
+fn an_open_trace_is_read_as_of_when_it_was_opened() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     let (names, mut seed) = (names(), 5);
@@ -89,16 +89,16 @@ fn who_has_opened_a_file_that_grows_reads_what_it_held() {
         opened.push((trace, rows.len()));
     }
     writer.finish().unwrap();
-    let moved = opened.iter().filter(|(trace, _)| trace.manifest().live_row_groups > 0).count();
-    assert!(moved > 50, "{moved}");
+    let with_live = opened.iter().filter(|(trace, _)| trace.manifest().live_row_groups > 0).count();
+    assert!(with_live > 50, "{with_live}");
     for (trace, then) in &opened {
         assert!(rows_of(trace) == rows[..*then], "the first {then}");
     }
 }
 
-/// Any other reader has a second for that: until the checkpoint after the next one is there.
+/// Other readers can read an open file until the checkpoint after the next one, at least.
 #[test]
-fn who_reads_at_once_reads_what_is_there() {
+fn other_readers_can_read_until_the_checkpoint_after_the_next() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     let (names, mut seed) = (names(), 11);
@@ -161,7 +161,7 @@ fn row_groups_grow_with_the_file() {
 }
 
 #[test]
-fn long_texts_fill_row_groups_before_they_fill_memory() {
+fn long_texts_fill_a_row_group() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     let names = names();
@@ -173,13 +173,13 @@ fn long_texts_fill_row_groups_before_they_fill_memory() {
     let mut writer = TraceWriter::create(&path, names.clone(), manifest(), WriterOptions::default()).unwrap();
     writer.write(&batch(&rows, &names)).unwrap();
     writer.finish().unwrap();
-    // Just over a mebibyte each, so the eighth makes eight mebibytes.
+    // Each text is just over a mebibyte long, so the eighth exceeds eight mebibytes.
     assert_eq!(row_groups(&path), [8; 5]);
     assert!(read(&path) == rows);
 }
 
 #[test]
-fn very_many_distinct_values_fill_row_groups_too() {
+fn many_distinct_values_fill_a_row_group() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     let (names, mut seed) = (names(), 7);
@@ -192,7 +192,7 @@ fn very_many_distinct_values_fill_row_groups_too() {
 }
 
 #[test]
-fn an_existing_file_is_left_alone() {
+fn an_existing_file_is_not_overwritten() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     fs::write(&path, "precious").unwrap();
@@ -204,9 +204,9 @@ fn an_existing_file_is_left_alone() {
     assert_eq!(fs::read(&path).unwrap(), b"precious");
 }
 
-/// Fills a disk: this test runs itself again, as a process whose files may not grow beyond a few dozen KiB.
+/// Simulates a full disk: runs this test again in a child process, in which files may not grow beyond a few dozen KiB.
 #[test]
-fn a_full_disk_leaves_what_was_checkpointed() {
+fn a_full_disk_leaves_the_last_checkpoint() {
     const INSIDE: &str = "PYREC_SCHEMA_TEST_FULL_DISK";
     if let Some(path) = std::env::var_os(INSIDE) {
         return fill_the_disk(Path::new(&path));
@@ -214,24 +214,24 @@ fn a_full_disk_leaves_what_was_checkpointed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     let test = std::env::current_exe().unwrap();
-    // A shell's unit for -f is 512 or 1024 bytes.
+    // The unit of `ulimit -f` is 512 or 1024 bytes, depending on the shell.
     let child = Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 64 && exec \"$0\" --exact \"$1\" --nocapture"])
         .arg(test)
-        .arg("a_full_disk_leaves_what_was_checkpointed")
+        .arg("a_full_disk_leaves_the_last_checkpoint")
         .env(INSIDE, &path)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&child.stdout);
+    let stdout = String::from_utf8_lossy(&child.stdout);
     assert!(
         child.status.success(),
-        "{:?} {said} {}",
+        "{:?} {stdout} {}",
         child.status.signal(),
         String::from_utf8_lossy(&child.stderr)
     );
 
     let written =
-        said.lines().find_map(|line| line.strip_prefix("whole rows: ")).unwrap().parse::<usize>().unwrap();
+        stdout.lines().find_map(|line| line.strip_prefix("whole rows: ")).unwrap().parse::<usize>().unwrap();
     let trace = Trace::open(&[&path]).unwrap();
     assert_eq!(trace.files()[0].torn_bytes(), 0);
     assert_eq!(read(&path), noise(100_000, &mut 3)[..written]);
@@ -249,6 +249,6 @@ fn fill_the_disk(path: &Path) {
         Some(Error::Write { rows, source, .. }) => println!("\nwhole rows: {rows}\n{source}"),
         other => panic!("{other:?}"),
     }
-    // What could not be written once cannot be written at the end either, and that does no harm.
+    // Finishing fails, too, and leaves the file as it is.
     assert!(matches!(writer.finish(), Err(Error::Write { .. })));
 }

@@ -1,4 +1,4 @@
-"""Does things that reports are asked about, and prints as JSON what it knows of them itself."""
+"""Does what several reports measure, and prints its own measurements as JSON."""
 
 import gc
 import json
@@ -56,7 +56,7 @@ def nap(seconds):
 
 
 def work():
-    # Before 3.8 nobody knows a thread's number of the system.
+    # `get_native_id` exists from 3.8 on.
     KNOWN["threads"][threading.current_thread().name] = threading.get_native_id()
     nap(0.005)
 

@@ -25,7 +25,7 @@ def main(calls, threads=1):
     burst(calls)
     for thread in pool:
         thread.join()
-    # join() returns a moment before the system's thread has ended, and a program that exits in that moment ends it.
+    # join() returns shortly before the native thread ends. An exit at that moment would kill the thread.
     while len(os.listdir("/proc/self/task")) > 1:
         time.sleep(0.001)
 

@@ -1,5 +1,5 @@
-"""Makes objects in every way that calls a class, and counts them itself, by class and line. Prints the counts as JSON:
-[class, line, made, failed], and how often `__del__` ran."""
+"""Creates objects in every way that calls a class, and counts them by class and line. Prints the counts as JSON, a list of
+[class, line, made, failed], and the number of calls of `__del__`."""
 
 import abc
 import collections
@@ -140,7 +140,7 @@ def classes_come_and_go():
         made(name); cls()
         del cls
         gc.collect(0)
-    # CPython gives such a class no version any more.
+    # CPython stops assigning version tags to a class after many changes.
     for number in range(1200):
         Plain.number = number
         if number % 100 == 0:

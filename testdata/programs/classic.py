@@ -1,4 +1,4 @@
-"""Calls that every version of CPython tells alike, for tools that are compared."""
+"""Calls for which every version of CPython fires the same markers, to compare tools."""
 
 
 def start():

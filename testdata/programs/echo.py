@@ -1,4 +1,4 @@
-"""Says what it was given: arguments and standard input to standard output, a word to standard error."""
+"""Writes its arguments and standard input to standard output, and a word to standard error."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Ends in the way that it is told to, after one call of `work`.
+"""Ends in the way of its arguments, after one call of `work`.
 
     python endings.py status N | now N | signal N | raise | daemon
 """

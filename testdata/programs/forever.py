@@ -1,4 +1,4 @@
-"""Calls `tick` until it is killed, and writes the number of calls so far into a file after each one.
+"""Calls `tick` until it is killed, and writes the number of calls into a file after each one.
 
     python forever.py FILE [CALLS]
 """
@@ -16,7 +16,7 @@ def main(path, calls):
     with open(path, "wb") as file:
         file.truncate(mmap.PAGESIZE)
     with open(path, "r+b") as file:
-        # A page of the file itself: the number outlives the process, and costs no system call.
+        # The mapped file keeps the number after the process is killed, without a system call for each.
         number = memoryview(mmap.mmap(file.fileno(), mmap.PAGESIZE))[:8].cast("q")
     for n in range(1, calls + 1) if calls else itertools.count(1):
         tick()

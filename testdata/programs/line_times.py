@@ -1,7 +1,7 @@
-"""Lines that take long, each of them timed by the program itself.
+"""Slow lines, which the program itself times.
 
-Prints the JSON list of `[first line, last line, nanoseconds, kind]`, where what took so long was the lines' `own` time
-or was `called`; or `again`, where the line was on the stack more than once, and its outermost stay counts.
+Prints a JSON list of `[first line, last line, nanoseconds, kind]`. The kind is `own` for time in the lines themselves,
+`called` for time in callees, or `again` for a recursive line, of which the outermost execution counts.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ SINCE = now()
 
 
 def took(kind=None, back=1, lines=1):
-    """What the lines `back` above the caller's took since the last time; nothing is noted without a kind."""
+    """Adds the time since the last call to the lines `back` before the caller's. Without a kind, adds nothing."""
     global SINCE
     passed, line = now() - SINCE, sys._getframe(1).f_lineno - back
     if kind:
@@ -131,7 +131,7 @@ def recurse(depth):
     if depth:
         since, line = now(), sys._getframe().f_lineno + 1
         recurse(depth - 1)
-        TOOK[line, line, "again"] = now() - since  # That of the outermost call is the last one.
+        TOOK[line, line, "again"] = now() - since  # The outermost call assigns last.
 
 
 def main():

@@ -1,4 +1,4 @@
-"""Statements of every kind, to count how often each line is come to. Runs alike each time."""
+"""Statements of every kind, to count the executions of each line. Every run is the same."""
 
 import asyncio
 import contextlib

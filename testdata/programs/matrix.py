@@ -2,8 +2,8 @@
 
     python matrix.py [PART…]
 
-Nothing here depends on time, on the order of threads, or on when garbage is collected, so that two runs of one
-Python make the same calls. Parts that start processes come last; each part may be run alone.
+Nothing depends on time, on the order of threads, or on when garbage is collected, so that two runs of the same
+Python make the same calls. Parts that start processes come last. Each part may be run alone.
 """
 
 import asyncio
@@ -130,7 +130,7 @@ def generators():
     next(half_way)
     next(half_way)
     half_way.close()
-    # Dropped while suspended, and never a local variable: before 3.11, who profiles in Python keeps locals alive.
+    # Dropped while suspended. Not a local variable, since before 3.11 profilers in Python keep those alive.
     next(count(3))
     squares = (n * n for n in range(5))
     assert max(squares) == 16
@@ -318,7 +318,7 @@ def imports():
 
 @part
 def collections():
-    """Explicit collections only; what is freed runs Python code in `__del__` and in a callback."""
+    """Explicit collections. Freed objects and a callback run Python code."""
     freed = []
 
     class Ring:
@@ -411,7 +411,7 @@ def threads():
 
 @part
 def forks():
-    """A child returns from frames that it never entered, and forks again."""
+    """A child returns from frames that its parent entered, and forks again."""
 
     def child(depth):
         work(5)
@@ -431,7 +431,7 @@ def forks():
 
 @part
 def executed():
-    """A child that becomes another program by `exec`."""
+    """A child that executes another program by `exec`."""
     pid = os.fork()
     if pid == 0:
         work(4)

@@ -1,9 +1,9 @@
-"""A small press: writes a book of articles, then builds a web site from it.
+"""A site generator: makes up articles, then builds a web site from them.
 
     python press.py [ARTICLES] [--out DIRECTORY]
 
-The articles are made up from a fixed seed, so that every run does the same work and prints the same digest.
-What follows is what any site generator does: parse, number, link, render, index, check.
+The articles are generated from a fixed seed, so that every run does the same work and prints the same digest.
+The steps are those of any site generator: parse, number, link, render, index, check.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ juniper kettle ledger marble nettle oasis pebble quarry ripple sparrow timber um
 
 
 class Author:
-    """Makes articles up, in a small markup: headings, paragraphs, lists, code, links, emphasis."""
+    """Generates articles in a small markup: headings, paragraphs, lists, code, links, emphasis."""
 
     def __init__(self, seed: int, articles: int):
         self.random = random.Random(seed)
@@ -105,7 +105,7 @@ ITEM = re.compile(r"( *)- (.*)")
 
 
 class Parser:
-    """Text into a tree of nodes."""
+    """Parses text into a tree of nodes."""
 
     def parse(self, source: Source) -> Node:
         page = Node("page", source.slug)
@@ -124,7 +124,7 @@ class Parser:
         return Node("paragraph", children=self.inline(text))
 
     def list_of(self, lines: List[str], indent: int) -> Node:
-        """The lines of one list; deeper lines become lists within its last item."""
+        """Parses the lines of one list. Deeper lines become lists in its last item."""
         result, deeper = Node("list"), []
 
         def close():
@@ -235,7 +235,7 @@ def slugify(title: str) -> str:
 
 
 class Broken(Exception):
-    """A link that leads nowhere."""
+    """A link to a page that does not exist."""
 
 
 class Site:
@@ -267,7 +267,7 @@ class Site:
         return "<nav>" + "".join(lines) + "</nav>"
 
     def search_index(self) -> str:
-        """Which words stand on which pages, the rarest words first."""
+        """Lists the pages that contain each word, the rarest words first."""
         index = defaultdict(Counter)
         for slug, tree in self.trees.items():
             for word in words_of(tree):
@@ -276,7 +276,7 @@ class Site:
         return json.dumps({word: pages.most_common(10) for word, pages in rarest}, indent=1)
 
     def reach(self) -> str:
-        """How many clicks lead from the first page to every other one, and which links are broken."""
+        """Counts the clicks from the first page to every other one, and lists the broken links."""
         links = {slug: sorted(links_of(tree)) for slug, tree in self.trees.items()}
         clicks, broken = {}, []
 

@@ -1,4 +1,4 @@
-"""A program that names people and machines wherever a recording can hold a name."""
+"""Has names of people and machines in everything that a trace can contain."""
 
 import json
 import os

@@ -1,9 +1,9 @@
-"""Runs until it is killed, as a server does: a thread that waits, one that works, now and then a child.
+"""Runs until it is killed, like a server: one thread waits, one works, and sometimes it forks a child.
 
     python server.py FILE
 
-Before each round it writes into FILE what it sees of anybody who watches: the tools of sys.monitoring, the callbacks of
-the garbage collector, the importer's type, and the number of rounds.
+Before each round it writes into FILE the number of rounds and what tracers would change: the tools of sys.monitoring, the
+callbacks of the garbage collector, the importer's type, and some modules.
 """
 
 import gc

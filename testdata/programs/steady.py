@@ -1,8 +1,8 @@
 """Makes 200,000 calls a second, until it is killed.
 
-Of each thousand calls of `step` the end is marked by one of a function of its own, `thousand_1`, `thousand_2`, …: so
-who sees a part of all calls knows which part it is. Each of these is a new code object, where an older one was freed.
-Prints, now and then, how many thousands there were, and the sum of the numbers that `step` has returned.
+After each thousand calls of `step` it calls a new function, `thousand_1`, `thousand_2`, …, so that a reader of some of the
+calls can tell which they are. Each of these functions is a new code object, often in the memory of a freed one.
+Sometimes prints the number of thousands, and the sum of the numbers that `step` has returned.
 """
 
 import sys

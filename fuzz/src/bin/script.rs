@@ -1,4 +1,4 @@
-//! Fuzzes the target of that name.
+//! libFuzzer entry point of the target `script`.
 
 #![no_main]
 

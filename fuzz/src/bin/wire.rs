@@ -1,4 +1,4 @@
-//! Fuzzes the target of that name.
+//! libFuzzer entry point of the target `wire`.
 
 #![no_main]
 

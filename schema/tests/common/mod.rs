@@ -1,6 +1,6 @@
-//! What the tests share: a manifest, rows of any kind, and a whole trace read back.
+//! Helpers for the tests: a manifest, rows, and functions to write and read them.
 
-#![allow(dead_code, clippy::unwrap_used, reason = "each test uses its part, and a test may panic")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test uses some of them, and a test may panic")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub fn manifest() -> Manifest {
     }
 }
 
-/// A row with its strings written out, so that rows of two recordings can be compared.
+/// A row with its strings, so that rows of different string tables can be compared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     pub time_ns: i64,
@@ -94,18 +94,18 @@ pub fn batch(rows: &[Row], names: &Names) -> Batch {
     rows.iter().map(|row| row.to_event(names)).collect()
 }
 
-/// Puts a file there. Writing over one that has bytes would wait for the disk (ext4's `auto_da_alloc`), each time.
-pub fn put(path: &Path, bytes: impl AsRef<[u8]>) {
+/// Replaces a file. Removes it first, since overwriting a non-empty file waits for the disk (ext4's `auto_da_alloc`).
+pub fn replace(path: &Path, bytes: impl AsRef<[u8]>) {
     let _ = std::fs::remove_file(path);
     std::fs::write(path, bytes).unwrap();
 }
 
-/// Every row of a trace.
+/// Reads all rows of a trace file.
 pub fn read(path: &Path) -> Vec<Row> {
     rows_of(&Trace::open(&[path]).unwrap())
 }
 
-/// The same of one that is open.
+/// Reads all rows of an open trace.
 pub fn rows_of(trace: &Trace) -> Vec<Row> {
     let mut rows = Vec::new();
     for file in trace.files() {
@@ -119,7 +119,7 @@ pub fn rows_of(trace: &Trace) -> Vec<Row> {
     rows
 }
 
-/// Rows as a program makes them, by number: a few codes, time that rises, now and then a value or a text.
+/// Rows similar to those of a program: a few codes, increasing times, and some values and texts.
 pub fn plain_rows(count: usize) -> Vec<Row> {
     let row = |at: usize| Row {
         time_ns: 1_000_000 + at as i64 * 40 + (at as i64 * 7919 % 23),
@@ -134,7 +134,7 @@ pub fn plain_rows(count: usize) -> Vec<Row> {
     (0..count).map(row).collect()
 }
 
-/// Any row at all, of few or of many different ones.
+/// Arbitrary rows, with both frequent and rare values.
 pub fn any_row() -> impl Strategy<Value = Row> {
     let number = || prop_oneof![3 => 0..9i32, 1 => any::<i32>()];
     let time = prop_oneof![3 => 0..1000i64, 1 => any::<i64>()];

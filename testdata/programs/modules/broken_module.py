@@ -1,4 +1,4 @@
-"""Its import ends in an exception."""
+"""Raises an exception when it is imported."""
 
 
 def fails():

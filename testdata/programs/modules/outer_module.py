@@ -1,4 +1,4 @@
-"""Imported by `matrix.py`; imports a neighbour twice, of which the second finds it."""
+"""Imported by `matrix.py`. Imports another module twice; the second import finds it in `sys.modules`."""
 
 import inner_module
 
