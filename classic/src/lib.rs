@@ -6,8 +6,8 @@
 //!    └─────────────── capture_format ───────────────────────┘
 //! ```
 //!
-//! Needs neither a kernel interface nor a live process, so a capture from any system can be imported
-//! on any other.
+//! Needs neither a kernel interface nor a live process, so a capture from any system can be
+//! imported on any other.
 
 mod capture_format;
 pub mod import;

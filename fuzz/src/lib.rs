@@ -3,7 +3,8 @@
 pub mod heap;
 pub mod targets;
 
-/// The maximum memory of a target, whatever its input claims. `docs/design/trust.md` lists the limits.
+/// The maximum memory of a target, whatever its input claims. `docs/design/trust.md` lists the
+/// limits.
 const MAX_BYTES: usize = 512 << 20;
 
 /// Runs a target. Ends the process if it exceeds the memory limit.

@@ -108,7 +108,8 @@ fn report(calls: &CallTree, filter: &Filter) -> io::Result<()> {
     }
 }
 
-/// Decodes rows from bytes, eight bytes a row, and the places where the stream is split into pieces.
+/// Decodes rows from bytes, eight bytes a row, and the places where the stream is split into
+/// pieces.
 ///
 /// ```text
 /// marker │ split, pid, tid │ code │ text │ value │ change of the time: kind, number, shift

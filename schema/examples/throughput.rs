@@ -1,6 +1,7 @@
-//! Measures the speed of writing and reading traces, and their length. Run it by `cargo run --release -p
-//! pyrec-schema --example throughput [ROWS]`. The rows are those of an object-oriented program: one hundred functions that
-//! call each other in one thread, with times that vary a little.
+//! Measures the speed of writing and reading traces, and their length. Run it by `cargo run
+//! --release -p pyrec-schema --example throughput [ROWS]`. The rows are those of an object-oriented
+//! program: one hundred functions that call each other in one thread, with times that vary a
+//! little.
 
 use std::error::Error;
 use std::sync::Arc;

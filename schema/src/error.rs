@@ -18,8 +18,8 @@ pub enum Error {
         /// The error of the operating system.
         source: io::Error,
     },
-    /// A checkpoint could not be written, for example because the disk is full. The file still ends with
-    /// the previous checkpoint.
+    /// A checkpoint could not be written, for example because the disk is full. The file still ends
+    /// with the previous checkpoint.
     #[error("{path}: {source}; the {rows} rows of its last checkpoint are complete and readable")]
     Write {
         /// The file.

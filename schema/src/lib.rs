@@ -1,7 +1,7 @@
 //! The trace format, version 1: the contract between the recorder and the analyzer.
 //!
-//! A trace is one Parquet file, or a directory of them. A row is one event of the recorded program or
-//! one fact of the recorder. This is the whole container:
+//! A trace is one Parquet file, or a directory of them. A row is one event of the recorded program
+//! or one fact of the recorder. This is the whole container:
 //!
 //! ```text
 //! PAR1 │ footer │ row group │ row group │ footer │ … │ row group │ footer │ footer tail
@@ -22,14 +22,15 @@
 //!
 //! The file is a complete Parquet file at every checkpoint, so any Parquet reader reads it while it
 //! grows, and after the recorder was killed. `writer/checkpoint_layout.rs` draws how.
-//! `docs/reference/format.md` specifies the columns, the markers and the manifest for other readers.
+//! `docs/reference/format.md` specifies the columns, the markers and the manifest for other
+//! readers.
 //!
 //! ```text
 //! recorder ─▶ Batch ─▶ TraceWriter ─▶ x.parquet ─▶ Trace ─▶ Batch ─▶ analyzer
 //! ```
 //!
-//! Rows travel as a [`Batch`], a vector per column, with strings interned in [`Names`]. Facts of the
-//! whole recording are in the [`Manifest`]. No other crate depends on Parquet or Arrow.
+//! Rows travel as a [`Batch`], a vector per column, with strings interned in [`Names`]. Facts of
+//! the whole recording are in the [`Manifest`]. No other crate depends on Parquet or Arrow.
 //!
 //! # Layers
 //!

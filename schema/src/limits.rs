@@ -1,5 +1,5 @@
-//! Limits on what a file may claim to contain. The time and the memory that reading takes are bounded by
-//! the file's length, whatever its contents. `docs/design/trust.md` lists all of them.
+//! Limits on what a file may claim to contain. The time and the memory that reading takes are
+//! bounded by the file's length, whatever its contents. `docs/design/trust.md` lists all of them.
 //!
 //! A real recording takes about three bytes a row, since its times come from a clock, and zstd
 //! compresses its strings to about a tenth. The limits are far beyond that, so only a file that was
@@ -26,10 +26,12 @@ const BASE_PAGE_BYTES: u64 = 1 << 24;
 /// Additional uncompressed bytes for each compressed byte of the page.
 const PAGE_BYTES_PER_BYTE: u64 = 256;
 
-/// The minimum length of a row group's entry in a footer. With eight columns it is several times as long.
+/// The minimum length of a row group's entry in a footer. With eight columns it is several times as
+/// long.
 pub(crate) const MIN_ROW_GROUP_FOOTER_BYTES: usize = 128;
 
-/// The maximum length of a page header. Its statistics hold two values of the column, which are short.
+/// The maximum length of a page header. Its statistics hold two values of the column, which are
+/// short.
 pub(crate) const MAX_PAGE_HEADER_BYTES: usize = 1 << 16;
 
 /// The maximum number of rows in a file of `file_bytes`.
@@ -37,7 +39,8 @@ pub(crate) fn max_rows(file_bytes: u64) -> u64 {
     BASE_ROWS.saturating_add(file_bytes.saturating_mul(ROWS_PER_BYTE))
 }
 
-/// The memory that the strings of a file of `file_bytes` may take in addition to [`BASE_STRING_BYTES`].
+/// The memory that the strings of a file of `file_bytes` may take in addition to
+/// [`BASE_STRING_BYTES`].
 pub(crate) fn added_string_bytes(file_bytes: u64) -> u64 {
     file_bytes.saturating_mul(STRING_BYTES_PER_BYTE)
 }

@@ -1,4 +1,5 @@
-//! Parts of the format: names, codes, the manifest, losses, columns, and the metadata for other readers.
+//! Parts of the format: names, codes, the manifest, losses, columns, and the metadata for other
+//! readers.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

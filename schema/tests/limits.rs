@@ -27,14 +27,16 @@ static ALLOCATED_BYTES: AtomicUsize = AtomicUsize::new(0);
 /// The limit for all tests of this file together.
 const MAX_BYTES: usize = 1 << 30;
 
-// SAFETY: all methods delegate to the system's allocator, which upholds the contract, or return null.
+// SAFETY: all methods delegate to the system's allocator, which upholds the contract, or return
+// null.
 unsafe impl GlobalAlloc for LimitedAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let before = ALLOCATED_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
         if before.saturating_add(layout.size()) > MAX_BYTES {
             return std::ptr::null_mut();
         }
-        // SAFETY: the caller upholds the contract of `alloc`, which is that of the system's allocator.
+        // SAFETY: the caller upholds the contract of `alloc`, which is that of the system's
+        // allocator.
         unsafe { System.alloc(layout) }
     }
 
@@ -121,7 +123,8 @@ fn varint(mut number: u64, out: &mut Vec<u8>) {
     out.push(number as u8);
 }
 
-/// Rewrites a trace: replaces the pages of a column in the first row group, and all numbers of rows.
+/// Rewrites a trace: replaces the pages of a column in the first row group, and all numbers of
+/// rows.
 fn with_pages(path: &Path, column: usize, rows: i64, pages: &[u8]) {
     let mut bytes = fs::read(path).unwrap();
     let tail = bytes.len() - 8;

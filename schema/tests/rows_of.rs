@@ -12,7 +12,8 @@ use parquet::file::metadata::ParquetMetaDataReader;
 use pyrec_schema::{Columns, Marker, Trace, TraceWriter, WriterOptions};
 use tempfile::TempDir;
 
-/// Writes three row groups of one hundred rows, with a `gc__start` at the end of the second and of the third.
+/// Writes three row groups of one hundred rows, with a `gc__start` at the end of the second and of
+/// the third.
 fn trace(dir: &TempDir) -> PathBuf {
     let path = dir.path().join("t.parquet");
     let names = names();

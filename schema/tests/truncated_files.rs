@@ -132,8 +132,9 @@ fn write_with_live_row_groups(path: &Path) -> Vec<Row> {
     panic!("all footers were retained");
 }
 
-/// Simulates a recorder that is killed during a checkpoint: the file has the length for the next one, and its footer
-/// tail refers to the last one. Every Parquet reader can read it, and recovery removes the excess.
+/// Simulates a recorder that is killed during a checkpoint: the file has the length for the next
+/// one, and its footer tail refers to the last one. Every Parquet reader can read it, and recovery
+/// removes the excess.
 #[test]
 fn a_footer_far_before_the_end_is_found() {
     let dir = tempfile::tempdir().unwrap();
@@ -164,7 +165,8 @@ fn a_footer_far_before_the_end_is_found() {
     }
 }
 
-/// In a truncated copy, a footer counts only if its row groups are intact and not overwritten by a later checkpoint.
+/// In a truncated copy, a footer counts only if its row groups are intact and not overwritten by a
+/// later checkpoint.
 #[test]
 fn an_overwritten_checkpoint_is_skipped() {
     let dir = tempfile::tempdir().unwrap();

@@ -15,7 +15,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::ParquetMetaDataReader;
 use pyrec_schema::{Error, Marker, Trace, TraceWriter, WriterOptions};
 
-/// The length of all footers in a file. They are found by their magic, which nothing else in these files contains.
+/// The length of all footers in a file. They are found by their magic, which nothing else in these
+/// files contains.
 fn footers_len(path: &Path) -> u64 {
     let bytes = fs::read(path).unwrap();
     let ends = bytes.windows(4).enumerate().skip(1).filter(|(_, window)| window == b"PAR1").map(|(at, _)| at);
@@ -52,7 +53,8 @@ fn footers_stay_within_their_budget() {
         }
         if second % 100 == 99 {
             let len = fs::metadata(&path).unwrap().len();
-            // A short file contains up to three checkpoints. In a longer one they take at most a quarter.
+            // A short file contains up to three checkpoints. In a longer one they take at most a
+            // quarter.
             let bytes = writer.bytes();
             assert!(len < bytes + (bytes / 4).max(1 << 20) + (256 << 10), "{len} for {bytes} bytes");
         }
@@ -204,7 +206,8 @@ fn an_existing_file_is_not_overwritten() {
     assert_eq!(fs::read(&path).unwrap(), b"precious");
 }
 
-/// Simulates a full disk: runs this test again in a child process, in which files may not grow beyond a few dozen KiB.
+/// Simulates a full disk: runs this test again in a child process, in which files may not grow
+/// beyond a few dozen KiB.
 #[test]
 fn a_full_disk_leaves_the_last_checkpoint() {
     const INSIDE: &str = "PYREC_SCHEMA_TEST_FULL_DISK";

@@ -25,8 +25,8 @@ impl<'a> ParsedEvent<'a> {
         ParsedEvent { time_ns, pid, tid, marker, file: "", name: "", line: 0, value: None, depth: None }
     }
 
-    /// Whether bpftrace may have truncated the file or the name. It truncates silently, so a string of
-    /// exactly the maximum length is suspect.
+    /// Whether bpftrace may have truncated the file or the name. It truncates silently, so a string
+    /// of exactly the maximum length is suspect.
     pub fn may_be_truncated(&self) -> bool {
         // The default of bpftrace, in effect if the script's first line was not used.
         const DEFAULT_BYTES: usize = 64;

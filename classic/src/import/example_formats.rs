@@ -1,5 +1,5 @@
-//! Parsers for the output of the example scripts in CPython's documentation and in the distributions'
-//! guides.
+//! Parsers for the output of the example scripts in CPython's documentation and in the
+//! distributions' guides.
 //!
 //! ```text
 //! 156641360518804⇥ function-entry: call_stack.py:function_1:1          call_stack.d
@@ -10,8 +10,8 @@ use pyrec_schema::Marker;
 
 use super::event::ParsedEvent;
 
-/// Parses a line of DTrace's `call_stack.d`, `line.d` or `gc.d`. They print neither process nor thread,
-/// so both are 0.
+/// Parses a line of DTrace's `call_stack.d`, `line.d` or `gc.d`. They print neither process nor
+/// thread, so both are 0.
 pub fn parse_dtrace(line: &str) -> Option<ParsedEvent<'_>> {
     let (time, rest) = line.split_once('\t')?;
     let (probe, arguments) = rest.split_once(':')?;
@@ -20,8 +20,8 @@ pub fn parse_dtrace(line: &str) -> Option<ParsedEvent<'_>> {
     with_arguments(event, arguments)
 }
 
-/// Parses a line of a script that uses SystemTap's `thread_indent`. The number in parentheses is the
-/// thread's. Times are microseconds since the first line of that thread.
+/// Parses a line of a script that uses SystemTap's `thread_indent`. The number in parentheses is
+/// the thread's. Times are microseconds since the first line of that thread.
 pub fn parse_thread_indent(line: &str) -> Option<ParsedEvent<'_>> {
     let (time, rest) = line.trim_start().split_once(' ')?;
     let time_ns = time.parse::<i64>().ok()?.checked_mul(1_000)?;
@@ -45,8 +45,8 @@ pub fn parse_thread_indent(line: &str) -> Option<ParsedEvent<'_>> {
     Some(ParsedEvent { name, file, line, depth: Some(depth), ..event })
 }
 
-/// Adds the arguments that follow the marker: `FILE:FUNCTION:LINE` after one space per level, a number,
-/// or a name.
+/// Adds the arguments that follow the marker: `FILE:FUNCTION:LINE` after one space per level, a
+/// number, or a name.
 fn with_arguments<'a>(event: ParsedEvent<'a>, arguments: &'a str) -> Option<ParsedEvent<'a>> {
     match event.marker {
         Marker::FunctionEntry | Marker::FunctionReturn | Marker::Line => {

@@ -24,8 +24,8 @@ impl<R: BufRead> LineReader<R> {
         LineReader { input, line: Vec::new(), number: 0 }
     }
 
-    /// The next line and its number, counted from 1. The text is `None` if the line is too long, is not
-    /// UTF-8, contains a zero byte, or is the last one and lacks its newline.
+    /// The next line and its number, counted from 1. The text is `None` if the line is too long, is
+    /// not UTF-8, contains a zero byte, or is the last one and lacks its newline.
     pub fn next_line(&mut self) -> io::Result<Option<(u64, Option<&str>)>> {
         self.line.clear();
         self.number += 1;

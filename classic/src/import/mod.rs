@@ -4,8 +4,8 @@
 //! text ──▶ Line ──▶ ParsedEvent, or a loss ──▶ row ──▶ in order of time ──▶ trace
 //! ```
 //!
-//! A malformed line is counted and becomes a `lost` row: of its own thread if the line has one, else of
-//! every thread seen so far. Its contents are never guessed.
+//! A malformed line is counted and becomes a `lost` row: of its own thread if the line has one,
+//! else of every thread seen so far. Its contents are never guessed.
 
 mod event;
 mod example_formats;
@@ -61,12 +61,13 @@ pub struct ImportSummary {
     pub has_per_thread_times: bool,
 }
 
-/// Imports a capture into a new trace at `path`. The manifest names `writer` as the program that wrote
-/// it. Leaves no file behind on failure.
+/// Imports a capture into a new trace at `path`. The manifest names `writer` as the program that
+/// wrote it. Leaves no file behind on failure.
 ///
 /// # Errors
 ///
-/// Fails if the capture cannot be read or contains no event, or if `path` exists or cannot be written.
+/// Fails if the capture cannot be read or contains no event, or if `path` exists or cannot be
+/// written.
 pub fn import(capture: impl BufRead, path: &Path, writer: &str) -> Result<ImportSummary, Error> {
     let names = Arc::new(Names::new());
     let manifest = Manifest { provider: "import".into(), ..Manifest::unknown(writer) };

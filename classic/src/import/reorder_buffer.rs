@@ -6,7 +6,8 @@ use std::collections::BinaryHeap;
 
 use pyrec_schema::Event;
 
-/// The capacity in events. It exceeds what the tools' buffers of all processors usually hold together.
+/// The capacity in events. It exceeds what the tools' buffers of all processors usually hold
+/// together.
 const MAX_EVENTS: usize = 1 << 18;
 
 /// A priority queue of events by time. An event that arrives after later ones have already left the

@@ -1,4 +1,5 @@
-//! Writes the events of a capture, and `lost` rows where events are missing between them, into a trace.
+//! Writes the events of a capture, and `lost` rows where events are missing between them, into a
+//! trace.
 
 use std::sync::Arc;
 
@@ -35,8 +36,8 @@ struct ThreadState {
     depth: CallDepth,
     /// Events lost before its next one.
     lost: u64,
-    /// Whether unattributed losses since its last event may be its own. Then its next event follows a
-    /// `lost` row, if necessary with a count of 0.
+    /// Whether unattributed losses since its last event may be its own. Then its next event follows
+    /// a `lost` row, if necessary with a count of 0.
     may_have_lost: bool,
 }
 
@@ -78,8 +79,8 @@ impl RowWriter {
         }
     }
 
-    /// Writes an event. Returns how many events must be missing before it, at least, beyond those that
-    /// are already counted as lost.
+    /// Writes an event. Returns how many events must be missing before it, at least, beyond those
+    /// that are already counted as lost.
     pub fn add_event(&mut self, parsed: &ParsedEvent) -> pyrec_schema::Result<u64> {
         // CPython 3.15 fires a return without an entry for internal code in a file of this name.
         if parsed.marker == Marker::FunctionReturn && parsed.file == "__init__" {
@@ -181,8 +182,8 @@ pub fn group_names(groups: &[MarkerGroup]) -> Vec<String> {
 struct CallDepth(Option<usize>);
 
 impl CallDepth {
-    /// Moves to the next line: an entry or a return at `depth`. Returns how many lines must be missing
-    /// before it, at least.
+    /// Moves to the next line: an entry or a return at `depth`. Returns how many lines must be
+    /// missing before it, at least.
     fn step(&mut self, is_entry: bool, depth: usize) -> u64 {
         let expected = self.0.map(|current| if is_entry { current } else { current.saturating_sub(1) });
         self.0 = Some(if is_entry { depth + 1 } else { depth });

@@ -7,8 +7,8 @@ use super::*;
 
 const HEADER_LINE: &str = "# pyrec 1\tdtrace\t1000\t1700000000000000000\t3.15.2\tfunction,gc\n";
 
-/// Imports a text. Returns its rows as `time pid/tid marker code line value text`, the summary and the
-/// manifest.
+/// Imports a text. Returns its rows as `time pid/tid marker code line value text`, the summary and
+/// the manifest.
 fn imported(text: impl AsRef<[u8]>) -> Result<(Vec<String>, ImportSummary, Manifest), Error> {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let path = folder.path().join("x.parquet");

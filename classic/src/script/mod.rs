@@ -82,8 +82,8 @@ fn quoted(path: &str) -> String {
 }
 
 /// The `printf` format of a marker's event line, and the list of values for it. `digits` formats an
-/// integer. `head` holds the tool's expressions for time, process and thread; `number` and `text` give
-/// its expressions for arguments.
+/// integer. `head` holds the tool's expressions for time, process and thread; `number` and `text`
+/// give its expressions for arguments.
 fn print_arguments(
     marker: Marker,
     digits: &str,

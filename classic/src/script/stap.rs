@@ -33,8 +33,9 @@ pub fn stap(python: &TargetPython) -> String {
     script + &format!("probe end {{\n{lines}    printf(\"{END}\\n\")\n}}\n")
 }
 
-/// Generates the tapset `python.stp`: probe points by name, with the arguments as variables. It replaces
-/// the tapset of that name among SystemTap's own, whose probes are for other builds of Python.
+/// Generates the tapset `python.stp`: probe points by name, with the arguments as variables. It
+/// replaces the tapset of that name among SystemTap's own, whose probes are for other builds of
+/// Python.
 pub fn tapset(python: &TargetPython) -> String {
     let mut script = format!(
         "// CPython {} in {}, by its static markers: python.function.entry and so on.\n\
@@ -43,7 +44,8 @@ pub fn tapset(python: &TargetPython) -> String {
         python.version.as_deref().unwrap_or("of an unknown version"),
         super::printable(python.image())
     );
-    // With function.entry that needs a line probe, a script must be able to probe the line marker, too.
+    // With function.entry that needs a line probe, a script must be able to probe the line marker,
+    // too.
     for marker in python.markers().chain(python.needs_line_probe().then_some(Marker::Line)) {
         let (name, variables) = alias(marker);
         script += &format!("\nprobe python.{name} = {} {{\n", probe_point(python, marker));

@@ -1,6 +1,7 @@
 //! Definitions: what the ids in records refer to, and facts of the process.
 //!
-//! They form a log of entries, each of `length: u32` (of the whole entry), `tag: u32`, and the fields.
+//! They form a log of entries, each of `length: u32` (of the whole entry), `tag: u32`, and the
+//! fields.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -45,8 +46,8 @@ pub enum Definition {
     Code { id: u32, first_line: u32, file: String, qualname: String, line_table: LineTable, lines: Vec<u8> },
     /// A string, before the first record that refers to it.
     Text { id: u32, text: String },
-    /// An audit event or the call of a class, by its name and the code object in which it occurs, before the first record
-    /// that refers to it. `code` is 0 outside of Python code.
+    /// An audit event or the call of a class, by its name and the code object in which it occurs,
+    /// before the first record that refers to it. `code` is 0 outside of Python code.
     Site { id: u32, code: u32, name: String },
     /// The name of a thread.
     Thread { tid: i32, name: String },

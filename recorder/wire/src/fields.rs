@@ -1,5 +1,5 @@
-//! Serialization of definitions and filters: integers in native byte order, strings and byte strings as `length: u32`
-//! and bytes, lists as `count: u32` and items.
+//! Serialization of definitions and filters: integers in native byte order, strings and byte
+//! strings as `length: u32` and bytes, lists as `count: u32` and items.
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use crate::fields::{Reader, Writer};
 use crate::glob::Glob;
 
-/// Selects the functions to record, by the same rules as the analyzer's options `--include` and `--exclude`. The default
-/// selects all.
+/// Selects the functions to record, by the same rules as the analyzer's options `--include` and
+/// `--exclude`. The default selects all.
 #[derive(Clone, Debug, Default)]
 pub struct FunctionFilter {
     include: Vec<Pattern>,
@@ -18,7 +18,8 @@ pub struct FunctionFilter {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidGlob(pub String);
 
-/// Matches a function's name, its qualified name, its file's path, or the end of that path after a slash.
+/// Matches a function's name, its qualified name, its file's path, or the end of that path after a
+/// slash.
 #[derive(Clone, Debug)]
 struct Pattern {
     whole: Glob,
@@ -27,8 +28,8 @@ struct Pattern {
 }
 
 impl FunctionFilter {
-    /// Selects the functions that match one of `include`, or all if that is empty, except for those that match one of
-    /// `exclude`.
+    /// Selects the functions that match one of `include`, or all if that is empty, except for those
+    /// that match one of `exclude`.
     ///
     /// # Errors
     ///

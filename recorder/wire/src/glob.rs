@@ -1,8 +1,8 @@
-//! Globs with the syntax of the analyzer's filters, which use the `globset` crate: `*`, `?`, `[…]` and `{…,…}`.
-//! `*` also matches slashes, and `**` between slashes matches any number of folders.
+//! Globs with the syntax of the analyzer's filters, which use the `globset` crate: `*`, `?`, `[…]`
+//! and `{…,…}`. `*` also matches slashes, and `**` between slashes matches any number of folders.
 //!
-//! A glob is compiled to a nondeterministic automaton without backward jumps. Matching advances all of its states at
-//! once, so it takes time in proportion to the lengths of the glob and the text.
+//! A glob is compiled to a nondeterministic automaton without backward jumps. Matching advances all
+//! of its states at once, so it takes time in proportion to the lengths of the glob and the text.
 //!
 //! ```text
 //! {a,b*}c    Split ─▶ a ─▶ Jump ─────┐
@@ -281,8 +281,9 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Adds a range of characters to a class. Classes consist of bytes, as in globset's default mode: a range beyond ASCII
-/// adds the bytes of both characters, and those between the last byte of the first and the first byte of the second.
+/// Adds a range of characters to a class. Classes consist of bytes, as in globset's default mode: a
+/// range beyond ASCII adds the bytes of both characters, and those between the last byte of the
+/// first and the first byte of the second.
 fn insert_chars(bytes: &mut ByteSet, from: char, to: char) {
     let (mut first, mut last) = ([0; 4], [0; 4]);
     let first = from.encode_utf8(&mut first).as_bytes();

@@ -11,10 +11,12 @@
 //! journal-N        written and read only by the recorder: rows that are not in the trace file yet
 //! ```
 //!
-//! A process writes a definition before the first record that uses it. So a recorder that first reads the heads of the
-//! rings and then the definitions has the definitions of all records before those heads.
+//! A process writes a definition before the first record that uses it. So a recorder that first
+//! reads the heads of the rings and then the definitions has the definitions of all records before
+//! those heads.
 //!
-//! The crate does not use the standard library, because the agent, which is loaded into other programs, does not.
+//! The crate does not use the standard library, because the agent, which is loaded into other
+//! programs, does not.
 
 #![no_std]
 
@@ -37,8 +39,8 @@ pub use session::{ClockAnchor, ClockSource, OnFull, SessionPage};
 /// The environment variable with the path of the session directory, which the agent reads.
 pub const SESSION_VARIABLE: &str = "PYREC_SESSION";
 
-/// The version of the protocol. The agent is embedded in the recorder, so the versions of both differ only if a program
-/// with the agent of an older recorder is still running.
+/// The version of the protocol. The agent is embedded in the recorder, so the versions of both
+/// differ only if a program with the agent of an older recorder is still running.
 pub const VERSION: u32 = 5;
 
 /// Size of a page, and so of the header of each shared file.

@@ -4,7 +4,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum RecordKind {
-    /// A frame starts. `id` is the code object, `arg` the index of the instruction in code units of two bytes.
+    /// A frame starts. `id` is the code object, `arg` the index of the instruction in code units of
+    /// two bytes.
     Call = 1,
     /// A generator continues. Fields as in [`RecordKind::Call`].
     Resume = 2,
@@ -24,7 +25,8 @@ pub enum RecordKind {
     GcDone = 9,
     /// The search for a module starts. `id` is the text of its name.
     ImportStart = 10,
-    /// The search for a module ends. `id` is the text of its name. `arg` is 1 if it was found, else 0.
+    /// The search for a module ends. `id` is the text of its name. `arg` is 1 if it was found, else
+    /// 0.
     ImportDone = 11,
     /// Records were dropped between `ticks` and the next record. The payload is their number.
     Lost = 12,
@@ -34,7 +36,8 @@ pub enum RecordKind {
     CfunctionCall = 14,
     /// A C function returns or raises. Fields as in [`RecordKind::CfunctionCall`].
     CfunctionReturn = 15,
-    /// A frame is active when the recording begins. Fields as in [`RecordKind::Call`], with the current instruction.
+    /// A frame is active when the recording begins. Fields as in [`RecordKind::Call`], with the
+    /// current instruction.
     Open = 16,
     /// A class is called. `id` is the site, `arg` the instruction as in [`RecordKind::Call`].
     InstanceStart = 17,
@@ -94,8 +97,8 @@ impl Record {
     /// The maximum of an argument. Larger ones are written as this.
     pub const MAX_ARG: u32 = (1 << 24) - 1;
 
-    /// The argument of a frame before its first instruction, whose line is the first line of the code object. With
-    /// CPython before 3.11 every call has it.
+    /// The argument of a frame before its first instruction, whose line is the first line of the
+    /// code object. With CPython before 3.11 every call has it.
     pub const NO_INSTRUCTION: u32 = Record::MAX_ARG;
 
     /// Size in bytes.

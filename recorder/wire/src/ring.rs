@@ -4,16 +4,18 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::{PAGE_BYTES, Record};
 
-/// The capacity of a ring in records, 8 MiB. It absorbs the events of the 10 to 20 ms for which a busy machine may not
-/// schedule the recorder.
+/// The capacity of a ring in records, 8 MiB. It absorbs the events of the 10 to 20 ms for which a
+/// busy machine may not schedule the recorder.
 pub const RING_RECORDS: u32 = 1 << 19;
 
-/// The header of a ring, the first page of its file. Head and tail count records since the ring's creation and never
-/// wrap. Record `n` is in slot `n % capacity`. Producer and consumer write to different cache lines.
+/// The header of a ring, the first page of its file. Head and tail count records since the ring's
+/// creation and never wrap. Record `n` is in slot `n % capacity`. Producer and consumer write to
+/// different cache lines.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct RingHeader {
-    /// [`VERSION`](crate::VERSION), stored last and with release ordering when the ring is created. 0 until then.
+    /// [`VERSION`](crate::VERSION), stored last and with release ordering when the ring is created.
+    /// 0 until then.
     pub version: AtomicU32,
     /// The number of slots, a power of two.
     pub capacity: u32,

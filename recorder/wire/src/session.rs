@@ -8,8 +8,9 @@ use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
 pub struct SessionPage {
     /// The [`VERSION`](crate::VERSION) of the recorder.
     pub version: u32,
-    /// The marker groups to record. Bit n stands for the group with the discriminant n in `pyrec_schema::MarkerGroup`:
-    /// 0 function, 1 line, 2 gc, 3 import, 4 audit, 5 cfunction, 6 instance.
+    /// The marker groups to record. Bit n stands for the group with the discriminant n in
+    /// `pyrec_schema::MarkerGroup`: 0 function, 1 line, 2 gc, 3 import, 4 audit, 5 cfunction, 6
+    /// instance.
     pub groups: u32,
     /// The clock of time stamps, a [`ClockSource`].
     pub clock: u32,
@@ -17,8 +18,8 @@ pub struct SessionPage {
     pub on_full: u32,
     /// Not 0 after the end of the recording. Agents then stop writing.
     pub closed: AtomicU32,
-    /// Incremented by agents after they have created a `.defs` or `.ring` file. When it changes the recorder lists the
-    /// directory.
+    /// Incremented by agents after they have created a `.defs` or `.ring` file. When it changes the
+    /// recorder lists the directory.
     pub generation: AtomicU32,
     /// The number of processes that have begun to measure the cost of an event.
     pub measurements: AtomicU32,
@@ -32,7 +33,8 @@ pub struct SessionPage {
     pub left: AtomicU32,
     /// The index of the complete entry of `anchors`.
     pub anchor: AtomicU32,
-    /// The last two readings of both clocks by the recorder. After its death they convert the ticks in the rings.
+    /// The last two readings of both clocks by the recorder. After its death they convert the ticks
+    /// in the rings.
     pub anchors: [ClockAnchor; 2],
 }
 

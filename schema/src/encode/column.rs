@@ -1,5 +1,5 @@
-//! The columns of the open row group. Each collects the values of the current page, encodes the page
-//! when it ends, and finally becomes a column chunk.
+//! The columns of the open row group. Each collects the values of the current page, encodes the
+//! page when it ends, and finally becomes a column chunk.
 
 use std::io;
 
@@ -34,7 +34,8 @@ impl DefinitionLevels {
         self.page[at] = 1;
     }
 
-    /// Appends the levels in the form in which a data page begins with them, and starts the next page.
+    /// Appends the levels in the form in which a data page begins with them, and starts the next
+    /// page.
     fn encode(&mut self, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&[0; 4]);
@@ -217,8 +218,8 @@ impl DictionaryColumn {
         Ok(())
     }
 
-    /// Serializes the pages and dictionary values that were added since the last call. `write_plain` writes
-    /// a key's value.
+    /// Serializes the pages and dictionary values that were added since the last call.
+    /// `write_plain` writes a key's value.
     pub(crate) fn save(&mut self, write_plain: impl Fn(u32, &mut Vec<u8>), out: &mut Vec<u8>) {
         self.pages.save(out);
         let keys = self.dictionary.take_unsaved();
@@ -334,7 +335,8 @@ mod tests {
     use super::*;
     use crate::format::columns::column;
 
-    /// Reads a chunk with Parquet's own reader. Returns the values, and the definition level of each row.
+    /// Reads a chunk with Parquet's own reader. Returns the values, and the definition level of
+    /// each row.
     fn read<T: DataType>(chunk: ColumnChunk<'_>, at: usize, rows: usize) -> (Vec<T::T>, Vec<i16>) {
         let mut bytes = vec![0; 100];
         let metadata = chunk.append(at, rows, &mut bytes).unwrap();

@@ -5,8 +5,8 @@ use rustc_hash::FxHashMap;
 /// Keys below this are looked up in a table, the others in a hash map.
 const TABLE_KEYS: u32 = 1 << 20;
 
-/// Maps keys to dictionary indices, in the order of first occurrence. A key is a `u32` that stands for
-/// the value: an integer itself, or an index into [`Names`](crate::model::Names) or
+/// Maps keys to dictionary indices, in the order of first occurrence. A key is a `u32` that stands
+/// for the value: an integer itself, or an index into [`Names`](crate::model::Names) or
 /// [`Marker::ALL`](crate::model::Marker::ALL).
 #[derive(Debug, Default)]
 pub(crate) struct Dictionary {

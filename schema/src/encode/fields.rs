@@ -1,4 +1,5 @@
-//! Serialization of the journal's entries: little-endian integers, and byte strings after their length.
+//! Serialization of the journal's entries: little-endian integers, and byte strings after their
+//! length.
 
 pub(crate) fn put_u32(value: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(&value.to_le_bytes());

@@ -12,7 +12,8 @@ use zstd::zstd_safe::CParameter;
 
 use super::fields::{FieldReader, put_bytes, put_u64};
 
-/// The compression level. At higher levels the writer is slower than one Python thread produces events.
+/// The compression level. At higher levels the writer is slower than one Python thread produces
+/// events.
 const ZSTD_LEVEL: i32 = 1;
 
 /// Encodes pages. There is one for the whole file, since setting up a zstd context is expensive.
@@ -62,8 +63,8 @@ impl PageEncoder {
         Ok(PageEncoder { zstd, values: Vec::new() })
     }
 
-    /// Appends a data page to `pages`. `encode` writes its contents: definition levels, if the column has
-    /// any, and values.
+    /// Appends a data page to `pages`. `encode` writes its contents: definition levels, if the
+    /// column has any, and values.
     pub(crate) fn append_data_page(
         &mut self,
         rows: usize,

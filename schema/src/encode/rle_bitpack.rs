@@ -1,7 +1,8 @@
-//! Parquet's hybrid of run-length encoding and bit-packing, for dictionary indices and definition levels.
+//! Parquet's hybrid of run-length encoding and bit-packing, for dictionary indices and definition
+//! levels.
 //!
-//! Bit widths are powers of two. Then a value never spans two bytes, so that repetitions in the rows are
-//! repetitions of bytes, which zstd compresses, and packing is a simple loop.
+//! Bit widths are powers of two. Then a value never spans two bytes, so that repetitions in the
+//! rows are repetitions of bytes, which zstd compresses, and packing is a simple loop.
 
 use super::varint::put_varint;
 

@@ -1,5 +1,5 @@
-//! The open row group. Pages are compressed as they fill, so its memory is its length on disk plus one
-//! uncompressed page of each column.
+//! The open row group. Pages are compressed as they fill, so its memory is its length on disk plus
+//! one uncompressed page of each column.
 
 use std::io;
 use std::ops::Range;
@@ -20,10 +20,12 @@ const FULL_BYTES: usize = 8 << 20;
 /// A row group is also full if a column has this many distinct values.
 const FULL_KEYS: usize = 1 << 17;
 
-/// Rows that are added at once if they contain new codes. The length of the strings is checked in between.
+/// Rows that are added at once if they contain new codes. The length of the strings is checked in
+/// between.
 const NEW_CODE_ROWS: usize = 1 << 10;
 
-/// Builds a row group from rows. `save` and `restore` transfer it to and from the journal in increments.
+/// Builds a row group from rows. `save` and `restore` transfer it to and from the journal in
+/// increments.
 #[derive(Debug, Default)]
 pub(crate) struct RowGroupBuilder {
     rows: usize,
@@ -47,8 +49,8 @@ impl RowGroupBuilder {
         self.rows
     }
 
-    /// Adds rows of `batch` from row `from` on: at least one, at most `limit`. Returns the number of added
-    /// rows.
+    /// Adds rows of `batch` from row `from` on: at least one, at most `limit`. Returns the number
+    /// of added rows.
     pub(crate) fn add(
         &mut self,
         batch: &Batch,
@@ -195,8 +197,8 @@ impl RowGroupBuilder {
         self.text.end_page(rows, Some(&mut self.text_levels), encoder)
     }
 
-    /// Appends the row group, as it is now, to `out`. Returns its metadata, with offsets into `out`. The
-    /// builder stays usable.
+    /// Appends the row group, as it is now, to `out`. Returns its metadata, with offsets into
+    /// `out`. The builder stays usable.
     pub(crate) fn append(
         &mut self,
         names: &Names,

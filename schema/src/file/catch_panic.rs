@@ -1,7 +1,8 @@
 //! Turns panics of the `parquet` crate into errors.
 //!
-//! Headers are checked before they reach the crate ([`super::page_header`]). Encoded values cannot be
-//! checked without decoding them, and for malformed ones the crate may panic instead of returning an error.
+//! Headers are checked before they reach the crate ([`super::page_header`]). Encoded values cannot
+//! be checked without decoding them, and for malformed ones the crate may panic instead of
+//! returning an error.
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
@@ -14,8 +15,8 @@ thread_local! {
 
 static HOOK: Once = Once::new();
 
-/// Calls `run`, which must not leave shared state inconsistent on a panic. Returns `None` if it panics. The
-/// panic message is not printed, since the caller reports an error.
+/// Calls `run`, which must not leave shared state inconsistent on a panic. Returns `None` if it
+/// panics. The panic message is not printed, since the caller reports an error.
 pub(crate) fn catch_panic<T>(run: impl FnOnce() -> T) -> Option<T> {
     HOOK.call_once(|| {
         let hook = panic::take_hook();

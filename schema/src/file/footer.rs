@@ -26,9 +26,9 @@ use crate::format::{FOOTER_TAIL_BYTES, MAGIC, footer_tail};
 use crate::limits;
 use crate::model::{FORMAT_VERSION, Manifest};
 
-/// The maximum number of footers that may be found to be overwritten checkpoints before the search stops.
-/// Checking one means reading its live row groups. A truncated trace has a few such footers, but a crafted
-/// file could have so many that the search would take hours.
+/// The maximum number of footers that may be found to be overwritten checkpoints before the search
+/// stops. Checking one means reading its live row groups. A truncated trace has a few such footers,
+/// but a crafted file could have so many that the search would take hours.
 const MAX_OVERWRITTEN: u32 = 8;
 
 /// The size of the blocks in which a file is searched for the last footer.
@@ -42,8 +42,8 @@ pub(crate) fn key_values(manifest: &Manifest) -> io::Result<Vec<KeyValue>> {
     ])
 }
 
-/// Encodes a footer's metadata, without the footer tail. It does not depend on its own position in the
-/// file.
+/// Encodes a footer's metadata, without the footer tail. It does not depend on its own position in
+/// the file.
 pub(crate) fn encode_metadata(
     key_values: Vec<KeyValue>,
     groups: Vec<RowGroupMetaData>,
@@ -65,8 +65,8 @@ pub(crate) struct Footer {
     pub(crate) manifest: Manifest,
     /// Where its metadata begins in the file.
     pub(crate) start: u64,
-    /// Where it ends: after its own footer tail if one follows the metadata directly, else after the
-    /// footer tail through which it was found.
+    /// Where it ends: after its own footer tail if one follows the metadata directly, else after
+    /// the footer tail through which it was found.
     pub(crate) end: u64,
 }
 
@@ -85,9 +85,10 @@ impl Footer {
 
 /// Finds the last complete footer of a file.
 ///
-/// A file that does not end with a footer was truncated, or its recorder was killed while writing it. Then
-/// the file is searched backwards for an earlier footer whose row groups are intact. If the file ends with the
-/// footer of another kind of Parquet file, it is not a trace, and is not searched.
+/// A file that does not end with a footer was truncated, or its recorder was killed while writing
+/// it. Then the file is searched backwards for an earlier footer whose row groups are intact. If
+/// the file ends with the footer of another kind of Parquet file, it is not a trace, and is not
+/// searched.
 pub(crate) fn find_last(file: &TraceFile, path: &Path) -> Result<Footer> {
     let io = |source| Error::Io { path: path.into(), source };
     let head = file.read(0, file.len().min(4) as usize).map_err(io)?;
@@ -113,8 +114,8 @@ pub(crate) fn find_last(file: &TraceFile, path: &Path) -> Result<Footer> {
     Err(Error::Cut { path: path.into() })
 }
 
-/// Finds the last magic that ends at `end` or before, except for the one at the beginning of the file.
-/// Returns the position of its end.
+/// Finds the last magic that ends at `end` or before, except for the one at the beginning of the
+/// file. Returns the position of its end.
 fn last_magic(file: &TraceFile, end: u64) -> io::Result<Option<u64>> {
     let first = MAGIC.len() as u64;
     let mut end = end;
@@ -167,8 +168,8 @@ fn parse(file: &TraceFile, end: u64) -> Result<Footer, FooterError> {
     Ok(Footer { metadata, manifest, start, end })
 }
 
-/// Reads the footer of a Parquet file that is not a trace. Checks it like a trace's, except for the columns and
-/// the manifest. Returns the reason if it is invalid.
+/// Reads the footer of a Parquet file that is not a trace. Checks it like a trace's, except for the
+/// columns and the manifest. Returns the reason if it is invalid.
 pub(crate) fn read_any(file: &TraceFile) -> Result<ParquetMetaData, String> {
     let checked = decode(file, file.len()).and_then(|DecodedMetadata { metadata, start, .. }| {
         check_row_groups(&metadata, start)?;
@@ -209,8 +210,9 @@ fn decode(file: &TraceFile, end: u64) -> Result<DecodedMetadata, FooterError> {
     Ok(DecodedMetadata { metadata, start, len: len as u64 })
 }
 
-/// Checks that a footer's metadata is well-formed, and that its lists contain as many items as they claim, so
-/// that decoding it takes memory in proportion to its length. Returns the length of the metadata.
+/// Checks that a footer's metadata is well-formed, and that its lists contain as many items as they
+/// claim, so that decoding it takes memory in proportion to its length. Returns the length of the
+/// metadata.
 fn check_thrift(footer: &[u8]) -> thrift::Result<usize> {
     let mut reader = CompactReader(footer);
     reader.read_struct(parquet_thrift::FOOTER, MAX_NESTING, &mut |field, _, mut value| match field {
@@ -288,8 +290,8 @@ fn check_columns(metadata: &ParquetMetaData) -> Result<(), FooterError> {
     Ok(())
 }
 
-/// Checks that the row groups lie before the footer, which begins at `end`, and that their numbers of rows
-/// are consistent.
+/// Checks that the row groups lie before the footer, which begins at `end`, and that their numbers
+/// of rows are consistent.
 fn check_row_groups(metadata: &ParquetMetaData, end: u64) -> Result<(), FooterError> {
     let damaged =
         |group: usize, what: &str| Err(FooterError::Damaged(format!("its row group {group} {what}")));

@@ -1,5 +1,5 @@
-//! Live row groups: the last row groups of a growing file, which each checkpoint writes again in another
-//! place. All others are settled: no later checkpoint moves or overwrites them.
+//! Live row groups: the last row groups of a growing file, which each checkpoint writes again in
+//! another place. All others are settled: no later checkpoint moves or overwrites them.
 
 use std::io;
 use std::ops::Range;
@@ -14,8 +14,8 @@ use super::page_header;
 use super::trace_file::TraceFile;
 use crate::format::MAGIC;
 
-/// The maximum length of the live row groups. A recorder writes a few megabytes. Readers hold them in memory, so
-/// a file that claims more is read like one without live row groups.
+/// The maximum length of the live row groups. A recorder writes a few megabytes. Readers hold them
+/// in memory, so a file that claims more is read like one without live row groups.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// The row groups of a footer, split into settled and live ones.
@@ -28,8 +28,8 @@ pub(crate) struct RowGroupSplit<'a> {
     pub(crate) live_range: Range<u64>,
 }
 
-/// Splits the row groups of a footer that begins at `footer_start` and lists `live_count` live ones. If
-/// no writer can have laid them out like that, all count as settled.
+/// Splits the row groups of a footer that begins at `footer_start` and lists `live_count` live
+/// ones. If no writer can have laid them out like that, all count as settled.
 pub(crate) fn split(groups: &[RowGroupMetaData], live_count: usize, footer_start: u64) -> RowGroupSplit<'_> {
     let (settled, live) = groups.split_at(groups.len().saturating_sub(live_count));
     let settled_end = settled.iter().map(|group| range(group).end).fold(MAGIC.len() as u64, u64::max);
@@ -48,8 +48,8 @@ pub(crate) fn range(group: &RowGroupMetaData) -> Range<u64> {
     start..chunks().map(|(start, len)| start + len).max().unwrap_or(start)
 }
 
-/// Whether the bytes of a row group are those that its footer was written for. The check decompresses every
-/// page, each of which has a checksum.
+/// Whether the bytes of a row group are those that its footer was written for. The check
+/// decompresses every page, each of which has a checksum.
 pub(crate) fn is_intact(file: &TraceFile, group: &RowGroupMetaData) -> bool {
     let (file, rows) = (Arc::new(file.clone()), group.num_rows() as u64);
     group.columns().iter().all(|chunk| {

@@ -1,5 +1,5 @@
-//! Checked access to trace files. Parses zip archives, footers and page headers itself where the `parquet`
-//! crate would trust what a file claims.
+//! Checked access to trace files. Parses zip archives, footers and page headers itself where the
+//! `parquet` crate would trust what a file claims.
 
 pub(crate) mod catch_panic;
 pub(crate) mod footer;

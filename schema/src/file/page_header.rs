@@ -36,8 +36,9 @@ enum PageKind {
     Dictionary { values: u64 },
 }
 
-/// Checks the pages of a column chunk: that each lies within the chunk, that its uncompressed length is within
-/// the limit for its compressed length, and that together they contain `rows` rows.
+/// Checks the pages of a column chunk: that each lies within the chunk, that its uncompressed
+/// length is within the limit for its compressed length, and that together they contain `rows`
+/// rows.
 pub(crate) fn check(file: &TraceFile, chunk: &ColumnChunkMetaData, rows: u64) -> Result<(), PageError> {
     let (mut at, len) = chunk.byte_range();
     let end = at.saturating_add(len);
@@ -142,9 +143,9 @@ fn data_v2(mut value: CompactReader) -> thrift::Result<KindAndLevels> {
     }
 }
 
-/// Whether decoding values of this encoding takes memory in proportion to their length. This is not so for
-/// DELTA_LENGTH_BYTE_ARRAY and DELTA_BYTE_ARRAY, which begin with a claimed number of strings. No trace
-/// contains them.
+/// Whether decoding values of this encoding takes memory in proportion to their length. This is not
+/// so for DELTA_LENGTH_BYTE_ARRAY and DELTA_BYTE_ARRAY, which begin with a claimed number of
+/// strings. No trace contains them.
 fn is_allowed(encoding: u64) -> bool {
     let allowed = [
         Encoding::PLAIN,

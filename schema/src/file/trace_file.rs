@@ -16,8 +16,8 @@ use crate::format::FOOTER_TAIL_BYTES;
 /// The buffer size for reading page headers, whose length is unknown beforehand.
 const HEADER_BYTES: usize = 512;
 
-/// Options to create a file with mode 0600. Traces contain command lines, names and source texts, which are
-/// private to the user.
+/// Options to create a file with mode 0600. Traces contain command lines, names and source texts,
+/// which are private to the user.
 pub(crate) fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);
@@ -73,7 +73,8 @@ impl FileEnd {
     fn of(file: &File) -> io::Result<FileEnd> {
         let (file_len, mut footer_tail) = (file.metadata()?.len(), [0; FOOTER_TAIL_BYTES as usize]);
         if file_len >= FOOTER_TAIL_BYTES {
-            // Reads fewer bytes if the file has just been truncated. The next comparison detects that.
+            // Reads fewer bytes if the file has just been truncated. The next comparison detects
+            // that.
             read_at(file, &mut footer_tail, file_len - FOOTER_TAIL_BYTES)?;
         }
         Ok(FileEnd { file_len, footer_tail })

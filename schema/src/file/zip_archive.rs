@@ -1,5 +1,5 @@
-//! Traces in zip archives, as `pyrec share` writes them. The trace is stored without compression, so it is
-//! read in place. Other entries of the archive are ignored.
+//! Traces in zip archives, as `pyrec share` writes them. The trace is stored without compression,
+//! so it is read in place. Other entries of the archive are ignored.
 //!
 //! ```text
 //! local header, README.txt │ local header, pyrec.parquet │ central directory │ end record
@@ -40,8 +40,8 @@ const END_RECORD_BYTES: usize = 22;
 /// The maximum length of a central directory that `pyrec share` writes.
 const MAX_DIRECTORY_BYTES: u64 = 1 << 16;
 
-/// Writes a zip archive with a trace and a text that describes it. The archive contains no time stamps, so
-/// the same trace results in the same bytes.
+/// Writes a zip archive with a trace and a text that describes it. The archive contains no time
+/// stamps, so the same trace results in the same bytes.
 pub fn write_zip(trace: &Path, readme: &str, out: File) -> io::Result<()> {
     let mut trace = File::open(trace)?;
     let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
@@ -63,8 +63,8 @@ pub(crate) struct StoredRange {
 
 /// Finds the trace in a zip archive. Returns `None` if the file is not a zip archive.
 ///
-/// Parses the archive itself, because the `zip` crate allocates as much memory as an archive claims to need,
-/// and accepts more than what `pyrec share` writes.
+/// Parses the archive itself, because the `zip` crate allocates as much memory as an archive claims
+/// to need, and accepts more than what `pyrec share` writes.
 pub(crate) fn find_trace(file: &File) -> io::Result<Option<StoredRange>> {
     let file_len = file.metadata()?.len();
     if file_len < (LOCAL_HEADER_BYTES + END_RECORD_BYTES) as u64
@@ -99,7 +99,8 @@ pub(crate) fn find_trace(file: &File) -> io::Result<Option<StoredRange>> {
     Ok(Some(StoredRange { start, len }))
 }
 
-/// Finds the trace's entry in the central directory. Returns the position of its local header, and its length.
+/// Finds the trace's entry in the central directory. Returns the position of its local header, and
+/// its length.
 fn find_entry(mut directory: &[u8]) -> Result<(u64, u64), &'static str> {
     while let Some((entry, rest)) = directory
         .split_at_checked(DIRECTORY_ENTRY_BYTES)

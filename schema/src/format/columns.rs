@@ -1,4 +1,5 @@
-//! The columns of the trace format, version 1, as Parquet and Arrow schemas; the keys of the footer.
+//! The columns of the trace format, version 1, as Parquet and Arrow schemas; the keys of the
+//! footer.
 
 use std::sync::{Arc, LazyLock};
 
@@ -15,8 +16,8 @@ pub(crate) const ARROW_SCHEMA_KEY: &str = "ARROW:schema";
 /// The maximum number of rows in a page.
 pub(crate) const PAGE_ROWS: usize = 1 << 16;
 
-/// The number of rows in a batch that is read. Small enough that the columns stay in the processor's
-/// cache, and that the allocator reuses their memory for the next batch.
+/// The number of rows in a batch that is read. Small enough that the columns stay in the
+/// processor's cache, and that the allocator reuses their memory for the next batch.
 pub(crate) const BATCH_ROWS: usize = 1 << 13;
 
 /// The indices of the columns.
@@ -35,8 +36,9 @@ pub(crate) mod column {
 /// The Arrow schema that is stored in the footer, for other readers.
 pub(crate) static ARROW_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| with_text(dictionary()));
 
-/// The Arrow schema that this crate reads with. `text` is not a dictionary here, since pages without any text
-/// are slow to read as one. String views identify equal strings of a dictionary just as well.
+/// The Arrow schema that this crate reads with. `text` is not a dictionary here, since pages
+/// without any text are slow to read as one. String views identify equal strings of a dictionary
+/// just as well.
 pub(crate) static ARROW_READ_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| with_text(DataType::Utf8View));
 
 fn dictionary() -> DataType {

@@ -1,9 +1,9 @@
 //! A validating reader for Thrift's compact protocol.
 //!
 //! The `parquet` crate allocates memory by a length before it checks that the bytes are there, and
-//! iterates over lists whose items take no bytes. Therefore footers and page headers are checked here first,
-//! against the types of Parquet's own structs, so that both readers interpret the same bytes in the same
-//! way.
+//! iterates over lists whose items take no bytes. Therefore footers and page headers are checked
+//! here first, against the types of Parquet's own structs, so that both readers interpret the same
+//! bytes in the same way.
 
 /// The type of a field.
 #[derive(Clone, Copy, Debug)]
@@ -73,8 +73,8 @@ impl FieldType {
 pub(crate) struct CompactReader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> CompactReader<'a> {
-    /// Reads a struct with the known `fields`. Calls `visit` for each field with its number, its value if it
-    /// is an integer, and a reader at the beginning of the value.
+    /// Reads a struct with the known `fields`. Calls `visit` for each field with its number, its
+    /// value if it is an integer, and a reader at the beginning of the value.
     pub(crate) fn read_struct(
         &mut self,
         fields: StructType,
@@ -140,7 +140,8 @@ impl<'a> CompactReader<'a> {
         if count > 0 && item.is_some_and(|item| !item.matches(type_id)) {
             return Err(ThriftError::Malformed);
         }
-        // Implementations disagree on whether booleans in lists take a byte. Parquet has no such lists.
+        // Implementations disagree on whether booleans in lists take a byte. Parquet has no such
+        // lists.
         if count > 0 && matches!(type_id, compact_type::STOP | compact_type::TRUE | compact_type::FALSE) {
             return Err(ThriftError::Malformed);
         }

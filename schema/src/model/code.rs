@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-/// A code object, identified by file, first line and qualified name. Its string in the `code` column is
-/// `FILE:FIRSTLINE:QUALNAME`, which is parsed from the right: a file name may contain a colon, and a
-/// colon in a qualified name is written as `;`.
+/// A code object, identified by file, first line and qualified name. Its string in the `code`
+/// column is `FILE:FIRSTLINE:QUALNAME`, which is parsed from the right: a file name may contain a
+/// colon, and a colon in a qualified name is written as `;`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Code<'a> {
     /// `co_filename`.
@@ -16,8 +16,8 @@ pub struct Code<'a> {
 }
 
 impl<'a> Code<'a> {
-    /// Parses a string of the `code` column. A string with fewer than two colons is a qualified name
-    /// without a file.
+    /// Parses a string of the `code` column. A string with fewer than two colons is a qualified
+    /// name without a file.
     pub fn parse(code: &'a str) -> Self {
         let mut parts = code.rsplitn(3, ':');
         match (parts.next(), parts.next(), parts.next()) {

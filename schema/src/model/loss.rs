@@ -17,7 +17,8 @@ pub struct LostEvents {
     pub pid: i32,
     /// The thread.
     pub tid: i32,
-    /// The number of lost events. May be 0: some may be missing, counted in the row of another thread.
+    /// The number of lost events. May be 0: some may be missing, counted in the row of another
+    /// thread.
     pub count: u64,
     /// The last instant before the loss, `CLOCK_MONOTONIC` nanoseconds.
     pub from_ns: i64,
@@ -40,7 +41,8 @@ impl LostEvents {
         }
     }
 
-    /// Parses a `lost` row. Returns `None` for other markers. Without a text `from_ns` is the row's time.
+    /// Parses a `lost` row. Returns `None` for other markers. Without a text `from_ns` is the row's
+    /// time.
     pub fn from_event(event: &Event, names: &Names) -> Option<LostEvents> {
         (event.marker == Marker::Lost).then(|| LostEvents {
             pid: event.pid,

@@ -1,4 +1,5 @@
-//! The manifest: the facts of a whole recording, stored as JSON under the key `pyrec` of a trace's footer.
+//! The manifest: the facts of a whole recording, stored as JSON under the key `pyrec` of a trace's
+//! footer.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -39,7 +40,8 @@ pub struct Manifest {
     pub clock: Clock,
     /// The machine that the program ran on.
     pub host: Host,
-    /// The cost of recording one event, nanoseconds, as measured in the program during this recording.
+    /// The cost of recording one event, nanoseconds, as measured in the program during this
+    /// recording.
     pub cost_per_event_ns: Option<f64>,
     /// How long threads of the program waited for the recorder, nanoseconds in total.
     pub waited_ns: Option<u64>,
@@ -54,8 +56,8 @@ pub struct Manifest {
     /// Which file of a rotated recording this is. `None` if the recording is a single file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<RotationPart>,
-    /// The number of live row groups, which are the last ones of the footer. The next checkpoint writes
-    /// them again in another place, so readers must read them soon. 0 in a finished file.
+    /// The number of live row groups, which are the last ones of the footer. The next checkpoint
+    /// writes them again in another place, so readers must read them soon. 0 in a finished file.
     #[serde(default, rename = "unsettled_row_groups", skip_serializing_if = "is_zero")]
     pub live_row_groups: usize,
 }
@@ -96,8 +98,8 @@ impl Excerpt {
     }
 }
 
-/// Identifies the journal of a checkpoint. It holds the rows that were written after the checkpoint, from
-/// which [`TraceWriter::recover`](crate::TraceWriter::recover) restores them.
+/// Identifies the journal of a checkpoint. It holds the rows that were written after the
+/// checkpoint, from which [`TraceWriter::recover`](crate::TraceWriter::recover) restores them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalLocation {
     /// The session directory, on the machine that recorded.
@@ -113,8 +115,8 @@ pub struct RotationPart {
     pub recording: String,
     /// The number of the file, counted from 1. Files that `--keep` removed leave gaps.
     pub number: u64,
-    /// Whether the first row group repeats the open state at the beginning of the file: processes, threads and
-    /// active calls. Readers of the previous file skip it.
+    /// Whether the first row group repeats the open state at the beginning of the file: processes,
+    /// threads and active calls. Readers of the previous file skip it.
     #[serde(rename = "carries")]
     pub has_open_state: bool,
 }
@@ -163,8 +165,8 @@ pub struct Python {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clock {
     /// The source of time stamps: `tsc` (the processor's time stamp counter, converted to
-    /// `CLOCK_MONOTONIC`), `monotonic` (`CLOCK_MONOTONIC` itself), or the tool that captured an imported
-    /// trace.
+    /// `CLOCK_MONOTONIC`), `monotonic` (`CLOCK_MONOTONIC` itself), or the tool that captured an
+    /// imported trace.
     pub source: String,
     /// One instant on `CLOCK_MONOTONIC`, nanoseconds.
     pub anchor_monotonic_ns: i64,
@@ -196,7 +198,8 @@ pub struct Host {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "how")]
 pub enum RecordingEnd {
-    /// Not ended: the footer is a checkpoint. The recording is in progress, or the recorder was killed.
+    /// Not ended: the footer is a checkpoint. The recording is in progress, or the recorder was
+    /// killed.
     Recording,
     /// The program exited.
     Exited {
@@ -221,7 +224,8 @@ pub enum RecordingEnd {
         /// The error message.
         reason: String,
     },
-    /// Several recordings that are analyzed together, as in a merged profile. No trace has this end.
+    /// Several recordings that are analyzed together, as in a merged profile. No trace has this
+    /// end.
     Several {
         /// The number of recordings for each end.
         endings: BTreeMap<String, u64>,

@@ -8,12 +8,12 @@ use std::fmt;
 #[repr(u8)]
 pub enum Marker {
     /// A Python frame starts or resumes. `line` is the `def` line, or on a resume the line of the
-    /// `yield`. `text` is null for a call, and `resume` or `throw` when a generator continues. Providers
-    /// that cannot distinguish them always leave it null.
+    /// `yield`. `text` is null for a call, and `resume` or `throw` when a generator continues.
+    /// Providers that cannot distinguish them always leave it null.
     FunctionEntry,
-    /// A Python frame returns or is suspended. `line` is the line being executed. `text` is null for a
-    /// return, else `yield` or `unwind` (an exception). Providers that cannot distinguish them always
-    /// leave it null.
+    /// A Python frame returns or is suspended. `line` is the line being executed. `text` is null
+    /// for a return, else `yield` or `unwind` (an exception). Providers that cannot distinguish
+    /// them always leave it null.
     FunctionReturn,
     /// A line is about to be executed.
     Line,
@@ -33,25 +33,27 @@ pub enum Marker {
     CfunctionReturn,
     /// A class is called. `text` is its name. `code` and `line` are those of the caller.
     InstanceStart,
-    /// The call of a class ends. `value` is 1 if it returned an object, 0 if it raised. The other columns
-    /// are those of the [`Marker::InstanceStart`] row.
+    /// The call of a class ends. `value` is 1 if it returned an object, 0 if it raised. The other
+    /// columns are those of the [`Marker::InstanceStart`] row.
     InstanceDone,
-    /// The recorder sees a process for the first time. `value` is its parent's pid, `text` its command
-    /// line.
+    /// The recorder sees a process for the first time. `value` is its parent's pid, `text` its
+    /// command line.
     ProcessStart,
     /// A process has ended. `value` is its exit status, null if it is unknown.
     ProcessExit,
-    /// The recorder sees a thread for the first time, or its name becomes known. `text` is the name.
+    /// The recorder sees a thread for the first time, or its name becomes known. `text` is the
+    /// name.
     ThreadStart,
     /// A thread has ended.
     ThreadExit,
     /// Events of this thread were not recorded: see [`LostEvents`](super::LostEvents).
     Lost,
-    /// A source file. `code` is `FILE::`. `text` is the source text, null if the file changed during the
-    /// recording or is too long. `value` is the XXH64 of its bytes, `line` the number of its lines.
+    /// A source file. `code` is `FILE::`. `text` is the source text, null if the file changed
+    /// during the recording or is too long. `value` is the XXH64 of its bytes, `line` the number of
+    /// its lines.
     Source,
-    /// A Python frame that was already active when the recording began. It stands for the entry that was
-    /// not recorded. `line` is the line being executed.
+    /// A Python frame that was already active when the recording began. It stands for the entry
+    /// that was not recorded. `line` is the line being executed.
     FunctionOpen,
 }
 

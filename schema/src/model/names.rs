@@ -24,8 +24,8 @@ impl TextId {
     pub const NONE: TextId = TextId(0);
 }
 
-/// The string table: interns the strings of the columns `code` and `text`, so that rows refer to them by
-/// index. It only grows. The threads that produce, write and read rows share it.
+/// The string table: interns the strings of the columns `code` and `text`, so that rows refer to
+/// them by index. It only grows. The threads that produce, write and read rows share it.
 #[derive(Debug)]
 pub struct Names {
     codes: RwLock<Interner>,

@@ -1,5 +1,5 @@
-//! Converts Arrow's record batches to [`Batch`]es. Dictionary values are converted once per row group, and
-//! dictionary keys row by row.
+//! Converts Arrow's record batches to [`Batch`]es. Dictionary values are converted once per row
+//! group, and dictionary keys row by row.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{Int32Type, Int64Type};
@@ -70,8 +70,8 @@ fn values(column: &ArrayRef) -> Vec<(u32, i64)> {
 fn texts(column: &ArrayRef, names: &Names) -> Vec<TextId> {
     let column = column.as_string_view();
     let mut texts = vec![TextId::NONE; column.len()];
-    // A string view contains a short string itself, or the position of a long one. So equal views are equal
-    // strings, and repeated views of a dictionary value are interned once.
+    // A string view contains a short string itself, or the position of a long one. So equal views
+    // are equal strings, and repeated views of a dictionary value are interned once.
     let mut interned = FxHashMap::default();
     let mut intern =
         |row: usize| *interned.entry(column.views()[row]).or_insert_with(|| names.text(column.value(row)));
@@ -85,7 +85,8 @@ fn texts(column: &ArrayRef, names: &Names) -> Vec<TextId> {
 /// The values of a dictionary, converted, by key.
 #[derive(Debug)]
 struct DictionaryMap<T> {
-    /// The dictionary that `values` were converted from. The batches of a row group usually share one.
+    /// The dictionary that `values` were converted from. The batches of a row group usually share
+    /// one.
     dictionary: Option<ArrayRef>,
     values: Vec<T>,
 }

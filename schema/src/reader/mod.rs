@@ -28,11 +28,12 @@ use crate::format::columns::{ARROW_READ_SCHEMA, BATCH_ROWS, column};
 use crate::limits;
 use crate::model::{Batch, Event, Manifest, Marker, Names, RotationPart};
 
-/// Attempts to open a file before giving up. Opening takes less than the 500 ms between two checkpoints, so
-/// repeated failure means something other than a concurrent writer.
+/// Attempts to open a file before giving up. Opening takes less than the 500 ms between two
+/// checkpoints, so repeated failure means something other than a concurrent writer.
 const MAX_OPEN_ATTEMPTS: u32 = 10;
 
-/// Selects the optional columns to read. In columns that are not read every row has the default value.
+/// Selects the optional columns to read. In columns that are not read every row has the default
+/// value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(
     missing_docs,
@@ -48,8 +49,8 @@ impl Columns {
     /// Every column.
     pub const ALL: Columns = Columns { line: true, value: true, text: true };
 
-    /// The indices of the columns to read of a row group. A column chunk whose statistics count only nulls is not
-    /// read, since that results in the same default values.
+    /// The indices of the columns to read of a row group. A column chunk whose statistics count
+    /// only nulls is not read, since that results in the same default values.
     fn indices(self, group: &RowGroupMetaData) -> impl Iterator<Item = usize> {
         let has_values = |index: usize| {
             let nulls = group.column(index).statistics().and_then(Statistics::null_count_opt);
@@ -74,7 +75,8 @@ pub struct TraceReader {
     manifest: Manifest,
     metadata: ArrowReaderMetadata,
     torn_bytes: u64,
-    /// Row groups at the beginning that are skipped, because they repeat open state of the previous file.
+    /// Row groups at the beginning that are skipped, because they repeat open state of the previous
+    /// file.
     skipped_row_groups: usize,
 }
 
@@ -84,8 +86,8 @@ impl TraceReader {
     ///
     /// # Errors
     ///
-    /// Fails if the file cannot be read, is not a trace, is of a newer format version, is cut short before its
-    /// first checkpoint, or claims more rows than the limit.
+    /// Fails if the file cannot be read, is not a trace, is of a newer format version, is cut short
+    /// before its first checkpoint, or claims more rows than the limit.
     pub fn open(path: &Path, names: Arc<Names>) -> Result<TraceReader> {
         let (file, footer) = open_stable(path)?;
         let torn_bytes = file.len() - footer.end;
@@ -114,8 +116,8 @@ impl TraceReader {
         &self.manifest
     }
 
-    /// The number of bytes after the last complete footer, which are not read: an incomplete checkpoint, or a
-    /// truncated copy of one.
+    /// The number of bytes after the last complete footer, which are not read: an incomplete
+    /// checkpoint, or a truncated copy of one.
     pub fn torn_bytes(&self) -> u64 {
         self.torn_bytes
     }
@@ -145,8 +147,8 @@ impl TraceReader {
         self.groups()[self.skipped_row_groups..].iter().map(|group| group.num_rows() as u64).sum()
     }
 
-    /// Calls `visit` with the decompressed contents of every page, and with every minimum and maximum in the
-    /// statistics. Serves to check that a trace does not contain certain bytes.
+    /// Calls `visit` with the decompressed contents of every page, and with every minimum and
+    /// maximum in the statistics. Serves to check that a trace does not contain certain bytes.
     pub fn contents(&self, visit: &mut dyn FnMut(&[u8])) -> Result<()> {
         let damaged = |err: ParquetError| Error::Damaged { path: self.path.clone(), reason: err.to_string() };
         let file = Arc::new(self.file.clone());
@@ -173,7 +175,8 @@ impl TraceReader {
     ///
     /// # Errors
     ///
-    /// Fails, at once or at a later batch, if the file cannot be read or its contents violate the format.
+    /// Fails, at once or at a later batch, if the file cannot be read or its contents violate the
+    /// format.
     pub fn read(
         &self,
         row_group: usize,
@@ -225,8 +228,8 @@ impl TraceReader {
         })
     }
 
-    /// Whether a row group may contain rows of a marker, according to its marker dictionary, a page of a few
-    /// dozen bytes. Returns true if there is no dictionary, or it cannot be read.
+    /// Whether a row group may contain rows of a marker, according to its marker dictionary, a page
+    /// of a few dozen bytes. Returns true if there is no dictionary, or it cannot be read.
     fn may_hold(&self, marker: Marker, row_group: usize) -> bool {
         let group = &self.groups()[row_group + self.skipped_row_groups];
         let first_page = || {
@@ -242,8 +245,8 @@ impl TraceReader {
     }
 }
 
-/// Opens a file and caches its live row groups. Tries again if a checkpoint was written meanwhile, which may have
-/// overwritten them.
+/// Opens a file and caches its live row groups. Tries again if a checkpoint was written meanwhile,
+/// which may have overwritten them.
 fn open_stable(path: &Path) -> Result<(TraceFile, Footer)> {
     let io = |source| Error::Io { path: path.into(), source };
     let mut attempts = 0;

@@ -9,7 +9,8 @@ use super::{Columns, TraceReader};
 use crate::error::{Error, Result};
 use crate::model::{Event, Manifest, Marker, Names};
 
-/// A trace: one file, a directory of rotated files, or several of either. The files share one string table.
+/// A trace: one file, a directory of rotated files, or several of either. The files share one
+/// string table.
 #[derive(Debug)]
 pub struct Trace {
     names: Arc<Names>,
@@ -18,13 +19,13 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Opens the files and directories at `paths`. The files of a directory are opened in the order of their
-    /// names.
+    /// Opens the files and directories at `paths`. The files of a directory are opened in the order
+    /// of their names.
     ///
     /// # Errors
     ///
-    /// Fails if `paths` is empty, a directory contains no `.parquet` file, or a file cannot be opened as a
-    /// trace.
+    /// Fails if `paths` is empty, a directory contains no `.parquet` file, or a file cannot be
+    /// opened as a trace.
     pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Trace> {
         let names = Arc::new(Names::new());
         let mut files: Vec<TraceReader> = Vec::new();
@@ -56,8 +57,8 @@ impl Trace {
         &self.files
     }
 
-    /// The paths of the files, grouped by recording. Files of one recording have the same clock anchor and
-    /// host.
+    /// The paths of the files, grouped by recording. Files of one recording have the same clock
+    /// anchor and host.
     pub fn recordings(&self) -> Vec<Vec<&Path>> {
         let key = |file: &TraceReader| {
             let Manifest { clock, host, .. } = file.manifest();
@@ -97,8 +98,8 @@ impl Trace {
     }
 }
 
-/// The trace files at a path: the file itself, or the `.parquet` files of a directory in the order of their
-/// names.
+/// The trace files at a path: the file itself, or the `.parquet` files of a directory in the order
+/// of their names.
 pub fn trace_files(path: &Path) -> Result<Vec<PathBuf>> {
     let io = |source| Error::Io { path: path.into(), source };
     if !fs::metadata(path).map_err(io)?.is_dir() {

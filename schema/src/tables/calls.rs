@@ -43,8 +43,8 @@ pub struct CallRow<'a> {
     pub self_ns: i64,
     /// How the call began: `call`, `resume`, `throw`, or `unseen`.
     pub began: &'a str,
-    /// How the call ended: `return`, `yield`, `unwind`, or the reason why there is no return: `never`, `lost`,
-    /// `open`.
+    /// How the call ended: `return`, `yield`, `unwind`, or the reason why there is no return:
+    /// `never`, `lost`, `open`.
     pub ended: &'a str,
     /// The generation, for a garbage collection.
     pub value: Option<i64>,
@@ -125,8 +125,8 @@ impl<W: Write + Send> CallsWriter<W> {
     }
 }
 
-/// Returns the `io::Error` that caused a Parquet error, if there is one, so that callers can recognize a closed
-/// pipe.
+/// Returns the `io::Error` that caused a Parquet error, if there is one, so that callers can
+/// recognize a closed pipe.
 pub(crate) fn io_error(error: ParquetError) -> io::Error {
     match error {
         ParquetError::External(source) => match source.downcast::<io::Error>() {

@@ -1,5 +1,5 @@
-//! Parquet tables that are derived from traces: profiles, which aggregate calls by path, and tables of single
-//! calls.
+//! Parquet tables that are derived from traces: profiles, which aggregate calls by path, and tables
+//! of single calls.
 
 mod calls;
 mod profile;

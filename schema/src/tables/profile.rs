@@ -1,7 +1,8 @@
 //! Profiles: recordings aggregated to sums of calls and times by call path.
 //!
-//! A profile has one row for each key, and its values are sums (or minimum and maximum). So profiles can be merged in
-//! any order, by [`Profile::add`] or by a `GROUP BY` over the key columns in any database, with the same result.
+//! A profile has one row for each key, and its values are sums (or minimum and maximum). So
+//! profiles can be merged in any order, by [`Profile::add`] or by a `GROUP BY` over the key columns
+//! in any database, with the same result.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -18,7 +19,8 @@ pub enum ProfileRowKind {
     Path,
     /// The number of calls of a function whose durations fall into a bucket.
     Duration,
-    /// The number of recordings that ended in the way of the name, a [`RecordingEnd`](crate::RecordingEnd) as JSON.
+    /// The number of recordings that ended in the way of the name, a
+    /// [`RecordingEnd`](crate::RecordingEnd) as JSON.
     Recording,
     /// The command, as a JSON array.
     Command,
@@ -123,9 +125,11 @@ pub struct ProfileKey {
     pub id: Option<PathId>,
     /// The id of the path without its last frame.
     pub parent: Option<PathId>,
-    /// The kind of the last frame, or of the frame that a duration is of: `function`, `cfunction`, `gc`, or `lost`.
+    /// The kind of the last frame, or of the frame that a duration is of: `function`, `cfunction`,
+    /// `gc`, or `lost`.
     pub frame: Option<Arc<str>>,
-    /// The string of a code object, the name of a C function, or another name, depending on the kind of the row.
+    /// The string of a code object, the name of a C function, or another name, depending on the
+    /// kind of the row.
     pub name: Option<Arc<str>>,
     /// The bucket of a duration.
     pub bucket: Option<i32>,
@@ -138,7 +142,8 @@ impl ProfileKey {
     }
 }
 
-/// The value columns of a row. When rows are merged all are added, except for the minimum and the maximum.
+/// The value columns of a row. When rows are merged all are added, except for the minimum and the
+/// maximum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProfileSums {
     /// Of a path: entries. Of a duration: calls. Of other kinds: the value of the row.
@@ -207,8 +212,8 @@ impl Profile {
         self.rows.iter()
     }
 
-    /// Checks that the rows are consistent, which matters for a file that any program may have written. Returns the
-    /// first contradiction.
+    /// Checks that the rows are consistent, which matters for a file that any program may have
+    /// written. Returns the first contradiction.
     pub(super) fn check(&self) -> Result<(), &'static str> {
         let mut events = 0u64;
         let mut measured: BTreeMap<(&Option<Arc<str>>, &Option<Arc<str>>), u64> = BTreeMap::new();

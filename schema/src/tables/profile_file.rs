@@ -1,5 +1,5 @@
-//! Writes profiles as Parquet files, and reads them. The files to read may also come from a database that merged
-//! profiles.
+//! Writes profiles as Parquet files, and reads them. The files to read may also come from a
+//! database that merged profiles.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -118,7 +118,8 @@ fn open(file: TraceFile) -> Result<ParquetRecordBatchReaderBuilder<TraceFile>, S
     Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata))
 }
 
-/// Reads a profile. The columns may be in any order, and of any type and encoding that converts to theirs.
+/// Reads a profile. The columns may be in any order, and of any type and encoding that converts to
+/// theirs.
 ///
 /// # Errors
 ///

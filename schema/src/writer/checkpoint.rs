@@ -1,7 +1,8 @@
 //! Checkpoints of a trace writer.
 //!
-//! A row group is *open* while rows are added to it, *closed* when it is complete, and *settled* when it has its
-//! final place in the file. The bytes of closed row groups are pending until a checkpoint settles them.
+//! A row group is *open* while rows are added to it, *closed* when it is complete, and *settled*
+//! when it has its final place in the file. The bytes of closed row groups are pending until a
+//! checkpoint settles them.
 //!
 //! ```text
 //! closed up   settled │ pending │ footer                     if footers fit their budget, and at the end
@@ -22,7 +23,8 @@ use crate::model::{JournalLocation, Manifest, RecordingEnd};
 const MAX_OFFSET: u64 = 1 << 60;
 
 impl TraceWriter {
-    /// Writes a checkpoint with all rows so far, whose manifest has `ended`. Returns whether it is closed up.
+    /// Writes a checkpoint with all rows so far, whose manifest has `ended`. Returns whether it is
+    /// closed up.
     pub(super) fn write_checkpoint(&mut self, ended: RecordingEnd) -> Result<bool> {
         let journal = if ended == RecordingEnd::Recording { self.next_journal()? } else { None };
         let session = self.manifest.session.take().filter(|_| ended == RecordingEnd::Recording);
@@ -44,8 +46,9 @@ impl TraceWriter {
         Ok(is_closed_up)
     }
 
-    /// Closes up if this is the last checkpoint, or if the previous one is closed up and one more retained footer
-    /// fits. Otherwise, or if the live checkpoint is in the way, writes the checkpoint apart.
+    /// Closes up if this is the last checkpoint, or if the previous one is closed up and one more
+    /// retained footer fits. Otherwise, or if the live checkpoint is in the way, writes the
+    /// checkpoint apart.
     fn write_closed_up_or_apart(&mut self, ended: &RecordingEnd) -> io::Result<bool> {
         let should_close_up =
             *ended != RecordingEnd::Recording || self.file.is_closed_up() && self.footer_fits();
@@ -56,8 +59,8 @@ impl TraceWriter {
         Ok(false)
     }
 
-    /// Writes the pending bytes and a footer directly behind the settled bytes. Returns false if the live
-    /// checkpoint is in the way.
+    /// Writes the pending bytes and a footer directly behind the settled bytes. Returns false if
+    /// the live checkpoint is in the way.
     fn close_up(&mut self, ended: &RecordingEnd) -> io::Result<bool> {
         let start = self.file.settled_end();
         let footer = self.footer(self.closed_at(start), ended, 0)?;
@@ -71,8 +74,8 @@ impl TraceWriter {
         Ok(true)
     }
 
-    /// Settles the pending bytes, and writes the open row group and a footer apart. If there is no room to settle
-    /// the pending bytes, they are written apart, too.
+    /// Settles the pending bytes, and writes the open row group and a footer apart. If there is no
+    /// room to settle the pending bytes, they are written apart, too.
     fn write_apart(&mut self, ended: &RecordingEnd) -> io::Result<()> {
         let start = self.file.settled_end();
         let retains_footer = *ended == RecordingEnd::Recording && self.open.rows() == 0 && self.footer_fits();
@@ -90,7 +93,8 @@ impl TraceWriter {
             let open = open.iter().map(|group| live_row_groups::shifted(group, by));
             self.footer(closed.chain(open), ended, live_count)
         };
-        // The footer contains offsets that depend on its placement, and the placement depends on its length.
+        // The footer contains offsets that depend on its placement, and the placement depends on
+        // its length.
         let max_footer_len = footer_at(MAX_OFFSET)?.len();
         let settled_end = start + closed_len as u64;
         let checkpoint_len = (self.pending.len() + max_footer_len) as u64;
@@ -104,7 +108,8 @@ impl TraceWriter {
         if can_settle { self.settle(settled_end) } else { Ok(()) }
     }
 
-    /// Appends a footer to the pending bytes. It stays in the file, so that a truncated copy can be read up to it.
+    /// Appends a footer to the pending bytes. It stays in the file, so that a truncated copy can be
+    /// read up to it.
     fn append_retained_footer(&mut self, ended: &RecordingEnd) -> io::Result<()> {
         let footer = self.footer(self.closed_at(self.file.settled_end()), ended, 0)?;
         self.pending.extend_from_slice(&footer);

@@ -1,5 +1,5 @@
-//! Where the checkpoints of a growing file lie, and in which order their parts are written, so that the file
-//! is a complete Parquet file at every moment.
+//! Where the checkpoints of a growing file lie, and in which order their parts are written, so that
+//! the file is a complete Parquet file at every moment.
 //!
 //! ```text
 //! closed up   settled │ checkpoint, tail
@@ -10,19 +10,21 @@
 //!                       gap    └─────────── region ───────────┘
 //! ```
 //!
-//! A checkpoint consists of the live row groups and the metadata of a footer. While the file grows it lies
-//! apart from the settled row groups, behind a gap, so that row groups that become settled can be appended to
-//! them without overwriting the checkpoint that makes the file complete. Successive checkpoints are placed
-//! in a circular region. A reader that has opened the file can read its checkpoint until the region
-//! wraps, which takes longer in longer files. When the gap is used up, the region moves on. At the end the
-//! last checkpoint closes up: it directly follows the settled row groups, and the file is truncated there.
+//! A checkpoint consists of the live row groups and the metadata of a footer. While the file grows
+//! it lies apart from the settled row groups, behind a gap, so that row groups that become settled
+//! can be appended to them without overwriting the checkpoint that makes the file complete.
+//! Successive checkpoints are placed in a circular region. A reader that has opened the file can
+//! read its checkpoint until the region wraps, which takes longer in longer files. When the gap is
+//! used up, the region moves on. At the end the last checkpoint closes up: it directly follows the
+//! settled row groups, and the file is truncated there.
 //!
-//! The footer tail at the end of the file has the distance to the metadata of the live checkpoint. Readers skip
-//! the bytes between metadata and tail, since Thrift's compact protocol delimits itself.
+//! The footer tail at the end of the file has the distance to the metadata of the live checkpoint.
+//! Readers skip the bytes between metadata and tail, since Thrift's compact protocol delimits
+//! itself.
 //!
-//! The kernel copies a write page by page, and the process may be killed in between. Therefore a checkpoint
-//! becomes live by one write of eight bytes within a page, the footer tail, or by a change of the file's length.
-//! Parts of the file that were never written take no space on disk.
+//! The kernel copies a write page by page, and the process may be killed in between. Therefore a
+//! checkpoint becomes live by one write of eight bytes within a page, the footer tail, or by a
+//! change of the file's length. Parts of the file that were never written take no space on disk.
 
 use std::fs::File;
 use std::io;
@@ -36,15 +38,16 @@ const MIN_REGION_CHECKPOINTS: u64 = 2;
 /// The size of the gap and of the region in a longer file, in checkpoints of the current length.
 const REGION_CHECKPOINTS: u64 = 8;
 
-/// The gap and the region each take at most this fraction of the settled bytes, so that a limit on the file's
-/// length is not reached much sooner because of them.
+/// The gap and the region each take at most this fraction of the settled bytes, so that a limit on
+/// the file's length is not reached much sooner because of them.
 const MAX_REGION_FRACTION: u64 = 8;
 
-/// In a very long file, which takes longer to read, they take at least this fraction of the settled bytes.
+/// In a very long file, which takes longer to read, they take at least this fraction of the settled
+/// bytes.
 const MIN_REGION_FRACTION: u64 = 64;
 
-/// The maximum size of the gap and of the region, unless it is too small for two checkpoints. Readers fetch
-/// the bytes between a footer and the end of the file.
+/// The maximum size of the gap and of the region, unless it is too small for two checkpoints.
+/// Readers fetch the bytes between a footer and the end of the file.
 const MAX_REGION_BYTES: u64 = 16 << 20;
 
 /// The position of a checkpoint in the file.
@@ -116,8 +119,8 @@ impl GrowingFile {
         self.live.file_len
     }
 
-    /// Whether `len` bytes can be appended to the settled bytes without overwriting the live checkpoint or, for
-    /// the sake of its readers, the previous one.
+    /// Whether `len` bytes can be appended to the settled bytes without overwriting the live
+    /// checkpoint or, for the sake of its readers, the previous one.
     pub(crate) fn has_room(&self, len: u64) -> bool {
         self.is_free(self.settled_end, len)
     }
@@ -131,8 +134,9 @@ impl GrowingFile {
         self.settled_end == self.live.file_len
     }
 
-    /// The placement of a checkpoint whose footer directly follows the settled bytes and `groups_len` more. The
-    /// file ends there, at a multiple of eight, so that the footer tail lies within a page.
+    /// The placement of a checkpoint whose footer directly follows the settled bytes and
+    /// `groups_len` more. The file ends there, at a multiple of eight, so that the footer tail lies
+    /// within a page.
     pub(crate) fn place_closed_up(&self, groups_len: usize, footer_len: usize) -> CheckpointPlacement {
         let start = self.settled_end + groups_len as u64;
         let end = (start + footer_len as u64 + FOOTER_TAIL_BYTES).next_multiple_of(FOOTER_TAIL_BYTES);
@@ -151,7 +155,8 @@ impl GrowingFile {
     }
 
     /// The placement of a checkpoint apart from the settled bytes, which will end at `settled_end`.
-    /// `checkpoint_len` is the number of bytes that are written in all, an estimate for the next checkpoints.
+    /// `checkpoint_len` is the number of bytes that are written in all, an estimate for the next
+    /// checkpoints.
     pub(crate) fn place_apart(
         &self,
         settled_end: u64,
@@ -169,8 +174,8 @@ impl GrowingFile {
         let is_gap_used_up = self.live.region_start < settled_end + min_len;
         let region_start = if is_gap_used_up { settled_end + region_len } else { self.live.region_start };
         let len = (groups_len + footer_len) as u64;
-        // Follows the live checkpoint, or wraps to the beginning of the region. If neither place is free, because
-        // the checkpoints grow fast, it follows both checkpoints.
+        // Follows the live checkpoint, or wraps to the beginning of the region. If neither place is
+        // free, because the checkpoints grow fast, it follows both checkpoints.
         let next = self.live.end.max(region_start);
         let wrapped = if next > region_start + region_len { region_start } else { next };
         let last = next.max(self.previous.end);
@@ -180,8 +185,8 @@ impl GrowingFile {
         CheckpointPlacement { start, footer, end, file_len, region_start }
     }
 
-    /// Writes a checkpoint and makes it live. `settled` is appended to the settled bytes. `live` holds the live row
-    /// groups, and `footer` the metadata.
+    /// Writes a checkpoint and makes it live. `settled` is appended to the settled bytes. `live`
+    /// holds the live row groups, and `footer` the metadata.
     ///
     /// # Errors
     ///
@@ -204,7 +209,8 @@ impl GrowingFile {
         Ok(())
     }
 
-    /// The system calls that write a checkpoint, in order. The file is complete after each page of each.
+    /// The system calls that write a checkpoint, in order. The file is complete after each page of
+    /// each.
     fn writes<'a>(
         &self,
         next: CheckpointPlacement,

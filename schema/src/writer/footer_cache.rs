@@ -1,5 +1,5 @@
-//! Caches the encoded metadata of settled row groups. Every footer lists all row groups again, so encoding them
-//! each time would make checkpoints slower as the file grows.
+//! Caches the encoded metadata of settled row groups. Every footer lists all row groups again, so
+//! encoding them each time would make checkpoints slower as the file grows.
 //!
 //! ```text
 //! version, schema │ 3 rows │ list of 2 │ row group │ row group │ key-values, writer    encoded by the parquet crate

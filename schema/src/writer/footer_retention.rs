@@ -1,16 +1,16 @@
 //! Decides which footers are retained in the file.
 //!
-//! A retained footer makes a truncated copy of the file readable up to there. But each footer lists all row
-//! groups before it, so one for each checkpoint would take quadratic space: with a thousand row groups, half of
-//! the file would be footers. Therefore footers have a budget.
+//! A retained footer makes a truncated copy of the file readable up to there. But each footer lists
+//! all row groups before it, so one for each checkpoint would take quadratic space: with a thousand
+//! row groups, half of the file would be footers. Therefore footers have a budget.
 //!
 //! ```text
 //! ││││││││││ │ │ │  │  │  │   │   │    │     │     │       │    time ─▶
 //! all fit      as many as the budget allows
 //! ```
 
-/// The budget of a file of any length. With the fraction, retained footers take less than 256 KiB or a
-/// fiftieth of the file, whichever is larger.
+/// The budget of a file of any length. With the fraction, retained footers take less than 256 KiB
+/// or a fiftieth of the file, whichever is larger.
 const BASE_BUDGET_BYTES: u64 = 128 << 10;
 
 /// The additional budget is this fraction of the file.
@@ -35,8 +35,8 @@ impl FooterRetention {
         self.retained_len += if is_retained { footer_len } else { 0 };
     }
 
-    /// Whether a footer with `new_groups` more row groups than the last one fits into the budget of a file of
-    /// `file_len`.
+    /// Whether a footer with `new_groups` more row groups than the last one fits into the budget of
+    /// a file of `file_len`.
     pub(crate) fn fits(&self, new_groups: usize, file_len: u64) -> bool {
         let footer_len = self.last_len + new_groups as u64 * ROW_GROUP_BYTES;
         self.retained_len + footer_len <= BASE_BUDGET_BYTES + file_len / BUDGET_FRACTION

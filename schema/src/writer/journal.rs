@@ -1,13 +1,14 @@
-//! The journal: what was written after the last checkpoint, in a file that outlives a killed recorder. It holds
-//! pages, and the position of the provider in its own records at the end of each batch.
+//! The journal: what was written after the last checkpoint, in a file that outlives a killed
+//! recorder. It holds pages, and the position of the provider in its own records at the end of each
+//! batch.
 //!
 //! ```text
 //! journal-7  begin │ open │ commit │ page │ commit │ page │ close │ page │ commit │ page
 //!            └────────── recovery after checkpoint 7 reads up to here ──────────┘
 //! ```
 //!
-//! Each checkpoint has its own journal, which is created before its footer is written, so no journal is ever
-//! overwritten. A journal that is truncated anywhere is read up to its last commit.
+//! Each checkpoint has its own journal, which is created before its footer is written, so no
+//! journal is ever overwritten. A journal that is truncated anywhere is read up to its last commit.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,8 +19,8 @@ use std::sync::Arc;
 use crate::encode::fields::{FieldReader, put_bytes, put_u32, put_u64};
 use crate::file::trace_file::private_file;
 
-/// How far a provider has read each of its sources, by the name of the source. The unit is up to the provider:
-/// records of a ring, or bytes of a definitions file.
+/// How far a provider has read each of its sources, by the name of the source. The unit is up to
+/// the provider: records of a ring, or bytes of a definitions file.
 pub type ProviderPositions = BTreeMap<Arc<str>, u64>;
 
 /// A journal that is being written.
@@ -33,8 +34,8 @@ pub(crate) struct Journal {
 /// One entry of a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum JournalEntry {
-    /// The row group that is open at the checkpoint, the last one of its footer, as `RowGroupBuilder::save`
-    /// writes it.
+    /// The row group that is open at the checkpoint, the last one of its footer, as
+    /// `RowGroupBuilder::save` writes it.
     Open(Vec<u8>),
     /// A page of each column, added to the open row group.
     Page(Vec<u8>),
@@ -86,7 +87,8 @@ pub(crate) struct JournalContents {
     pub(crate) positions: ProviderPositions,
 }
 
-/// Reads the journal of checkpoint `number`. Returns `None` if it does not exist, or has no complete begin entry.
+/// Reads the journal of checkpoint `number`. Returns `None` if it does not exist, or has no
+/// complete begin entry.
 pub(crate) fn read(directory: &Path, number: u64) -> io::Result<Option<JournalContents>> {
     let Some((begin, mut entries)) = read_file(&path(directory, number))? else { return Ok(None) };
     let last = entries.iter().rposition(|entry| matches!(entry, JournalEntry::Commit(_)));

@@ -45,9 +45,9 @@ use crate::model::{Batch, Manifest, Names, RecordingEnd, RotationPart};
 /// When closed row groups of this length are pending, a checkpoint settles them.
 const MAX_PENDING_BYTES: usize = 16 << 20;
 
-/// A checkpoint closes the open row group if it has this length, or the fraction [`CLOSE_FRACTION`] of the file. A
-/// smaller one is written again with each checkpoint, and a larger file has fewer, longer row groups, so that both
-/// repeated writes and footers stay short.
+/// A checkpoint closes the open row group if it has this length, or the fraction [`CLOSE_FRACTION`]
+/// of the file. A smaller one is written again with each checkpoint, and a larger file has fewer,
+/// longer row groups, so that both repeated writes and footers stay short.
 const CLOSE_BYTES: u64 = 256 << 10;
 
 /// See [`CLOSE_BYTES`].
@@ -62,7 +62,8 @@ const MAX_DOUBLINGS: usize = 3;
 /// Options of a [`TraceWriter`].
 #[derive(Clone, Copy, Debug)]
 pub struct WriterOptions {
-    /// The initial maximum number of rows in a row group. It doubles after 64, 128 and 192 row groups.
+    /// The initial maximum number of rows in a row group. It doubles after 64, 128 and 192 row
+    /// groups.
     pub row_group_rows: usize,
 }
 
@@ -112,8 +113,9 @@ pub struct SnapshotParts {
 }
 
 impl TraceWriter {
-    /// Creates a file with a trace without rows. `manifest.ended` takes effect with [`TraceWriter::finish`]; until then
-    /// footers have [`RecordingEnd::Recording`]. If `manifest.session` is set, a journal is kept in its directory.
+    /// Creates a file with a trace without rows. `manifest.ended` takes effect with
+    /// [`TraceWriter::finish`]; until then footers have [`RecordingEnd::Recording`]. If
+    /// `manifest.session` is set, a journal is kept in its directory.
     ///
     /// # Errors
     ///
@@ -163,7 +165,8 @@ impl TraceWriter {
         })
     }
 
-    /// Updates the positions of the provider that hold at the end of the next batch. `None` removes a source.
+    /// Updates the positions of the provider that hold at the end of the next batch. `None` removes
+    /// a source.
     pub fn set_positions(&mut self, positions: impl IntoIterator<Item = (Arc<str>, Option<u64>)>) {
         for (name, position) in positions {
             match position {
@@ -173,8 +176,9 @@ impl TraceWriter {
         }
     }
 
-    /// Writes the rows and positions up to the end of the last batch to the journal. Then they survive the recorder,
-    /// and the provider may discard its records. Does nothing if there is no journal.
+    /// Writes the rows and positions up to the end of the last batch to the journal. Then they
+    /// survive the recorder, and the provider may discard its records. Does nothing if there is no
+    /// journal.
     pub fn commit(&mut self) -> Result<()> {
         if self.journal.is_some() {
             self.save(JournalEntry::Page)?;
@@ -193,7 +197,8 @@ impl TraceWriter {
         Ok(())
     }
 
-    /// Appends an entry to the journal. If that fails the journal is removed. The next checkpoint begins another one.
+    /// Appends an entry to the journal. If that fails the journal is removed. The next checkpoint
+    /// begins another one.
     fn append_to_journal(&mut self, entry: JournalEntry) {
         if let Some(journal) = &mut self.journal
             && journal.append(&entry).is_err()
@@ -204,13 +209,14 @@ impl TraceWriter {
         }
     }
 
-    /// Whether a journal could not be written at some time, most likely because memory for it ran out.
+    /// Whether a journal could not be written at some time, most likely because memory for it ran
+    /// out.
     pub fn lacked_journal(&self) -> bool {
         self.lacked_journal
     }
 
-    /// Begins the journal of the next checkpoint. It begins with the open row group, to which the following entries
-    /// add.
+    /// Begins the journal of the next checkpoint. It begins with the open row group, to which the
+    /// following entries add.
     fn next_journal(&mut self) -> Result<Option<Journal>> {
         let Some(session) = self.manifest.session.clone() else { return Ok(None) };
         let Ok(journal) = Journal::begin(&session.directory, session.checkpoint + 1, &self.positions) else {
@@ -237,7 +243,8 @@ impl TraceWriter {
         self.manifest = Manifest { session, part, ..manifest };
     }
 
-    /// Appends rows. They are written to the file when enough row groups are pending, or at the next checkpoint.
+    /// Appends rows. They are written to the file when enough row groups are pending, or at the
+    /// next checkpoint.
     ///
     /// # Errors
     ///
@@ -256,7 +263,8 @@ impl TraceWriter {
                 self.close_row_group()?;
             }
         }
-        // A checkpoint includes the positions of the provider, which are those at the end of a batch.
+        // A checkpoint includes the positions of the provider, which are those at the end of a
+        // batch.
         if self.pending.len() < MAX_PENDING_BYTES {
             Ok(())
         } else {
@@ -287,7 +295,8 @@ impl TraceWriter {
         self.checkpoint()
     }
 
-    /// Creates the next file of a rotated recording, with the manifest and the journal directory of this one.
+    /// Creates the next file of a rotated recording, with the manifest and the journal directory of
+    /// this one.
     pub fn successor(&self, path: &Path, part: RotationPart) -> Result<TraceWriter> {
         let io = |source| Error::Io { path: path.into(), source };
         let file = private_file().create_new(true).open(path).map_err(io)?;
@@ -313,8 +322,8 @@ impl TraceWriter {
         &self.path
     }
 
-    /// Returns a snapshot: a complete trace of all rows so far, whose manifest has `ended`. The file itself does not
-    /// change.
+    /// Returns a snapshot: a complete trace of all rows so far, whose manifest has `ended`. The
+    /// file itself does not change.
     pub fn snapshot(&mut self, ended: RecordingEnd) -> Result<SnapshotParts> {
         let prefix_len = self.file.settled_end();
         let closed_len = self.pending.len();
@@ -348,7 +357,8 @@ impl TraceWriter {
         self.file.len().max(self.bytes())
     }
 
-    /// Writes the last checkpoint, with the manifest's `ended`. Returns the length of the file in bytes.
+    /// Writes the last checkpoint, with the manifest's `ended`. Returns the length of the file in
+    /// bytes.
     ///
     /// # Errors
     ///
@@ -356,7 +366,8 @@ impl TraceWriter {
     pub fn finish(mut self) -> Result<u64> {
         self.close_row_group()?;
         let ended = self.manifest.ended.clone();
-        // If the live checkpoint is in the way, the first attempt writes one elsewhere, and the second closes up.
+        // If the live checkpoint is in the way, the first attempt writes one elsewhere, and the
+        // second closes up.
         if !self.write_checkpoint(ended.clone())? {
             self.write_checkpoint(ended)?;
         }
@@ -380,7 +391,8 @@ impl TraceWriter {
         self.path.exists()
     }
 
-    /// Whether one more footer, including the open row group, fits into the budget of retained footers.
+    /// Whether one more footer, including the open row group, fits into the budget of retained
+    /// footers.
     fn footer_fits(&self) -> bool {
         self.retention.fits(self.closed.len() + 1, self.bytes())
     }
@@ -399,7 +411,8 @@ impl TraceWriter {
         Ok(())
     }
 
-    /// Appends the bytes of the open row group to the pending bytes, if it has rows. Returns its metadata.
+    /// Appends the bytes of the open row group to the pending bytes, if it has rows. Returns its
+    /// metadata.
     fn append_open(&mut self) -> io::Result<Option<RowGroupMetaData>> {
         let has_rows = self.open.rows() > 0;
         has_rows.then(|| self.open.append(&self.names, &mut self.encoder, &mut self.pending)).transpose()

@@ -34,8 +34,9 @@ pub struct RecoveredTrace {
 }
 
 impl TraceWriter {
-    /// Opens the trace of a killed recorder, truncates it after its last complete checkpoint, and restores the rows of
-    /// its journal. The file contains these rows after the next checkpoint or [`TraceWriter::finish`].
+    /// Opens the trace of a killed recorder, truncates it after its last complete checkpoint, and
+    /// restores the rows of its journal. The file contains these rows after the next checkpoint or
+    /// [`TraceWriter::finish`].
     ///
     /// # Errors
     ///
@@ -56,7 +57,8 @@ impl TraceWriter {
         Ok(RecoveredTrace { positions, rows: writer.rows - before, torn_bytes, writer })
     }
 
-    /// Opens a file to continue it. Returns the writer and the number of bytes that were removed from the end.
+    /// Opens a file to continue it. Returns the writer and the number of bytes that were removed
+    /// from the end.
     fn open(path: &Path, names: Arc<Names>) -> Result<(TraceWriter, u64)> {
         let io = |source| Error::Io { path: path.into(), source };
         let reader = TraceFile::open(path).map_err(io)?;

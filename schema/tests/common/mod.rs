@@ -94,7 +94,8 @@ pub fn batch(rows: &[Row], names: &Names) -> Batch {
     rows.iter().map(|row| row.to_event(names)).collect()
 }
 
-/// Replaces a file. Removes it first, since overwriting a non-empty file waits for the disk (ext4's `auto_da_alloc`).
+/// Replaces a file. Removes it first, since overwriting a non-empty file waits for the disk (ext4's
+/// `auto_da_alloc`).
 pub fn replace(path: &Path, bytes: impl AsRef<[u8]>) {
     let _ = std::fs::remove_file(path);
     std::fs::write(path, bytes).unwrap();
