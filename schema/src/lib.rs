@@ -6,12 +6,12 @@
 //! ```text
 //! PAR1 │ footer │ row group │ row group │ footer │ … │ row group │ footer │ footer tail
 //!        ──┬───   ────┬────               ──┬───                   ──┬───   ────┬──────
-//!          │          │                     │                        │    u32: distance back to the
-//!          │          │     retained: a prefix of the file           │    footer, then PAR1
-//!          │          │     up to here is a trace, too               │
-//!      empty trace    │                                Thrift: the schema; offsets, lengths and statistics
-//!                     │                                of every column chunk; key "pyrec": the manifest as
-//!                     │                                JSON; key "ARROW:schema"
+//!          │          │                     │                        │     u32: distance back to
+//!          │          │      kept: the file up to here               │     the footer; PAR1
+//!          │          │      is a trace, too                         │
+//!     empty trace     │                         Thrift: the schema; offsets, lengths and
+//!                     │                         statistics of all column chunks; "pyrec":
+//!                     │                         the manifest as JSON; "ARROW:schema"
 //!                     │
 //!        8 column chunks: time_ns │ pid │ tid │ marker │ code │ line │ value │ text
 //!                         ───┬───               ──┬───

@@ -129,7 +129,7 @@ fn write_with_live_row_groups(path: &Path) -> Vec<Row> {
             return rows[..(at + 1) * 100].to_vec();
         }
     }
-    panic!("all footers were retained");
+    panic!("all footers were kept");
 }
 
 /// Simulates a recorder that is killed during a checkpoint: the file has the length for the next

@@ -1,5 +1,5 @@
-"""Creates objects in every way that calls a class, and counts them by class and line. Prints the counts as JSON, a list of
-[class, line, made, failed], and the number of calls of `__del__`."""
+"""Creates objects in every way that calls a class, and counts them by class and line. Prints JSON:
+a list of [class, line, made, failed], and the number of calls of `__del__`."""
 
 import abc
 import collections

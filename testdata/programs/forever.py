@@ -16,7 +16,7 @@ def main(path, calls):
     with open(path, "wb") as file:
         file.truncate(mmap.PAGESIZE)
     with open(path, "r+b") as file:
-        # The mapped file keeps the number after the process is killed, without a system call for each.
+        # A mapped file keeps the number when the process is killed, without system calls.
         number = memoryview(mmap.mmap(file.fileno(), mmap.PAGESIZE))[:8].cast("q")
     for n in range(1, calls + 1) if calls else itertools.count(1):
         tick()

@@ -1,7 +1,7 @@
 """Slow lines, which the program itself times.
 
-Prints a JSON list of `[first line, last line, nanoseconds, kind]`. The kind is `own` for time in the lines themselves,
-`called` for time in callees, or `again` for a recursive line, of which the outermost execution counts.
+Prints a JSON list of `[first line, last line, nanoseconds, kind]`. The kind is `own` for time in the
+lines, `called` for time in callees, or `again` for the outermost execution of a recursive line.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ SINCE = now()
 
 
 def took(kind=None, back=1, lines=1):
-    """Adds the time since the last call to the lines `back` before the caller's. Without a kind, adds nothing."""
+    """Adds the time since the last call to the lines `back` before the caller's, if there is a kind."""
     global SINCE
     passed, line = now() - SINCE, sys._getframe(1).f_lineno - back
     if kind:

@@ -2,7 +2,7 @@
 
     python matrix.py [PART…]
 
-Nothing depends on time, on the order of threads, or on when garbage is collected, so that two runs of the same
+Nothing depends on time, the order of threads, or the time of collections, so that two runs of one
 Python make the same calls. Parts that start processes come last. Each part may be run alone.
 """
 
@@ -130,7 +130,7 @@ def generators():
     next(half_way)
     next(half_way)
     half_way.close()
-    # Dropped while suspended. Not a local variable, since before 3.11 profilers in Python keep those alive.
+    # Not a local variable, since before 3.11 profilers in Python keep locals alive.
     next(count(3))
     squares = (n * n for n in range(5))
     assert max(squares) == 16

@@ -1,10 +1,10 @@
-"""Calls `tick` in several threads of several processes. Each thread writes the number of its calls into its own file after
-each call.
+"""Calls `tick` in several threads of several processes. Each thread writes the number of its calls
+into its own file after each call.
 
     python numbered.py FOLDER THREADS CHILDREN forever|now|daemon
 
-A file holds the process id, the thread id and the number. The threads are daemons and never end. The main thread waits
-forever, or ends after 50 ms: by os._exit (now), or by returning (daemon).
+A file holds the pid, the thread id and the number. The threads are daemons and never end. The main
+thread waits forever, or ends after 50 ms: by os._exit (now), or by returning (daemon).
 """
 
 import itertools
@@ -22,7 +22,7 @@ def tick():
 def count(folder, name):
     with open(os.path.join(folder, name), "w+b") as file:
         file.truncate(mmap.PAGESIZE)
-        # The mapped file keeps the number after the process is killed, without a system call for each.
+        # A mapped file keeps the number when the process is killed, without system calls.
         words = memoryview(mmap.mmap(file.fileno(), mmap.PAGESIZE))[:24].cast("q")
     words[0], words[1] = os.getpid(), threading.get_native_id()
     for number in itertools.count(1):

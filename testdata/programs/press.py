@@ -2,7 +2,7 @@
 
     python press.py [ARTICLES] [--out DIRECTORY]
 
-The articles are generated from a fixed seed, so that every run does the same work and prints the same digest.
+The articles come from a fixed seed, so that every run does the same work and prints the same digest.
 The steps are those of any site generator: parse, number, link, render, index, check.
 """
 

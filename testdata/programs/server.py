@@ -1,9 +1,9 @@
-"""Runs until it is killed, like a server: one thread waits, one works, and sometimes it forks a child.
+"""Runs until it is killed, like a server: a thread waits, a thread works, and some children run.
 
     python server.py FILE
 
-Before each round it writes into FILE the number of rounds and what tracers would change: the tools of sys.monitoring, the
-callbacks of the garbage collector, the importer's type, and some modules.
+Before each round it writes into FILE the number of rounds and what tracers change: the tools of
+sys.monitoring, the garbage collector's callbacks, the importer's type, and some modules.
 """
 
 import gc

@@ -1,7 +1,7 @@
 """Makes 200,000 calls a second, until it is killed.
 
-After each thousand calls of `step` it calls a new function, `thousand_1`, `thousand_2`, …, so that a reader of some of the
-calls can tell which they are. Each of these functions is a new code object, often in the memory of a freed one.
+After each thousand calls of `step` it calls a new function, `thousand_1`, `thousand_2`, …, to number
+the calls. Each of these functions is a new code object, often in the memory of a freed one.
 Sometimes prints the number of thousands, and the sum of the numbers that `step` has returned.
 """
 

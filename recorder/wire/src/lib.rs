@@ -6,7 +6,7 @@
 //! session          a SessionPage: what to record, and whether the recording continues
 //! filter           a FunctionFilter, if there is one: which functions to record
 //! lock             locked by the recorder (flock) while it is alive
-//! PID-N.defs       the definitions of a process, an append-only log that gives the ids in records their meaning
+//! PID-N.defs       the definitions of a process: an append-only log of what ids in records refer to
 //! PID-N.K.ring     the ring of a thread: a RingHeader, then `capacity` records of 16 bytes
 //! journal-N        written and read only by the recorder: rows that are not in the trace file yet
 //! ```

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! header: values per block, miniblocks per block, number of values, first value
-//! block:  minimum delta │ bit width of each miniblock │ of each miniblock: (delta - minimum), bit-packed
+//! block:  minimum delta │ bit widths of the miniblocks │ the miniblocks: delta - minimum, bit-packed
 //! ```
 
 use super::varint::{put_varint, zigzag};

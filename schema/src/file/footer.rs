@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! … row groups │ metadata │ footer tail
-//! … row groups │ metadata │ ····· │ footer tail        a growing file: readers skip the bytes in between
+//! … row groups │ metadata │ ····· │ footer tail    a growing file: readers skip the gap
 //! ```
 
 use std::io;

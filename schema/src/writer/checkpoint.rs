@@ -5,8 +5,8 @@
 //! checkpoint settles them.
 //!
 //! ```text
-//! closed up   settled │ pending │ footer                     if footers fit their budget, and at the end
-//! apart       settled │ pending │ ···· │ open │ footer ··    the next checkpoint writes the open row group again
+//! closed up   settled │ pending │ footer                 if footers fit their budget; at the end
+//! apart       settled │ pending │ ···· │ open │ footer   the next one writes the open one again
 //! ```
 
 use std::io;
@@ -47,7 +47,7 @@ impl TraceWriter {
     }
 
     /// Closes up if this is the last checkpoint, or if the previous one is closed up and one more
-    /// retained footer fits. Otherwise, or if the live checkpoint is in the way, writes the
+    /// kept footer fits. Otherwise, or if the live checkpoint is in the way, writes the
     /// checkpoint apart.
     fn write_closed_up_or_apart(&mut self, ended: &RecordingEnd) -> io::Result<bool> {
         let should_close_up =
@@ -78,9 +78,9 @@ impl TraceWriter {
     /// room to settle the pending bytes, they are written apart, too.
     fn write_apart(&mut self, ended: &RecordingEnd) -> io::Result<()> {
         let start = self.file.settled_end();
-        let retains_footer = *ended == RecordingEnd::Recording && self.open.rows() == 0 && self.footer_fits();
-        if retains_footer {
-            self.append_retained_footer(ended)?;
+        let keeps_footer = *ended == RecordingEnd::Recording && self.open.rows() == 0 && self.footer_fits();
+        if keeps_footer {
+            self.append_kept_footer(ended)?;
         }
         let closed_len = self.pending.len();
         let can_settle = self.file.has_room(closed_len as u64);
@@ -103,14 +103,14 @@ impl TraceWriter {
         let footer = footer_at(placement.start)?;
         let (settled, live) = self.pending.split_at(settled_len);
         self.file.write(placement, settled, live, &footer)?;
-        self.retention.add(footer.len() as u64, retains_footer);
+        self.retention.add(footer.len() as u64, keeps_footer);
         self.pending.truncate(closed_len);
         if can_settle { self.settle(settled_end) } else { Ok(()) }
     }
 
     /// Appends a footer to the pending bytes. It stays in the file, so that a truncated copy can be
     /// read up to it.
-    fn append_retained_footer(&mut self, ended: &RecordingEnd) -> io::Result<()> {
+    fn append_kept_footer(&mut self, ended: &RecordingEnd) -> io::Result<()> {
         let footer = self.footer(self.closed_at(self.file.settled_end()), ended, 0)?;
         self.pending.extend_from_slice(&footer);
         self.pending.extend_from_slice(&footer_tail(footer.len() as u64));

@@ -4,9 +4,9 @@
 //! ```text
 //! closed up   settled │ checkpoint, tail
 //!
-//! apart       settled │ ······ │ checkpoint 1 ················ │ tail     each checkpoint follows the last one,
-//!             settled │ ······ │ checkpoint 1 │ checkpoint 2 · │ tail
-//!             settled, more ·· │ checkpoint 3 │ checkpoint 2 · │ tail     until the region is full, and wraps
+//! apart       settled │ ······ │ checkpoint 1 ················ │ tail
+//!             settled │ ······ │ checkpoint 1 │ checkpoint 2 · │ tail     follows the last one
+//!             settled, more ·· │ checkpoint 3 │ checkpoint 2 · │ tail     wraps in a full region
 //!                       gap    └─────────── region ───────────┘
 //! ```
 //!

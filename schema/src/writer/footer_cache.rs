@@ -2,8 +2,8 @@
 //! encoding them each time would make checkpoints slower as the file grows.
 //!
 //! ```text
-//! version, schema │ 3 rows │ list of 2 │ row group │ row group │ key-values, writer    encoded by the parquet crate
-//! version, schema │ 6 rows │ list of 5 │ 3 cached ones │ row group │ row group │ key-values, writer
+//! by the parquet crate   version, schema │ 3 rows │ 2 of: │ a │ b │ key-values, writer
+//! with 3 cached ones     version, schema │ 6 rows │ 5 of: │ x │ y │ z │ a │ b │ key-values, writer
 //! ```
 
 use std::io;

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! PAR1 │ footer │ row group │ footer │ row group │ row group │ ···· │ row group │ footer
-//!      └ create ┘           └ kept ──┘                              └ live: the next checkpoint writes it again ┘
-//!      └───────────────────────── settled ───────────────────┘
+//!      └ kept ──┘           └ kept ──┘                              └ live ─────────────┘
+//!      └───────────────────────── settled ───────────────────┘      written again each time
 //! ```
 //!
 //! | module | responsibility |
@@ -391,7 +391,7 @@ impl TraceWriter {
         self.path.exists()
     }
 
-    /// Whether one more footer, including the open row group, fits into the budget of retained
+    /// Whether one more footer, including the open row group, fits into the budget of kept
     /// footers.
     fn footer_fits(&self) -> bool {
         self.retention.fits(self.closed.len() + 1, self.bytes())

@@ -1,4 +1,4 @@
-"""Imported by `matrix.py`. Imports another module twice; the second import finds it in `sys.modules`."""
+"""Imported by `matrix.py`. Imports another module twice, the second time from `sys.modules`."""
 
 import inner_module
 
