@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs::File;
+use std::path::Path;
 
 use pyrec_schema::{
     Error, PathId, Profile, ProfileKey, ProfileRowKind, ProfileSums, is_profile, read_profile, write_profile,
@@ -115,4 +116,15 @@ fn counts_that_overflow_together_are_rejected() {
     let marker = |name| (ProfileKey::fact(ProfileRowKind::Marker, Some(name)), ProfileSums::of(1 << 62));
     assert!(written(&[marker("line"), marker("audit")]).is_ok());
     assert!(reason(&[marker("line"), marker("audit"), marker("lost")]).contains("exceeds 2^63"));
+}
+
+/// `testdata/fuzz/seeds.py` writes the same profile twice, with other types and another order of
+/// columns.
+#[test]
+fn a_profile_of_another_writer_is_read() {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/fuzz/profile");
+    let [pyrec, merged] = ["pyrec.parquet", "merged.parquet"].map(|seed| read_profile(&seeds.join(seed)));
+    let (pyrec, merged) = (pyrec.unwrap(), merged.unwrap());
+    assert_eq!(pyrec, merged);
+    assert_eq!(pyrec.number(ProfileRowKind::Lost), 4);
 }
