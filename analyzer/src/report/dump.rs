@@ -11,7 +11,7 @@ use crate::filter::TimeWindow;
 use crate::measure::Trust;
 use crate::order;
 use crate::script::Line;
-use crate::tree::{self, TracePiece};
+use crate::tree::TracePiece;
 use crate::{Filter, Result};
 
 /// Options of the dump.

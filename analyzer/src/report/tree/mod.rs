@@ -26,7 +26,7 @@ use super::trust_line;
 use crate::calls::{CallStream, TraceSummary};
 use crate::measure::Trust;
 use crate::order::{self, TimeMerger};
-use crate::tree::{self, Repairs, TraceCounts};
+use crate::tree::{Repairs, TraceCounts};
 use crate::{Filter, Result};
 
 pub use self::lines::{TreeFormat, TreeOptions};
