@@ -169,7 +169,7 @@ fn sum(paths: Vec<PathBuf>, filter: &Filter) -> Result<Profile> {
     let (profiles, traces): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| is_profile(path));
     let mut sum = Profile::default();
     for path in profiles {
-        sum.merge(CallTree::narrow(&read_profile(&path)?, filter)?);
+        sum.merge(CallTree::filter_profile(&read_profile(&path)?, filter)?);
     }
     if !traces.is_empty() {
         for recording in Trace::open(&traces)?.recordings() {

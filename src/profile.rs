@@ -39,7 +39,7 @@ impl Profile {
     /// Writes the file, and prints the trust line and what to do with it.
     pub fn run(self) -> Result<ExitCode> {
         let filter: Filter = self.filters.into();
-        let profile = CallTree::part(self.input.profile(&filter)?, &filter);
+        let profile = CallTree::mark_excerpt(self.input.profile(&filter)?, &filter);
         let trust = report::trust_line(&Trust::of_profile(&profile));
         write_file(&self.out, self.force, |out| write_profile(&profile, out).map_err(Error::Write))?;
         if self.out == Path::new("-") {

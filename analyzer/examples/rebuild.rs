@@ -1,6 +1,13 @@
-//! How fast calls are rebuilt, beside merely decoding the same columns: `cargo run --release -p pyrec-analyzer --example
-//! rebuild [ROWS | TRACE]`. Without a trace the rows are those of a made-up program: five hundred functions in
-//! one thread, each of which calls two others, no deeper than ten calls, so that there are some two thousand paths.
+//! Benchmark of the rebuild: how fast a call tree is built, compared with only decoding the same
+//! columns.
+//!
+//! ```text
+//! cargo run --release -p pyrec-analyzer --example rebuild [ROWS | TRACE] [decode]
+//! ```
+//!
+//! With a number of rows (default: 10,000,000), it writes a trace of a generated program: 500
+//! functions in one thread, each of which calls two others, up to ten calls deep, which gives about
+//! 2,000 call paths. `decode` skips the rebuild.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -17,12 +24,12 @@ use pyrec_schema::{
 
 fn main() -> Result<(), Box<dyn Error>> {
     let argument = std::env::args().nth(1).unwrap_or("10000000".into());
-    let (path, made) = match argument.parse() {
-        Ok(rows) => (make(rows)?, true),
+    let (path, is_generated) = match argument.parse() {
+        Ok(rows) => (generate(rows)?, true),
         Err(_) => (PathBuf::from(argument), false),
     };
     let outcome = measure(&path);
-    if made {
+    if is_generated {
         std::fs::remove_file(&path)?;
     }
     outcome
@@ -54,8 +61,8 @@ fn measure(path: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Writes a trace of that many rows.
-fn make(rows: usize) -> Result<PathBuf, Box<dyn Error>> {
+/// Writes a trace of a generated program with that many rows.
+fn generate(rows: usize) -> Result<PathBuf, Box<dyn Error>> {
     let path = std::env::temp_dir().join(format!("pyrec-rebuild-{}.parquet", std::process::id()));
     let names = Arc::new(Names::new());
     let mut program = Program::new(&names);
@@ -71,7 +78,7 @@ fn make(rows: usize) -> Result<PathBuf, Box<dyn Error>> {
     Ok(path)
 }
 
-/// A program that calls and returns at random.
+/// The events of a program that calls and returns at random.
 struct Program {
     codes: Vec<CodeId>,
     stack: Vec<usize>,
@@ -86,7 +93,7 @@ impl Program {
         Program { codes: (0..500).map(code).collect(), stack: vec![], time_ns: 0, random: 88172645463325252 }
     }
 
-    /// Marsaglia's xorshift.
+    /// The next random number (Marsaglia's xorshift).
     fn next_random(&mut self) -> u64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;

@@ -10,8 +10,8 @@
 //! - [`tree`] merges the calls of a trace into a [`CallTree`], which has one node for each distinct
 //!   call path.
 //! - [`calls`] visits every call one by one, for what a tree does not store.
-//! - [`measure`] computes plain values from either; [`report`] writes them. A report whose length is
-//!   that of the trace, such as [`report::dump`], writes rows as it reads them.
+//! - [`measure`] computes plain values from either; [`report`] writes them. A report whose length
+//!   is that of the trace, such as [`report::dump`], writes rows as it reads them.
 //! - [`share`] writes a redacted copy of a trace.
 //!
 //! A module imports only from modules below it:

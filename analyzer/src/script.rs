@@ -12,8 +12,8 @@
 //!
 //! Each line is a row: `time pid/tid marker code line [value [text]]`. The fields are separated by
 //! any number of spaces, and `-` stands for an absent value. The text extends to the end of the
-//! line. Lines that begin with `#` are comments. `docs/reference/format.md` specifies how characters are
-//! escaped that a field or a terminal cannot hold.
+//! line. Lines that begin with `#` are comments. `docs/reference/format.md` specifies how
+//! characters are escaped that a field or a terminal cannot hold.
 
 use std::fmt::{self, Write};
 

@@ -1,4 +1,5 @@
-//! Test helpers: traces and call trees from scripts, those in tests and `testdata/scripts/*.script`.
+//! Test helpers: traces and call trees from scripts, those in tests and
+//! `testdata/scripts/*.script`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use pyrec_schema::{
 use crate::script::parse;
 use crate::{CallTree, Filter};
 
-/// The call tree of a script, as if recorded by `python3 run.py` with `/srv` and `/lib` on its path.
+/// The call tree of a script, as if recorded by `python3 run.py` with `/srv` and `/lib` on its
+/// path.
 pub fn calls(script: &str, filter: &Filter) -> CallTree {
     let names = Arc::new(Names::new());
     let rows = rows(script, &names);

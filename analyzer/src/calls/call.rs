@@ -16,7 +16,7 @@ pub struct Call {
     pub depth: u32,
     /// What was called. [`Frame::Lost`] stands for the unknown caller of what follows a loss.
     pub frame: Frame,
-    /// The row that began it. Its text tells how a generator was resumed; its value is the
+    /// The row that began it. Its text states how a generator was resumed; its value is the
     /// generation of a garbage collection.
     pub entry: Event,
     /// Whether it counts as a call: false if it began outside the time window.
@@ -37,8 +37,8 @@ pub struct CallEnd<'a> {
     pub known_ns: i64,
     /// The time from entry to return, if both are known and inside the time window.
     pub duration_ns: Option<u64>,
-    /// The row of the return, if there is one. Its text tells a yield and an exception from a
-    /// plain return.
+    /// The row of the return, if there is one. Its text distinguishes a yield or an
+    /// exception from a plain return.
     pub event: Option<&'a Event>,
 }
 

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! [`crate::CallTree`] stores every call path once. This module visits every call, under the same
-//! repair rules (`docs/design/tree.md`) and the same filter, in memory that grows with the open calls
-//! only. The events of a thread come in the order of its rows and are balanced: every
+//! repair rules (`docs/design/tree.md`) and the same filter, in memory that grows with the open
+//! calls only. The events of a thread come in the order of its rows and are balanced: every
 //! [`CallEvent::Enter`] has its [`CallEvent::Leave`], however damaged the trace is.
 
 mod call;

@@ -1,4 +1,4 @@
-//! Single calls add up to the call tree, on any stream and through any filter.
+//! The call stream and the call tree agree, on random rows and with any filter.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,47 +17,49 @@ use crate::tree::{
 };
 use crate::{Filter, testing};
 
-/// What single calls add up to.
+/// A tree summed up from call events.
 #[derive(Default)]
-struct Sum {
+struct CallSums {
     nodes: Nodes,
-    places: HashMap<u64, NodeId>,
-    /// The calls that are open, to see that moments are balanced.
+    node_of: HashMap<u64, NodeId>,
+    /// The open calls of each thread, to check that events are balanced.
     open: HashMap<(i32, i32), Vec<u64>>,
-    moments: usize,
 }
 
-impl Sum {
-    fn of(batch: &Batch, names: &Names, filter: &Filter, window: TimeWindow) -> (Sum, Repairs) {
-        let mut sum = Sum::default();
+impl CallSums {
+    fn of(batch: &Batch, names: &Names, filter: &Filter, window: TimeWindow) -> (CallSums, Repairs) {
+        let mut sums = CallSums::default();
         let mut calls = CallStream::new(filter, names, window);
-        let mut visit = |moment: CallEvent, callers: Callers| {
-            sum.add(moment, callers);
+        let mut visit = |event: CallEvent, callers: Callers| {
+            sums.add(event, callers);
             Ok(())
         };
-        batch.iter().for_each(|event| calls.push(&event, &mut visit).expect("nothing fails"));
-        let repairs = calls.finish(&mut visit).expect("nothing fails");
-        assert!(sum.open.values().all(Vec::is_empty), "every call ends");
-        (sum, repairs)
+        batch.iter().for_each(|event| calls.push(&event, &mut visit).expect("the visitor returns no error"));
+        let repairs = calls.finish(&mut visit).expect("the visitor returns no error");
+        assert!(sums.open.values().all(Vec::is_empty), "every call ends");
+        (sums, repairs)
     }
 
-    fn add(&mut self, moment: CallEvent, callers: Callers) {
-        self.moments += 1;
-        match moment {
+    fn add(&mut self, event: CallEvent, callers: Callers) {
+        match event {
             CallEvent::Enter(call) => {
                 let open = self.open.entry((call.entry.pid, call.entry.tid)).or_default();
                 assert_eq!(callers.innermost().map(|caller| caller.id), call.parent);
-                assert!(call.parent.is_none_or(|parent| open.contains(&parent)), "callers are entered first");
+                assert!(
+                    call.parent.is_none_or(|parent| open.contains(&parent)),
+                    "a caller is entered before its callees"
+                );
                 open.push(call.id);
-                let parent = call.parent.map_or(ROOT, |parent| self.places[&parent]);
+                let parent = call.parent.map_or(ROOT, |parent| self.node_of[&parent]);
                 assert_eq!(call.depth as usize, callers.outwards().count());
-                let is_new = self.places.insert(call.id, self.nodes.child(parent, call.frame)).is_none();
-                assert!(is_new, "numbers are given once");
+                let is_new = self.node_of.insert(call.id, self.nodes.child(parent, call.frame)).is_none();
+                assert!(is_new, "ids are unique");
             }
             CallEvent::Leave(call, end) => {
-                let open = self.open.get_mut(&(call.entry.pid, call.entry.tid)).expect("it was entered");
-                assert_eq!(open.pop(), Some(call.id), "the innermost one ends first");
-                let tally = &mut self.nodes[self.places[&call.id]].tally;
+                let open =
+                    self.open.get_mut(&(call.entry.pid, call.entry.tid)).expect("the call was entered");
+                assert_eq!(open.pop(), Some(call.id), "calls end in reverse order");
+                let tally = &mut self.nodes[self.node_of[&call.id]].tally;
                 tally.self_ns += call.self_ns;
                 tally.entries += u64::from(call.counts);
                 tally.orphans += u64::from(call.counts && end.ending == Ending::NeverReturned);
@@ -67,21 +69,21 @@ impl Sum {
         }
     }
 
-    /// Every path on which there is something.
+    /// The paths with calls or time.
     fn paths(&self) -> Vec<(Vec<Label>, Tally)> {
-        busy(&self.nodes)
+        non_empty_paths(&self.nodes)
     }
 }
 
-/// Paths on which something was called or measured; what was outside any call is left out.
-fn busy(nodes: &Nodes) -> Vec<(Vec<Label>, Tally)> {
-    let is_busy = |(path, tally): &(Vec<Label>, Tally)| !path.is_empty() && *tally != Tally::NONE;
-    // Points are no calls.
+/// The paths with calls or time, without the root.
+fn non_empty_paths(nodes: &Nodes) -> Vec<(Vec<Label>, Tally)> {
+    let is_non_empty = |(path, tally): &(Vec<Label>, Tally)| !path.is_empty() && *tally != Tally::NONE;
+    // The call sums do not count instant events.
     let calls = by_path(nodes).into_iter().map(|(path, tally)| (path, Tally { points: 0, ..tally }));
-    calls.filter(is_busy).collect()
+    calls.filter(is_non_empty).collect()
 }
 
-/// The rows as a recorder would write them, in runs of seven a thread.
+/// The rows as a recorder writes them, in runs of seven rows per thread.
 pub(crate) fn batch(rows: &[TimedOp], threads: i32, names: &Names) -> Batch {
     rows.chunks(7)
         .zip((1..=threads).cycle())
@@ -114,7 +116,7 @@ fn tree(batch: &Batch, names: &Arc<Names>, filter: &Filter, window: TimeWindow) 
     CallTree::of(streams, filter, names.clone(), testing::manifest(&[], &[]), 0)
 }
 
-/// All of time, or a part of that in which the rows are.
+/// The whole time range, or a part of the range of the rows.
 pub(crate) fn windows() -> impl Strategy<Value = TimeWindow> {
     let within = (80..160i64, 0..80i64);
     let within = within.prop_map(|(from_ns, length_ns)| TimeWindow { from_ns, to_ns: from_ns + length_ns });
@@ -122,7 +124,7 @@ pub(crate) fn windows() -> impl Strategy<Value = TimeWindow> {
 }
 
 fn filters() -> impl Strategy<Value = Filter> {
-    let pattern = |name: &str| name.parse().expect("a pattern");
+    let pattern = |name: &str| name.parse().expect("a valid pattern");
     (0..3u8, 0..3u8, 0..3u8).prop_map(move |(exclude, root, tid)| Filter {
         exclude: if exclude == 0 { vec![pattern("f2")] } else { vec![] },
         root: (root == 0).then(|| pattern("f1")),
@@ -135,34 +137,36 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn calls_add_up_to_the_tree(rows in any_stream::rows(), window in windows()) {
+    fn call_events_add_up_to_the_tree(rows in any_stream::rows(), window in windows()) {
         let names = Arc::new(Names::new());
         let batch = batch(&rows, 1, &names);
-        let (mut sum, repairs) = Sum::of(&batch, &names, &Filter::default(), window);
-        // Paths of nothing but orphans go in a tree, so they go here.
+        let (mut sums, repairs) = CallSums::of(&batch, &names, &Filter::default(), window);
+        // A tree leaves out paths of orphan entries only.
         let mut gathered = Nodes::default();
         let filter = Filter::default();
-        add_filtered(&mut sum.nodes, &mut FrameFilter::new(&filter, &names), &mut gathered);
+        add_filtered(&mut sums.nodes, &mut FrameFilter::new(&filter, &names), &mut gathered);
         let tree = tree(&batch, &names, &filter, window);
-        prop_assert_eq!(busy(&gathered), busy(&tree.nodes));
+        prop_assert_eq!(non_empty_paths(&gathered), non_empty_paths(&tree.nodes));
         prop_assert_eq!(repairs, tree.repairs());
     }
 
     #[test]
-    fn so_they_do_through_a_filter(rows in any_stream::rows(), window in windows(), filter in filters()) {
+    fn filtered_call_events_add_up_to_the_filtered_tree(rows in any_stream::rows(), window in windows(), filter in filters()) {
         let names = Arc::new(Names::new());
         let batch = batch(&rows, 2, &names);
-        let (sum, repairs) = Sum::of(&batch, &names, &filter, window);
+        let (sums, repairs) = CallSums::of(&batch, &names, &filter, window);
         let tree = tree(&batch, &names, &filter, window);
-        // What a tree makes of orphans depends on all calls of their path, hidden ones among them.
+        // The tree treats orphan entries depending on all calls of their path, including hidden
+        // ones.
         if repairs.orphan_entries == 0 {
-            prop_assert_eq!(sum.paths(), busy(&tree.nodes));
+            prop_assert_eq!(sums.paths(), non_empty_paths(&tree.nodes));
         }
         prop_assert_eq!(repairs, tree.repairs());
     }
 }
 
-/// Every call of a script, in the order in which they end: name, depth, from, to, own time, and how it ended.
+/// The calls of a script in the order in which they end: depth, name, start, end, self time, and
+/// ending.
 fn draw(script: &str, filter: &Filter) -> Vec<String> {
     let (trace, _directory) = testing::trace(script, 3);
     let names = trace.names().clone();
@@ -172,9 +176,9 @@ fn draw(script: &str, filter: &Filter) -> Vec<String> {
         _ => "?".into(),
     };
     let mut lines = Vec::new();
-    let mut visit = |moment: CallEvent, callers: Callers| {
+    let mut visit = |event: CallEvent, callers: Callers| {
         let path: Vec<String> = callers.outwards().map(|caller| name(caller.frame)).collect();
-        match moment {
+        match event {
             CallEvent::Enter(_) => {}
             CallEvent::Leave(call, end) => {
                 let Call { depth, self_ns, entry, .. } = call;
@@ -188,18 +192,18 @@ fn draw(script: &str, filter: &Filter) -> Vec<String> {
         }
         Ok(())
     };
-    read(&trace, filter, Columns::ALL, &mut visit).expect("a whole trace");
+    read(&trace, filter, Columns::ALL, &mut visit).expect("the trace is valid");
     lines
 }
 
 fn draw_named(name: &str) -> Vec<String> {
     let scripts = testing::all("script");
-    let (_, script) = scripts.iter().find(|(found, _)| found == name).expect("there is such a script");
+    let (_, script) = scripts.iter().find(|(found, _)| found == name).expect("the script exists");
     draw(script, &Filter::default())
 }
 
 #[test]
-fn every_way_to_end() {
+fn every_ending_occurs() {
     assert_eq!(
         draw_named("lost"),
         [
@@ -245,7 +249,7 @@ fn every_way_to_end() {
     );
 }
 
-/// A call of 2 in one of 40 in one of 100.
+/// A call of 2 ns in one of 40 ns in one of 100 ns.
 const NESTED: &str = "
     0    7/7  function__entry   m.py:1:a  1
     20   7/7  function__entry   m.py:5:b  5
@@ -259,7 +263,7 @@ const NESTED: &str = "
 ";
 
 #[test]
-fn a_short_call_leaves_its_time_to_its_caller() {
+fn the_time_of_a_call_below_the_minimum_is_charged_to_its_caller() {
     let filter = |min_time| Filter { min_time: Duration::from_nanos(min_time), ..Filter::default() };
     assert_eq!(
         draw(NESTED, &filter(5)),
@@ -268,10 +272,10 @@ fn a_short_call_leaves_its_time_to_its_caller() {
     assert_eq!(draw(NESTED, &filter(101)), [""; 0]);
 }
 
-/// Told is what runs from 30 to 60 ns after the first event: its own time in there, its length as it is.
+/// Calls that overlap the window from 30 to 60 ns are visited, with their self time in the window.
 #[test]
-fn calls_that_reach_into_the_time_asked_for_are_told() {
-    let time = Some("30ns-60ns".parse().expect("a stretch of time"));
+fn calls_that_overlap_the_time_window_are_visited() {
+    let time = Some("30ns-60ns".parse().expect("a valid time range"));
     assert_eq!(
         draw(NESTED, &Filter { time, ..Filter::default() }),
         [
@@ -281,12 +285,12 @@ fn calls_that_reach_into_the_time_asked_for_are_told() {
             "0 a 0-100 self 0 Returned"
         ]
     );
-    let time = Some("61ns-69ns".parse().expect("a stretch of time"));
+    let time = Some("61ns-69ns".parse().expect("a valid time range"));
     assert_eq!(draw(NESTED, &Filter { time, ..Filter::default() }), ["0 a 0-100 self 8 Returned"]);
 }
 
 #[test]
-fn threads_are_told_apart() {
+fn threads_have_separate_stacks() {
     let script = "
         0  7/8  function__entry   m.py:1:a  1
         1  7/9  function__entry   m.py:1:a  1

@@ -61,7 +61,7 @@ pub fn readme(written: &ShareSummary) -> String {
 
 /// Says whether the whole recording or which slice of it was written.
 pub fn slice_description(written: &ShareSummary) -> String {
-    match &written.slice {
+    match &written.excerpt {
         Some(slice) => format!("A slice of the recording: {}", SliceSpan(slice)),
         None => "The whole recording".to_owned(),
     }

@@ -1,4 +1,5 @@
-//! Names that are public because many programs and machines have them: the allowlist of the redaction.
+//! Names that are public because many programs and machines have them: the allowlist of the
+//! redaction.
 
 /// Names of users and machines that do not identify anyone.
 const GENERIC_NAMES: [&str; 22] = [

@@ -38,8 +38,8 @@ pub struct SecretFinder<'a> {
 }
 
 impl<'a> SecretFinder<'a> {
-    /// Finds the secrets of a trace. A secret that is also a word of `page`, the README that is shared
-    /// with the trace, is not replaced inside texts.
+    /// Finds the secrets of a trace. A secret that is also a word of `page`, the README that is
+    /// shared with the trace, is not replaced inside texts.
     pub fn find(
         key: TokenKey,
         paths: &'a PathRedactor,
@@ -137,7 +137,8 @@ impl<'a> SecretFinder<'a> {
         self.find_home_of(directory);
         match paths::python_prefix(directory) {
             Some(prefix) => self.add(SecretKind::Python, prefix),
-            // Redaction changes private directories only. Those in the project are replaced with it.
+            // Redaction changes private directories only. Those in the project are replaced with
+            // it.
             None if self.paths.redact_directory(directory) != directory
                 && !self.paths.is_in_project(directory) =>
             {

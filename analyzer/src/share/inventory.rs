@@ -14,8 +14,8 @@ use crate::Result;
 pub struct Inventory {
     /// The files of code objects.
     pub files: BTreeSet<String>,
-    /// The qualified names, and paths, of what other machines have too: of Python, of the system, of
-    /// installed packages and of C functions.
+    /// The qualified names, and paths, of what other machines have too: of Python, of the system,
+    /// of installed packages and of C functions.
     pub public_names: BTreeSet<String>,
     /// The qualified names, redacted paths, modules and classes of the program.
     pub program_names: BTreeSet<String>,

@@ -26,9 +26,9 @@ pub struct Leak {
     pub location: &'static str,
 }
 
-/// Searches a zip file for secrets and returns the first. Searched are the raw bytes of the file, which
-/// include file names, the README and footers; every page of the trace, decompressed; the strings of
-/// the manifest; and every string of the `code` and `text` columns.
+/// Searches a zip file for secrets and returns the first. Searched are the raw bytes of the file,
+/// which include file names, the README and footers; every page of the trace, decompressed; the
+/// strings of the manifest; and every string of the `code` and `text` columns.
 pub fn scan(zip: &Path, page: &str, redactor: &Redactor) -> Result<Option<Leak>> {
     let secrets = redactor.secrets;
     let find = |bytes: &[u8], location, is_text: bool| {
@@ -64,7 +64,8 @@ pub fn scan(zip: &Path, page: &str, redactor: &Redactor) -> Result<Option<Leak>>
     Ok(leak.or(in_names))
 }
 
-/// Searches the bytes of a file. Consecutive chunks overlap, so that a match across a boundary is found.
+/// Searches the bytes of a file. Consecutive chunks overlap, so that a match across a boundary is
+/// found.
 fn in_bytes(path: &Path, find: &dyn Fn(&[u8]) -> Option<Leak>) -> Result<Option<Leak>> {
     let io = |source| pyrec_schema::Error::Io { path: path.into(), source };
     let mut file = File::open(path).map_err(io)?;

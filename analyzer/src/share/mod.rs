@@ -1,12 +1,12 @@
-//! Redacted copies of traces, for `pyrec share`: the rows that a filter selects, with secrets replaced
-//! by tokens.
+//! Redacted copies of traces, for `pyrec share`: the rows that a filter selects, with secrets
+//! replaced by tokens.
 //!
 //! ```text
-//! Trace ─▶ Inventory ─▶ SecretFinder ─▶ SecretSet          first pass: what is secret
-//!   │                                      ▼
-//!   └─ rows ─▶ Slicer ─▶ RowRedactor ─▶ TraceWriter        second pass: row by row
-//!                                          ▼
-//!                                      leak scan           third pass: search the result
+//! Trace ─▶ Inventory ─▶ SecretFinder ─▶ SecretSet              first pass: what is secret
+//!   │                                       ▼
+//!   └─ rows ─▶ ExcerptSelector ─▶ RowRedactor ─▶ TraceWriter    second pass: row by row
+//!                                                     ▼
+//!                                                 leak scan     third pass: search the result
 //! ```
 //!
 //! `docs/reference/share.md` lists what is removed, and why.
@@ -14,12 +14,12 @@
 mod allowlist;
 mod command_line;
 mod detection;
+mod excerpt;
 mod inventory;
 mod leak_scan;
 mod paths;
 mod redaction;
 mod secrets;
-mod slice;
 mod token;
 
 #[cfg(test)]
@@ -31,11 +31,11 @@ use std::sync::Arc;
 use pyrec_schema::{Batch, Columns, Excerpt, Names, Trace, TraceWriter, WriterOptions};
 
 use self::detection::SecretFinder;
+use self::excerpt::ExcerptSelector;
 use self::inventory::Inventory;
 use self::paths::PathRedactor;
 use self::redaction::{Redactor, RowRedactor};
 use self::secrets::SecretSet;
-use self::slice::Slicer;
 use crate::filter::TimeWindow;
 use crate::measure::{self, Trust};
 use crate::{CallTree, Filter, Result, order};
@@ -68,7 +68,7 @@ pub struct TraceRedactor<'a> {
 #[derive(Debug)]
 pub struct ShareSummary {
     /// Which part of the recording it is. None: the whole recording.
-    pub slice: Option<Excerpt>,
+    pub excerpt: Option<Excerpt>,
     /// The number of source texts.
     pub texts: usize,
     /// The facts of its trust line.
@@ -76,8 +76,8 @@ pub struct ShareSummary {
 }
 
 impl<'a> TraceRedactor<'a> {
-    /// Reads a trace and finds its secrets. `page` is the README that is shared with the trace; its words
-    /// are public.
+    /// Reads a trace and finds its secrets. `page` is the README that is shared with the trace; its
+    /// words are public.
     pub fn new(
         trace: &'a Trace,
         filter: Filter,
@@ -126,20 +126,20 @@ impl<'a> TraceRedactor<'a> {
         let from_ns = since_ns.unwrap_or(self.window.from_ns).max(self.window.from_ns);
         let window = TimeWindow { from_ns, ..self.window };
         let redactor = self.redactor();
-        let slice = self.slice(window);
-        let manifest = redactor.manifest(self.trace.manifest(), slice.clone());
+        let excerpt = self.excerpt(window);
+        let manifest = redactor.manifest(self.trace.manifest(), excerpt.clone());
         let names = Arc::new(Names::new());
         let mut row_redactor = RowRedactor::new(redactor, self.trace.names().clone(), names.clone());
         let ended = manifest.ended.clone();
         let mut writer = TraceWriter::create(path, names, manifest, WriterOptions::default())?;
         let mut batch = Batch::with_capacity(BATCH_ROWS);
-        let mut slicer = Slicer::new(&self.filter, self.trace.names(), window);
+        let mut selector = ExcerptSelector::new(&self.filter, self.trace.names(), window);
         for file in self.trace.files() {
             for row_group in 0..file.row_groups() {
                 for rows in file.read(row_group, Columns::ALL)? {
                     let rows = rows?;
                     rows.iter().for_each(|event| {
-                        slicer.push(event, &mut |event| {
+                        selector.push(event, &mut |event| {
                             row_redactor.event(event).into_iter().for_each(|event| batch.push(event))
                         });
                     });
@@ -150,33 +150,34 @@ impl<'a> TraceRedactor<'a> {
                 }
             }
         }
-        slicer.finish(&mut |event| row_redactor.event(event).into_iter().for_each(|event| batch.push(event)));
+        selector
+            .finish(&mut |event| row_redactor.event(event).into_iter().for_each(|event| batch.push(event)));
         writer.write(&batch)?;
         writer.manifest_mut().ended = ended;
         writer.finish()?;
-        self.summary(path, slice)
+        self.summary(path, excerpt)
     }
 
     /// Reads the written trace for its summary.
-    fn summary(&self, path: &Path, slice: Option<Excerpt>) -> Result<ShareSummary> {
+    fn summary(&self, path: &Path, excerpt: Option<Excerpt>) -> Result<ShareSummary> {
         let trace = Trace::open(&[path])?;
         let trust = Trust::of(&CallTree::read(&trace, &Filter::default())?);
-        Ok(ShareSummary { slice, texts: measure::Sources::read(&trace)?.count(), trust })
+        Ok(ShareSummary { excerpt, texts: measure::Sources::read(&trace)?.count(), trust })
     }
 
-    /// Which part of the recording the window and the filter select. None for the whole recording. A
-    /// slice of a slice is described as a slice of the original recording.
-    fn slice(&self, window: TimeWindow) -> Option<Excerpt> {
+    /// Which part of the recording the window and the filter select. None for the whole recording.
+    /// An excerpt of an excerpt is described as one of the original recording.
+    fn excerpt(&self, window: TimeWindow) -> Option<Excerpt> {
         let Filter { root, pids, tids, .. } = &self.filter;
-        let before = self.trace.manifest().slice.clone();
+        let earlier_excerpt = self.trace.manifest().slice.clone();
         let is_inside = root.is_some();
         let is_some_threads = !pids.is_empty() || !tids.is_empty();
         if window == TimeWindow::ALL && !is_inside && !is_some_threads {
-            return before;
+            return earlier_excerpt;
         }
         let since = |time_ns: i64| u64::try_from(time_ns.saturating_sub(self.origin_ns)).unwrap_or(0);
         let length_ns = self.inventory.times.end_ns().abs_diff(self.origin_ns);
-        let whole = before.unwrap_or(Excerpt { recording_ns: length_ns, ..Excerpt::default() });
+        let whole = earlier_excerpt.unwrap_or(Excerpt { recording_ns: length_ns, ..Excerpt::default() });
         let from_ns = (window.from_ns > self.origin_ns).then(|| since(window.from_ns));
         let to_ns = (window.to_ns < i64::MAX).then(|| since(window.to_ns));
         Some(Excerpt {

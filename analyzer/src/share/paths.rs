@@ -30,8 +30,8 @@ pub struct PathRedactor {
 }
 
 impl PathRedactor {
-    /// The project is the directory that the program ran in. If that is a home directory or contains
-    /// some, there is no project, since most of the files in it belong to something else.
+    /// The project is the directory that the program ran in. If that is a home directory or
+    /// contains some, there is no project, since most of the files in it belong to something else.
     pub fn new(key: TokenKey, directory: Option<&str>, user_home: Option<&str>) -> PathRedactor {
         let directory = directory.map(|directory| directory.trim_end_matches('/'));
         let is_project = |directory: &&str| {
@@ -70,8 +70,8 @@ impl PathRedactor {
         inside.is_some_and(|inside| !is_library(inside) && python_part(file).is_none())
     }
 
-    /// The part of a path that other machines with this Python or this system have, too. None if the
-    /// path is specific to this machine.
+    /// The part of a path that other machines with this Python or this system have, too. None if
+    /// the path is specific to this machine.
     pub fn public_part<'a>(&self, path: &'a str) -> Option<&'a str> {
         match python_part(path) {
             Some(at) if !self.is_in_project(path) => Some(&path[at..]),
@@ -101,7 +101,8 @@ impl PathRedactor {
         })
     }
 
-    /// Redacts a path in the project, in an installation of Python, or of the system. None for others.
+    /// Redacts a path in the project, in an installation of Python, or of the system. None for
+    /// others.
     fn redact_known(&self, path: &str) -> Option<String> {
         if let Some(inside) = self.project().and_then(|project| below(path, project)) {
             return Some(format!("{PROJECT}{inside}"));
@@ -117,7 +118,8 @@ impl PathRedactor {
         format!("/home/{}", self.key.token(SecretKind::User, user_of_home(home)))
     }
 
-    /// Replaces each component of a path by its token, so that paths with a common directory keep one.
+    /// Replaces each component of a path by its token, so that paths with a common directory keep
+    /// one.
     fn tokens(&self, path: &str) -> String {
         let parts = path.split('/').map(|part| match part {
             "" | "." | ".." => part.to_owned(),

@@ -67,7 +67,8 @@ impl Redactor<'_> {
         Code { file: &file, qualname: &qualname, ..parsed }.to_string()
     }
 
-    /// Redacts a command line. Every argument becomes a token, even one that is not secret elsewhere.
+    /// Redacts a command line. Every argument becomes a token, even one that is not secret
+    /// elsewhere.
     pub fn command<S: AsRef<str>>(&self, command: &[S]) -> Vec<String> {
         let words = command.iter().map(AsRef::as_ref).zip(command_line::classify(command));
         let words = words.map(|(word, kind)| match kind {
@@ -89,8 +90,8 @@ impl Redactor<'_> {
         words.collect::<Vec<_>>().join(" ")
     }
 
-    /// Redacts a string of the `text` column in a row with this marker. None if its content is unknown,
-    /// so that it must not be shared.
+    /// Redacts a string of the `text` column in a row with this marker. None if its content is
+    /// unknown, so that it must not be shared.
     fn text(&self, marker: Marker, text: &str) -> Option<String> {
         Some(match marker {
             Marker::ProcessStart => self.command(&text.split(' ').collect::<Vec<_>>()).join(" "),
@@ -104,7 +105,7 @@ impl Redactor<'_> {
     }
 
     /// Redacts the manifest.
-    pub fn manifest(&self, manifest: &Manifest, slice: Option<Excerpt>) -> Manifest {
+    pub fn manifest(&self, manifest: &Manifest, excerpt: Option<Excerpt>) -> Manifest {
         let words = |words: &[String]| words.iter().map(|word| self.replace(word)).collect();
         let python = |python: &Python| Python {
             version: self.replace(&python.version),
@@ -135,7 +136,7 @@ impl Redactor<'_> {
                 ..manifest.host
             },
             ended,
-            slice,
+            slice: excerpt,
             // Both refer to other files, which are not shared.
             session: None,
             part: None,
@@ -194,8 +195,8 @@ impl<'a> RowRedactor<'a> {
         })
     }
 
-    /// Redacts a row with a source text. If the text changes or is left out, its hash is replaced by a
-    /// keyed hash: the original could be compared with the hashes of guessed texts.
+    /// Redacts a row with a source text. If the text changes or is left out, its hash is replaced
+    /// by a keyed hash: the original could be compared with the hashes of guessed texts.
     fn source(&self, event: Event) -> Option<Event> {
         let code = self.from.code_str(event.code);
         let file = Code::parse(&code).file;

@@ -55,8 +55,8 @@ impl SecretSet {
         &self.list
     }
 
-    /// Replaces the secrets in a text by their tokens. Of overlapping matches, the first is replaced;
-    /// of those with the same start, the longest.
+    /// Replaces the secrets in a text by their tokens. Of overlapping matches, the first is
+    /// replaced; of those with the same start, the longest.
     pub fn replace<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut found = self.matches(text.as_bytes());
         if found.is_empty() {

@@ -132,7 +132,7 @@ fn public_names_stay() {
     let written = redactor(&trace, Filter::default(), SourcePolicy::Project)
         .write(None, &path)
         .expect("the file is written");
-    assert_eq!(written.slice, None);
+    assert_eq!(written.excerpt, None);
     let (rows, facts) = contents(&path);
     let text = rows.join("\n");
     for kept in [
@@ -219,17 +219,17 @@ fn the_hash_of_a_hidden_text_is_replaced() {
 }
 
 #[test]
-fn a_slice_is_marked_and_its_tree_has_the_same_times() {
+fn an_excerpt_is_marked_and_its_tree_has_the_same_times() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let trace = recorded(SCRIPT, manifest(), directory.path());
     let filter =
         || Filter { time: Some("6ns-14ns".parse().expect("a valid time range")), ..Filter::default() };
-    let path = directory.path().join("slice");
+    let path = directory.path().join("excerpt");
     // The first event is at 2.
     let written =
         redactor(&trace, filter(), SourcePolicy::None).write(None, &path).expect("the file is written");
-    let slice = written.slice.expect("the trace is a slice");
-    assert_eq!((slice.from_ns, slice.to_ns), (Some(6), Some(14)));
+    let excerpt = written.excerpt.expect("the trace is an excerpt");
+    assert_eq!((excerpt.from_ns, excerpt.to_ns), (Some(6), Some(14)));
     let totals = |trace: &Trace, filter: &Filter| {
         let totals = measure::Totals::of(&CallTree::read(trace, filter).expect("the trace is valid"));
         let mut totals: Vec<_> = totals

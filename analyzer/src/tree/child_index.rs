@@ -7,14 +7,14 @@ const EMPTY: u32 = 0;
 
 /// An open-addressing hash table of node ids.
 ///
-/// A slot holds only the id, which takes four bytes. The key of an id is its node's parent and frame,
-/// which the caller looks up in the nodes: it accesses the node next anyway.
+/// A slot holds only the id, which takes four bytes. The key of an id is its node's parent and
+/// frame, which the caller looks up in the nodes: it accesses the node next anyway.
 ///
 /// The first slot that is probed depends on the parent's id, and a few bits of the frame spread the
-/// children of one parent. Parents and children are mostly created one after another, so a walk down a
-/// path probes neighbouring slots, which are in the cache however many paths there are. If the first
-/// few slots are taken, since the parent has many children, probing goes on at a hash of parent and
-/// frame.
+/// children of one parent. Parents and children are mostly created one after another, so a walk
+/// down a path probes neighbouring slots, which are in the cache however many paths there are. If
+/// the first few slots are taken, since the parent has many children, probing goes on at a hash of
+/// parent and frame.
 ///
 /// ```text
 /// slots   – │ 7 │ – │ 3 │ 9 │ –
@@ -44,8 +44,8 @@ impl Default for ChildIndex {
 }
 
 impl ChildIndex {
-    /// The child of `parent` with that frame, or the empty slot where its id belongs. `key_of` returns
-    /// the parent and the frame of a node.
+    /// The child of `parent` with that frame, or the empty slot where its id belongs. `key_of`
+    /// returns the parent and the frame of a node.
     #[inline]
     pub fn find(
         &self,

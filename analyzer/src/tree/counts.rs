@@ -4,6 +4,8 @@ use std::ops::AddAssign;
 
 use pyrec_schema::{Batch, Marker};
 
+use super::saturating_sum;
+
 /// Counts over the rows of all threads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceCounts {
@@ -63,7 +65,7 @@ impl TraceCounts {
 
     /// The number of events, without the recorder's own rows.
     pub fn events(&self) -> u64 {
-        Marker::ALL.iter().filter(|marker| marker.is_event()).map(|&marker| self.of(marker)).sum()
+        saturating_sum(Marker::ALL.iter().filter(|marker| marker.is_event()).map(|&marker| self.of(marker)))
     }
 
     /// The number of rows of a marker.
@@ -86,10 +88,11 @@ fn count(markers: &[Marker], wanted: Marker) -> u64 {
 /// Repairs of imbalances in a stream, by kind. `docs/design/tree.md` describes each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Repairs {
-    /// Entries without a return although a caller returned. CPython 3.15 fires one when it creates a
-    /// generator.
+    /// Entries without a return although a caller returned. CPython 3.15 fires one when it creates
+    /// a generator.
     pub orphan_entries: u64,
-    /// Returns without an entry: the call was open when the recording began, or was inherited by a fork.
+    /// Returns without an entry: the call was open when the recording began, or was inherited by a
+    /// fork.
     pub unmatched_returns: u64,
     /// Calls that were open when their thread or the recording ended.
     pub still_open: u64,
@@ -113,7 +116,7 @@ impl Repairs {
 
     /// The number of repairs of all kinds.
     pub fn total(&self) -> u64 {
-        self.kinds().iter().map(|(_, count)| count).sum()
+        saturating_sum(self.kinds().into_iter().map(|(_, count)| count))
     }
 }
 

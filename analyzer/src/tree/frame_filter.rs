@@ -28,7 +28,8 @@ impl<'a> FrameFilter<'a> {
         FrameFilter { filter, names, functions: Vec::new() }
     }
 
-    /// Whether the filter has no root function, so that what happens outside any call is selected, too.
+    /// Whether the filter has no root function, so that what happens outside any call is selected,
+    /// too.
     pub fn is_unrooted(&self) -> bool {
         self.filter.root.is_none()
     }
@@ -66,9 +67,9 @@ impl<'a> FrameFilter<'a> {
 
 /// Adds the selected part of the tree `from` to the tree `to`.
 ///
-/// Frames that the filter hides are left out, as are paths with neither time nor calls, and paths of
-/// which all entries turned out not to be calls. The time of a frame that is left out is charged to its
-/// caller.
+/// Frames that the filter hides are left out, as are paths with neither time nor calls, and paths
+/// of which all entries turned out not to be calls. The time of a frame that is left out is charged
+/// to its caller.
 ///
 /// ```text
 ///  all        exclude b        root b
@@ -78,8 +79,8 @@ impl<'a> FrameFilter<'a> {
 ///  └ d
 /// ```
 ///
-/// With a root function, the durations of single calls are unknown, since they are stored by function and
-/// not by path.
+/// With a root function, the durations of single calls are unknown, since they are stored by
+/// function and not by path.
 pub fn add_filtered(from: &mut Nodes, frames: &mut FrameFilter, to: &mut Nodes) {
     let weights = from.subtree_sums(|node| node.tally.self_ns.saturating_add(node.tally.calls()));
     let mut targets: Vec<Option<NodeId>> = Vec::with_capacity(from.len());
@@ -97,7 +98,7 @@ pub fn add_filtered(from: &mut Nodes, frames: &mut FrameFilter, to: &mut Nodes) 
             Some(caller) if weights[id as usize] == 0 || !selection.shown || is_orphan => {
                 let tally = &mut to[caller].tally;
                 tally.self_ns = tally.self_ns.saturating_add(node.tally.self_ns);
-                tally.points += node.tally.rows();
+                tally.points = tally.points.saturating_add(node.tally.rows());
                 Some(caller)
             }
             Some(caller) => {

@@ -5,8 +5,8 @@ use super::saturating_sum;
 /// Up to this many durations are stored exactly.
 const MAX_EXACT: usize = 64;
 
-/// There are 2^5 buckets between a power of two and the next, so the middle of a bucket is within 1.6 %
-/// of each duration in it.
+/// There are 2^5 buckets between a power of two and the next, so the middle of a bucket is within
+/// 1.6 % of each duration in it.
 const GROUPING_POWER: u32 = 5;
 
 /// Durations of 2^48 ns (more than three days) and longer share the last bucket.
@@ -14,8 +14,8 @@ const LONGEST_POWER: u32 = 48;
 const LONGEST_NS: u64 = (1 << LONGEST_POWER) - 1;
 
 /// Durations of calls: exact as long as there are few, in the logarithmic buckets of HdrHistogram
-/// otherwise. The result depends on the durations only, not on the order in which they were recorded or
-/// joined.
+/// otherwise. The result depends on the durations only, not on the order in which they were
+/// recorded or joined.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DurationHistogram {
     /// Exact durations in nanoseconds, in no particular order. Empty if there are buckets.
@@ -75,8 +75,8 @@ impl DurationHistogram {
         found.is_some()
     }
 
-    /// The duration that a share of the calls did not exceed, in nanoseconds: 0.5 gives the median. None if
-    /// there are no calls.
+    /// The duration that a share of the calls did not exceed, in nanoseconds: 0.5 gives the median.
+    /// None if there are no calls.
     pub fn quantile_ns(&self, share: f64) -> Option<u64> {
         let calls = saturating_sum(self.buckets.iter().copied()).saturating_add(self.exact.len() as u64);
         let rank = ((share * calls as f64).ceil() as u64).max(1);
@@ -94,8 +94,8 @@ impl DurationHistogram {
     }
 }
 
-/// The bucket of a duration. Durations below 2^6 have a bucket each, and there are 2^5 buckets for each
-/// further power of two.
+/// The bucket of a duration. Durations below 2^6 have a bucket each, and there are 2^5 buckets for
+/// each further power of two.
 #[inline]
 fn bucket(duration_ns: u64) -> usize {
     let duration_ns = duration_ns.min(LONGEST_NS);

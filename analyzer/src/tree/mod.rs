@@ -1,4 +1,5 @@
-//! Call trees: the calls of a trace, merged by call path. `docs/design/tree.md` specifies the rules.
+//! Call trees: the calls of a trace, merged by call path. `docs/design/tree.md` specifies the
+//! rules.
 //!
 //! ```text
 //! row groups ─▶ TracePiece ─▶ … join … ─▶ TracePiece ─▶ FrameFilter ─▶ CallTree ─▶ Profile
@@ -74,7 +75,7 @@ pub struct ThreadSummary {
     pub in_calls_ns: u64,
     /// Repairs in the thread.
     pub repairs: Repairs,
-    /// What else its rows tell.
+    /// Other facts from its rows.
     pub info: ThreadInfo,
 }
 
@@ -92,8 +93,8 @@ impl CallTree {
         Ok(CallTree::of(piece, filter, trace.names().clone(), trace.manifest().clone(), torn_bytes(trace)))
     }
 
-    /// Reads a trace and returns the call paths of each selected thread separately, with the thread's
-    /// position in [`CallTree::threads`]. The returned tree has no call paths.
+    /// Reads a trace and returns the call paths of each selected thread separately, with the
+    /// thread's position in [`CallTree::threads`]. The returned tree has no call paths.
     pub fn read_by_thread(trace: &Trace, filter: &Filter) -> Result<(CallTree, Vec<(usize, Nodes)>)> {
         let mut by_thread = Vec::new();
         let piece = CallTree::rebuild(trace, filter)?;
@@ -102,8 +103,8 @@ impl CallTree {
         Ok((calls, by_thread))
     }
 
-    /// Builds a call tree from batches in memory. Each batch is rebuilt as a piece and joined to those
-    /// before it.
+    /// Builds a call tree from batches in memory. Each batch is rebuilt as a piece and joined to
+    /// those before it.
     pub fn of_rows(batches: &[Batch], filter: &Filter, names: Arc<Names>, manifest: Manifest) -> CallTree {
         let events = batches.iter().flat_map(Batch::iter).filter(|event| event.marker.is_event());
         let origin_ns = events.map(|event| event.time_ns).min();

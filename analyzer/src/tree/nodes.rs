@@ -21,7 +21,8 @@ pub(crate) fn saturating_sum(quantities: impl Iterator<Item = u64>) -> u64 {
 pub struct Nodes {
     nodes: Vec<Node>,
     children: ChildIndex,
-    /// The durations of single calls by frame: a histogram for each path would take too much memory.
+    /// The durations of single calls by frame: a histogram for each path would take too much
+    /// memory.
     durations: Vec<DurationHistogram>,
     /// Indices in `durations`.
     histogram_of: FxHashMap<Frame, u32>,
@@ -95,10 +96,10 @@ impl Tally {
     /// Adds the counts and times of another tally.
     pub fn add(&mut self, other: &Tally) {
         self.self_ns = self.self_ns.saturating_add(other.self_ns);
-        self.points += other.points;
-        self.entries += other.entries;
-        self.orphans += other.orphans;
-        self.measured += other.measured;
+        self.points = self.points.saturating_add(other.points);
+        self.entries = self.entries.saturating_add(other.entries);
+        self.orphans = self.orphans.saturating_add(other.orphans);
+        self.measured = self.measured.saturating_add(other.measured);
         self.measured_ns = self.measured_ns.saturating_add(other.measured_ns);
         self.min_ns = self.min_ns.min(other.min_ns);
         self.max_ns = self.max_ns.max(other.max_ns);
@@ -111,7 +112,7 @@ impl Tally {
 
     /// Recorded rows, assuming that every entry that counts as a call has a return.
     pub fn rows(&self) -> u64 {
-        self.entries + self.calls() + self.points
+        self.entries.saturating_add(self.calls()).saturating_add(self.points)
     }
 }
 
@@ -183,8 +184,9 @@ impl Nodes {
         self.histogram_of.get(&frame).map(|&histogram| &mut self.durations[histogram as usize])
     }
 
-    /// Moves the durations of a frame's calls from another tree to this one. The histogram in the other
-    /// tree is empty afterwards, so calling this once for each path of the frame adds them once.
+    /// Moves the durations of a frame's calls from another tree to this one. The histogram in the
+    /// other tree is empty afterwards, so calling this once for each path of the frame adds them
+    /// once.
     pub fn take_durations(&mut self, id: NodeId, from: &mut Nodes, from_id: NodeId) {
         let durations = std::mem::take(&mut from.durations[from.nodes[from_id as usize].durations as usize]);
         self.durations[self.nodes[id as usize].durations as usize].join(durations);

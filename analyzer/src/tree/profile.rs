@@ -1,4 +1,4 @@
-//! A tree as a profile, and back.
+//! Conversion of call trees to profiles and back.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use pyrec_schema::{
 
 use super::{
     Frame, FrameFilter, NodeId, Nodes, ROOT, Repairs, Tally, ThreadInfo, ThreadSummary, TraceCounts,
-    add_filtered,
+    add_filtered, saturating_sum,
 };
 use crate::{CallTree, Error, Filter, Result};
 
-/// Nanoseconds are too coarse for the cost of an event, so it is summed in picoseconds.
+/// The cost of events is summed in picoseconds, since one event costs only some nanoseconds.
 const PS_PER_NS: f64 = 1e3;
 
 impl CallTree {
-    /// What adds up of it: call paths, durations, and the facts that the trust line needs. Lines and single calls are
-    /// gone, threads lie together.
+    /// The profile of the trace: call paths, durations, and the facts of the trust line. It has no
+    /// lines and no single calls, and merges the threads.
     pub fn profile(&self) -> Profile {
         let mut profile =
             ProfileMetadata::rows(&self.manifest, &self.counts, self.repairs(), self.torn_bytes);
@@ -27,21 +27,22 @@ impl CallTree {
         profile
     }
 
-    /// What a filter leaves of a profile: fewer paths, and the same facts.
-    pub fn narrow(profile: &Profile, filter: &Filter) -> Result<Profile> {
+    /// Applies a filter to a profile: selects its call paths and keeps its facts.
+    pub fn filter_profile(profile: &Profile, filter: &Filter) -> Result<Profile> {
         let calls = CallTree::of_profile(profile, filter)?;
-        let mut narrowed = Profile::default();
-        calls.add_paths(&mut narrowed);
-        calls.add_durations(&mut narrowed);
+        let mut filtered = Profile::default();
+        calls.add_paths(&mut filtered);
+        calls.add_durations(&mut filtered);
         let facts = profile
             .rows()
             .filter(|(key, _)| !matches!(key.row, ProfileRowKind::Path | ProfileRowKind::Duration));
-        facts.for_each(|(key, sums)| narrowed.add(key.clone(), sums));
-        Ok(narrowed)
+        facts.for_each(|(key, sums)| filtered.add(key.clone(), sums));
+        Ok(filtered)
     }
 
-    /// The same profile, which says that it is only of what the filter asks for.
-    pub fn part(profile: Profile, filter: &Filter) -> Profile {
+    /// Marks a profile as one of an excerpt, if the filter selects by time, root function or
+    /// threads.
+    pub fn mark_excerpt(profile: Profile, filter: &Filter) -> Profile {
         let is_some_threads = !filter.pids.is_empty() || !filter.tids.is_empty();
         let is_inside = filter.root.is_some();
         if filter.time.is_none() && !is_inside && !is_some_threads {
@@ -50,37 +51,37 @@ impl CallTree {
         let ns = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let from_ns = filter.time.map(|time| ns(time.from)).filter(|&from_ns| from_ns > 0);
         let to_ns = filter.time.and_then(|time| time.to.map(ns));
-        let cut = |slice: Excerpt| {
-            let slice = slice.cut(from_ns, to_ns);
+        let cut = |excerpt: Excerpt| {
+            let excerpt = excerpt.cut(from_ns, to_ns);
             let (is_inside, is_some_threads) =
-                (is_inside || slice.is_inside, is_some_threads || slice.is_some_threads);
+                (is_inside || excerpt.is_inside, is_some_threads || excerpt.is_some_threads);
             ProfileKey::fact(
                 ProfileRowKind::Slice,
-                Some(&json(&Excerpt { is_inside, is_some_threads, ..slice })),
+                Some(&json(&Excerpt { is_inside, is_some_threads, ..excerpt })),
             )
         };
-        let mut part = Profile::default();
+        let mut marked = Profile::default();
         let mut whole = count_of(&profile, ProfileRowKind::Recording);
         for (key, sums) in profile.rows() {
             if let (ProfileRowKind::Slice, Some(name)) = (key.row, &key.name) {
                 whole = whole.saturating_sub(sums.count);
-                part.add(cut(slice(name)), sums);
+                marked.add(cut(parse_excerpt(name)), sums);
             } else {
-                part.add(key.clone(), sums);
+                marked.add(key.clone(), sums);
             }
         }
         if whole > 0 {
-            let of_ns = profile.number(ProfileRowKind::Span);
-            let slice = Excerpt { recording_ns: of_ns, is_several: whole > 1, ..Excerpt::default() };
-            part.add(cut(slice), &ProfileSums::of(whole));
+            let recording_ns = profile.number(ProfileRowKind::Span);
+            let excerpt = Excerpt { recording_ns, is_several: whole > 1, ..Excerpt::default() };
+            marked.add(cut(excerpt), &ProfileSums::of(whole));
         }
-        part
+        marked
     }
 
     fn add_paths(&self, profile: &mut Profile) {
         let mut ids = Vec::with_capacity(self.nodes.len());
         for (at, node) in self.nodes.iter() {
-            let (frame, name) = words(node.frame, &self.names);
+            let (frame, name) = kind_and_name(node.frame, &self.names);
             let parent = (at != ROOT).then(|| ids[node.parent as usize]);
             let id = parent.map_or(PathId::ROOT, |parent: PathId| {
                 parent.child(frame, name.as_deref().unwrap_or_default())
@@ -94,13 +95,13 @@ impl CallTree {
                 name,
                 bucket: None,
             };
-            profile.add(key, &subtree_sums(&node.tally));
+            profile.add(key, &profile_sums(&node.tally));
         }
     }
 
     fn add_durations(&self, profile: &mut Profile) {
         for (frame, durations) in self.nodes.all_durations() {
-            let (frame, name) = words(frame, &self.names);
+            let (frame, name) = kind_and_name(frame, &self.names);
             for (bucket, calls) in durations.buckets() {
                 let key = ProfileKey {
                     frame: Some(frame.into()),
@@ -113,8 +114,12 @@ impl CallTree {
         }
     }
 
-    /// The tree that a profile tells, as far as the filter asks for it. A profile knows neither when something happened
-    /// nor in which thread, so a filter that asks for that is refused.
+    /// The call tree of a profile, with what the filter selects.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotInProfile`] if the filter selects by time or thread, and [`Error::Profile`] if
+    /// the rows of the profile contradict one another.
     pub fn of_profile(profile: &Profile, filter: &Filter) -> Result<CallTree> {
         if filter.time.is_some() || !filter.pids.is_empty() || !filter.tids.is_empty() {
             return Err(Error::NotInProfile);
@@ -123,7 +128,7 @@ impl CallTree {
         let mut all = paths(profile, &names)?;
         for (key, sums) in profile.rows_of(ProfileRowKind::Duration) {
             let bucket = key.bucket.and_then(|bucket| usize::try_from(bucket).ok());
-            let durations = frame(key, &names).and_then(|frame| all.durations_mut(frame));
+            let durations = parse_frame(key, &names).and_then(|frame| all.durations_mut(frame));
             let added =
                 bucket.zip(durations).is_some_and(|(at, durations)| durations.add_to_bucket(at, sums.count));
             if !added {
@@ -151,21 +156,21 @@ impl CallTree {
     }
 }
 
-/// What a profile tells of its recordings beside their calls.
+/// The facts of a profile's recordings, without their calls.
 #[derive(Debug)]
 pub struct ProfileMetadata {
-    /// What is true of all the recordings.
+    /// A manifest with the values that all recordings have in common.
     pub manifest: Manifest,
-    /// What they hold.
+    /// Counts over all recordings.
     pub counts: TraceCounts,
-    /// What had to be mended in them.
+    /// Repairs in all recordings.
     pub repairs: Repairs,
-    /// Bytes of cut files that could not be read.
+    /// Bytes of truncated files that could not be read.
     pub torn_bytes: u64,
 }
 
 impl ProfileMetadata {
-    /// The rows that tell them of one recording.
+    /// The profile rows with the facts of one recording.
     pub fn rows(manifest: &Manifest, counts: &TraceCounts, repairs: Repairs, torn_bytes: u64) -> Profile {
         let mut profile = Profile::default();
         let mut add = |row, name: Option<&str>, count| {
@@ -188,8 +193,8 @@ impl ProfileMetadata {
             .kinds()
             .into_iter()
             .for_each(|(kind, count)| add(ProfileRowKind::Repaired, Some(kind), count));
-        if let Some(slice) = &manifest.slice {
-            add(ProfileRowKind::Slice, Some(&json(slice)), 1);
+        if let Some(excerpt) = &manifest.slice {
+            add(ProfileRowKind::Slice, Some(&json(excerpt)), 1);
         }
         add(ProfileRowKind::Lost, None, counts.lost);
         add(ProfileRowKind::TornBytes, None, torn_bytes);
@@ -201,7 +206,7 @@ impl ProfileMetadata {
         profile
     }
 
-    /// Those of a profile.
+    /// The facts of a profile.
     pub fn of(profile: &Profile) -> ProfileMetadata {
         let counts = counts(profile);
         ProfileMetadata {
@@ -213,8 +218,8 @@ impl ProfileMetadata {
     }
 }
 
-/// A frame's kind and name in a profile.
-fn words(frame: Frame, names: &Names) -> (&'static str, Option<std::sync::Arc<str>>) {
+/// The kind and the name of a frame in a profile.
+fn kind_and_name(frame: Frame, names: &Names) -> (&'static str, Option<std::sync::Arc<str>>) {
     match frame {
         Frame::Thread => ("thread", None),
         Frame::Function(code) => ("function", Some(names.code_str(code))),
@@ -224,8 +229,8 @@ fn words(frame: Frame, names: &Names) -> (&'static str, Option<std::sync::Arc<st
     }
 }
 
-/// The other way.
-fn frame(key: &ProfileKey, names: &Names) -> Option<Frame> {
+/// The frame of a profile row. None if its kind or name is invalid.
+fn parse_frame(key: &ProfileKey, names: &Names) -> Option<Frame> {
     match (key.frame.as_deref()?, key.name.as_deref()) {
         ("thread", None) => Some(Frame::Thread),
         ("function", Some(code)) => Some(Frame::Function(names.code(code))),
@@ -236,7 +241,11 @@ fn frame(key: &ProfileKey, names: &Names) -> Option<Frame> {
     }
 }
 
-/// The paths, from the outermost callers inwards, so that what is not below the root is found out.
+/// The call paths of a profile, built from the root inwards.
+///
+/// # Errors
+///
+/// [`Error::Profile`] if a path has an unknown frame or is not below the root.
 fn paths(profile: &Profile, names: &Names) -> Result<Nodes> {
     let mut callees: BTreeMap<PathId, Vec<(&ProfileKey, &ProfileSums)>> = BTreeMap::new();
     let mut nodes = Nodes::default();
@@ -251,9 +260,10 @@ fn paths(profile: &Profile, names: &Names) -> Result<Nodes> {
     let mut waiting: Vec<(PathId, NodeId)> = vec![(PathId::ROOT, ROOT)];
     while let Some((id, node)) = waiting.pop() {
         for (key, sums) in callees.remove(&id).into_iter().flatten() {
-            let Some((frame, id)) = frame(key, names).filter(|&frame| frame != Frame::Thread).zip(key.id)
+            let Some((frame, id)) =
+                parse_frame(key, names).filter(|&frame| frame != Frame::Thread).zip(key.id)
             else {
-                return Err(Error::Profile { reason: "a call path of no known frame" });
+                return Err(Error::Profile { reason: "a call path with an unknown frame" });
             };
             let child = nodes.child(node, frame);
             nodes[child].tally.add(&tally(sums));
@@ -267,7 +277,7 @@ fn paths(profile: &Profile, names: &Names) -> Result<Nodes> {
     Ok(nodes)
 }
 
-fn subtree_sums(tally: &Tally) -> ProfileSums {
+fn profile_sums(tally: &Tally) -> ProfileSums {
     let measured = |ns| (tally.measured > 0).then_some(ns);
     ProfileSums {
         count: tally.entries,
@@ -296,11 +306,8 @@ fn tally(sums: &ProfileSums) -> Tally {
 
 fn repairs(profile: &Profile) -> Repairs {
     let of = |wanted: &str| {
-        profile
-            .names_of(ProfileRowKind::Repaired)
-            .filter(|&(kind, _)| kind == wanted)
-            .map(|(_, count)| count)
-            .sum()
+        let counts = profile.names_of(ProfileRowKind::Repaired).filter(|&(kind, _)| kind == wanted);
+        saturating_sum(counts.map(|(_, count)| count))
     };
     Repairs {
         orphan_entries: of("orphan_entries"),
@@ -326,7 +333,7 @@ fn counts(profile: &Profile) -> TraceCounts {
     counts
 }
 
-/// What is true of all the recordings; what differs between them is unknown.
+/// A manifest with the values that all recordings have in common. Others are left unknown.
 fn manifest(profile: &Profile, events: u64) -> Manifest {
     let only = |row| {
         let mut names = profile.names_of(row).map(|(name, _)| name);
@@ -346,53 +353,93 @@ fn manifest(profile: &Profile, events: u64) -> Manifest {
         cost_per_event_ns: (events > 0 && measured == events)
             .then(|| cost_ps as f64 / PS_PER_NS / events as f64),
         ended: ended(profile),
-        slice: slice_of(profile),
+        slice: excerpt_of(profile),
         ..Manifest::unknown("pyrec profile")
     }
 }
 
-/// A fact that may have several names.
+/// The number of recordings with a fact, whatever its value.
 fn count_of(profile: &Profile, row: ProfileRowKind) -> u64 {
     profile.names_of(row).fold(0, |sum, (_, count)| sum.saturating_add(count))
 }
 
-/// Which part of a recording it is, or that it is one of some of several.
-fn slice_of(profile: &Profile) -> Option<Excerpt> {
-    let slices: Vec<Excerpt> = profile.names_of(ProfileRowKind::Slice).map(|(name, _)| slice(name)).collect();
-    match slices.as_slice() {
+/// The excerpt that a profile is of. If it combines several recordings, their times are left out.
+fn excerpt_of(profile: &Profile) -> Option<Excerpt> {
+    let excerpts: Vec<Excerpt> =
+        profile.names_of(ProfileRowKind::Slice).map(|(name, _)| parse_excerpt(name)).collect();
+    match excerpts.as_slice() {
         [] => None,
         [only] if count_of(profile, ProfileRowKind::Recording) == 1 => Some(only.clone()),
         several => Some(Excerpt {
-            is_inside: several.iter().any(|slice| slice.is_inside),
-            is_some_threads: several.iter().any(|slice| slice.is_some_threads),
+            is_inside: several.iter().any(|excerpt| excerpt.is_inside),
+            is_some_threads: several.iter().any(|excerpt| excerpt.is_some_threads),
             is_several: true,
             ..Excerpt::default()
         }),
     }
 }
 
-fn slice(name: &str) -> Excerpt {
+fn parse_excerpt(name: &str) -> Excerpt {
     serde_json::from_str(name).unwrap_or(Excerpt { is_several: true, ..Excerpt::default() })
 }
 
 fn ended(profile: &Profile) -> RecordingEnd {
-    let known = |(name, count): (&str, u64)| {
+    let parse = |(name, count): (&str, u64)| {
         (serde_json::from_str::<RecordingEnd>(name).unwrap_or(RecordingEnd::Recording), count)
     };
-    let ways: Vec<(RecordingEnd, u64)> = profile.names_of(ProfileRowKind::Recording).map(known).collect();
-    if let [(only, _)] = ways.as_slice() {
+    let ends: Vec<(RecordingEnd, u64)> = profile.names_of(ProfileRowKind::Recording).map(parse).collect();
+    if let [(only, _)] = ends.as_slice() {
         return only.clone();
     }
     let mut endings = BTreeMap::new();
-    for (way, count) in &ways {
-        *endings.entry(way.to_string()).or_default() += count;
+    for (end, count) in &ends {
+        let sum: &mut u64 = endings.entry(end.to_string()).or_default();
+        *sum = sum.saturating_add(*count);
     }
     RecordingEnd::Several {
         endings,
-        cut: ways.iter().filter(|(way, _)| way.is_cut()).map(|(_, count)| count).sum(),
+        cut: saturating_sum(ends.iter().filter(|(end, _)| end.is_cut()).map(|&(_, count)| count)),
     }
 }
 
 fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).expect("strings and numbers are JSON")
+    serde_json::to_string(value).expect("strings and numbers are valid JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    //! Profiles with implausible numbers.
+
+    use super::*;
+
+    #[test]
+    fn the_numbers_of_a_damaged_profile_saturate() {
+        let mut profile = Profile::default();
+        let huge = ProfileSums { self_ns: u64::MAX, points: u64::MAX, ..ProfileSums::of(u64::MAX) };
+        for name in ["a", "b", "c"] {
+            let key = ProfileKey {
+                id: Some(PathId::ROOT.child("cfunction", name)),
+                parent: Some(PathId::ROOT),
+                frame: Some("cfunction".into()),
+                name: Some(name.into()),
+                ..ProfileKey::fact(ProfileRowKind::Path, None)
+            };
+            profile.add(key, &huge);
+        }
+        for marker in [Marker::FunctionEntry, Marker::FunctionReturn] {
+            profile.add(ProfileKey::fact(ProfileRowKind::Marker, Some(marker.name())), &huge);
+        }
+        for (kind, _) in Repairs::default().kinds() {
+            profile.add(ProfileKey::fact(ProfileRowKind::Repaired, Some(kind)), &huge);
+        }
+        for end in
+            [RecordingEnd::Recording, RecordingEnd::Exited { status: 0 }, RecordingEnd::Exited { status: 1 }]
+        {
+            profile.add(ProfileKey::fact(ProfileRowKind::Recording, Some(&json(&end))), &huge);
+        }
+        let filter = Filter { exclude: vec!["*".parse().expect("a valid pattern")], ..Filter::default() };
+        let calls = CallTree::of_profile(&profile, &filter).expect("the rows are consistent");
+        assert_eq!(calls.nodes[ROOT].tally.points, u64::MAX);
+        assert_eq!((calls.counts.events(), calls.repairs().total()), (u64::MAX, u64::MAX));
+    }
 }

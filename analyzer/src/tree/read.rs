@@ -6,7 +6,8 @@
 //!                  └──── joined in order ────▶
 //! ```
 //!
-//! A worker is at most two of its row groups ahead of the join, so memory does not grow with the trace.
+//! A worker is at most two of its row groups ahead of the join, so memory does not grow with the
+//! trace.
 
 use std::num::NonZero;
 use std::sync::mpsc::{self, Receiver};

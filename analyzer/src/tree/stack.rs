@@ -74,10 +74,10 @@ impl StackOp {
 
 /// The open frames of a thread, the outermost first, each with data of the stack's user.
 ///
-/// Nearly every return is from the innermost frame. The frame of any other return is found in constant
-/// time, however deep it is: equal frames form a linked list, with the innermost one in `innermost` and
-/// the next one further out in `below`. Frames are linked only when such a return is looked up, so the
-/// others cost nothing.
+/// Nearly every return is from the innermost frame. The frame of any other return is found in
+/// constant time, however deep it is: equal frames form a linked list, with the innermost one in
+/// `innermost` and the next one further out in `below`. Frames are linked only when such a return
+/// is looked up, so the others cost nothing.
 ///
 /// ```text
 /// position     0     1     2     3   │   4
@@ -88,10 +88,11 @@ impl StackOp {
 #[derive(Clone, Debug)]
 pub struct Stack<T> {
     open: Vec<OpenFrame<T>>,
-    /// For each linked frame, the position of the next equal frame below, plus one. 0 if there is none.
+    /// For each linked frame, the position of the next equal frame below, plus one. 0 if there is
+    /// none.
     below: Vec<u32>,
-    /// For each frame, the position of the innermost linked one that is equal, plus one. 0 or absent if
-    /// there is none.
+    /// For each frame, the position of the innermost linked one that is equal, plus one. 0 or
+    /// absent if there is none.
     innermost: FxHashMap<Frame, u32>,
     /// The number of losses so far.
     losses: u32,

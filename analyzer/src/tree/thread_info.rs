@@ -2,8 +2,8 @@
 
 use pyrec_schema::{Event, Marker, TextId};
 
-/// What the rows of a thread tell beside its calls. Threads that had the same id one after another are
-/// one thread here.
+/// The facts about a thread in its rows, beside its calls. Threads that had the same id one after
+/// another are one thread here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ThreadInfo {
     /// The number of events, without the recorder's own rows.
@@ -20,7 +20,7 @@ pub struct ThreadInfo {
     pub start_ns: Option<i64>,
     /// The time of the last row about its end.
     pub exit_ns: Option<i64>,
-    /// What its rows tell about its process.
+    /// The facts about its process.
     pub process: ProcessInfo,
 }
 
@@ -81,7 +81,7 @@ impl ThreadInfo {
         self.exit_ns.filter(|&exit_ns| self.start_ns.is_none_or(|start_ns| start_ns <= exit_ns))
     }
 
-    /// Adds what later rows tell.
+    /// Adds the facts in later rows.
     pub fn join(&mut self, next: &ThreadInfo) {
         self.events += next.events;
         self.lost = self.lost.saturating_add(next.lost);
@@ -95,7 +95,7 @@ impl ThreadInfo {
 }
 
 impl ProcessInfo {
-    /// Adds what later rows, or those of other threads of the process, tell.
+    /// Adds the facts in later rows or in rows of other threads of the process.
     pub fn join(&mut self, next: &ProcessInfo) {
         self.parent = self.parent.or(next.parent);
         // `exec` replaces the program of a process.

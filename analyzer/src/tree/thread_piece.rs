@@ -1,7 +1,7 @@
 //! A piece of a thread's rows, rebuilt into call paths.
 //!
-//! The rows of a thread describe a walk over its call tree. An entry moves to a child node, a return
-//! moves back to the parent, and the time between two rows is charged to the current node.
+//! The rows of a thread describe a walk over its call tree. An entry moves to a child node, a
+//! return moves back to the parent, and the time between two rows is charged to the current node.
 //!
 //! ```text
 //! rows      E a    E b        R b    R a
@@ -9,9 +9,9 @@
 //!            ├──a───┼────b─────┼──a───┤         a: self 3, total 6     b: self 3, total 3
 //! ```
 //!
-//! At the start of a piece from the middle of a thread, the stack is unknown. The piece rebuilds the
-//! calls above that unknown floor. A return that matches none of them may belong to a frame below the
-//! floor: it stays undecided, and ends a [`Segment`].
+//! At the start of a piece from the middle of a thread, the stack is unknown. The piece rebuilds
+//! the calls above that unknown floor. A return that matches none of them may belong to a frame
+//! below the floor: it stays undecided, and ends a [`Segment`].
 //!
 //! ```text
 //!              R x           R y    E c
@@ -21,9 +21,9 @@
 //! ```
 //!
 //! [`ThreadPiece::join`] decides these returns with the stack of the piece before. It replays each
-//! undecided return, grafts the calls of the segment that follows onto the node that this leads to, and
-//! pushes the frames that the segment left open. Reading the rows one by one has the same effect, so the
-//! result does not depend on where the rows are divided.
+//! undecided return, grafts the calls of the segment that follows onto the node that this leads to,
+//! and pushes the frames that the segment left open. Reading the rows one by one has the same
+//! effect, so the result does not depend on where the rows are divided.
 
 use pyrec_schema::{CodeId, Marker};
 
@@ -36,7 +36,8 @@ pub struct ThreadPiece {
     /// Whether it begins the thread, so that every return can be decided.
     is_first: bool,
     window: TimeWindow,
-    /// The first row of a piece from the middle of a thread. Its effect depends on the piece before.
+    /// The first row of a piece from the middle of a thread. Its effect depends on the piece
+    /// before.
     head: Option<TimedOp>,
     has_begun: bool,
     nodes: Nodes,
@@ -51,8 +52,9 @@ pub struct ThreadPiece {
     stack: Stack<OpenCall>,
     /// The time of the last row.
     now_ns: i64,
-    /// The measured time up to the last row. It stands still during losses and where time runs backwards.
-    /// It may wrap around if times are near the limits of 64 bits; only differences are used.
+    /// The measured time up to the last row. It stands still during losses and where time runs
+    /// backwards. It may wrap around if times are near the limits of 64 bits; only differences are
+    /// used.
     clock_ns: u64,
     repairs: Repairs,
 }
@@ -70,12 +72,13 @@ pub struct TimedOp {
 #[derive(Clone, Copy, Debug)]
 struct OpenCall {
     node: NodeId,
-    /// The piece's clock at its entry. [`NEVER`] if the entry is outside the window, [`BEFORE`] if it was
-    /// not recorded.
+    /// The piece's clock at its entry. [`NEVER`] if the entry is outside the window, [`BEFORE`] if
+    /// it was not recorded.
     since_ns: u64,
 }
 
-/// Values of `since_ns` that are not times. An enum would make a frame on the stack a quarter larger.
+/// Values of `since_ns` that are not times. An enum would make a frame on the stack a quarter
+/// larger.
 const NEVER: u64 = u64::MAX;
 const BEFORE: u64 = u64::MAX - 1;
 
@@ -93,7 +96,7 @@ struct Segment {
 /// A return that may belong to a frame below the floor, or the end of all calls.
 #[derive(Clone, Copy, Debug)]
 struct Undecided {
-    step: Leave,
+    op: UndecidedOp,
     wait_ns: u64,
     time_ns: i64,
     clock_ns: u64,
@@ -101,9 +104,9 @@ struct Undecided {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Leave {
-    Frame(Frame),
-    Everything,
+enum UndecidedOp {
+    Leave(Frame),
+    Clear,
 }
 
 impl ThreadPiece {
@@ -166,10 +169,10 @@ impl ThreadPiece {
         }
     }
 
-    /// Reads rows until one is not plain, and returns how many it read. Plain rows are entries, lines and
-    /// returns of the innermost call, at times that do not run backwards. Nearly all rows are plain. The
-    /// effect is that of [`Self::push`], but several times as fast, since state that plain rows do not
-    /// change is read once.
+    /// Reads rows until one is not plain, and returns how many it read. Plain rows are entries,
+    /// lines and returns of the innermost call, at times that do not run backwards. Nearly all rows
+    /// are plain. The effect is that of [`Self::push`], but several times as fast, since state that
+    /// plain rows do not change is read once.
     pub fn push_plain(&mut self, times_ns: &[i64], markers: &[Marker], codes: &[CodeId]) -> usize {
         if !self.has_begun || self.window != TimeWindow::ALL {
             return 0;
@@ -300,7 +303,7 @@ impl ThreadPiece {
                 self.nodes[self.at].tally.self_ns = self.nodes[self.at].tally.self_ns.saturating_add(wait_ns);
                 self.repairs.unmatched_returns += 1;
             }
-            None => self.leave_undecided(Leave::Frame(frame), wait_ns),
+            None => self.leave_undecided(UndecidedOp::Leave(frame), wait_ns),
         }
     }
 
@@ -317,8 +320,8 @@ impl ThreadPiece {
         }
     }
 
-    /// After a loss, any of the open calls may have ended. They stay on the stack, since a later return may
-    /// show that they did not; until then, what follows has an unknown caller.
+    /// After a loss, any of the open calls may have ended. They stay on the stack, since a later
+    /// return may show that they did not; until then, what follows has an unknown caller.
     ///
     /// ```text
     /// E a   E b    ▒▒ lost ▒▒    E c   R c    R a           a
@@ -336,8 +339,8 @@ impl ThreadPiece {
         self.at = node;
     }
 
-    /// A thread or process begins or ends. Calls that are open are counted as still open, and the time since
-    /// the last row is charged to no call.
+    /// A thread or process begins or ends. Calls that are open are counted as still open, and the
+    /// time since the last row is charged to no call.
     #[cold]
     fn clear(&mut self, wait_ns: u64) {
         self.repairs.still_open += self.open_calls();
@@ -346,14 +349,14 @@ impl ThreadPiece {
         if self.is_first {
             self.nodes[ROOT].tally.self_ns = self.nodes[ROOT].tally.self_ns.saturating_add(wait_ns);
         } else {
-            self.leave_undecided(Leave::Everything, wait_ns);
+            self.leave_undecided(UndecidedOp::Clear, wait_ns);
         }
     }
 
     #[cold]
-    fn leave_undecided(&mut self, step: Leave, wait_ns: u64) {
+    fn leave_undecided(&mut self, op: UndecidedOp, wait_ns: u64) {
         let undecided = Undecided {
-            step,
+            op,
             wait_ns,
             time_ns: self.now_ns,
             clock_ns: self.clock_ns,
@@ -373,8 +376,8 @@ impl ThreadPiece {
         self.stack.top().map_or(self.floor, |top| top.data.node)
     }
 
-    /// Appends the piece that follows. Joining is associative: the result depends neither on where the rows
-    /// are divided nor on the order in which pieces are joined.
+    /// Appends the piece that follows. Joining is associative: the result depends neither on where
+    /// the rows are divided nor on the order in which pieces are joined.
     pub fn join(&mut self, mut next: ThreadPiece) {
         let Some(head) = next.head else { return };
         self.push(head);
@@ -410,9 +413,9 @@ impl ThreadPiece {
     }
 
     fn decide(&mut self, undecided: Undecided) {
-        match undecided.step {
-            Leave::Frame(frame) => self.leave(frame, undecided.wait_ns),
-            Leave::Everything => self.clear(undecided.wait_ns),
+        match undecided.op {
+            UndecidedOp::Leave(frame) => self.leave(frame, undecided.wait_ns),
+            UndecidedOp::Clear => self.clear(undecided.wait_ns),
         }
     }
 

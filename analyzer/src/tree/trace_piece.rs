@@ -8,7 +8,8 @@ use super::{Repairs, StackOp, ThreadInfo, TraceCounts};
 use crate::filter::TimeWindow;
 use crate::order::{self, ThreadId};
 
-/// Consecutive rows of a trace, rebuilt thread by thread. Two consecutive pieces can be joined into one.
+/// Consecutive rows of a trace, rebuilt thread by thread. Two consecutive pieces can be joined into
+/// one.
 #[derive(Debug)]
 pub struct TracePiece {
     /// Whether it begins the trace.
@@ -25,7 +26,7 @@ pub struct TracePiece {
 pub struct ThreadState {
     /// The calls.
     pub piece: ThreadPiece,
-    /// What else its rows tell.
+    /// Other facts from its rows.
     pub info: ThreadInfo,
 }
 

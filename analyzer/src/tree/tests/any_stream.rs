@@ -1,19 +1,21 @@
-//! TracePiece that nobody would write: no panic, nothing lost from the count, and the same tree wherever they are cut.
+//! Property tests on random, unbalanced rows: agreement with the reference implementation, and the
+//! same tree wherever the rows are divided.
 
 use proptest::prelude::*;
 use pyrec_schema::{CodeId, Marker};
 
 use super::super::thread_piece::{ThreadPiece, TimedOp};
 use super::super::{Frame, Node, Nodes, ROOT, StackOp};
-use super::{by_path, find, naive};
+use super::{by_path, find, reference};
 use crate::filter::TimeWindow;
 
 fn frame() -> impl Strategy<Value = Frame> {
     prop_oneof![9 => (1..5u32).prop_map(|code| Frame::Function(CodeId(code))), 1 => Just(Frame::Gc)]
 }
 
-/// Steps with entries and returns about in balance, so that stacks grow, shrink and break.
-fn step() -> impl Strategy<Value = StackOp> {
+/// Operations with about as many entries as returns, so that stacks grow, shrink and are
+/// unbalanced.
+fn op() -> impl Strategy<Value = StackOp> {
     prop_oneof![
         10 => frame().prop_map(StackOp::Enter),
         10 => frame().prop_map(StackOp::Leave),
@@ -24,29 +26,31 @@ fn step() -> impl Strategy<Value = StackOp> {
     ]
 }
 
+/// Up to 60 rows, some of which run backwards in time.
 pub(crate) fn rows() -> impl Strategy<Value = Vec<TimedOp>> {
     let waits = prop_oneof![8 => 0..10i64, 1 => -10..0i64];
-    prop::collection::vec((waits, step()), 0..60).prop_map(|steps| {
+    prop::collection::vec((waits, op()), 0..60).prop_map(|ops| {
         let mut time_ns = 100;
-        let mut row = |(wait_ns, step)| {
+        let mut row = |(wait_ns, op)| {
             time_ns += wait_ns;
-            let step = match step {
+            let op = match op {
                 StackOp::Lose { from_ns: ago_ns } => StackOp::Lose { from_ns: time_ns - ago_ns },
-                step => step,
+                op => op,
             };
-            TimedOp { time_ns, op: step }
+            TimedOp { time_ns, op }
         };
-        steps.into_iter().map(&mut row).collect()
+        ops.into_iter().map(&mut row).collect()
     })
 }
 
-fn one_by_one(mut piece: ThreadPiece, rows: &[TimedOp]) -> ThreadPiece {
+/// Reads rows with [`ThreadPiece::push`] only.
+fn read_one_by_one(mut piece: ThreadPiece, rows: &[TimedOp]) -> ThreadPiece {
     rows.iter().for_each(|&row| piece.push(row));
     piece
 }
 
-/// As columns, the way a file is read.
-fn piece(mut piece: ThreadPiece, mut rows: &[TimedOp]) -> ThreadPiece {
+/// Reads rows as columns, with [`ThreadPiece::push_plain`] where that reads them.
+fn read(mut piece: ThreadPiece, mut rows: &[TimedOp]) -> ThreadPiece {
     let times_ns: Vec<i64> = rows.iter().map(|row| row.time_ns).collect();
     let functions: Vec<(Marker, CodeId)> = rows
         .iter()
@@ -68,7 +72,7 @@ fn piece(mut piece: ThreadPiece, mut rows: &[TimedOp]) -> ThreadPiece {
     piece
 }
 
-/// Joins neighbours in an order that `choices` picks.
+/// Joins neighbouring pieces in an order determined by `choices`.
 fn join_all(mut pieces: Vec<ThreadPiece>, choices: &[usize]) -> ThreadPiece {
     let mut choices = choices.iter().cycle();
     while pieces.len() > 1 {
@@ -83,23 +87,23 @@ proptest! {
     #![proptest_config(super::cases(2_000))]
 
     #[test]
-    fn the_tree_is_what_the_plain_rules_say(rows in rows()) {
-        let finished = piece(ThreadPiece::first(TimeWindow::ALL), &rows).finish();
-        let naive = naive::rebuild(&rows);
-        prop_assert_eq!(by_path(&finished.nodes), naive.paths);
-        prop_assert_eq!(finished.repairs, naive.repairs);
+    fn the_tree_agrees_with_the_reference_implementation(rows in rows()) {
+        let finished = read(ThreadPiece::first(TimeWindow::ALL), &rows).finish();
+        let expected = reference::rebuild(&rows);
+        prop_assert_eq!(by_path(&finished.nodes), expected.paths);
+        prop_assert_eq!(finished.repairs, expected.repairs);
     }
 
     #[test]
-    fn plain_rows_are_read_as_all_others(rows in rows()) {
-        let plain = piece(ThreadPiece::first(TimeWindow::ALL), &rows).finish();
-        let all = one_by_one(ThreadPiece::first(TimeWindow::ALL), &rows).finish();
+    fn push_plain_has_the_effect_of_push(rows in rows()) {
+        let plain = read(ThreadPiece::first(TimeWindow::ALL), &rows).finish();
+        let all = read_one_by_one(ThreadPiece::first(TimeWindow::ALL), &rows).finish();
         prop_assert_eq!(by_path(&plain.nodes), by_path(&all.nodes));
         prop_assert_eq!(plain.repairs, all.repairs);
     }
 
     #[test]
-    fn any_cutting_gives_the_same_tree(
+    fn the_tree_does_not_depend_on_where_rows_are_divided(
         rows in rows(),
         mut cuts in prop::collection::vec(0..60usize, 1..6),
         choices in prop::collection::vec(0..6usize, 1..6),
@@ -112,21 +116,21 @@ proptest! {
         let bounds: Vec<usize> = [0].into_iter().chain(cuts).chain([rows.len()]).collect();
         let pieces = bounds.windows(2).enumerate().map(|(number, bound)| {
             let empty = if number == 0 { ThreadPiece::first(window) } else { ThreadPiece::middle(window) };
-            piece(empty, &rows[bound[0]..bound[1]])
+            read(empty, &rows[bound[0]..bound[1]])
         });
         let joined = join_all(pieces.collect(), &choices).finish();
-        let whole = piece(ThreadPiece::first(window), &rows).finish();
+        let whole = read(ThreadPiece::first(window), &rows).finish();
         prop_assert_eq!(by_path(&joined.nodes), by_path(&whole.nodes));
         prop_assert_eq!(joined.repairs, whole.repairs);
         for frame in (1..5u32).map(|code| Frame::Function(CodeId(code))).chain([Frame::Gc]) {
-            let longest = |nodes: &Nodes| nodes.durations(frame).and_then(|durations| durations.quantile_ns(0.9));
-            prop_assert_eq!(longest(&joined.nodes), longest(&whole.nodes));
+            let quantile_ns = |nodes: &Nodes| nodes.durations(frame).and_then(|durations| durations.quantile_ns(0.9));
+            prop_assert_eq!(quantile_ns(&joined.nodes), quantile_ns(&whole.nodes));
         }
     }
 
     #[test]
-    fn time_and_entries_are_all_there(rows in rows()) {
-        let finished = piece(ThreadPiece::first(TimeWindow::ALL), &rows).finish();
+    fn no_time_and_no_entry_is_lost(rows in rows()) {
+        let finished = read(ThreadPiece::first(TimeWindow::ALL), &rows).finish();
         let all = |quantity: fn(&Node) -> u64| finished.nodes.subtree_sums(quantity)[ROOT as usize];
 
         let entries = rows.iter().filter(|row| matches!(row.op, StackOp::Enter(_) | StackOp::Open(_))).count() as u64;
@@ -143,10 +147,10 @@ proptest! {
     }
 }
 
-/// A thousand times deeper than Python's recursion limit, cut in the middle: no stack overflow, and time that grows
-/// with the number of rows.
+/// A hundred times Python's recursion limit, divided in the middle: no stack overflow, and linear
+/// time.
 #[test]
-fn a_depth_of_a_hundred_thousand() {
+fn a_hundred_thousand_nested_calls() {
     let depth = 100_000;
     let frame = |level: u32| Frame::Function(CodeId(1 + level % 3));
     let down = (0..depth).map(|level| TimedOp { time_ns: level.into(), op: StackOp::Enter(frame(level)) });
@@ -156,24 +160,25 @@ fn a_depth_of_a_hundred_thousand() {
     });
     let rows: Vec<TimedOp> = down.chain(up).collect();
 
-    let mut first = piece(ThreadPiece::first(TimeWindow::ALL), &rows[..150_000]);
-    first.join(piece(ThreadPiece::middle(TimeWindow::ALL), &rows[150_000..]));
+    let mut first = read(ThreadPiece::first(TimeWindow::ALL), &rows[..150_000]);
+    first.join(read(ThreadPiece::middle(TimeWindow::ALL), &rows[150_000..]));
     let finished = first.finish();
 
     assert_eq!(finished.nodes.len(), depth as usize + 1);
     assert_eq!(finished.repairs.total(), 0);
-    let top = find(&finished.nodes, &[frame(0)]).expect("the outermost call");
+    let top = find(&finished.nodes, &[frame(0)]).expect("the outermost call has a node");
     assert_eq!(finished.nodes[top].tally.measured_ns, 2 * u64::from(depth) - 1);
 }
 
-/// A hundred thousand returns that match nothing while a hundred thousand calls are open: each is decided at once.
+/// A hundred thousand unmatched returns while a hundred thousand calls are open: each takes
+/// constant time.
 #[test]
-fn unmatched_returns_cost_no_search() {
+fn an_unmatched_return_takes_constant_time() {
     let open =
         (0..100_000).map(|time_ns| TimedOp { time_ns, op: StackOp::Enter(Frame::Function(CodeId(1))) });
     let stray = (100_000..200_000).map(|time_ns| TimedOp { time_ns, op: StackOp::Leave(Frame::Gc) });
     let rows: Vec<TimedOp> = open.chain(stray).collect();
-    let finished = piece(ThreadPiece::first(TimeWindow::ALL), &rows).finish();
+    let finished = read(ThreadPiece::first(TimeWindow::ALL), &rows).finish();
     assert_eq!(finished.repairs.unmatched_returns, 100_000);
     assert_eq!(finished.repairs.still_open, 100_000);
 }

@@ -1,7 +1,8 @@
-//! The rules of the rebuild: each by its script, all of them against a plain second opinion.
+//! Tests of the rebuild: each rule by its script, and all of them against a reference
+//! implementation.
 
 pub(crate) mod any_stream;
-mod naive;
+mod reference;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -10,13 +11,13 @@ use proptest::prelude::ProptestConfig;
 
 use super::{Frame, NodeId, Nodes, Tally};
 
-/// Tries that many streams, or more where PROPTEST_CASES asks for more.
+/// A configuration with at least that many cases, or more if PROPTEST_CASES is higher.
 pub(crate) fn cases(cases: u32) -> ProptestConfig {
-    let asked_for = ProptestConfig::default();
-    ProptestConfig { cases: cases.max(asked_for.cases), ..asked_for }
+    let default = ProptestConfig::default();
+    ProptestConfig { cases: cases.max(default.cases), ..default }
 }
 
-/// Nodes by their path, so that trees compare whatever the order in which they were made.
+/// The tallies by path, so that trees compare equal regardless of the order of their nodes.
 pub(crate) fn by_path(nodes: &Nodes) -> BTreeMap<Vec<Label>, Tally> {
     let mut paths: Vec<Vec<Label>> = Vec::new();
     let mut found: BTreeMap<Vec<Label>, Tally> = BTreeMap::new();
@@ -31,7 +32,7 @@ pub(crate) fn by_path(nodes: &Nodes) -> BTreeMap<Vec<Label>, Tally> {
     found
 }
 
-/// A frame that can be sorted.
+/// A sortable frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Label(u8, u32);
 
@@ -47,12 +48,12 @@ impl Label {
     }
 }
 
-/// The number of the node with that path, for tests that ask about one.
+/// The node with a path.
 fn find(nodes: &Nodes, path: &[Frame]) -> Option<NodeId> {
     path.iter().try_fold(super::ROOT, |parent, &frame| {
-        let is_it = |(id, node): &(NodeId, &super::Node)| {
+        let is_child = |(id, node): &(NodeId, &super::Node)| {
             *id != parent && node.parent == parent && node.frame == frame
         };
-        nodes.iter().find(is_it).map(|(id, _)| id)
+        nodes.iter().find(is_child).map(|(id, _)| id)
     })
 }

@@ -1,4 +1,5 @@
-//! Each rule by its script: `testdata/scripts/NAME.script` gives the tree in `NAME.tree`, wherever it is cut.
+//! The rules by their scripts: `testdata/scripts/NAME.script` gives the tree in `NAME.tree`,
+//! wherever its rows are divided.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ fn every_script_gives_its_tree() {
     assert!(scripts.len() >= 15);
     assert!(
         scripts.iter().map(|(name, _)| name).eq(trees.iter().map(|(name, _)| name)),
-        "a tree for every script"
+        "every script has a tree"
     );
     for ((name, script), (_, tree)) in scripts.iter().zip(&trees) {
         let (names, batch) = read(script);
@@ -25,37 +26,37 @@ fn every_script_gives_its_tree() {
 }
 
 #[test]
-fn every_script_gives_its_tree_wherever_it_is_cut() {
+fn every_script_gives_its_tree_wherever_it_is_divided() {
     for (name, script) in testing::all("script") {
         let (names, batch) = read(&script);
-        let uncut = draw(&whole(&batch, &names));
+        let undivided = draw(&whole(&batch, &names));
         for first in 0..=batch.len() {
             for second in first..=batch.len() {
-                let cut = pieces(&batch, &names, &[first, second]);
-                assert_eq!(draw(&cut), uncut, "{name} cut at rows {first} and {second}");
+                let joined = join_pieces(&batch, &names, &[first, second]);
+                assert_eq!(draw(&joined), undivided, "{name} divided at rows {first} and {second}");
             }
         }
     }
 }
 
-/// Every script as a file with a row group for every three rows, read by one worker and by several.
+/// Every script as a file with row groups of three rows, read by one worker and by several.
 #[test]
 fn every_script_gives_its_tree_from_a_file() {
     for ((name, script), (_, tree)) in testing::all("script").into_iter().zip(testing::all("tree")) {
         let (trace, _directory) = testing::trace(&script, 3);
         for workers in 1..4 {
-            let streams = read::rebuild_with(workers, &trace, TimeWindow::ALL).expect("a whole trace");
+            let streams = read::rebuild_with(workers, &trace, TimeWindow::ALL).expect("the trace is valid");
             let manifest = testing::manifest(&[], &[]);
             let calls = CallTree::of(streams, &Filter::default(), trace.names().clone(), manifest, 0);
             assert_eq!(draw(&calls), tree, "{name} by {workers} workers");
         }
-        let calls = CallTree::read(&trace, &Filter::default()).expect("a whole trace");
+        let calls = CallTree::read(&trace, &Filter::default()).expect("the trace is valid");
         assert_eq!(draw(&calls), tree, "{name}");
     }
 }
 
 #[test]
-fn a_filter_takes_frames_out_and_leaves_their_time() {
+fn a_filter_hides_frames_and_keeps_their_time() {
     let (names, batch) = read(
         "0   7/7  function__entry   m.py:1:a  1
          1   7/7  function__entry   n.py:5:b  5
@@ -65,7 +66,7 @@ fn a_filter_takes_frames_out_and_leaves_their_time() {
          15  7/7  function__return  m.py:1:a  2",
     );
     let only = |filter: Filter| draw(&tree(TracePiece::first(TimeWindow::ALL), &batch, &names, &filter));
-    let pattern = |text: &str| text.parse().expect("a pattern");
+    let pattern = |text: &str| text.parse().expect("a valid pattern");
 
     assert_eq!(
         only(Filter { exclude: vec![pattern("b")], ..Filter::default() }),
@@ -88,9 +89,9 @@ fn a_filter_takes_frames_out_and_leaves_their_time() {
     assert_eq!(only(Filter { tids: vec![8], ..Filter::default() }), "outside 0\n");
 }
 
-/// A window from 2 to 8 over `a 0 ─ b 1 ─ c 3 ─ 6 ─ 10 ─ 15`: b and a run in it, c is called in it.
+/// A window from 2 to 8: a and b are open at its start, and c is called in it.
 #[test]
-fn a_window_measures_what_happens_in_it_and_keeps_the_stack() {
+fn only_what_is_in_the_window_is_measured() {
     let (names, batch) = read(
         "0   7/7  function__entry   m.py:1:a  1
          1   7/7  function__entry   n.py:5:b  5
@@ -125,13 +126,13 @@ fn tree(mut streams: TracePiece, batch: &Batch, names: &Arc<Names>, filter: &Fil
     CallTree::of(streams, filter, names.clone(), testing::manifest(&[], &[]), 0)
 }
 
-fn pieces(batch: &Batch, names: &Arc<Names>, cuts: &[usize]) -> CallTree {
+fn join_pieces(batch: &Batch, names: &Arc<Names>, cuts: &[usize]) -> CallTree {
     let mut rows: Vec<_> = batch.iter().collect();
     let mut streams = TracePiece::first(TimeWindow::ALL);
     for &cut in cuts.iter().rev() {
         let mut middle = TracePiece::middle(TimeWindow::ALL);
         middle.push(&rows.split_off(cut).into_iter().collect(), names);
-        // Joined from the right first: [first] + ([second] + [third]).
+        // Joins from the right: first + (second + third).
         middle.join(std::mem::replace(&mut streams, TracePiece::middle(TimeWindow::ALL)));
         streams = middle;
     }
@@ -141,7 +142,7 @@ fn pieces(batch: &Batch, names: &Arc<Names>, cuts: &[usize]) -> CallTree {
     CallTree::of(first, &Filter::default(), names.clone(), testing::manifest(&[], &[]), 0)
 }
 
-/// A tree as the `.tree` files show it: siblings by name, times in nanoseconds.
+/// A tree in the form of the `.tree` files: siblings sorted by name, times in nanoseconds.
 fn draw(calls: &CallTree) -> String {
     let mut text = String::new();
     let totals = calls.nodes.subtree_sums(|node| node.tally.self_ns);

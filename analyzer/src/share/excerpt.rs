@@ -1,15 +1,15 @@
-//! Slices: parts of a trace that are valid traces.
+//! Excerpts: parts of a trace that are valid traces.
 //!
 //! ```text
 //! trace      E a   E b │ E c   R c   R b │ R a         time ─▶
-//! slice                O a
+//! excerpt              O a
 //!                      O b
 //!                        E c   R c   R b
 //! ```
 //!
-//! A slice begins with `function__open` rows for the calls that are open at its start, as a recording
-//! does that attaches to a running process. So their callees have the right callers in its call tree.
-//! Calls that are open at its end stay open.
+//! An excerpt begins with `function__open` rows for the calls that are open at its start, as a
+//! recording does that attaches to a running process. So their callees have the right callers in
+//! its call tree. Calls that are open at its end stay open.
 
 use pyrec_schema::{Event, LostEvents, Marker, Names, TextId};
 use rustc_hash::FxHashMap;
@@ -19,10 +19,10 @@ use crate::filter::TimeWindow;
 use crate::order::ThreadId;
 use crate::tree::{Frame, FrameFilter, OpenFrame, Stack, StackOp};
 
-/// Selects the rows of a slice. The rows of one thread must come in that thread's order; threads may
-/// alternate.
+/// Selects the rows of an excerpt. The rows of one thread must come in that thread's order; threads
+/// may alternate.
 #[derive(Debug)]
-pub struct Slicer<'a> {
+pub struct ExcerptSelector<'a> {
     filter: &'a Filter,
     names: &'a Names,
     frames: FrameFilter<'a>,
@@ -34,9 +34,9 @@ pub struct Slicer<'a> {
 #[derive(Debug, Default)]
 struct ThreadState {
     stack: Stack<OpenCall>,
-    /// Whether the slice contains a row of the thread yet.
+    /// Whether the excerpt contains a row of the thread yet.
     has_begun: bool,
-    /// The rows of its start and of its process's start, until the slice contains them.
+    /// The rows of its start and of its process's start, until the excerpt contains them.
     starts: Vec<Event>,
 }
 
@@ -47,15 +47,15 @@ struct OpenCall {
     line: i32,
     /// Whether it is inside a call of the filter's root function.
     is_inside: bool,
-    /// Whether the slice contains its entry, or a row that it was open.
+    /// Whether the excerpt contains its entry, or a row that it was open.
     is_kept: bool,
 }
 
-impl<'a> Slicer<'a> {
-    /// A slicer for a filter. `window` is the time window of the filter in this trace
+impl<'a> ExcerptSelector<'a> {
+    /// A selector for a filter. `window` is the time window of the filter in this trace
     /// ([`Filter::window`]).
     pub fn new(filter: &'a Filter, names: &'a Names, window: TimeWindow) -> Self {
-        Slicer {
+        ExcerptSelector {
             filter,
             names,
             frames: FrameFilter::new(filter, names),
@@ -64,8 +64,8 @@ impl<'a> Slicer<'a> {
         }
     }
 
-    /// Reads the next row, and calls `keep` with the rows that follow from it. Source texts are always
-    /// kept.
+    /// Reads the next row, and calls `keep` with the rows that follow from it. Source texts are
+    /// always kept.
     pub fn push(&mut self, event: Event, keep: &mut impl FnMut(Event)) {
         let op = StackOp::of(&event, self.names);
         if op == StackOp::Ignore {
@@ -89,7 +89,7 @@ impl<'a> Slicer<'a> {
         }
     }
 
-    /// Ends the slice: keeps the starts and open calls of threads without a row in the window.
+    /// Ends the excerpt: keeps the starts and open calls of threads without a row in the window.
     pub fn finish(mut self, keep: &mut impl FnMut(Event)) {
         let mut threads: Vec<_> = self.threads.drain().collect();
         threads.sort_unstable_by_key(|&(thread, _)| thread);
@@ -112,12 +112,12 @@ impl ThreadState {
         }
         match event.marker {
             Marker::ThreadStart | Marker::ProcessStart => self.starts.push(event),
-            // The thread or process ended before the slice.
+            // The thread or process ended before the excerpt.
             _ => self.starts.clear(),
         }
     }
 
-    /// Keeps the rows that describe the state of the thread at the start of the slice.
+    /// Keeps the rows that describe the state of the thread at the start of the excerpt.
     fn begin(&mut self, thread: ThreadId, from_ns: i64, names: &Names, keep: &mut impl FnMut(Event)) {
         if std::mem::replace(&mut self.has_begun, true) {
             return;
@@ -183,7 +183,7 @@ impl ThreadState {
 
 #[cfg(test)]
 mod tests {
-    //! Slices of scripts, row by row.
+    //! Excerpts of scripts, row by row.
 
     use std::time::Duration;
 
@@ -192,14 +192,14 @@ mod tests {
     use crate::script::Line;
     use crate::testing;
 
-    /// The rows of a slice, with single spaces.
-    fn slice(script: &str, filter: &Filter) -> Vec<String> {
+    /// The rows of an excerpt, with single spaces.
+    fn excerpt(script: &str, filter: &Filter) -> Vec<String> {
         let names = Names::new();
         let batch = testing::rows(script, &names);
-        let mut slicer = Slicer::new(filter, &names, filter.window(0));
+        let mut selector = ExcerptSelector::new(filter, &names, filter.window(0));
         let mut kept = Vec::new();
-        batch.iter().for_each(|event| slicer.push(event, &mut |event| kept.push(event)));
-        slicer.finish(&mut |event| kept.push(event));
+        batch.iter().for_each(|event| selector.push(event, &mut |event| kept.push(event)));
+        selector.finish(&mut |event| kept.push(event));
         let line = |event: &Event| Line { event, names: &names }.to_string();
         kept.iter().map(|event| line(event).split_whitespace().collect::<Vec<_>>().join(" ")).collect()
     }
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_begins_with_the_open_calls() {
+    fn an_excerpt_begins_with_the_open_calls() {
         let script = "
             0   7/7  process__start   -         0  1  python3
             1   7/7  function__entry  a.py:1:a  1
@@ -223,7 +223,7 @@ mod tests {
             25  7/7  function__return a.py:1:a  6
         ";
         assert_eq!(
-            slice(script, &time(10, 20)),
+            excerpt(script, &time(10, 20)),
             [
                 "0 7/7 process__start - 0 1 python3",
                 "10 7/7 function__open a.py:1:a 5",
@@ -249,7 +249,7 @@ mod tests {
             14  7/7  audit            -         0  -  open
         ";
         // A return without its entry would be a repair.
-        assert_eq!(slice(script, &time(10, 20)), ["14 7/7 audit - 0 - open"]);
+        assert_eq!(excerpt(script, &time(10, 20)), ["14 7/7 audit - 0 - open"]);
     }
 
     #[test]
@@ -262,7 +262,7 @@ mod tests {
             13  7/7  function__return a.py:1:a  1
         ";
         assert_eq!(
-            slice(script, &time(10, 20)),
+            excerpt(script, &time(10, 20)),
             [
                 "10 7/7 function__open a.py:1:a 1",
                 "10 7/7 lost - 0 0 10",
@@ -288,7 +288,7 @@ mod tests {
         ";
         let filter = Filter { root: Some("work".parse().expect("a valid pattern")), ..Filter::default() };
         assert_eq!(
-            slice(script, &filter),
+            excerpt(script, &filter),
             [
                 "3 7/7 function__entry a.py:9:work 9",
                 "4 7/7 line a.py:9:work 10",
@@ -307,9 +307,9 @@ mod tests {
             9223372036854775807  7/7  function__return  a.py:1:a  1
             9223372036854775807  7/7  gc__start         -         0  2
         ";
-        assert_eq!(slice(script, &Filter::default()).len(), 3);
-        assert_eq!(slice(script, &Filter { time: "1ns-".parse().ok(), ..Filter::default() }).len(), 3);
-        assert_eq!(slice(script, &time(0, 20)).len(), 1);
+        assert_eq!(excerpt(script, &Filter::default()).len(), 3);
+        assert_eq!(excerpt(script, &Filter { time: "1ns-".parse().ok(), ..Filter::default() }).len(), 3);
+        assert_eq!(excerpt(script, &time(0, 20)).len(), 1);
     }
 
     #[test]
@@ -322,7 +322,7 @@ mod tests {
                 .iter()
                 .map(|event| line(event).split_whitespace().collect::<Vec<_>>().join(" "))
                 .collect();
-            assert_eq!(slice(&script, &Filter::default()), expected, "{name}");
+            assert_eq!(excerpt(&script, &Filter::default()), expected, "{name}");
         }
     }
 }
