@@ -180,8 +180,8 @@ fn what_is_not_there_is_said_to_be_nothing() {
     let recording = subject.record(&["--markers", "line"], &["-c", "pass"]);
     for (words, sentence) in [
         (&["gc"][..], "no garbage collection in the selected part"),
-        (&["imports"], "no import was recorded"),
-        (&["audit"], "no audit event was recorded"),
+        (&["imports"], "no imports were recorded"),
+        (&["audit"], "no audit events were recorded"),
         (&["worst", "main"], "no matching call was measured"),
     ] {
         let text = recording.report(words[0], &words[1..]);

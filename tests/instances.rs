@@ -122,7 +122,7 @@ fn who_cannot_tell_says_so() {
         let recording = subject.record(&MARKERS, &["-c", "class C: pass\nC()"]);
         let said = "pyrec: Instances are not recorded: only CPython 3.12 and later report them.";
         assert!(recording.said().lines().any(|line| line == said), "{}", recording.said());
-        assert!(recording.report("instances", &[]).starts_with("no instance was recorded; "));
+        assert!(recording.report("instances", &[]).starts_with("no instances were recorded; "));
     }
     let Some(python) = Python::with_markers() else { return };
     if !support::is_root() {

@@ -176,7 +176,7 @@ fn the_last_that_fits_is_shared_and_says_so() {
     };
     let (all_bytes, all, said) = share("all.zip", &[]);
     assert!(said.contains("The whole recording") && !said.contains("slice"), "{said}");
-    assert!(said.contains("removed; the file was searched"), "{said}");
+    assert!(said.contains("removed; a search of the new file"), "{said}");
     let (limit, size) = (all_bytes / 2, format!("{}B", all_bytes / 2));
     let (bytes, last, said) = share("last.zip", &["--max-size", &size]);
     assert!(bytes <= limit && bytes * 2 > limit, "{bytes} of {limit}");
