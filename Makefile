@@ -36,7 +36,7 @@ torture: ## Run ten minutes of kills, full disks, long recordings and hostile tr
 	@scripts/need build record test
 	scripts/pythons
 	$(CARGO) test --workspace --locked --no-fail-fast $(TORTURE:%=--test %) -- --ignored --nocapture
-	PROPTEST_CASES=100000 $(CARGO) test --workspace --locked --lib -- any_stream:: any_events::
+	PROPTEST_CASES=100000 $(CARGO) test --workspace --locked --lib -- any_stream:: arbitrary_events::
 
 soak: ## Run the long tests (CPython's own test suite, repeated attaching, Spark, a busy machine)
 	@scripts/need build record test soak

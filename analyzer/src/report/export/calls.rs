@@ -18,13 +18,13 @@ pub fn write(trace: &Trace, filter: &Filter, out: &mut (impl Write + Send)) -> R
     let mut writer = CallsWriter::new(out)?;
     let mut titles = Titles::new(trace);
     let columns = Columns { line: false, value: true, text: true };
-    let seen = calls::read(trace, filter, columns, &mut |moment, callers| {
-        let frame = match moment {
+    let seen = calls::read(trace, filter, columns, &mut |call_event, callers| {
+        let frame = match call_event {
             CallEvent::Leave(call, _) => call.frame,
             CallEvent::UnmatchedReturn(frame, _) => frame,
             CallEvent::Enter(_) | CallEvent::Instant(_) => return Ok(()),
         };
-        let row = row(moment, callers, titles.get(frame), trace.names());
+        let row = row(call_event, callers, titles.get(frame), trace.names());
         row.map_or(Ok(()), |row| Ok(writer.write(&row)?))
     })?;
     let trust = Trust::of_seen(trace.manifest(), &seen);
@@ -32,8 +32,8 @@ pub fn write(trace: &Trace, filter: &Filter, out: &mut (impl Write + Send)) -> R
     Ok(trust)
 }
 
-/// The row of a moment that ends a call; `None` for other moments.
-fn row<'a>(moment: CallEvent, callers: Callers, title: &'a Title, names: &Names) -> Option<CallRow<'a>> {
+/// The row of an event that ends a call; `None` for other events.
+fn row<'a>(call_event: CallEvent, callers: Callers, title: &'a Title, names: &Names) -> Option<CallRow<'a>> {
     let kind = title.kind;
     let defaults = CallRow {
         id: None,
@@ -53,7 +53,7 @@ fn row<'a>(moment: CallEvent, callers: Callers, title: &'a Title, names: &Names)
         ended: "return",
         value: None,
     };
-    match moment {
+    match call_event {
         CallEvent::Leave(call, end) => Some(CallRow {
             id: Some(number(call.id)),
             parent: call.parent.map(number),

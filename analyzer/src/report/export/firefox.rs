@@ -30,7 +30,7 @@ pub fn write(trace: &Trace, calls: &CallTree, filter: &Filter, out: &mut impl Wr
         match span_event {
             SpanEvent::Begin(call) => builder.change(thread, time_ns, Some(call.frame)),
             SpanEvent::End(..) => builder.change(thread, time_ns, None),
-            SpanEvent::Point(_) => {}
+            SpanEvent::Instant(_) => {}
         }
         Ok(())
     })?;

@@ -1,9 +1,9 @@
 //! Export of a trace in the formats of other tools.
 //!
 //! ```text
-//! CallTree ──▶ Folded │ CallGraph ──▶ collapsed, pstats, callgrind          sums
-//! Moments ──▶ Timeline ──▶ speedscope, Perfetto, Firefox Profiler       every call, as a span
-//!         └──▶ calls                                                    every call, as a row
+//! CallTree ──▶ Folded │ CallGraph ──▶ collapsed, pstats, callgrind      sums
+//! CallEvents ──▶ Timeline ──▶ speedscope, Perfetto, Firefox Profiler    every call, as a span
+//!            └──▶ calls                                                 every call, as a row
 //! ```
 
 mod callgrind;

@@ -179,12 +179,12 @@ impl<W: Write> TraceWriter<'_, W> {
                     None,
                 )
             }
-            SpanEvent::Point(point) if point.marker == Marker::Lost => {
+            SpanEvent::Instant(point) if point.marker == Marker::Lost => {
                 let lost = LostEvents::from_event(point, &self.calls.names).map_or(0, |lost| lost.count);
                 let name = format!("{lost} events lost");
                 self.event(time_ns, &event(INSTANT, track).text(field::event::NAME, &name), None)
             }
-            SpanEvent::Point(_) => Ok(()),
+            SpanEvent::Instant(_) => Ok(()),
         }
     }
 

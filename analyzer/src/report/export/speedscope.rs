@@ -123,7 +123,7 @@ impl<'a> Profiles<'a> {
             let (kind, call) = match span_event {
                 SpanEvent::Begin(call) => ("O", call),
                 SpanEvent::End(call, _) => ("C", call),
-                SpanEvent::Point(_) => return Ok(()),
+                SpanEvent::Instant(_) => return Ok(()),
             };
             let Some(&at) = self.indexes.get(&thread) else { return Ok(()) };
             let frame = labels.number(call.frame).0;

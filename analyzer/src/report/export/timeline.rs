@@ -27,7 +27,7 @@ pub enum SpanEvent<'a> {
     /// The innermost span ends, with the ending of the call; `None` if a loss cuts it.
     End(&'a Call, Option<Ending>),
     /// An event without a duration.
-    Point(&'a Event),
+    Instant(&'a Event),
 }
 
 /// Reads the spans of all calls that the filter selects. `visit` receives those of a thread in the
@@ -39,7 +39,9 @@ pub fn read(
 ) -> Result<()> {
     let columns = Columns { line: false, value: true, text: true };
     let mut timeline = Timeline::new(order::time_window(trace, filter)?);
-    calls::read(trace, filter, columns, &mut |moment, _| timeline.push(moment, trace.names(), visit))?;
+    calls::read(trace, filter, columns, &mut |call_event, _| {
+        timeline.push(call_event, trace.names(), visit)
+    })?;
     Ok(())
 }
 
@@ -56,17 +58,17 @@ impl Timeline {
 
     fn push(
         &mut self,
-        moment: CallEvent,
+        call_event: CallEvent,
         names: &Names,
         visit: &mut impl FnMut(ThreadId, i64, SpanEvent) -> Result<()>,
     ) -> Result<()> {
         let (CallEvent::Enter(Call { entry: event, .. })
         | CallEvent::Leave(Call { entry: event, .. }, _)
         | CallEvent::UnmatchedReturn(_, event)
-        | CallEvent::Instant(event)) = moment;
+        | CallEvent::Instant(event)) = call_event;
         let thread = ThreadId::of(event);
         let track = self.tracks.entry(thread).or_insert_with(|| Track::new(self.window));
-        track.push(moment, names, &mut |time_ns, event| visit(thread, time_ns, event))
+        track.push(call_event, names, &mut |time_ns, event| visit(thread, time_ns, event))
     }
 }
 
@@ -93,11 +95,11 @@ impl Track {
         Track { window, open: Vec::new(), now_ns: window.from_ns }
     }
 
-    fn push(&mut self, moment: CallEvent, names: &Names, sink: Sink) -> Result<()> {
-        match moment {
+    fn push(&mut self, call_event: CallEvent, names: &Names, sink: Sink) -> Result<()> {
+        match call_event {
             CallEvent::Enter(call) => self.enter(call, names, sink),
             CallEvent::Leave(_, end) => self.leave(end, sink),
-            CallEvent::Instant(event) => sink(event.time_ns, SpanEvent::Point(event)),
+            CallEvent::Instant(event) => sink(event.time_ns, SpanEvent::Instant(event)),
             CallEvent::UnmatchedReturn(..) => Ok(()),
         }
     }
@@ -179,14 +181,14 @@ mod tests {
                 match event {
                     SpanEvent::Begin(call) => open.push(call.id),
                     SpanEvent::End(call, _) => assert_eq!(open.pop(), Some(call.id)),
-                    SpanEvent::Point(_) => return Ok(()),
+                    SpanEvent::Instant(_) => return Ok(()),
                 }
                 assert!(*last_ns <= time_ns && time_ns <= window.to_ns);
                 *last_ns = time_ns;
                 Ok(())
             };
             let mut calls = CallStream::new(&filter, &names, window);
-            let mut visit = |moment: CallEvent, _: Callers| timeline.push(moment, &names, &mut check);
+            let mut visit = |call_event: CallEvent, _: Callers| timeline.push(call_event, &names, &mut check);
             let batch = batch(&rows, 2, &names);
             batch.iter().try_for_each(|event| calls.push(&event, &mut visit)).expect("the visitor never fails");
             calls.finish(&mut visit).expect("the visitor never fails");
@@ -208,7 +210,7 @@ mod tests {
                     _ => format!("{time_ns}+?"),
                 }),
                 SpanEvent::End(..) => drawn.push(format!("{time_ns}-")),
-                SpanEvent::Point(_) => {}
+                SpanEvent::Instant(_) => {}
             }
             Ok(())
         })

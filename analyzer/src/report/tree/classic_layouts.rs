@@ -93,7 +93,7 @@ impl<'a> StapLayout<'a> {
         let arrow = match line.kind {
             LineKind::Entry(_) => "=> ",
             LineKind::Return(..) => "<= ",
-            LineKind::Point => "",
+            LineKind::Instant => "",
             LineKind::NeverReturned(_) | LineKind::StillOpen(_) | LineKind::Repeats { .. } => return Ok(()),
         };
         let thread = ThreadId::of(event);

@@ -87,7 +87,7 @@ pub enum LineKind {
         total_ns: u64,
     },
     /// An event without a duration.
-    Point,
+    Instant,
 }
 
 /// When a call that returned was entered.
@@ -104,7 +104,7 @@ pub enum EntryTime {
 /// The consumer of lines.
 type Sink<'s> = &'s mut dyn FnMut(TreeLine) -> io::Result<()>;
 
-/// Turns the moments of calls into lines with levels.
+/// Turns entries, returns and other events into lines with levels.
 pub struct LineBuilder<'a> {
     options: &'a TreeOptions,
     window: TimeWindow,
@@ -128,15 +128,15 @@ impl<'a> LineBuilder<'a> {
         LineBuilder { options, window, threads: FxHashMap::default() }
     }
 
-    /// Passes the line of a moment to the sink if it gets one.
-    pub fn push(&mut self, moment: CallEvent, sink: Sink) -> Result<()> {
-        match moment {
+    /// Passes the line of an event to the sink if it gets one.
+    pub fn push(&mut self, call_event: CallEvent, sink: Sink) -> Result<()> {
+        match call_event {
             CallEvent::Enter(call) => self.enter(call, sink),
             CallEvent::Leave(call, end) => self.leave(call, end, sink),
             CallEvent::UnmatchedReturn(frame, event) => {
-                self.point(event, LineKind::Return(frame, EntryTime::Unseen), sink)
+                self.instant(event, LineKind::Return(frame, EntryTime::Unseen), sink)
             }
-            CallEvent::Instant(event) => self.point(event, LineKind::Point, sink),
+            CallEvent::Instant(event) => self.instant(event, LineKind::Instant, sink),
         }
     }
 
@@ -172,7 +172,7 @@ impl<'a> LineBuilder<'a> {
         self.emit(shown, TreeLine { event, level, kind }, sink)
     }
 
-    fn point(&mut self, event: &Event, kind: LineKind, sink: Sink) -> Result<()> {
+    fn instant(&mut self, event: &Event, kind: LineKind, sink: Sink) -> Result<()> {
         let level = match event.marker {
             Marker::Lost => 0,
             _ => self.open(event).last().map_or(0, |caller| caller.inner_level),

@@ -1,9 +1,11 @@
 //! The call hierarchy: every call and return in the order of time, indented by depth.
 //!
 //! ```text
-//! rows ──▶ TimeMerger ──▶ CallStream ──CallEvent──▶ LineBuilder ──TreeLine──▶ RepeatFolder ──▶ Layout ──▶ text
-//!          sorted by                    what gets a line          with --fold
-//!          time
+//! rows ──▶ TimeMerger        sorts rows by time
+//!          CallStream        rebuilds calls                       CallEvent
+//!          LineBuilder       selects what gets a line, and where  TreeLine
+//!          RepeatFolder      folds repeats, with --fold           TreeLine
+//!          Layout            writes text
 //! ```
 
 mod classic_layouts;
@@ -34,19 +36,19 @@ pub use self::lines::{TreeFormat, TreeOptions};
 /// Writes a line for every call and return that the filter selects, and the trust line.
 pub fn write(trace: &Trace, filter: &Filter, options: &TreeOptions, out: &mut impl Write) -> Result<()> {
     let mut pipeline = Pipeline::new(trace, filter, options)?;
-    let mut in_time = TimeMerger::default();
+    let mut merger = TimeMerger::default();
     let mut counts = TraceCounts::default();
     for file in trace.files() {
         for row_group in 0..file.row_groups() {
             for batch in file.read(row_group, Columns::ALL)? {
                 let batch = batch?;
                 counts.add(&batch);
-                in_time.push(&batch);
+                merger.push(&batch);
             }
-            pipeline.write(in_time.end_row_group(), out)?;
+            pipeline.write(merger.end_row_group(), out)?;
         }
     }
-    pipeline.write(in_time.finish(), out)?;
+    pipeline.write(merger.finish(), out)?;
     let repairs = pipeline.finish(out)?;
     let torn_bytes = trace.files().iter().map(|file| file.torn_bytes()).sum();
     let trust = Trust::of_seen(trace.manifest(), &TraceSummary { counts, repairs, torn_bytes });
@@ -90,8 +92,8 @@ impl<'a> Pipeline<'a> {
         let Pipeline { calls, builder, folder, layout } = self;
         for event in events {
             layout.observe(&event);
-            calls.push(&event, &mut |moment, _| {
-                builder.push(moment, &mut |line| match folder {
+            calls.push(&event, &mut |call_event, _| {
+                builder.push(call_event, &mut |line| match folder {
                     Some(folder) => folder.push(line, &mut |line| layout.write(&line, out)),
                     None => layout.write(&line, out),
                 })
@@ -103,8 +105,8 @@ impl<'a> Pipeline<'a> {
     /// Writes the lines that are still held back, and returns the repairs of all calls.
     fn finish(self, out: &mut impl Write) -> Result<Repairs> {
         let Pipeline { calls, mut builder, mut folder, mut layout } = self;
-        let repairs = calls.finish(&mut |moment, _| {
-            builder.push(moment, &mut |line| match &mut folder {
+        let repairs = calls.finish(&mut |call_event, _| {
+            builder.push(call_event, &mut |line| match &mut folder {
                 Some(folder) => folder.push(line, &mut |line| layout.write(&line, out)),
                 None => layout.write(&line, out),
             })

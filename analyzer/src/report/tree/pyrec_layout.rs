@@ -87,7 +87,7 @@ impl<'a> PyrecLayout<'a> {
                 let repeats = format!("… {} × {}", Count(count), call(frame));
                 self.write_columns(line, Some(total_ns), "", &repeats, out)
             }
-            LineKind::Point => self.write_columns(line, None, "", &self.point(event), out),
+            LineKind::Instant => self.write_columns(line, None, "", &self.instant(event), out),
         }
     }
 
@@ -139,7 +139,8 @@ impl<'a> PyrecLayout<'a> {
         }
     }
 
-    fn point(&self, event: &Event) -> String {
+    /// The text of an event without a duration.
+    fn instant(&self, event: &Event) -> String {
         let text = self.names.text_str(event.text);
         let text = Plain(text.as_deref().unwrap_or("?")).to_string();
         let value = event.value.map_or("unknown".into(), |value| value.to_string());

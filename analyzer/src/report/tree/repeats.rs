@@ -68,7 +68,7 @@ enum LineKey {
     Entry(usize, Frame, TextId),
     Return(usize, Frame, TextId),
     Repeats(usize, Frame),
-    Point(usize, Marker, CodeId, i32, TextId),
+    Instant(usize, Marker, CodeId, i32, TextId),
 }
 
 impl RepeatFolder {
@@ -104,7 +104,7 @@ impl ThreadStack {
                 self.0.push(OpenCall { level: line.level, buffered: vec![line], ..OpenCall::default() });
                 return Ok(());
             }
-            LineKind::Return(_, EntryTime::Unseen) | LineKind::Point | LineKind::Repeats { .. } => false,
+            LineKind::Return(_, EntryTime::Unseen) | LineKind::Instant | LineKind::Repeats { .. } => false,
             LineKind::Return(..) | LineKind::NeverReturned(_) | LineKind::StillOpen(_) => true,
         };
         let top = self.0.len() - 1;
@@ -201,7 +201,7 @@ impl LineKey {
                 LineKey::Return(level, frame, event.text)
             }
             LineKind::Repeats { frame, .. } => LineKey::Repeats(level, frame),
-            LineKind::Point => LineKey::Point(level, event.marker, event.code, event.line, event.text),
+            LineKind::Instant => LineKey::Instant(level, event.marker, event.code, event.line, event.text),
         }
     }
 }
