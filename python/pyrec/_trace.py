@@ -47,7 +47,7 @@ class Trace:
         return _as(library, _concatenated(tables))
 
     def calls(self, library: str = "pyarrow") -> Any:
-        """A row for every call, as `pyrec export calls` writes them. docs/reference/export.md describes the columns."""
+        """A row for every call, as `pyrec export calls` writes them. docs/reference/exports.md describes the columns."""
         from pyarrow import parquet
 
         with tempfile.TemporaryDirectory(prefix="pyrec-") as directory:
