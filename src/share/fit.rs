@@ -40,7 +40,7 @@ pub fn fit(share: &TraceRedactor, max_bytes: Option<u64>, folder: &Path) -> Resu
     let all = Fit::write(share, None, folder.join("all.parquet"))?;
     let Some(max_bytes) = max_bytes.filter(|&max_bytes| all.bytes > max_bytes) else { return Ok(all) };
     fs::remove_file(&all.path)?;
-    let (mut enough, mut too_many) = (0, share.events());
+    let (mut enough, mut too_many) = (0, share.event_count());
     let (mut events, mut bytes) = (too_many, all.bytes);
     let mut best = None;
     for attempt in 0..TRIES {

@@ -38,15 +38,15 @@ pub struct SecretFinder<'a> {
 }
 
 impl<'a> SecretFinder<'a> {
-    /// Finds the secrets of a trace. A secret that is also a word of `page`, the README that is
-    /// shared with the trace, is not replaced inside texts.
+    /// Finds the secrets of a trace. A secret that is also a word of the README is not replaced
+    /// inside texts.
     pub fn find(
         key: TokenKey,
         paths: &'a PathRedactor,
         manifest: &Manifest,
         inventory: &Inventory,
         local: &LocalIdentity,
-        page: &str,
+        readme: &str,
     ) -> SecretSet {
         let mut finder = SecretFinder { key, paths, found: BTreeMap::new() };
         finder.find_hosts(manifest, local);
@@ -58,7 +58,7 @@ impl<'a> SecretFinder<'a> {
         for audit in inventory.audits.iter().filter(|audit| !allowlist::is_cpython_audit(audit)) {
             finder.add(SecretKind::Audit, audit);
         }
-        finder.finish(manifest, inventory, page)
+        finder.finish(manifest, inventory, readme)
     }
 
     fn add(&mut self, kind: SecretKind, text: &str) {
@@ -175,7 +175,7 @@ impl<'a> SecretFinder<'a> {
     }
 
     /// Assigns tokens, and determines which words are too common to be replaced inside texts.
-    fn finish(self, manifest: &Manifest, inventory: &Inventory, page: &str) -> SecretSet {
+    fn finish(self, manifest: &Manifest, inventory: &Inventory, readme: &str) -> SecretSet {
         let (key, paths) = (self.key, self.paths);
         let secret = |(text, kind): (String, SecretKind)| {
             let token = match kind {
@@ -205,7 +205,7 @@ impl<'a> SecretFinder<'a> {
         };
         inventory.public_names.iter().for_each(|name| mark_common(name, false));
         for fixed in
-            [page, allowlist::COMMON_WORDS, &keys(manifest), &Marker::ALL.map(Marker::name).join(" ")]
+            [readme, allowlist::COMMON_WORDS, &keys(manifest), &Marker::ALL.map(Marker::name).join(" ")]
         {
             mark_common(fixed, false);
         }

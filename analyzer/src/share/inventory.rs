@@ -93,10 +93,11 @@ impl Inventory {
 pub struct EventTimes {
     /// The width of a bucket is 2^power nanoseconds.
     power: u32,
+    /// The number of events in each bucket, by the bucket's start divided by its width.
     buckets: BTreeMap<i64, u64>,
 }
 
-/// When there are more, two neighbours are merged into one.
+/// If there are more, neighbouring buckets are merged.
 const MAX_BUCKETS: usize = 1 << 14;
 
 impl Default for EventTimes {
@@ -117,14 +118,14 @@ impl EventTimes {
     }
 
     /// The number of events between two instants. Buckets that are partly outside count as a whole.
-    pub fn events(&self, from_ns: i64, to_ns: i64) -> u64 {
+    pub fn count_between(&self, from_ns: i64, to_ns: i64) -> u64 {
         let (from, to) = (from_ns >> self.power, to_ns >> self.power);
         if from > to { 0 } else { self.buckets.range(from..=to).map(|(_, events)| events).sum() }
     }
 
     /// The earliest instant from which there are at most `events` events until `to_ns`, to within a
     /// bucket. `to_ns` itself if the last bucket alone has more.
-    pub fn last(&self, events: u64, to_ns: i64) -> i64 {
+    pub fn start_of_last(&self, events: u64, to_ns: i64) -> i64 {
         let (mut left, mut from_ns) = (events, to_ns);
         for (&bucket, &events) in self.buckets.range(..=to_ns >> self.power).rev() {
             if events > left {
@@ -138,7 +139,8 @@ impl EventTimes {
 
     /// The end of the last bucket, in nanoseconds.
     pub fn end_ns(&self) -> i64 {
-        self.buckets.last_key_value().map_or(0, |(&bucket, _)| bucket.saturating_add(1) << self.power)
+        let last = self.buckets.last_key_value();
+        last.map_or(0, |(&bucket, _)| (bucket << self.power).saturating_add(1 << self.power))
     }
 }
 
@@ -156,11 +158,11 @@ mod tests {
         (0..3_600_000).for_each(|ms| times.add(ms * MS));
         assert!(times.buckets.len() <= MAX_BUCKETS);
         let end_ns = 3_600_000 * MS;
-        let from_ns = times.last(60_000, end_ns);
+        let from_ns = times.start_of_last(60_000, end_ns);
         let found = (end_ns - from_ns) / MS;
         assert!((59_000..=60_000).contains(&found), "{found}");
-        assert!(times.events(from_ns, end_ns) <= 60_000);
-        assert_eq!(times.last(0, end_ns), end_ns);
-        assert!(times.last(u64::MAX, end_ns) <= 0);
+        assert!(times.count_between(from_ns, end_ns) <= 60_000);
+        assert_eq!(times.start_of_last(0, end_ns), end_ns);
+        assert!(times.start_of_last(u64::MAX, end_ns) <= 0);
     }
 }

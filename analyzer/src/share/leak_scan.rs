@@ -29,14 +29,14 @@ pub struct Leak {
 /// Searches a zip file for secrets and returns the first. Searched are the raw bytes of the file,
 /// which include file names, the README and footers; every page of the trace, decompressed; the
 /// strings of the manifest; and every string of the `code` and `text` columns.
-pub fn scan(zip: &Path, page: &str, redactor: &Redactor) -> Result<Option<Leak>> {
+pub fn scan(zip: &Path, readme: &str, redactor: &Redactor) -> Result<Option<Leak>> {
     let secrets = redactor.secrets;
     let find = |bytes: &[u8], location, is_text: bool| {
         let found = secrets.find_in(bytes).map(|at| &secrets.list()[at]);
         let mut relevant = found.filter(|secret| is_text || secret.text.len() >= MIN_BINARY_BYTES);
         relevant.next().map(|secret| Leak { secret: secret.clone(), location })
     };
-    if let Some(leak) = find(page.as_bytes(), "its README", true) {
+    if let Some(leak) = find(readme.as_bytes(), "its README", true) {
         return Ok(Some(leak));
     }
     if let Some(leak) = in_bytes(zip, &|bytes| find(bytes, "its bytes", false))? {
@@ -50,6 +50,7 @@ pub fn scan(zip: &Path, page: &str, redactor: &Redactor) -> Result<Option<Leak>>
                 leak = find(page, "a page", false);
             }
         })?;
+        // Reading all rows adds every string to the names.
         for row_group in 0..file.row_groups() {
             file.read(row_group, Columns::ALL)?.try_for_each(|batch| batch.map(drop))?;
         }

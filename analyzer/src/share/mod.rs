@@ -76,20 +76,20 @@ pub struct ShareSummary {
 }
 
 impl<'a> TraceRedactor<'a> {
-    /// Reads a trace and finds its secrets. `page` is the README that is shared with the trace; its
-    /// words are public.
+    /// Reads a trace and finds its secrets. The words of the README that is shared with the trace are
+    /// public.
     pub fn new(
         trace: &'a Trace,
         filter: Filter,
         sources: SourcePolicy,
         key: TokenKey,
         local: &LocalIdentity,
-        page: &str,
+        readme: &str,
     ) -> Result<TraceRedactor<'a>> {
         let manifest = trace.manifest();
         let paths = PathRedactor::new(key, manifest.directory.as_deref(), local.home.as_deref());
         let inventory = Inventory::read(trace, &paths)?;
-        let secrets = SecretFinder::find(key, &paths, manifest, &inventory, local, page);
+        let secrets = SecretFinder::find(key, &paths, manifest, &inventory, local, readme);
         let origin_ns = order::origin_ns(trace)?.unwrap_or(0);
         let window = filter.window(origin_ns);
         Ok(TraceRedactor { trace, filter, sources, key, paths, inventory, secrets, window, origin_ns })
@@ -108,13 +108,13 @@ impl<'a> TraceRedactor<'a> {
     }
 
     /// The approximate number of events in the time window of the filter.
-    pub fn events(&self) -> u64 {
-        self.inventory.times.events(self.window.from_ns, self.end_ns())
+    pub fn event_count(&self) -> u64 {
+        self.inventory.times.count_between(self.window.from_ns, self.end_ns())
     }
 
     /// The instant from which the time window holds at most `events` events, approximately.
     pub fn start_of_last(&self, events: u64) -> i64 {
-        self.inventory.times.last(events, self.end_ns()).max(self.window.from_ns)
+        self.inventory.times.start_of_last(events, self.end_ns()).max(self.window.from_ns)
     }
 
     fn end_ns(&self) -> i64 {
@@ -188,8 +188,8 @@ impl<'a> TraceRedactor<'a> {
     }
 
     /// Searches a zip file that is about to be shared for secrets. Returns the first.
-    pub fn find_leak(&self, zip: &Path, page: &str) -> Result<Option<Leak>> {
-        leak_scan::scan(zip, page, &self.redactor())
+    pub fn find_leak(&self, zip: &Path, readme: &str) -> Result<Option<Leak>> {
+        leak_scan::scan(zip, readme, &self.redactor())
     }
 
     fn redactor(&self) -> Redactor<'_> {

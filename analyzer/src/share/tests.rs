@@ -71,12 +71,12 @@ fn recorded(script: &str, manifest: Manifest, directory: &Path) -> Trace {
     Trace::open(&[path]).expect("the trace is valid")
 }
 
-fn here() -> LocalIdentity {
+fn local() -> LocalIdentity {
     LocalIdentity { user: Some("max".into()), home: Some("/home/max".into()), host: Some("quarry".into()) }
 }
 
 fn redactor<'a>(trace: &'a Trace, filter: Filter, sources: SourcePolicy) -> TraceRedactor<'a> {
-    TraceRedactor::new(trace, filter, sources, TokenKey::new([9; TokenKey::BYTES]), &here(), "a page")
+    TraceRedactor::new(trace, filter, sources, TokenKey::new([9; TokenKey::BYTES]), &local(), "a readme")
         .expect("the trace is valid")
 }
 
@@ -183,13 +183,13 @@ fn a_name_has_the_same_token_everywhere() {
         .expect("the file is written");
     let (rows, _) = contents(&path);
     let wilma = TokenKey::new([9; TokenKey::BYTES]).token(SecretKind::User, "wilma");
-    for place in [
+    for expected in [
         format!("/home/{wilma}/data"),
         format!("by\\s{wilma}"),
         format!("{wilma}_tools"),
         format!("test_{wilma}"),
     ] {
-        assert!(rows.iter().any(|row| row.contains(&place.replace("\\s", " "))), "{place}: {rows:#?}");
+        assert!(rows.iter().any(|row| row.contains(&expected.replace("\\s", " "))), "{expected}: {rows:#?}");
     }
 }
 
@@ -252,30 +252,31 @@ fn a_leak_is_found_in_every_part_of_the_file() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let trace = recorded(SCRIPT, manifest(), directory.path());
     let redactor = redactor(&trace, Filter::default(), SourcePolicy::Project);
-    let zip = |trace: &Path, page: &str| {
+    let zip = |trace: &Path, readme: &str| {
         let path = directory.path().join("x.zip");
-        pyrec_schema::write_zip(trace, page, std::fs::File::create(&path).expect("the file is written"))
+        pyrec_schema::write_zip(trace, readme, std::fs::File::create(&path).expect("the file is written"))
             .expect("the file is written");
-        redactor.find_leak(&path, page).expect("the trace is valid")
+        redactor.find_leak(&path, readme).expect("the trace is valid")
     };
     let path = directory.path().join("shared");
     redactor.write(None, &path).expect("the file is written");
-    assert_eq!(zip(&path, "a page"), None);
+    assert_eq!(zip(&path, "a readme"), None);
     let leak = zip(&path, "by wilma").expect("the README contains it");
     assert_eq!((leak.secret.text.as_str(), leak.location), ("wilma", "its README"));
     // The footer of the recorded trace contains the manifest uncompressed.
-    let leak = zip(&directory.path().join("recorded.parquet"), "a page").expect("the trace is not redacted");
+    let leak =
+        zip(&directory.path().join("recorded.parquet"), "a readme").expect("the trace is not redacted");
     assert_eq!(leak.location, "its bytes");
     // A secret in a compressed page only, and one that is too short to be searched for in bytes.
     let clean = redactor.redactor().manifest(trace.manifest(), None);
     // Among other letters, so that compression does not leave it as it is.
     let letter = |at: u32| char::from(b'a' + (at.wrapping_mul(2_654_435_761) >> 24) as u8 % 26);
     let letters: String = (0..4_000).map(letter).collect();
-    for (text, place) in [("/home/wilma/x", "a page"), ("wilma", "a string")] {
+    for (text, location) in [("/home/wilma/x", "a page"), ("wilma", "a string")] {
         let other = tempfile::tempdir().expect("a temporary directory");
         let script = format!("1 7/7 import__find__load__start - 0 - {letters}\\s{text}\\s{letters}");
         drop(recorded(&script, clean.clone(), other.path()));
-        let leak = zip(&other.path().join("recorded.parquet"), "a page").expect("a secret is found");
-        assert_eq!(leak.location, place, "{text}");
+        let leak = zip(&other.path().join("recorded.parquet"), "a readme").expect("a secret is found");
+        assert_eq!(leak.location, location, "{text}");
     }
 }

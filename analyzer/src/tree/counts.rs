@@ -4,7 +4,10 @@ use std::ops::AddAssign;
 
 use pyrec_schema::{Batch, Marker};
 
-use super::saturating_sum;
+/// A sum that saturates at [`u64::MAX`], since the times in an untrusted file can have any value.
+pub(crate) fn saturating_sum(quantities: impl Iterator<Item = u64>) -> u64 {
+    quantities.fold(0, u64::saturating_add)
+}
 
 /// Counts over the rows of all threads.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -30,11 +30,11 @@ use pyrec_schema::{Batch, Manifest, Names, Trace};
 use crate::order::{self, ThreadId};
 use crate::{Filter, Result};
 
+pub(crate) use counts::saturating_sum;
 pub use counts::{Repairs, TraceCounts};
 pub(crate) use frame_filter::{FrameFilter, add_filtered};
 pub use groups::{GroupBy, GroupCalls, GroupKey, GroupedCalls, GroupsBuilder};
 pub use histogram::DurationHistogram;
-pub(crate) use nodes::saturating_sum;
 pub use nodes::{Node, NodeId, Nodes, ROOT, Tally, WalkEvent};
 pub use profile::ProfileMetadata;
 pub use stack::Frame;

@@ -11,11 +11,6 @@ pub type NodeId = u32;
 /// The node below every call: what runs in no recorded function.
 pub const ROOT: NodeId = 0;
 
-/// A sum that saturates at [`u64::MAX`], since the times in an untrusted file can have any value.
-pub(crate) fn saturating_sum(quantities: impl Iterator<Item = u64>) -> u64 {
-    quantities.fold(0, u64::saturating_add)
-}
-
 /// Distinct call paths in a flat vector, in which callers come before what they call.
 #[derive(Clone, Debug)]
 pub struct Nodes {
