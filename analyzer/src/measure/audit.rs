@@ -1,4 +1,4 @@
-//! Audit events, with what was running when they were raised.
+//! Audit events, grouped by name and call stack.
 
 use std::cmp::Reverse;
 
@@ -13,71 +13,73 @@ use crate::calls::{self, CallEvent, Callers};
 use crate::filter::Pattern;
 use crate::{Filter, Result};
 
-/// Audit events, with what was running when they were raised.
+/// Audit events, grouped by name and call stack.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Audit {
-    /// Events of one name from one place, by name, the most frequent first.
+    /// The groups, by name, and by descending count within a name.
     pub groups: Vec<AuditGroup>,
-    /// How many audit events the recording holds, whatever was asked for.
+    /// The number of audit events in the whole recording, before any filter.
     pub recorded: u64,
-    /// How far to trust it.
+    /// The trust of the recording.
     pub trust: Trust,
 }
 
-/// Events of one name from one place.
+/// Audit events with one name and one call stack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AuditGroup {
-    /// The event's name.
+    /// The name of the event.
     pub event: String,
-    /// How often it was raised.
+    /// The number of events.
     pub count: u64,
-    /// When for the first time, since the first event of the trace.
+    /// The time of the first one, since the first event of the trace.
     pub first_ns: i64,
-    /// When for the last time.
+    /// The time of the last one, since the first event of the trace.
     pub last_ns: i64,
-    /// The functions that were running, the innermost first.
+    /// The open calls, the innermost first.
     pub stack: Vec<SourceLocation>,
 }
 
-/// What is added up while reading.
-struct Sums<'a> {
+/// Sums while a trace is read.
+struct AuditCollector<'a> {
     names: &'a Names,
     filter: &'a Filter,
     patterns: &'a [Pattern],
-    /// Whether an event of that name is asked for.
-    wanted: FxHashMap<TextId, bool>,
-    executing: ExecutingLines,
-    groups: FxHashMap<(TextId, Vec<FrameLocation>), Sum>,
+    /// Whether the patterns match an event name.
+    matches: FxHashMap<TextId, bool>,
+    lines: ExecutingLines,
+    groups: FxHashMap<(TextId, Vec<FrameLocation>), GroupSums>,
 }
 
+/// Sums of one group.
 #[derive(Clone, Copy)]
-struct Sum {
+struct GroupSums {
     count: u64,
     first_ns: i64,
     last_ns: i64,
 }
 
 impl Audit {
-    /// Reads the events whose names match any of these patterns, or all of them if there is no pattern.
+    /// Reads the audit events whose names match any of the patterns, or all of them without a
+    /// pattern.
     pub fn read(trace: &Trace, filter: &Filter, patterns: &[Pattern]) -> Result<Audit> {
         let names = trace.names();
-        let (wanted, executing, groups) = Default::default();
-        let mut sums = Sums { names, filter, patterns, wanted, executing, groups };
+        let (matches, lines, groups) = Default::default();
+        let mut collector = AuditCollector { names, filter, patterns, matches, lines, groups };
         let columns = Columns { line: true, value: true, text: true };
-        let seen = calls::read(trace, filter, columns, &mut |moment, callers| {
-            sums.see(moment, callers);
+        let seen = calls::read(trace, filter, columns, &mut |event, callers| {
+            collector.visit(event, callers);
             Ok(())
         })?;
-        let naming = FrameNames::new(names, trace.manifest());
+        let frame_names = FrameNames::new(names, trace.manifest());
         let since = |time_ns: i64| time_ns.saturating_sub(seen.counts.first_ns);
-        let group = |((event, stack), sum): ((TextId, Vec<FrameLocation>), Sum)| AuditGroup {
+        let group = |((event, stack), sum): ((TextId, Vec<FrameLocation>), GroupSums)| AuditGroup {
             event: names.text_str(event).map_or("?".into(), |event| event.to_string()),
             count: sum.count,
             first_ns: since(sum.first_ns),
             last_ns: since(sum.last_ns),
-            stack: stack.into_iter().map(|spot| SourceLocation::of(spot, &naming)).collect(),
+            stack: stack.into_iter().map(|location| SourceLocation::of(location, &frame_names)).collect(),
         };
-        let mut groups: Vec<AuditGroup> = sums.groups.into_iter().map(group).collect();
+        let mut groups: Vec<AuditGroup> = collector.groups.into_iter().map(group).collect();
         groups.sort_by(|a, b| {
             let by_count = |group: &AuditGroup| (Reverse(group.count), group.first_ns);
             a.event.cmp(&b.event).then_with(|| by_count(a).cmp(&by_count(b)))
@@ -87,31 +89,31 @@ impl Audit {
     }
 }
 
-impl Sums<'_> {
-    fn see(&mut self, moment: CallEvent, callers: Callers) {
-        self.executing.follow(moment, callers);
-        match moment {
-            CallEvent::Instant(event) if event.marker == Marker::Audit && self.is_wanted(event.text) => {
+impl AuditCollector<'_> {
+    fn visit(&mut self, event: CallEvent, callers: Callers) {
+        self.lines.update(event, callers);
+        match event {
+            CallEvent::Instant(event) if event.marker == Marker::Audit && self.matches_name(event.text) => {
                 self.add(event, callers);
             }
             _ => {}
         }
     }
 
-    fn is_wanted(&mut self, name: TextId) -> bool {
-        *self.wanted.entry(name).or_insert_with(|| {
+    fn matches_name(&mut self, name: TextId) -> bool {
+        *self.matches.entry(name).or_insert_with(|| {
             let name = self.names.text_str(name).unwrap_or_default();
             self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches_name(&name))
         })
     }
 
     fn add(&mut self, event: &Event, callers: Callers) {
-        // The row knows the innermost function even where calls were not recorded.
+        // The row has the innermost function even where calls were not recorded.
         let is_shown = self.filter.selects_code(&Code::parse(&self.names.code_str(event.code)));
         let code = if is_shown { event.code } else { CodeId::NONE };
-        let stack = self.executing.stack(callers, code, event.line);
-        let none = || Sum { count: 0, first_ns: event.time_ns, last_ns: event.time_ns };
-        let sum = self.groups.entry((event.text, stack)).or_insert_with(none);
+        let stack = self.lines.stack(callers, code, event.line);
+        let empty = || GroupSums { count: 0, first_ns: event.time_ns, last_ns: event.time_ns };
+        let sum = self.groups.entry((event.text, stack)).or_insert_with(empty);
         sum.count += 1;
         sum.first_ns = sum.first_ns.min(event.time_ns);
         sum.last_ns = sum.last_ns.max(event.time_ns);
@@ -120,7 +122,7 @@ impl Sums<'_> {
 
 #[cfg(test)]
 mod tests {
-    //! Events by name and place.
+    //! Grouping and filters.
 
     use super::*;
     use crate::testing;
@@ -142,11 +144,12 @@ mod tests {
         80  7/7  audit             -                     0   -  exit
     ";
 
-    /// Each group: name, count, first, last, and its stack.
+    /// Each group as name, count, first and last time, and stack.
     fn groups(filter: &Filter, patterns: &[&str]) -> Vec<(String, u64, i64, i64, String)> {
         let (trace, _directory) = testing::trace(SCRIPT, 4);
-        let patterns: Vec<Pattern> = patterns.iter().map(|text| text.parse().expect("a pattern")).collect();
-        let audit = Audit::read(&trace, filter, &patterns).expect("a whole trace");
+        let patterns: Vec<Pattern> =
+            patterns.iter().map(|text| text.parse().expect("the pattern is valid")).collect();
+        let audit = Audit::read(&trace, filter, &patterns).expect("the trace is valid");
         assert_eq!(audit.recorded, 6);
         let stack = |group: &AuditGroup| {
             group.stack.iter().map(|place| place.label.as_str()).collect::<Vec<_>>().join(" < ")
@@ -158,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_one_name_and_one_stack_are_one_group() {
+    fn events_with_equal_names_and_stacks_are_one_group() {
         let row = |name: &str, count, first_ns, last_ns, stack: &str| {
             (name.to_owned(), count, first_ns, last_ns, stack.to_owned())
         };
@@ -175,15 +178,17 @@ mod tests {
     }
 
     #[test]
-    fn names_and_frames_are_chosen() {
+    fn patterns_and_filters_select_events() {
         let count = |filter: Filter, patterns: &[&str]| groups(&filter, patterns).len();
         assert_eq!(count(Filter::default(), &["socket.*"]), 3);
         assert_eq!(count(Filter::default(), &["ex*", "open"]), 2);
-        // Without their callers all three connections are made from one place.
-        let inside = Filter { root: Some("dial".parse().expect("a pattern")), ..Filter::default() };
+        // Without their callers, all three connections have the same stack.
+        let inside =
+            Filter { root: Some("dial".parse().expect("the pattern is valid")), ..Filter::default() };
         let connect = groups(&inside, &["socket.*"]);
         assert_eq!((connect.len(), connect[0].1), (1, 3));
-        let without = Filter { exclude: vec!["dial".parse().expect("a pattern")], ..Filter::default() };
+        let without =
+            Filter { exclude: vec!["dial".parse().expect("the pattern is valid")], ..Filter::default() };
         assert_eq!(groups(&without, &["socket.connect"])[0].4, "main (__main__:1), line 2");
     }
 }

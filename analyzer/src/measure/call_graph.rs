@@ -1,4 +1,4 @@
-//! Who called whom: functions, and the calls between two of them, over all call paths.
+//! The call graph: functions, and the calls between each pair of them, summed over all call paths.
 
 use pyrec_schema::Code;
 use rustc_hash::FxHashMap;
@@ -8,71 +8,71 @@ use crate::CallTree;
 use crate::measure::Trust;
 use crate::tree::{Frame, NodeId, Tally, WalkEvent};
 
-/// Who called whom.
+/// The call graph.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallGraph {
-    /// The functions that were asked for and took long enough, in the order of their files, lines and names.
+    /// The functions that the filter selects, sorted by file, line and name.
     pub functions: Vec<GraphFunction>,
-    /// The calls between two of them, by caller and callee.
+    /// The calls between two of them, sorted by caller and callee.
     pub edges: Vec<CallEdge>,
-    /// What was run.
+    /// The command of the recording.
     pub command: Vec<String>,
-    /// How far to trust it.
+    /// The trust of the recording.
     pub trust: Trust,
 }
 
-/// One function.
+/// A function of the call graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GraphFunction {
-    /// What it is called.
+    /// The name.
     pub name: FunctionName,
-    /// What was counted in all its calls.
+    /// Sums over all its calls.
     pub sum: CallSums,
 }
 
-/// What functions are told apart by.
+/// The name of a function. Functions with equal names are one node of the graph.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FunctionName {
-    /// `co_filename`; none for what is no function of Python.
+    /// `co_filename`; none for what is not a Python function.
     pub file: Option<String>,
     /// `co_firstlineno`; 0 where it is unknown.
     pub first_line: u32,
-    /// Its name; what is no function has one in angle brackets.
+    /// The name; in angle brackets for what is not a Python function.
     pub function: String,
 }
 
-/// The calls that one function made of another.
+/// The calls from one function to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallEdge {
-    /// Where in [`CallGraph::functions`] the caller is.
+    /// The index of the caller in [`CallGraph::functions`].
     pub caller: usize,
-    /// Where what it called is.
+    /// The index of the callee in [`CallGraph::functions`].
     pub callee: usize,
-    /// What was counted in these calls.
+    /// Sums over these calls.
     pub sum: CallSums,
 }
 
-/// What was counted in some calls.
+/// Sums over calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CallSums {
-    /// Calls.
+    /// The number of calls.
     pub calls: u64,
-    /// Those that were not made, however indirectly, by one of the others.
+    /// The number of calls that are not inside another one of these calls.
     pub primitive: u64,
-    /// Time in the function itself.
+    /// Self time.
     pub self_ns: u64,
-    /// Time in it and what it called, that of a call within another counted once.
+    /// Total time. A call inside another one of these calls is counted once.
     pub total_ns: u64,
 }
 
-/// Which name of a function tells it from others: the plain or the qualified one.
+/// Selects the plain or the qualified name of a function.
 pub type NameChoice = for<'a> fn(&Code<'a>) -> &'a str;
 
-/// What is added up over the paths that end in a function, or in a call of one by another.
+/// Sums over the call paths that end in a function, or in a call of one function by another.
 #[derive(Debug, Default)]
 struct CallAccumulator {
     sum: CallSums,
-    /// How often it stands on the path that is being looked at.
+    /// The number of occurrences on the current call path.
     on_path: u32,
 }
 
@@ -89,10 +89,10 @@ impl CallAccumulator {
 }
 
 impl CallGraph {
-    /// Adds up every call path.
+    /// Sums all call paths of a tree.
     pub fn of(calls: &CallTree, name: NameChoice) -> CallGraph {
-        let (names, places) = names(calls, name);
-        let place = |id: NodeId| places[&calls.nodes[id].frame];
+        let (names, indices) = names(calls, name);
+        let index = |id: NodeId| indices[&calls.nodes[id].frame];
         let totals = calls.nodes.subtree_sums(|node| node.tally.self_ns);
         let mut functions: Vec<CallAccumulator> = names.iter().map(|_| CallAccumulator::default()).collect();
         let mut edges: FxHashMap<(usize, usize), CallAccumulator> = FxHashMap::default();
@@ -102,19 +102,19 @@ impl CallGraph {
             if node.frame == Frame::Thread {
                 return;
             }
-            let caller = (calls.nodes[node.parent].frame != Frame::Thread).then(|| place(node.parent));
-            let edge = caller.map(|caller| edges.entry((caller, place(id))).or_default());
-            for adding in edge.into_iter().chain([&mut functions[place(id)]]) {
+            let caller = (calls.nodes[node.parent].frame != Frame::Thread).then(|| index(node.parent));
+            let edge = caller.map(|caller| edges.entry((caller, index(id))).or_default());
+            for sums in edge.into_iter().chain([&mut functions[index(id)]]) {
                 match step {
-                    WalkEvent::Enter(_) => adding.enter(&node.tally, totals[id as usize]),
-                    WalkEvent::Leave(_) => adding.on_path -= 1,
+                    WalkEvent::Enter(_) => sums.enter(&node.tally, totals[id as usize]),
+                    WalkEvent::Leave(_) => sums.on_path -= 1,
                 }
             }
         });
         CallGraph::sorted(names, &functions, &edges, calls)
     }
 
-    /// Puts what took long enough in order.
+    /// Sorts functions and edges, and drops functions below the minimum time.
     fn sorted(
         names: Vec<FunctionName>,
         functions: &[CallAccumulator],
@@ -122,45 +122,50 @@ impl CallGraph {
         calls: &CallTree,
     ) -> CallGraph {
         let mut order: Vec<usize> = (0..names.len()).collect();
-        order.retain(|&place| functions[place].sum.total_ns >= calls.min_time_ns);
-        order.sort_unstable_by_key(|&place| &names[place]);
-        let moved: FxHashMap<usize, usize> = order.iter().enumerate().map(|(to, &from)| (from, to)).collect();
+        order.retain(|&index| functions[index].sum.total_ns >= calls.min_time_ns);
+        order.sort_unstable_by_key(|&index| &names[index]);
+        let new_indices: FxHashMap<usize, usize> =
+            order.iter().enumerate().map(|(new, &old)| (old, new)).collect();
         let mut edges: Vec<CallEdge> = edges
             .iter()
-            .filter_map(|((caller, callee), adding)| {
-                Some(CallEdge { caller: *moved.get(caller)?, callee: *moved.get(callee)?, sum: adding.sum })
+            .filter_map(|((caller, callee), sums)| {
+                Some(CallEdge {
+                    caller: *new_indices.get(caller)?,
+                    callee: *new_indices.get(callee)?,
+                    sum: sums.sum,
+                })
             })
             .collect();
         edges.sort_unstable_by_key(|edge| (edge.caller, edge.callee));
         let function =
-            |&place: &usize| GraphFunction { name: names[place].clone(), sum: functions[place].sum };
+            |&index: &usize| GraphFunction { name: names[index].clone(), sum: functions[index].sum };
         let functions = order.iter().map(function).collect();
         CallGraph { functions, edges, command: calls.manifest.command.clone(), trust: Trust::of(calls) }
     }
 }
 
-/// The names of a tree's frames, each once, and which of them a frame has.
+/// The distinct names of a tree's frames, and the index of each frame's name.
 fn names(calls: &CallTree, name: NameChoice) -> (Vec<FunctionName>, FxHashMap<Frame, usize>) {
-    let naming = FrameNames::of(calls);
-    let mut known: FxHashMap<FunctionName, usize> = FxHashMap::default();
-    let mut places: FxHashMap<Frame, usize> = FxHashMap::default();
+    let frame_names = FrameNames::of(calls);
+    let mut name_indices: FxHashMap<FunctionName, usize> = FxHashMap::default();
+    let mut indices: FxHashMap<Frame, usize> = FxHashMap::default();
     for (_, node) in calls.nodes.iter().filter(|(_, node)| node.frame != Frame::Thread) {
-        places.entry(node.frame).or_insert_with(|| {
-            let next = known.len();
-            *known.entry(FunctionName::of(node.frame, &naming, name)).or_insert(next)
+        indices.entry(node.frame).or_insert_with(|| {
+            let next = name_indices.len();
+            *name_indices.entry(FunctionName::of(node.frame, &frame_names, name)).or_insert(next)
         });
     }
     let mut names: Vec<(usize, FunctionName)> =
-        known.into_iter().map(|(name, place)| (place, name)).collect();
+        name_indices.into_iter().map(|(name, index)| (index, name)).collect();
     names.sort_unstable();
-    (names.into_iter().map(|(_, name)| name).collect(), places)
+    (names.into_iter().map(|(_, name)| name).collect(), indices)
 }
 
 impl FunctionName {
-    fn of(frame: Frame, naming: &FrameNames, name: NameChoice) -> FunctionName {
-        let Some(code) = naming.code(frame) else {
+    fn of(frame: Frame, frame_names: &FrameNames, name: NameChoice) -> FunctionName {
+        let Some(code) = frame_names.code(frame) else {
             let function = match frame {
-                Frame::Cfunction(_) => format!("<{}>", naming.cfunction(frame).unwrap_or_default()),
+                Frame::Cfunction(_) => format!("<{}>", frame_names.cfunction(frame).unwrap_or_default()),
                 Frame::Gc => "<garbage collection>".into(),
                 _ => "<unknown caller: events were lost>".into(),
             };
@@ -177,7 +182,7 @@ impl FunctionName {
 
 #[cfg(test)]
 mod tests {
-    //! Recursion, and names that are one.
+    //! Recursion, and functions with equal names.
 
     use super::*;
     use crate::Filter;
@@ -185,7 +190,7 @@ mod tests {
 
     /// ```text
     /// a ─ 1 ─ b ─ 2 ─ a ─ 4 ─ b ─ 8 ─┐
-    /// a ─ 1 ─┴─────────── each as long on the way back
+    /// a ─ 1 ─┴─────────── the same times on the way back
     /// ```
     const MUTUAL: &str = "
         0   7/7  function__entry   m.py:1:X.a  1
@@ -203,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recursion_counts_once() {
+    fn a_recursive_call_counts_once_in_the_total() {
         let graph = CallGraph::of(&testing::calls(MUTUAL, &Filter::default()), |code| code.name());
         let functions: Vec<(&str, CallSums)> =
             graph.functions.iter().map(|function| (function.name.function.as_str(), function.sum)).collect();
@@ -213,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn functions_of_one_name_are_one() {
+    fn functions_with_equal_names_are_one_node() {
         let script = "
             0  7/7  function__entry   m.py:1:A.f  1
             1  7/7  function__entry   m.py:1:B.f  1
@@ -242,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_took_less_than_asked_for_is_left_out() {
+    fn functions_below_the_minimum_time_are_left_out() {
         let min_time = std::time::Duration::from_nanos(21);
         let graph =
             CallGraph::of(&testing::calls(MUTUAL, &Filter { min_time, ..Filter::default() }), |code| {

@@ -1,4 +1,5 @@
-//! Whether recordings can be compared: they must have been made in the same way and be nearly complete.
+//! Whether recordings can be compared: they must have been made in the same way and be nearly
+//! complete.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +9,8 @@ use serde::Serialize;
 use super::Trust;
 use super::alignment::Side;
 
-/// A run may have lost at most one of this many events. Beyond that, missing events would look like differences.
+/// A run may have lost at most one of this many events. Beyond that, missing events would look like
+/// differences.
 const EVENTS_PER_LOST_EVENT: u64 = 1_000;
 
 /// Whether runs can be compared.
@@ -43,8 +45,8 @@ impl Comparability {
         found
     }
 
-    /// Checks runs whose sequences of calls are to be compared. How a recording ended and where it lost events are no
-    /// obstacles, because the comparison shows both at their position.
+    /// Checks runs whose sequences of calls are to be compared. How a recording ended and where it
+    /// lost events are no obstacles, because the comparison shows both at their position.
     pub fn of_sequences(runs: &[RunConditions]) -> Comparability {
         Comparability::of_all(runs, |manifest| recorded_from(manifest).into())
     }

@@ -1,4 +1,4 @@
-//! Call paths with their weight: what a flame graph draws.
+//! Folded stacks: call paths with weights, which flame graphs draw.
 
 use std::collections::BTreeMap;
 
@@ -12,57 +12,58 @@ use crate::filter::Pattern;
 use crate::measure::Trust;
 use crate::tree::{self, Frame, GroupedCalls, Node, Nodes, ROOT, ThreadSummary};
 
-/// What makes a frame wide.
+/// What the width of a frame stands for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Weight {
-    /// Running time, nanoseconds.
+    /// Self time, in nanoseconds.
     #[default]
     Time,
-    /// Calls.
+    /// The number of calls.
     Calls,
-    /// Time in pauses for garbage collection.
+    /// Time in garbage collections, in nanoseconds.
     Gc,
 }
 
-/// Call paths with their weight.
+/// Call paths with weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Folded {
-    /// Callers before what they call.
+    /// The frames, parents before their children.
     pub frames: Vec<FoldedFrame>,
-    /// What the weights are.
+    /// What the weights stand for.
     pub weight: Weight,
-    /// Whether a frame's parent is what it calls, instead of its caller.
+    /// Whether the parent of a frame is its callee instead of its caller.
     pub is_reversed: bool,
-    /// What was run.
+    /// The command of the recording.
     pub command: Vec<String>,
-    /// How far to trust it.
+    /// The trust of the recording.
     pub trust: Trust,
 }
 
-/// One frame of a call path.
+/// A frame: a node of the tree of call paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoldedFrame {
-    /// Where in [`Folded::frames`] its caller is.
+    /// The index of the parent in [`Folded::frames`].
     pub parent: Option<usize>,
-    /// What it is; [`Frame::Thread`] below the calls of a thread or a group.
+    /// The function; [`Frame::Thread`] for the root of a thread or a group.
     pub frame: Frame,
-    /// A name for people, with its module or file.
+    /// The name for reports, with module or file.
     pub label: String,
-    /// Its own weight, without that of what it calls.
+    /// The weight without that of its children.
     pub own: u64,
-    /// Whether it is what somebody looks for.
+    /// Whether the search pattern matches it.
     pub is_found: bool,
 }
 
-/// Where the frame of a node is.
+/// The frame that a node of the call tree is part of.
 #[derive(Clone, Copy)]
-struct Place {
-    frame: Option<usize>,
-    /// Whether it is a pause for garbage collection, or what that runs.
+struct NodeFrame {
+    /// The index of the frame.
+    index: Option<usize>,
+    /// Whether the node is a garbage collection, or inside one.
     in_gc: bool,
 }
 
-fn own(node: &Node, in_gc: bool, weight: Weight) -> u64 {
+fn own_weight(node: &Node, in_gc: bool, weight: Weight) -> u64 {
     match weight {
         Weight::Time => node.tally.self_ns,
         Weight::Gc if in_gc => node.tally.self_ns,
@@ -72,61 +73,63 @@ fn own(node: &Node, in_gc: bool, weight: Weight) -> u64 {
 }
 
 impl Folded {
-    /// Weighs every call path. A frame that took less than was asked for is part of its caller.
+    /// Weighs all call paths of a tree. The weight of a frame below the minimum time is added to
+    /// its parent.
     pub fn of(calls: &CallTree, weight: Weight) -> Folded {
-        let mut folded = Folded::none(calls, weight);
+        let mut folded = Folded::empty(calls, weight);
         folded.add(&calls.nodes, None, calls, &FrameNames::of(calls));
         folded
     }
 
-    /// The same with the call paths of each thread on a frame that names the thread.
+    /// Weighs the call paths of each thread below a root with the name of the thread. `threads` has
+    /// indices into [`CallTree::threads`].
     pub fn by_thread(calls: &CallTree, threads: &[(usize, Nodes)], weight: Weight) -> Folded {
-        let naming = FrameNames::of(calls);
+        let frame_names = FrameNames::of(calls);
         let has_processes = calls.threads.windows(2).any(|pair| pair[0].pid != pair[1].pid);
-        let mut folded = Folded::none(calls, weight);
-        for (at, nodes) in threads {
-            let ThreadSummary { pid, tid, info, .. } = &calls.threads[*at];
+        let mut folded = Folded::empty(calls, weight);
+        for (index, nodes) in threads {
+            let ThreadSummary { pid, tid, info, .. } = &calls.threads[*index];
             let name = calls.names.text_str(info.name).map_or(String::new(), |name| format!(" {name}"));
             let process = if has_processes { format!(" of process {pid}") } else { String::new() };
             let label = format!("thread {tid}{name}{process}");
-            let base = folded.base(label);
-            folded.add(nodes, Some(base), calls, &naming);
+            let root = folded.add_root(label);
+            folded.add(nodes, Some(root), calls, &frame_names);
         }
         folded
     }
 
-    /// The same with the call paths of each group on a frame that names the group.
+    /// Weighs the call paths of each group below a root with the name of the group.
     pub fn by_group(groups: &GroupedCalls, weight: Weight) -> Folded {
         let calls = &groups.calls;
-        let naming = FrameNames::of(calls);
-        let mut folded = Folded::none(calls, weight);
+        let frame_names = FrameNames::of(calls);
+        let mut folded = Folded::empty(calls, weight);
         for (label, own) in groups::labels(groups).into_iter().zip(groups.groups.values()) {
-            let base = folded.base(label);
-            folded.add(&own.nodes, Some(base), calls, &naming);
+            let root = folded.add_root(label);
+            folded.add(&own.nodes, Some(root), calls, &frame_names);
         }
         folded
     }
 
-    /// A frame below the calls of a thread or a group. Returns where it is.
-    fn base(&mut self, label: String) -> usize {
+    /// Adds the root of a thread or a group. Returns its index.
+    fn add_root(&mut self, label: String) -> usize {
         self.frames.push(FoldedFrame { parent: None, frame: Frame::Thread, label, own: 0, is_found: false });
         self.frames.len() - 1
     }
 
-    fn none(calls: &CallTree, weight: Weight) -> Folded {
+    fn empty(calls: &CallTree, weight: Weight) -> Folded {
         let (command, trust) = (calls.manifest.command.clone(), Trust::of(calls));
         Folded { frames: vec![], weight, is_reversed: false, command, trust }
     }
 
-    fn add(&mut self, nodes: &Nodes, base: Option<usize>, calls: &CallTree, naming: &FrameNames) {
+    fn add(&mut self, nodes: &Nodes, root: Option<usize>, calls: &CallTree, frame_names: &FrameNames) {
         let totals = nodes.subtree_sums(|node| node.tally.self_ns);
-        let mut places: Vec<Place> = vec![Place { frame: base, in_gc: false }; nodes.len()];
+        let mut node_frames: Vec<NodeFrame> = vec![NodeFrame { index: root, in_gc: false }; nodes.len()];
         for (id, node) in nodes.iter().filter(|&(id, _)| id != ROOT) {
-            let Place { frame: parent, in_gc } = places[node.parent as usize];
+            let NodeFrame { index: parent, in_gc } = node_frames[node.parent as usize];
             let in_gc = in_gc || node.frame == Frame::Gc;
-            let own = own(node, in_gc, self.weight);
-            let frame = if totals[id as usize] >= calls.min_time_ns {
-                let (frame, label) = (node.frame, naming.label(node.frame));
+            let own = own_weight(node, in_gc, self.weight);
+            let index = if totals[id as usize] >= calls.min_time_ns {
+                let (frame, label) = (node.frame, frame_names.label(node.frame));
                 self.frames.push(FoldedFrame { parent, frame, label, own, is_found: false });
                 Some(self.frames.len() - 1)
             } else {
@@ -135,37 +138,38 @@ impl Folded {
                 }
                 parent
             };
-            places[id as usize] = Place { frame, in_gc };
+            node_frames[id as usize] = NodeFrame { index, in_gc };
         }
     }
 
-    /// Marks the functions that somebody looks for.
-    pub fn find(&mut self, function: &Pattern, calls: &CallTree) {
-        let mut known: FxHashMap<Frame, bool> = FxHashMap::default();
+    /// Marks the frames that a search pattern matches.
+    pub fn find(&mut self, pattern: &Pattern, calls: &CallTree) {
+        let mut matches: FxHashMap<Frame, bool> = FxHashMap::default();
         for frame in &mut self.frames {
-            frame.is_found = *known.entry(frame.frame).or_insert_with(|| match frame.frame {
-                Frame::Function(code) => function.is_match(&Code::parse(&calls.names.code_str(code))),
+            frame.is_found = *matches.entry(frame.frame).or_insert_with(|| match frame.frame {
+                Frame::Function(code) => pattern.is_match(&Code::parse(&calls.names.code_str(code))),
                 Frame::Cfunction(text) => {
-                    calls.names.text_str(text).is_some_and(|name| function.matches_name(&name))
+                    calls.names.text_str(text).is_some_and(|name| pattern.matches_name(&name))
                 }
                 Frame::Thread | Frame::Gc | Frame::Lost => false,
             });
         }
     }
 
-    /// The weight of each frame with all that it calls.
+    /// The weight of each frame including its descendants.
     pub fn totals(&self) -> Vec<u64> {
         let mut totals: Vec<u64> = self.frames.iter().map(|frame| frame.own).collect();
-        for (at, frame) in self.frames.iter().enumerate().rev() {
+        for (index, frame) in self.frames.iter().enumerate().rev() {
             if let Some(parent) = frame.parent {
-                totals[parent] = totals[parent].saturating_add(totals[at]);
+                totals[parent] = totals[parent].saturating_add(totals[index]);
             }
         }
         totals
     }
 
-    /// The same from the other end: what has weight of its own, and above it who called it. What weighs less than
-    /// `least`, or has more than so many levels below it, is part of what it stands on.
+    /// The reversed call paths: the innermost functions as roots, and their callers as children. A
+    /// frame with less weight than `min_weight`, or more than `max_depth` levels from its root, is
+    /// part of its parent.
     ///
     /// ```text
     /// a 1             a 1
@@ -174,24 +178,25 @@ impl Folded {
     ///   └ b 4         └ c
     ///                   └ a 4
     /// ```
-    pub fn reversed(self, least: u64, levels: usize) -> Folded {
+    pub fn reversed(self, min_weight: u64, max_depth: usize) -> Folded {
         let mut labels: FxHashMap<&str, usize> = FxHashMap::default();
         let mut ids = Vec::with_capacity(self.frames.len());
-        for (at, frame) in self.frames.iter().enumerate() {
-            ids.push(*labels.entry(&frame.label).or_insert(at));
+        for (index, frame) in self.frames.iter().enumerate() {
+            ids.push(*labels.entry(&frame.label).or_insert(index));
         }
-        let heavy = self.frames.iter().enumerate().filter(|(_, frame)| frame.own > 0);
-        let members: Vec<Member> = heavy.map(|(at, frame)| Member { at, weight: frame.own }).collect();
+        let weighted = self.frames.iter().enumerate().filter(|(_, frame)| frame.own > 0);
+        let members: Vec<PathMember> =
+            weighted.map(|(index, frame)| PathMember { index, weight: frame.own }).collect();
         let mut frames: Vec<FoldedFrame> = Vec::new();
         let mut waiting = vec![(None, members, 0)];
-        while let Some((parent, members, level)) = waiting.pop() {
-            let mut groups: BTreeMap<usize, Vec<Member>> = BTreeMap::new();
+        while let Some((parent, members, depth)) = waiting.pop() {
+            let mut groups: BTreeMap<usize, Vec<PathMember>> = BTreeMap::new();
             for member in members {
-                groups.entry(ids[member.at]).or_default().push(member);
+                groups.entry(ids[member.index]).or_default().push(member);
             }
             for (id, members) in groups {
                 let weight = tree::saturating_sum(members.iter().map(|member| member.weight));
-                if weight < least {
+                if weight < min_weight {
                     continue;
                 }
                 if let Some(parent) = parent {
@@ -199,10 +204,12 @@ impl Folded {
                     below.own = below.own.saturating_sub(weight);
                 }
                 frames.push(FoldedFrame { parent, own: weight, ..self.frames[id].clone() });
-                let caller = |member: Member| Some(Member { at: self.frames[member.at].parent?, ..member });
-                let callers: Vec<Member> = members.into_iter().filter_map(caller).collect();
-                if level < levels {
-                    waiting.push((Some(frames.len() - 1), callers, level + 1));
+                let caller = |member: PathMember| {
+                    Some(PathMember { index: self.frames[member.index].parent?, ..member })
+                };
+                let callers: Vec<PathMember> = members.into_iter().filter_map(caller).collect();
+                if depth < max_depth {
+                    waiting.push((Some(frames.len() - 1), callers, depth + 1));
                 }
             }
         }
@@ -210,8 +217,9 @@ impl Folded {
     }
 }
 
-/// A frame on the way from where weight is to the outermost caller.
-struct Member {
-    at: usize,
+/// The current frame on the way from a frame with weight to its outermost caller.
+struct PathMember {
+    index: usize,
+    /// The weight of the frame where the way began.
     weight: u64,
 }

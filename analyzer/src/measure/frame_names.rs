@@ -1,4 +1,4 @@
-//! Frames into names for people.
+//! Names of frames for reports.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::module_names::ModuleNames;
 use crate::CallTree;
 use crate::tree::Frame;
 
-/// What the frames of a tree are called.
+/// The names of frames.
 #[derive(Debug)]
 pub struct FrameNames<'a> {
     names: &'a Names,
@@ -16,17 +16,17 @@ pub struct FrameNames<'a> {
 }
 
 impl<'a> FrameNames<'a> {
-    /// The names of a tree's frames.
+    /// The names of the frames of a call tree.
     pub fn of(calls: &'a CallTree) -> Self {
         FrameNames::new(&calls.names, &calls.manifest)
     }
 
-    /// The names of a trace's frames.
+    /// The names of the frames of a trace.
     pub fn new(names: &'a Names, manifest: &Manifest) -> Self {
         FrameNames { names, modules: ModuleNames::of(manifest) }
     }
 
-    /// What stands in the code column, if the frame is a function of Python.
+    /// The text of the code column; none if the frame is not a Python function.
     pub fn code(&self, frame: Frame) -> Option<Arc<str>> {
         match frame {
             Frame::Function(code) => Some(self.names.code_str(code)),
@@ -34,12 +34,12 @@ impl<'a> FrameNames<'a> {
         }
     }
 
-    /// The module that a file is.
+    /// The module name of a file.
     pub fn module(&self, file: &str) -> Option<String> {
         self.modules.name(file)
     }
 
-    /// The name of a function written in C.
+    /// The name of a C function; none if the frame is not one.
     pub fn cfunction(&self, frame: Frame) -> Option<Arc<str>> {
         match frame {
             Frame::Cfunction(text) => Some(self.names.text_str(text).unwrap_or_else(|| Arc::from("?"))),
@@ -47,7 +47,7 @@ impl<'a> FrameNames<'a> {
         }
     }
 
-    /// A function with where it is from, in a few words: `Scheduler.run (richards:412)`.
+    /// The name for reports, with module or file and line: `Scheduler.run (richards:412)`.
     pub fn label(&self, frame: Frame) -> String {
         match frame {
             Frame::Function(code) => self.code_label(&Code::parse(&self.names.code_str(code))),
@@ -63,23 +63,24 @@ impl<'a> FrameNames<'a> {
     }
 }
 
-/// A function with where it is from: its module, else its file without the way there.
+/// The name of a function for reports: its qualified name with its module, else with its file
+/// without directories.
 pub fn function_label(
     qualname: &str,
     module: Option<&str>,
     file: Option<&str>,
     first_line: Option<u32>,
 ) -> String {
-    let base = file.map(|file| file.rsplit('/').next().unwrap_or(file)).filter(|base| !base.is_empty());
-    match (module.or(base), first_line) {
+    let base_name = file.map(|file| file.rsplit('/').next().unwrap_or(file)).filter(|base| !base.is_empty());
+    match (module.or(base_name), first_line) {
         (None, _) => qualname.to_owned(),
-        (Some(place), Some(line)) if qualname != "<module>" => format!("{qualname} ({place}:{line})"),
-        (Some(place), _) => format!("{qualname} ({place})"),
+        (Some(origin), Some(line)) if qualname != "<module>" => format!("{qualname} ({origin}:{line})"),
+        (Some(origin), _) => format!("{qualname} ({origin})"),
     }
 }
 
-/// The qualified name as Python has it: the code column writes a colon in it as a semicolon. What has no name gets a
-/// question mark.
+/// The qualified name as Python has it. The code column has a semicolon for each colon in it. An
+/// empty name becomes a question mark.
 pub fn qualname(code: &Code) -> String {
     if code.qualname.is_empty() { "?".into() } else { code.qualname.replace(';', ":") }
 }
@@ -93,10 +94,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_says_what_and_where() {
+    fn a_label_has_name_module_and_line() {
         let names = Names::new();
         let manifest = crate::testing::manifest(&["python", "run.py"], &["/srv", "/lib"]);
-        let naming = FrameNames { names: &names, modules: ModuleNames::of(&manifest) };
+        let frame_names = FrameNames { names: &names, modules: ModuleNames::of(&manifest) };
         for (code, label) in [
             ("/srv/run.py:3:Shop.sell", "Shop.sell (__main__:3)"),
             ("/lib/json/decoder.py:1:<module>", "<module> (json.decoder)"),
@@ -105,8 +106,8 @@ mod tests {
             ("", "?"),
             ("alone", "alone"),
         ] {
-            assert_eq!(naming.label(Frame::Function(names.code(code))), label, "{code}");
+            assert_eq!(frame_names.label(Frame::Function(names.code(code))), label, "{code}");
         }
-        assert_eq!(naming.label(Frame::Cfunction(names.text("len"))), "len (C)");
+        assert_eq!(frame_names.label(Frame::Cfunction(names.text("len"))), "len (C)");
     }
 }

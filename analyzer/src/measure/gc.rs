@@ -1,4 +1,4 @@
-//! The garbage collector's pauses.
+//! Pauses of the garbage collector, by generation and by interrupted line.
 
 use pyrec_schema::{Columns, Trace};
 use rustc_hash::FxHashMap;
@@ -12,75 +12,78 @@ use crate::order;
 use crate::tree::{self, Frame};
 use crate::{Filter, Result};
 
-/// The garbage collector's pauses.
+/// Pauses of the garbage collector.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GcPauses {
-    /// By generation, the youngest first.
+    /// The generations, the youngest first.
     pub generations: Vec<GcGeneration>,
-    /// What was interrupted, that for the longest time first.
+    /// The interrupted locations, by descending time.
     pub interrupted: Vec<InterruptedLocation>,
-    /// Time in pauses.
+    /// Time in pauses with a known duration.
     pub total_ns: u64,
-    /// From the first event to the last, as far as it was asked for.
+    /// The time from the first event to the last within the time window.
     pub run_ns: u64,
-    /// How far to trust it.
+    /// The trust of the recording.
     pub trust: Trust,
 }
 
 /// The pauses of one generation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GcGeneration {
-    /// Which; none where it was not recorded.
+    /// The generation; none where it was not recorded.
     pub generation: Option<i64>,
-    /// How many pauses there were.
+    /// The number of pauses.
     pub pauses: u64,
-    /// The lengths of those that were measured from start to end.
+    /// The durations of the pauses with a recorded end.
     pub lengths: Log2Histogram,
-    /// Objects that were collected, or found to be uncollectable.
+    /// Objects that were collected or found to be uncollectable.
     pub found: u64,
 }
 
-/// A place that was interrupted.
+/// A location that was interrupted by pauses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct InterruptedLocation {
-    /// Where; none where no function was running.
+    /// The location; none where no call was open.
     pub place: Option<SourceLocation>,
-    /// How often.
+    /// The number of pauses.
     pub pauses: u64,
-    /// For how long in all.
+    /// Time in pauses.
     pub total_ns: u64,
     /// The longest pause.
     pub max_ns: u64,
 }
 
-/// What is added up while reading.
+/// Sums while a trace is read.
 #[derive(Default)]
-struct Sums {
-    executing: ExecutingLines,
-    /// Where the pauses that have begun interrupted something, by their numbers.
-    begun: FxHashMap<u64, Option<FrameLocation>>,
+struct PauseCollector {
+    lines: ExecutingLines,
+    /// The interrupted location of each open pause, by its call id.
+    open: FxHashMap<u64, Option<FrameLocation>>,
     generations: FxHashMap<Option<i64>, GcGeneration>,
     interrupted: FxHashMap<Option<FrameLocation>, InterruptedLocation>,
 }
 
 impl GcPauses {
-    /// Reads the pauses that the filter leaves. What is left out was not interrupted: its caller was.
+    /// Reads the pauses that the filter selects. A pause in a function that the filter hides counts
+    /// for its caller.
     pub fn read(trace: &Trace, filter: &Filter) -> Result<GcPauses> {
-        let mut sums = Sums::default();
+        let mut collector = PauseCollector::default();
         let columns = Columns { line: true, value: true, text: true };
-        let seen = calls::read(trace, filter, columns, &mut |moment, callers| {
-            sums.see(moment, callers);
+        let seen = calls::read(trace, filter, columns, &mut |event, callers| {
+            collector.visit(event, callers);
             Ok(())
         })?;
         let window = order::time_window(trace, filter)?;
-        let mut generations: Vec<GcGeneration> = sums.generations.into_values().collect();
+        let mut generations: Vec<GcGeneration> = collector.generations.into_values().collect();
         generations.sort_by_key(|generation| generation.generation);
-        let naming = FrameNames::new(trace.names(), trace.manifest());
-        let name = |(spot, interrupted): (Option<FrameLocation>, InterruptedLocation)| InterruptedLocation {
-            place: spot.map(|spot| SourceLocation::of(spot, &naming)),
-            ..interrupted
-        };
-        let mut interrupted: Vec<InterruptedLocation> = sums.interrupted.into_iter().map(name).collect();
+        let frame_names = FrameNames::new(trace.names(), trace.manifest());
+        let named =
+            |(location, interrupted): (Option<FrameLocation>, InterruptedLocation)| InterruptedLocation {
+                place: location.map(|location| SourceLocation::of(location, &frame_names)),
+                ..interrupted
+            };
+        let mut interrupted: Vec<InterruptedLocation> =
+            collector.interrupted.into_iter().map(named).collect();
         interrupted.sort_by(|a, b| {
             let label = |interrupted: &InterruptedLocation| {
                 interrupted.place.as_ref().map(|place| place.label.clone())
@@ -97,13 +100,13 @@ impl GcPauses {
     }
 }
 
-impl Sums {
-    fn see(&mut self, moment: CallEvent, callers: Callers) {
-        self.executing.follow(moment, callers);
-        match moment {
+impl PauseCollector {
+    fn visit(&mut self, event: CallEvent, callers: Callers) {
+        self.lines.update(event, callers);
+        match event {
             CallEvent::Enter(call) if call.frame == Frame::Gc => {
-                let spot = callers.innermost().map(|caller| self.executing.spot(caller));
-                self.begun.insert(call.id, spot);
+                let location = callers.innermost().map(|caller| self.lines.location(caller));
+                self.open.insert(call.id, location);
             }
             CallEvent::Leave(call, end) if call.frame == Frame::Gc && call.counts => self.add(call, &end),
             _ => {}
@@ -116,9 +119,9 @@ impl Sums {
         generation.pauses += 1;
         let found = end.event.and_then(|event| event.value).and_then(|found| u64::try_from(found).ok());
         generation.found = generation.found.saturating_add(found.unwrap_or(0));
-        let spot = self.begun.remove(&call.id).flatten();
-        let none = || InterruptedLocation { place: None, pauses: 0, total_ns: 0, max_ns: 0 };
-        let interrupted = self.interrupted.entry(spot).or_insert_with(none);
+        let location = self.open.remove(&call.id).flatten();
+        let empty = || InterruptedLocation { place: None, pauses: 0, total_ns: 0, max_ns: 0 };
+        let interrupted = self.interrupted.entry(location).or_insert_with(empty);
         interrupted.pauses += 1;
         if let Some(duration_ns) = end.duration_ns {
             generation.lengths.add(duration_ns);
@@ -130,7 +133,7 @@ impl Sums {
 
 #[cfg(test)]
 mod tests {
-    //! Pauses that people can add up.
+    //! Pauses of small traces, with numbers that can be added up by hand.
 
     use super::*;
     use crate::testing;
@@ -156,7 +159,7 @@ mod tests {
 
     fn gc(filter: &Filter) -> GcPauses {
         let (trace, _directory) = testing::trace(SCRIPT, 4);
-        GcPauses::read(&trace, filter).expect("a whole trace")
+        GcPauses::read(&trace, filter).expect("the trace is valid")
     }
 
     fn interrupted(gc: &GcPauses) -> Vec<(Option<&str>, u64, u64, u64)> {
@@ -170,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_are_of_a_generation_and_interrupt_a_line() {
+    fn pauses_count_for_a_generation_and_a_line() {
         let gc = gc(&Filter::default());
         let generations: Vec<_> = gc
             .generations
@@ -193,18 +196,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_was_not_interrupted() {
-        let without_b = gc(&Filter { exclude: vec!["b".parse().expect("a pattern")], ..Filter::default() });
+    fn a_pause_in_a_hidden_function_counts_for_its_caller() {
+        let without_b =
+            gc(&Filter { exclude: vec!["b".parse().expect("the pattern is valid")], ..Filter::default() });
         assert_eq!(interrupted(&without_b)[0], (Some("a (__main__:1), line 3"), 3, 1089, 1024));
-        let in_b = gc(&Filter { root: Some("b".parse().expect("a pattern")), ..Filter::default() });
+        let in_b =
+            gc(&Filter { root: Some("b".parse().expect("the pattern is valid")), ..Filter::default() });
         assert_eq!(interrupted(&in_b), [(Some("b (__main__:9)"), 1, 1, 1)]);
         let long = gc(&Filter { min_time: std::time::Duration::from_nanos(64), ..Filter::default() });
         assert_eq!(long.generations.iter().map(|generation| generation.pauses).sum::<u64>(), 2);
     }
 
     #[test]
-    fn only_what_lies_in_the_time_that_was_asked_for() {
-        let gc = gc(&Filter { time: Some("150ns-450ns".parse().expect("a range")), ..Filter::default() });
+    fn pauses_outside_the_time_window_are_left_out() {
+        let gc = gc(&Filter {
+            time: Some("150ns-450ns".parse().expect("the range is valid")),
+            ..Filter::default()
+        });
         assert_eq!((gc.total_ns, gc.run_ns, gc.generations.len()), (1, 300, 1));
     }
 }

@@ -1,4 +1,4 @@
-//! Processes, machines and recordings side by side: their names, and the functions of each.
+//! Totals per function for each group: a process, a host or a recording.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -8,49 +8,50 @@ use super::totals::{self, FunctionTotals, PauseTotals};
 use crate::measure::Trust;
 use crate::tree::{self, GroupCalls, GroupKey, GroupedCalls};
 
-/// Calls and time per function, by group.
+/// Calls and time per function and group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupedTotals {
-    /// The group that took most time first.
+    /// The groups, by descending self time.
     pub groups: Vec<GroupTotals>,
-    /// How far to trust all of it.
+    /// The trust of all recordings together.
     pub trust: Trust,
 }
 
 /// Calls and time per function of one group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupTotals {
-    /// Which.
+    /// The group.
     pub group: GroupKey,
-    /// The command line, of a process.
+    /// The command line, if the group is a process.
     pub command: Option<String>,
-    /// Which, for people.
+    /// The name of the group for reports.
     pub label: String,
-    /// Its functions, as in [`super::Totals`].
+    /// Its functions, as in [`Totals`](super::Totals).
     pub functions: Vec<FunctionTotals>,
-    /// The garbage collector's pauses.
+    /// Pauses for garbage collection.
     pub gc: PauseTotals,
 }
 
 impl GroupedTotals {
-    /// Adds up every call path of each function, group by group.
+    /// Sums the call paths of each group by function.
     pub fn of(groups: &GroupedCalls) -> GroupedTotals {
-        let naming = FrameNames::of(&groups.calls);
+        let frame_names = FrameNames::of(&groups.calls);
         let mut rows: Vec<(u64, GroupTotals)> = Vec::new();
         for (label, (group, own)) in labels(groups).into_iter().zip(&groups.groups) {
-            let (functions, gc) = totals::functions(&own.nodes, &groups.calls, &naming);
+            let (functions, gc) = totals::functions(&own.nodes, &groups.calls, &frame_names);
             let command = own.command.as_deref().map(str::to_owned);
             let time_ns = tree::saturating_sum(own.nodes.iter().map(|(_, node)| node.tally.self_ns));
             rows.push((time_ns, GroupTotals { group: group.clone(), command, label, functions, gc }));
         }
-        // The sort is stable: equal groups stay in the order of their names.
+        // The sort is stable: groups with equal times stay in the order of their keys.
         rows.sort_by_key(|(time_ns, _)| Reverse(*time_ns));
-        let groups_only = rows.into_iter().map(|(_, group)| group).collect();
-        GroupedTotals { groups: groups_only, trust: Trust::of(&groups.calls) }
+        let groups_by_time = rows.into_iter().map(|(_, group)| group).collect();
+        GroupedTotals { groups: groups_by_time, trust: Trust::of(&groups.calls) }
     }
 }
 
-/// What each group is called, with as much as tells it from the others.
+/// The names of groups for reports. Recording and host are part of a name where they differ between
+/// groups.
 pub fn labels(groups: &GroupedCalls) -> Vec<String> {
     let hosts: BTreeSet<_> = groups.groups.keys().map(|group| &group.host).collect();
     let runs: BTreeSet<_> = groups.groups.keys().map(|group| &group.run).collect();
@@ -77,7 +78,7 @@ pub fn labels(groups: &GroupedCalls) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    //! GroupedCalls of two recordings on two machines.
+    //! Groups of two recordings on two machines.
 
     use super::*;
     use crate::tree::{GroupBy, GroupsBuilder};
@@ -94,7 +95,7 @@ mod tests {
         65  9/9  function__return /srv/run.py:1:a 2
     ";
 
-    /// Names come in another order, and a process has the same number.
+    /// The names have other ids than on Monday, and a process has the same id.
     const TUESDAY: &str = "
         0   7/7  function__entry  /srv/run.py:5:b 5
         100 7/7  function__entry  /srv/run.py:1:a 1
@@ -102,7 +103,7 @@ mod tests {
         110 7/7  function__return /srv/run.py:5:b 6
     ";
 
-    /// A function: its name, calls and total.
+    /// A function as name, calls and total time.
     type Row = (String, u64, u64);
 
     /// Each group with its functions.
@@ -110,9 +111,9 @@ mod tests {
         let mut grouping = GroupsBuilder::new(by, filter);
         for (run, host, text) in [("monday", "ant", MONDAY), ("tuesday", "bee", TUESDAY)] {
             let (trace, _directory) = testing::trace_on(host, text, 3);
-            grouping.add(run, &trace).expect("a whole trace");
+            grouping.add(run, &trace).expect("the trace is valid");
         }
-        let totals = GroupedTotals::of(&grouping.finish().expect("facts add up"));
+        let totals = GroupedTotals::of(&grouping.finish().expect("the profiles can be merged"));
         assert_eq!(totals.trust.events, 6 + 4);
         let row = |function: &FunctionTotals| (function.qualname.clone(), function.calls, function.total_ns);
         let rows = |own: GroupTotals| (own.group, own.functions.iter().map(row).collect());
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn processes_of_two_runs_never_join() {
+    fn processes_of_two_recordings_are_not_merged() {
         assert_eq!(
             groups(GroupBy::Process, &Filter::default()),
             [
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_and_runs_hold_all_their_processes() {
+    fn hosts_and_recordings_contain_all_their_processes() {
         let (ant, bee) = (vec![row("a", 3, 45)], vec![row("a", 1, 7), row("b", 1, 110)]);
         assert_eq!(
             groups(GroupBy::Run, &Filter::default()),
@@ -158,8 +159,8 @@ mod tests {
     }
 
     #[test]
-    fn filters_are_those_of_each_recording() {
-        let filter = Filter { root: Some("b".parse().expect("a pattern")), ..Filter::default() };
+    fn filters_apply_to_each_recording() {
+        let filter = Filter { root: Some("b".parse().expect("the pattern is valid")), ..Filter::default() };
         assert_eq!(groups(GroupBy::Host, &filter)[1].1, [row("a", 1, 7), row("b", 1, 110)]);
         let one = Filter { pids: vec![9], ..Filter::default() };
         assert_eq!(

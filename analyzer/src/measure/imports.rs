@@ -1,4 +1,6 @@
-//! ModuleNames that were imported: how long each took, and who asked for it.
+//! Imports of modules, with their nesting, time and importing function.
+
+use std::cmp::Reverse;
 
 use pyrec_schema::{Code, Columns, Event, Marker, Names, TextId, Trace};
 use rustc_hash::FxHashMap;
@@ -12,90 +14,96 @@ use crate::order::{self, ThreadId};
 use crate::tree::{self, Frame};
 use crate::{Filter, Result};
 
-/// ModuleNames that were imported.
+/// Imports of modules.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Imports {
-    /// Each before those that it imported itself, in the order of time.
+    /// The imports in preorder: each before the imports nested in it, siblings in the order of
+    /// time.
     pub imports: Vec<Import>,
-    /// Time in imports that are in no other.
+    /// Time in outermost imports.
     pub total_ns: u64,
-    /// From the first event to the last, as far as it was asked for.
+    /// The time from the first event to the last within the time window.
     pub run_ns: u64,
-    /// How many imports the recording holds, whatever was asked for.
+    /// The number of imports in the whole recording, before any filter.
     pub recorded: u64,
-    /// How far to trust it.
+    /// The trust of the recording.
     pub trust: Trust,
 }
 
-/// A module that was imported from one place within one other import.
+/// The imports of one module that have the same enclosing import, thread and importing function.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Import {
-    /// The module.
+    /// The name of the module.
     pub module: String,
-    /// How many imports it lies in.
+    /// The number of enclosing imports.
     pub depth: usize,
-    /// How often: more than once where it was not found, or removed meanwhile.
+    /// The number of imports: more than one if the module was not found, or was removed from
+    /// `sys.modules`.
     pub count: u64,
-    /// Time with that of the imports in it.
+    /// Time including nested imports.
     pub total_ns: u64,
-    /// Time without that.
+    /// Time excluding nested imports.
     pub self_ns: u64,
-    /// How often its end was not seen, or events were lost meanwhile, so that nothing of that was measured.
+    /// The number of imports without a known duration, because the end was not recorded or events
+    /// were lost.
     pub unmeasured: u64,
-    /// How often it was not found.
+    /// The number of imports that did not find the module.
     pub not_found: u64,
-    /// When for the first time, since the first event of the trace.
+    /// The time of the first start, since the first event of the trace.
     pub start_ns: i64,
-    /// The process.
+    /// The process id.
     pub pid: i32,
-    /// The thread.
+    /// The thread id.
     pub tid: i32,
-    /// The function that asked for it, outside the import system.
+    /// The innermost open function outside the import system.
     pub by: Option<SourceLocation>,
 }
 
-/// What makes two imports one row: the import it lies in, its thread, its name, and who asked for it.
-type Key = (Option<usize>, ThreadId, TextId, Option<FrameLocation>);
+/// Imports with an equal key are one [`Import`]: the enclosing import, the thread, the name, and
+/// the importing function.
+type ImportKey = (Option<usize>, ThreadId, TextId, Option<FrameLocation>);
 
-/// What is added up while reading.
-struct Sums<'a> {
+/// Sums while a trace is read.
+struct ImportCollector<'a> {
     names: &'a Names,
-    executing: ExecutingLines,
-    rows: Vec<(Key, Import)>,
-    places: FxHashMap<Key, usize>,
-    open: FxHashMap<ThreadId, Vec<Open>>,
-    /// Losses of each thread.
+    lines: ExecutingLines,
+    imports: Vec<(ImportKey, Import)>,
+    indices: FxHashMap<ImportKey, usize>,
+    open: FxHashMap<ThreadId, Vec<OpenImport>>,
+    /// The number of losses in each thread.
     losses: FxHashMap<ThreadId, u32>,
 }
 
-/// An import that has begun.
-struct Open {
-    row: usize,
+/// An import that has started.
+struct OpenImport {
+    /// The index of its [`Import`].
+    index: usize,
     name: TextId,
-    since_ns: i64,
-    inner_ns: u64,
-    /// How many losses there had been in its thread.
+    start_ns: i64,
+    /// Time in nested imports.
+    nested_ns: u64,
+    /// The number of losses in the thread before the start.
     losses: u32,
 }
 
 impl Imports {
-    /// Reads the imports that the filter leaves.
+    /// Reads the imports that the filter selects.
     pub fn read(trace: &Trace, filter: &Filter) -> Result<Imports> {
         let names = trace.names();
-        let (executing, rows, places, open, losses) = Default::default();
-        let mut sums = Sums { names, executing, rows, places, open, losses };
-        // A short call may be in the middle of a long import, so it is imports that must have taken some time.
-        let whole = filter.without_min_time();
+        let (lines, imports, indices, open, losses) = Default::default();
+        let mut collector = ImportCollector { names, lines, imports, indices, open, losses };
+        // The minimum time applies to imports, not to the calls around them.
+        let calls_filter = filter.without_min_time();
         let columns = Columns { line: true, value: true, text: true };
-        let seen = calls::read(trace, &whole, columns, &mut |moment, callers| {
-            sums.see(moment, callers);
+        let seen = calls::read(trace, &calls_filter, columns, &mut |event, callers| {
+            collector.visit(event, callers);
             Ok(())
         })?;
-        let naming = FrameNames::new(names, trace.manifest());
+        let frame_names = FrameNames::new(names, trace.manifest());
         let min_time_ns = filter.min_time_ns();
-        let outermost = sums.rows.iter().filter(|(_, import)| import.depth == 0);
+        let outermost = collector.imports.iter().filter(|(_, import)| import.depth == 0);
         let total_ns = tree::saturating_sum(outermost.map(|(_, import)| import.total_ns));
-        let imports = sums.finish(seen.counts.first_ns, min_time_ns, &naming);
+        let imports = collector.finish(seen.counts.first_ns, min_time_ns, &frame_names);
         let window = order::time_window(trace, filter)?;
         Ok(Imports {
             total_ns,
@@ -107,16 +115,16 @@ impl Imports {
     }
 }
 
-impl Sums<'_> {
-    fn see(&mut self, moment: CallEvent, callers: Callers) {
-        self.executing.follow(moment, callers);
-        let CallEvent::Instant(event) = moment else { return };
+impl ImportCollector<'_> {
+    fn visit(&mut self, event: CallEvent, callers: Callers) {
+        self.lines.update(event, callers);
+        let CallEvent::Instant(event) = event else { return };
         let thread = ThreadId::of(event);
         match event.marker {
             Marker::ImportStart => self.begin(thread, event, callers),
             Marker::ImportDone => self.end(thread, event),
             Marker::Lost => *self.losses.entry(thread).or_default() += 1,
-            // What was open in a thread that begins or ends stays so.
+            // Open imports of a thread that begins or ends have no recorded end.
             Marker::ThreadStart | Marker::ThreadExit | Marker::ProcessStart | Marker::ProcessExit => {
                 self.open.remove(&thread);
             }
@@ -125,42 +133,42 @@ impl Sums<'_> {
     }
 
     fn begin(&mut self, thread: ThreadId, event: &Event, callers: Callers) {
-        let asking = callers.outwards().take(MAX_CALLERS).find(|call| !self.is_import_system(call.frame));
-        let by = asking.map(|call| self.executing.spot(call));
+        let importing = callers.outwards().take(MAX_CALLERS).find(|call| !self.is_import_system(call.frame));
+        let by = importing.map(|call| self.lines.location(call));
         let losses = self.losses_of(thread);
         let open = self.open.entry(thread).or_default();
-        let key = (open.last().map(|open| open.row), thread, event.text, by);
-        let row = *self.places.entry(key).or_insert_with(|| {
-            self.rows.push((key, Import::none(event, open.len())));
-            self.rows.len() - 1
+        let key = (open.last().map(|open| open.index), thread, event.text, by);
+        let index = *self.indices.entry(key).or_insert_with(|| {
+            self.imports.push((key, Import::starting(event, open.len())));
+            self.imports.len() - 1
         });
-        let import = &mut self.rows[row].1;
+        let import = &mut self.imports[index].1;
         import.count += 1;
-        // Until its end is seen.
+        // Until the end is recorded.
         import.unmeasured += 1;
-        open.push(Open { row, name: event.text, since_ns: event.time_ns, inner_ns: 0, losses });
+        open.push(OpenImport { index, name: event.text, start_ns: event.time_ns, nested_ns: 0, losses });
     }
 
     fn end(&mut self, thread: ThreadId, event: &Event) {
         let losses = self.losses_of(thread);
         let open = self.open.entry(thread).or_default();
-        // An end whose start was not seen ends nothing.
+        // An end without a recorded start is ignored.
         let recent = open.len().saturating_sub(MAX_CALLERS);
         let Some(at) = open[recent..].iter().rposition(|open| open.name == event.text) else { return };
         let at = recent + at;
         open.truncate(at + 1);
         let Some(ended) = open.pop() else { return };
-        let import = &mut self.rows[ended.row].1;
+        let import = &mut self.imports[ended.index].1;
         import.not_found += u64::from(event.value == Some(0));
         if ended.losses != losses {
             return;
         }
-        let total_ns = u64::try_from(event.time_ns.saturating_sub(ended.since_ns)).unwrap_or(0);
+        let total_ns = u64::try_from(event.time_ns.saturating_sub(ended.start_ns)).unwrap_or(0);
         import.unmeasured -= 1;
         import.total_ns = import.total_ns.saturating_add(total_ns);
-        import.self_ns = import.self_ns.saturating_add(total_ns.saturating_sub(ended.inner_ns));
+        import.self_ns = import.self_ns.saturating_add(total_ns.saturating_sub(ended.nested_ns));
         if let Some(outer) = open.last_mut() {
-            outer.inner_ns = outer.inner_ns.saturating_add(total_ns);
+            outer.nested_ns = outer.nested_ns.saturating_add(total_ns);
         }
     }
 
@@ -177,37 +185,40 @@ impl Sums<'_> {
         }
     }
 
-    /// Rows in the order of time, each before those in it, without those that took too little time.
-    fn finish(self, origin_ns: i64, min_time_ns: u64, naming: &FrameNames) -> Vec<Import> {
-        let mut inner: FxHashMap<Option<usize>, Vec<usize>> = FxHashMap::default();
-        for (at, ((outer, ..), import)) in self.rows.iter().enumerate() {
+    /// The imports in preorder, siblings in the order of time, without those below the minimum
+    /// time.
+    fn finish(self, origin_ns: i64, min_time_ns: u64, frame_names: &FrameNames) -> Vec<Import> {
+        let mut nested: FxHashMap<Option<usize>, Vec<usize>> = FxHashMap::default();
+        for (index, ((outer, ..), import)) in self.imports.iter().enumerate() {
             if import.total_ns >= min_time_ns {
-                inner.entry(*outer).or_default().push(at);
+                nested.entry(*outer).or_default().push(index);
             }
         }
         let mut imports = Vec::new();
-        let mut next: Vec<usize> = Vec::new();
+        // Imports that are not in the result yet, the next one last.
+        let mut waiting: Vec<usize> = Vec::new();
         let mut outer = None;
         loop {
-            let mut rows = inner.remove(&outer).unwrap_or_default();
-            // Threads are read one after the other.
-            rows.sort_by_key(|&row| std::cmp::Reverse(self.rows[row].1.start_ns));
-            next.append(&mut rows);
-            let Some(row) = next.pop() else { return imports };
-            let ((_, _, name, by), import) = &self.rows[row];
+            let mut siblings = nested.remove(&outer).unwrap_or_default();
+            // Rows of different threads are not in the order of time.
+            siblings.sort_by_key(|&index| Reverse(self.imports[index].1.start_ns));
+            waiting.append(&mut siblings);
+            let Some(index) = waiting.pop() else { return imports };
+            let ((_, _, name, by), import) = &self.imports[index];
             imports.push(Import {
                 module: self.names.text_str(*name).map_or("?".into(), |name| name.to_string()),
-                by: by.map(|spot| SourceLocation::of(spot, naming)),
+                by: by.map(|location| SourceLocation::of(location, frame_names)),
                 start_ns: import.start_ns.saturating_sub(origin_ns),
                 ..import.clone()
             });
-            outer = Some(row);
+            outer = Some(index);
         }
     }
 }
 
 impl Import {
-    fn none(event: &Event, depth: usize) -> Import {
+    /// An import without any sums. The name is filled in at the end.
+    fn starting(event: &Event, depth: usize) -> Import {
         Import {
             module: String::new(),
             depth,
@@ -226,7 +237,7 @@ impl Import {
 
 #[cfg(test)]
 mod tests {
-    //! Imports that people can add up.
+    //! Imports of a small trace, with numbers that can be added up by hand.
 
     use super::*;
     use crate::testing;
@@ -259,10 +270,10 @@ mod tests {
     fn imports(script: &str, filter: &Filter) -> Imports {
         let (trace, _directory) =
             testing::trace(&script.replace("<frozen importlib._b>", r"<frozen\simportlib._b>"), 4);
-        Imports::read(&trace, filter).expect("a whole trace")
+        Imports::read(&trace, filter).expect("the trace is valid")
     }
 
-    /// Each row: depth, name, count, total, self, unmeasured, by whom.
+    /// Each import as depth, name, count, total, self, unmeasured and importing function.
     fn rows(imports: &Imports) -> Vec<(usize, &str, u64, u64, u64, u64, &str)> {
         fn row(import: &Import) -> (usize, &str, u64, u64, u64, u64, &str) {
             let by = import.by.as_ref().map_or("", |by| by.label.as_str());
@@ -273,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn imports_nest_and_have_time_of_their_own() {
+    fn imports_nest_and_have_self_time() {
         let imports = imports(SCRIPT, &Filter::default());
         let main = "<module> (__main__), line 3";
         assert_eq!(
@@ -291,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn what_took_too_little_time_is_left_out() {
+    fn imports_below_the_minimum_time_are_left_out() {
         let filter = Filter { min_time: std::time::Duration::from_nanos(40), ..Filter::default() };
         let imports = imports(SCRIPT, &filter);
         assert_eq!(rows(&imports).iter().map(|row| row.1).collect::<Vec<_>>(), ["json", "no"]);
@@ -299,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn across_a_loss_nothing_is_measured() {
+    fn durations_are_not_measured_across_a_loss() {
         let lossy = SCRIPT.replace("        95 ", "        94   7/7  lost  -  0  40  91\n        95 ");
         let imports = imports(&lossy, &Filter::default());
         let measured: Vec<_> = rows(&imports).iter().map(|row| (row.1, row.3, row.5)).collect();

@@ -1,51 +1,51 @@
-//! What was recorded.
+//! Facts of a recording, for `pyrec info`.
 
 use pyrec_schema::{Host, Marker, RecordingEnd};
 
 use crate::CallTree;
 use crate::measure::Trust;
 
-/// What was recorded.
+/// Facts of a recording.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TraceInfo {
-    /// Rows per marker, those that occur, in the order of [`Marker::ALL`].
+    /// The number of rows of each marker that occurs, in the order of [`Marker::ALL`].
     pub markers: Vec<(Marker, u64)>,
-    /// From the first event to the last; none where there is no event.
+    /// The time from the first event to the last; none where there are no events.
     pub duration_ns: Option<u64>,
-    /// How many threads had events.
+    /// The number of threads with events.
     pub threads: usize,
-    /// How many processes had events.
+    /// The number of processes with events.
     pub processes: usize,
-    /// `agent` or `usdt`.
+    /// The provider: `agent` or `usdt`.
     pub provider: String,
-    /// The versions of Python that were seen, each once.
+    /// The versions of Python, without duplicates.
     pub python: Vec<String>,
-    /// The groups of markers that were recorded.
+    /// The recorded marker groups.
     pub groups: Vec<String>,
-    /// Only functions that match one of these globs were recorded; all, if there are none.
+    /// The patterns of the functions that were recorded; empty if all were.
     pub include: Vec<String>,
-    /// No functions that match one of these were recorded.
+    /// The patterns of the functions that were not recorded.
     pub exclude: Vec<String>,
-    /// When the first event was, in Unix time.
+    /// The time of the first event in Unix time.
     pub start_unix_ns: Option<i64>,
-    /// On which machine.
+    /// The machine.
     pub host: Host,
-    /// What wrote it.
+    /// The program and version that wrote the trace.
     pub writer: String,
-    /// How long the program waited for the recorder.
+    /// The time that the target process waited for the recorder.
     pub waited_ns: Option<u64>,
-    /// What was run, word by word.
+    /// The command, word by word.
     pub command: Vec<String>,
-    /// The processes that were attached to.
+    /// The ids of the processes that the recorder attached to.
     pub attached: Vec<i32>,
     /// How the recording ended.
     pub ended: RecordingEnd,
-    /// How far to trust it.
+    /// The trust of the recording.
     pub trust: Trust,
 }
 
 impl TraceInfo {
-    /// Takes the facts together.
+    /// Collects the facts of a trace.
     pub fn of(calls: &CallTree) -> TraceInfo {
         let manifest = &calls.manifest;
         let counts = Marker::ALL.iter().map(|&marker| (marker, calls.counts.of(marker)));
@@ -55,7 +55,7 @@ impl TraceInfo {
                 python.push(version.clone());
             }
         }
-        // Threads are in the order of their processes.
+        // Threads are sorted by process.
         let threads = calls.threads.iter().filter(|thread| thread.has_events());
         let mut pids: Vec<i32> = threads.map(|thread| thread.pid).collect();
         let threads = pids.len();

@@ -1,12 +1,14 @@
 //! Measures: plain values taken from a trace, which reports write.
 //!
 //! ```text
-//! CallTree ──▶ Totals, Folded, CallGraph, GroupedTotals, Threads, TraceInfo        sums over call paths
-//! calls    ──▶ Lines, Imports, GcPauses, Instances, Audit, SlowestCalls            sums over single calls
-//! several of both ──▶ Diff, Divergences                                            comparisons of runs
+//! call paths    CallTree ─▶ Totals, GroupedTotals, Folded, CallGraph, Threads, TraceInfo
+//! single calls  calls    ─▶ Lines, Imports, GcPauses, Instances, Audit, SlowestCalls
+//! several runs  both     ─▶ Diff, Divergences
 //! ```
 //!
-//! Every measure carries a [`Trust`].
+//! Every measure carries a [`Trust`]. Functions are summed by call path, so a measure over a
+//! [`CallTree`](crate::CallTree) needs one pass over its nodes. What a tree does not store, such as
+//! lines and single durations, is collected in a pass over the [calls](crate::calls) of a trace.
 
 pub mod alignment;
 mod audit;

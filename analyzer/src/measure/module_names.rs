@@ -1,30 +1,30 @@
-//! Files into module names.
+//! Module names of source files.
 
 use pyrec_schema::Manifest;
 
-/// How the files of a recording are called as modules.
+/// Derives the module names of a recording's files from `sys.path` and the command.
 #[derive(Debug)]
 pub struct ModuleNames {
-    /// `sys.path` of every Python, the longest entries first, each with a slash at its end.
+    /// The entries of `sys.path` of every Python, the longest first, each with a slash at its end.
     path: Vec<String>,
     main: Main,
 }
 
-/// What runs as `__main__`.
+/// What is executed as `__main__`.
 #[derive(Debug, PartialEq, Eq)]
 enum Main {
-    /// A file, by its path or the end of it.
+    /// A file: its path, or the end of its path.
     Script(String),
-    /// `-m`.
+    /// The module of `-m`.
     Module(String),
-    /// `-c`, or what comes from standard input: the name that stands for the file.
+    /// The code of `-c` or of standard input. The string is its `co_filename`.
     Inline(&'static str),
-    /// Nobody knows.
+    /// Unknown, since the recording has no command.
     Unknown,
 }
 
 impl ModuleNames {
-    /// Takes what the manifest tells about it.
+    /// Takes `sys.path` and the command from a manifest.
     pub fn of(manifest: &Manifest) -> ModuleNames {
         let entries = manifest.python.iter().flat_map(|python| &python.path);
         let mut path: Vec<String> = entries
@@ -32,12 +32,12 @@ impl ModuleNames {
             .map(|entry| format!("{}/", entry.trim_end_matches('/')))
             .collect();
         path.sort_by_key(|entry| std::cmp::Reverse(entry.len()));
-        ModuleNames { path, main: main_of(&manifest.command) }
+        ModuleNames { path, main: parse_command(&manifest.command) }
     }
 
-    /// The module that a file is, as far as the command and the interpreter's path tell.
+    /// The module name of a file; none if neither the command nor `sys.path` gives one.
     pub fn name(&self, file: &str) -> Option<String> {
-        let name = frozen(file).or_else(|| self.on_path(file));
+        let name = frozen_module(file).or_else(|| self.on_path(file));
         if self.is_main(file, name.as_deref()) { Some("__main__".into()) } else { name }
     }
 
@@ -58,56 +58,58 @@ impl ModuleNames {
         }
     }
 
-    /// The longest entry of `sys.path` wins: `site-packages` lies within the standard library.
+    /// The name relative to the longest matching entry of `sys.path`: `site-packages` is inside the
+    /// standard library.
     fn on_path(&self, file: &str) -> Option<String> {
         let rest = self.path.iter().find_map(|entry| file.strip_prefix(entry.as_str()))?;
         module_of_path(rest)
     }
 }
 
-/// A file by its path from an entry of `sys.path`, as a module: `json/__init__.py` is `json`.
-pub fn module_of_path(rest: &str) -> Option<String> {
-    let rest = rest.strip_suffix(".py")?;
-    let rest = rest.strip_suffix("/__init__").unwrap_or(rest);
+/// The module name of a path relative to an entry of `sys.path`: `json/__init__.py` is `json`.
+pub fn module_of_path(path: &str) -> Option<String> {
+    let path = path.strip_suffix(".py")?;
+    let path = path.strip_suffix("/__init__").unwrap_or(path);
     let is_name = |part: &str| {
         !part.starts_with(|c: char| c.is_ascii_digit())
             && !part.is_empty()
             && part.chars().all(|c| c.is_alphanumeric() || c == '_')
     };
-    rest.split('/').all(is_name).then(|| rest.replace('/', "."))
+    path.split('/').all(is_name).then(|| path.replace('/', "."))
 }
 
-/// `<frozen importlib._bootstrap>` is `importlib._bootstrap`.
-fn frozen(file: &str) -> Option<String> {
+/// The name of a frozen module: `<frozen importlib._bootstrap>` is `importlib._bootstrap`.
+fn frozen_module(file: &str) -> Option<String> {
     Some(file.strip_prefix("<frozen ")?.strip_suffix('>')?.to_owned())
 }
 
-/// Whether a path ends with another, by whole parts.
+/// Whether a path ends with another one, in whole components.
 fn is_path_end(path: &str, end: &str) -> bool {
     path.strip_suffix(end)
         .is_some_and(|rest| rest.is_empty() || (rest.ends_with('/') && !end.starts_with('/')))
 }
 
-/// Reads a command as Python does. Whatever stands before the interpreter (`env`, `nice`) is skipped; a command
-/// without an interpreter is a script that names its own.
-fn main_of(command: &[String]) -> Main {
+/// Parses a command line as Python does. Words before the interpreter, such as `env` or `nice`, are
+/// skipped. A command without an interpreter is a script with a `#!` line.
+fn parse_command(command: &[String]) -> Main {
     let Some(program) = command.first() else { return Main::Unknown };
     let Some(python) = command.iter().position(|word| is_python(word)) else {
-        return Main::Script(relative(program));
+        return Main::Script(without_relative_prefix(program));
     };
     let mut words = command[python + 1..].iter();
     while let Some(word) = words.next() {
         if word == "-" {
             return Main::Inline("<stdin>");
         }
-        let Some(flags) = word.strip_prefix('-') else { return Main::Script(relative(word)) };
+        let Some(flags) = word.strip_prefix('-') else { return Main::Script(without_relative_prefix(word)) };
         if flags.starts_with('-') {
             if flags == "-check-hash-based-pycs" {
                 words.next();
             }
             continue;
         }
-        // Flags may stand together, and the last of them may have its argument attached: `-Im module`, `-Wignore`.
+        // Flags can be combined, and the last one can have its argument attached: `-Im module`,
+        // `-Wignore`.
         let Some(at) = flags.find(['c', 'm', 'W', 'X']) else { continue };
         let (flag, attached) = flags[at..].split_at(1);
         let argument = if attached.is_empty() { words.next().map(String::as_str) } else { Some(attached) };
@@ -126,8 +128,8 @@ fn is_python(word: &str) -> bool {
     version.is_some_and(|version| version.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | 't' | 'd')))
 }
 
-/// A path without the steps that lead to it from a directory that nobody knows.
-fn relative(path: &str) -> String {
+/// A path without leading `./` and `../`, since the working directory of the command is unknown.
+fn without_relative_prefix(path: &str) -> String {
     let mut path = path;
     while let Some(rest) = path.strip_prefix("./").or_else(|| path.strip_prefix("../")) {
         path = rest;
@@ -137,7 +139,7 @@ fn relative(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    //! Which file is which module.
+    //! Names of modules and of `__main__`.
 
     use super::*;
 
@@ -145,7 +147,7 @@ mod tests {
         let mut path: Vec<String> =
             path.iter().map(|entry| format!("{}/", entry.trim_end_matches('/'))).collect();
         path.sort_by_key(|entry| std::cmp::Reverse(entry.len()));
-        ModuleNames { path, main: main_of(&command.split(' ').map(str::to_owned).collect::<Vec<_>>()) }
+        ModuleNames { path, main: parse_command(&command.split(' ').map(str::to_owned).collect::<Vec<_>>()) }
     }
 
     const PATH: [&str; 4] =
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_run_is_main() {
+    fn the_executed_file_is_main() {
         for (command, file) in [
             ("python3.13 run.py", "/srv/app/run.py"),
             ("python ./tools/run.py --fast", "/srv/app/tools/run.py"),
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_run_is_not_main() {
+    fn other_files_are_not_main() {
         for (command, file, module) in [
             ("python run.py cart.py", "/srv/app/cart.py", Some("cart")),
             ("python -m shop", "/srv/app/shop/__init__.py", Some("shop")),

@@ -1,4 +1,4 @@
-//! Where something happened: in which function, and on which line.
+//! Source locations: a function and the line that it executes.
 
 use pyrec_schema::{Code, CodeId, Marker};
 use rustc_hash::FxHashMap;
@@ -8,47 +8,47 @@ use super::frame_names::{self, FrameNames};
 use crate::calls::{Call, CallEvent, Callers};
 use crate::tree::Frame;
 
-/// Callers that are looked at where each event is told with its own: with more, a million events in a million calls would
-/// take as many as both together.
+/// The most callers that are captured for one event. Without a limit, the time for events in deeply
+/// nested calls would be their number times the depth.
 pub const MAX_CALLERS: usize = 256;
 
-/// A function, and the line in it that was executing.
+/// A function and its executing line, as ids of one trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FrameLocation {
     /// The function.
     pub frame: Frame,
-    /// The line, 0 where it was not recorded.
+    /// The line; 0 where it was not recorded.
     pub line: i32,
 }
 
-/// The same in words.
+/// A function and its executing line, with names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SourceLocation {
-    /// `co_filename`; none where it is unknown, and for what is not written in Python.
+    /// `co_filename`; none where it is unknown, and for what is not Python code.
     pub file: Option<String>,
     /// `co_firstlineno`.
     pub first_line: Option<u32>,
     /// `co_qualname`.
     pub qualname: String,
-    /// The module that the file was, as far as the interpreter's path tells.
+    /// The module; none where it could not be derived from `sys.path`.
     pub module: Option<String>,
-    /// The line that was executing, where lines were recorded.
+    /// The executing line, where lines were recorded.
     pub line: Option<i32>,
-    /// All of that for people.
+    /// The name for reports, with the line.
     #[serde(skip)]
     pub label: String,
 }
 
 impl SourceLocation {
-    /// Puts a spot into words.
-    pub fn of(spot: FrameLocation, naming: &FrameNames) -> SourceLocation {
-        let line = (spot.line > 0).then_some(spot.line);
-        let label = match (naming.label(spot.frame), line) {
+    /// Looks up the names of a location.
+    pub fn of(location: FrameLocation, frame_names: &FrameNames) -> SourceLocation {
+        let line = (location.line > 0).then_some(location.line);
+        let label = match (frame_names.label(location.frame), line) {
             (label, Some(line)) => format!("{label}, line {line}"),
             (label, None) => label,
         };
-        let Some(code) = naming.code(spot.frame) else {
-            let qualname = naming.label(spot.frame);
+        let Some(code) = frame_names.code(location.frame) else {
+            let qualname = frame_names.label(location.frame);
             return SourceLocation { file: None, first_line: None, qualname, module: None, line, label };
         };
         let code = Code::parse(&code);
@@ -56,26 +56,25 @@ impl SourceLocation {
             file: (!code.file.is_empty()).then(|| code.file.to_owned()),
             first_line: code.first_line,
             qualname: frame_names::qualname(&code),
-            module: naming.module(code.file),
+            module: frame_names.module(code.file),
             line,
             label,
         }
     }
 }
 
-/// The lines that are executing in the open calls, as far as they were recorded.
+/// The executing lines of the open calls, by call id, where lines were recorded.
 #[derive(Debug, Default)]
 pub struct ExecutingLines(FxHashMap<u64, i32>);
 
 impl ExecutingLines {
-    /// Follows what happens.
-    pub fn follow(&mut self, moment: CallEvent, callers: Callers) {
-        match moment {
+    /// Takes the next event.
+    pub fn update(&mut self, event: CallEvent, callers: Callers) {
+        match event {
             CallEvent::Instant(event) if event.marker == Marker::Line => {
-                let innermost = callers.innermost();
-                // The line of a function that is filtered out is not that of its caller.
-                let its = innermost.filter(|call| call.frame == Frame::Function(event.code));
-                its.map(|call| self.0.insert(call.id, event.line));
+                // The line of a function that the filter hides is not that of its caller.
+                let executing = callers.innermost().filter(|call| call.frame == Frame::Function(event.code));
+                executing.map(|call| self.0.insert(call.id, event.line));
             }
             CallEvent::Leave(call, _) if !self.0.is_empty() => {
                 self.0.remove(&call.id);
@@ -84,23 +83,26 @@ impl ExecutingLines {
         }
     }
 
-    /// Where a call is now.
-    pub fn spot(&self, call: &Call) -> FrameLocation {
+    /// The current location of an open call.
+    pub fn location(&self, call: &Call) -> FrameLocation {
         FrameLocation { frame: call.frame, line: self.0.get(&call.id).copied().unwrap_or(0) }
     }
 
-    /// The functions that are open, the innermost first, as many as [`MAX_CALLERS`]. Of the innermost the row that asks may
-    /// know more: its code and its line.
+    /// The locations of the [`MAX_CALLERS`] innermost open calls, the innermost first.
+    ///
+    /// `code` and `line` are those of the current row, or [`CodeId::NONE`]. They take precedence
+    /// for the innermost call, and are added as innermost location if no call of that function was
+    /// recorded.
     pub fn stack(&self, callers: Callers, code: CodeId, line: i32) -> Vec<FrameLocation> {
         let mut stack: Vec<FrameLocation> =
-            callers.outwards().take(MAX_CALLERS).map(|call| self.spot(call)).collect();
-        let own = FrameLocation { frame: Frame::Function(code), line };
+            callers.outwards().take(MAX_CALLERS).map(|call| self.location(call)).collect();
+        let row = FrameLocation { frame: Frame::Function(code), line };
         match stack.first_mut() {
             _ if code == CodeId::NONE => {}
-            Some(innermost) if innermost.frame == own.frame => {
-                *innermost = if line > 0 { own } else { *innermost }
+            Some(innermost) if innermost.frame == row.frame => {
+                *innermost = if line > 0 { row } else { *innermost }
             }
-            _ => stack.insert(0, own),
+            _ => stack.insert(0, row),
         }
         stack
     }

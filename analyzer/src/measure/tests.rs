@@ -1,4 +1,5 @@
-//! What measures say about small traces: numbers that people can add up.
+//! Totals, folded stacks and trace facts of small traces, with numbers that can be added up by
+//! hand.
 
 use std::time::Duration;
 
@@ -43,7 +44,8 @@ fn a_recursive_call_counts_once_in_the_total() {
     assert_eq!(
         rows,
         [
-            // 4..8 and 33..46, the pause from 35 to 45 in its total alone; the mean of 4 and 13 rounded down.
+            // 4..8 and 33..46, the pause from 35 to 45 in its total alone; the mean of 4 and 13
+            // rounded down.
             ("g (g:5)".into(), 2, 17, 7, (Some(4), Some(8), Some(13))),
             // 0..1, 32..33, 46..50.
             ("<module> (__main__)".into(), 1, 50, 6, (Some(50), Some(50), Some(50))),
@@ -55,11 +57,12 @@ fn a_recursive_call_counts_once_in_the_total() {
 }
 
 #[test]
-fn pauses_and_the_cost_of_tracing_are_said_per_function() {
+fn totals_have_pauses_and_tracing_cost_per_function() {
     let totals = Totals::of(&recursion(&Filter::default()));
     let rows: Vec<_> =
         totals.functions.iter().map(|each| (each.name.as_str(), each.gc_ns, each.tracing_ns)).collect();
-    // 30.6 ns each: g has four rows and a pause's two in it, <module> all twelve, and the outer f six.
+    // 30.6 ns per row: g has four rows and the two of a pause, <module> all twelve, and the outer f
+    // six.
     assert_eq!(rows, [("g", 10, Some(184)), ("<module>", 0, Some(367)), ("f", 0, Some(184))]);
 
     let mut unknown = recursion(&Filter::default());
@@ -67,7 +70,7 @@ fn pauses_and_the_cost_of_tracing_are_said_per_function() {
     assert!(Totals::of(&unknown).functions.iter().all(|function| function.tracing_ns.is_none()));
 }
 
-/// A hundred calls of 1 to 100 µs, so every percentile is known.
+/// A hundred calls of 1 to 100 µs, so the exact percentiles are known.
 #[test]
 fn percentiles_of_many_calls() {
     let call = |number: u32| {
@@ -76,7 +79,7 @@ fn percentiles_of_many_calls() {
     };
     let of = |filter: &Filter| {
         let calls = calls(&(1..=100).map(call).collect::<String>(), filter);
-        let [function] = &Totals::of(&calls).functions[..] else { panic!("one function") };
+        let [function] = &Totals::of(&calls).functions[..] else { panic!("not one function") };
         (function.min_ns, function.p50_ns, function.p95_ns, function.p99_ns, function.max_ns)
     };
     let (min, p50, p95, p99, max) = of(&Filter::default());
@@ -84,20 +87,21 @@ fn percentiles_of_many_calls() {
     for (found, exact_ns) in [(p50, 50_000), (p95, 95_000), (p99, 99_000_u64)] {
         assert!(found.is_some_and(|ns| ns.abs_diff(exact_ns) <= exact_ns / 64), "{found:?} {exact_ns}");
     }
-    // Durations are those of all calls of a function, so nobody knows them inside another one.
-    let inside = Filter { root: Some("f".parse().expect("a pattern")), ..Filter::default() };
+    // Durations are kept for all calls of a function, so percentiles inside another function are
+    // unknown.
+    let inside = Filter { root: Some("f".parse().expect("the pattern is valid")), ..Filter::default() };
     assert_eq!(of(&inside), (Some(1_000), None, None, None, Some(100_000)));
 }
 
 #[test]
-fn own_times_add_up_to_the_measured_time() {
+fn self_times_add_up_to_the_measured_time() {
     let totals = Totals::of(&recursion(&Filter::default()));
     let own: u64 = totals.functions.iter().map(|function| function.self_ns).sum();
     assert_eq!(own + totals.gc.total_ns, 50);
 }
 
 #[test]
-fn what_took_less_than_asked_for_is_left_out() {
+fn functions_below_the_minimum_time_are_left_out() {
     let filter = Filter { min_time: Duration::from_nanos(18), ..Filter::default() };
     let totals = Totals::of(&recursion(&filter));
     assert!(totals.functions.iter().all(|function| function.name != "g"));
@@ -105,12 +109,13 @@ fn what_took_less_than_asked_for_is_left_out() {
 
     let folded = Folded::of(&recursion(&filter), Weight::Time);
     let drawn: Vec<_> = folded.frames.iter().map(|frame| (frame.label.as_str(), frame.own)).collect();
-    // <module> 6 and g's second call with its pause, 13; the inner f took 14, so it is part of the outer one.
+    // <module> 6 and g's second call with its pause, 13; the inner f took 14, so it is part of the
+    // outer one.
     assert_eq!(drawn, [("<module> (__main__)", 19), ("C.f (__main__:3)", 31)]);
 }
 
 #[test]
-fn paths_weigh_their_own_time_or_calls() {
+fn frames_are_weighted_by_self_time_or_calls() {
     let calls = recursion(&Filter::default());
     let shape = |weight| {
         let folded = Folded::of(&calls, weight);
@@ -125,7 +130,7 @@ fn paths_weigh_their_own_time_or_calls() {
 }
 
 #[test]
-fn pauses_weigh_in_the_calls_that_they_interrupt() {
+fn frames_are_weighted_by_collections() {
     let folded = Folded::of(&recursion(&Filter::default()), Weight::Gc);
     let heavy: Vec<_> = folded.frames.iter().filter(|frame| frame.own > 0).collect();
     assert_eq!((heavy.len(), heavy[0].label.as_str(), heavy[0].own), (1, "(garbage collection)", 10));
@@ -133,7 +138,7 @@ fn pauses_weigh_in_the_calls_that_they_interrupt() {
 }
 
 #[test]
-fn reversed_paths_begin_with_where_time_passed() {
+fn reversed_paths_begin_with_the_innermost_function() {
     let calls = recursion(&Filter::default());
     let shape = |least| {
         let folded = Folded::of(&calls, Weight::Time).reversed(least, 9);
@@ -160,7 +165,7 @@ fn reversed_paths_begin_with_where_time_passed() {
             row("(garbage < g", 10, 0),
             row("(garbage < g < <module>", 10, 10),
             row("<module>", 6, 6),
-            // 10 in the inner f, called by the outer one, and 17 in the outer one.
+            // 10 in the inner f, called from the outer one, and 17 in the outer one.
             row("C.f", 27, 0),
             row("C.f < <module>", 17, 17),
             row("C.f < C.f", 10, 0),
@@ -188,16 +193,16 @@ fn reversed_paths_begin_with_where_time_passed() {
 }
 
 #[test]
-fn functions_are_found_by_name_or_file() {
+fn frames_are_found_by_name_or_file() {
     let calls = recursion(&Filter::default());
     let mut folded = Folded::of(&calls, Weight::Time);
-    folded.find(&"lib/*".parse().expect("a pattern"), &calls);
-    let found: Vec<bool> = folded.frames.iter().map(|frame| frame.is_found).collect();
-    assert_eq!(found, [false, false, false, true, true, false]);
+    folded.find(&"lib/*".parse().expect("the pattern is valid"), &calls);
+    let matches: Vec<bool> = folded.frames.iter().map(|frame| frame.is_found).collect();
+    assert_eq!(matches, [false, false, false, true, true, false]);
 }
 
 #[test]
-fn threads_stand_side_by_side() {
+fn every_thread_has_a_root() {
     let script = "
         0   7/7  thread__start     -               0  -  MainThread
         0   7/7  function__entry   /srv/run.py:1:a 1
@@ -207,7 +212,7 @@ fn threads_stand_side_by_side() {
     ";
     let shape = |filter: &Filter, script: &str| -> Vec<(Option<usize>, String, u64)> {
         let (trace, _directory) = crate::testing::trace(script, 2);
-        let (calls, threads) = CallTree::read_by_thread(&trace, filter).expect("a whole trace");
+        let (calls, threads) = CallTree::read_by_thread(&trace, filter).expect("the trace is valid");
         let folded = Folded::by_thread(&calls, &threads, Weight::Time);
         folded.frames.into_iter().map(|frame| (frame.parent, frame.label, frame.own)).collect()
     };
@@ -229,7 +234,7 @@ fn threads_stand_side_by_side() {
 }
 
 #[test]
-fn info_counts_what_is_there() {
+fn trace_info_counts_markers_threads_and_processes() {
     let two = "
         5   7/7  process__start    -               0  1  python3 run.py
         10  7/7  function__entry   /srv/run.py:1:a 1

@@ -1,4 +1,4 @@
-//! Who ran: processes and their threads.
+//! Processes and threads: names, lifetimes, events and repairs.
 
 use pyrec_schema::Names;
 use serde::Serialize;
@@ -10,59 +10,59 @@ use crate::{CallTree, Filter};
 /// Processes and their threads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Threads {
-    /// Those that were asked for, in the order in which they were first heard of.
+    /// The processes that the filter selects, in the order of their first rows.
     pub processes: Vec<Process>,
-    /// How far to trust it.
+    /// The trust of the recording.
     pub trust: Trust,
 }
 
-/// One process.
+/// A process with its threads.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Process {
-    /// Its number.
+    /// The process id.
     pub pid: i32,
-    /// The process that started it.
+    /// The id of the parent process.
     pub parent: Option<i64>,
     /// Its command line.
     pub command: Option<String>,
-    /// When it was first seen, since the first event of the trace.
+    /// The time of its start, since the first event of the trace.
     pub start_ns: Option<i64>,
-    /// When it ended; none where nobody saw it.
+    /// The time of its exit, since the first event of the trace; none where it was not recorded.
     pub end_ns: Option<i64>,
-    /// Its exit status; none where nobody could know it.
+    /// Its exit status; none where it is unknown.
     pub status: Option<i64>,
-    /// Its threads, in the order in which they were first heard of.
+    /// Its threads, in the order of their first rows.
     pub threads: Vec<ProcessThread>,
 }
 
-/// One thread of a process.
+/// A thread of a process.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ProcessThread {
-    /// Its number.
+    /// The thread id.
     pub tid: i32,
     /// Its last known name.
     pub name: Option<String>,
-    /// When it was first heard of, since the first event of the trace.
+    /// The time of its first row, since the first event of the trace.
     pub start_ns: i64,
-    /// When it ended; none where it went on.
+    /// The time of its end, since the first event of the trace; none where it had not ended.
     pub end_ns: Option<i64>,
-    /// What Python said in it.
+    /// The number of its events.
     pub events: u64,
     /// Time in calls.
     pub in_calls_ns: u64,
-    /// That time as a part of its life as far as it is known; none where its life has no length.
+    /// The time in calls as a part of the time from its first row to its end; none where that is 0.
     pub busy: Option<f64>,
-    /// Events that were lost.
+    /// The number of lost events.
     pub lost: u64,
-    /// What had to be mended.
+    /// The repairs.
     pub repaired: Repairs,
 }
 
 impl Threads {
-    /// Those that the filter leaves.
+    /// The processes and threads that the filter selects.
     pub fn of(calls: &CallTree, filter: &Filter) -> Threads {
         let origin_ns = if calls.counts.events() > 0 { calls.counts.first_ns } else { 0 };
-        // Threads are in the order of their processes.
+        // Threads are sorted by process.
         let groups = calls.threads.chunk_by(|a, b| a.pid == b.pid);
         let mut processes: Vec<Process> =
             groups.filter_map(|threads| Process::of(threads, &calls.names, filter, origin_ns)).collect();
@@ -102,9 +102,9 @@ impl ProcessThread {
     ) -> Option<ProcessThread> {
         let facts = &thread.info;
         let (first_ns, last_ns) = (facts.first_ns?, facts.last_ns?);
-        // A process takes its threads along.
+        // A thread ends with its process at the latest.
         let end_ns = facts.ended_ns().or(process.exit_ns);
-        let life_ns = end_ns.unwrap_or(last_ns).saturating_sub(first_ns);
+        let lifetime_ns = end_ns.unwrap_or(last_ns).saturating_sub(first_ns);
         Some(ProcessThread {
             tid: thread.tid,
             name: names.text_str(facts.name).map(|text| text.to_string()),
@@ -112,7 +112,7 @@ impl ProcessThread {
             end_ns: end_ns.map(|end_ns| end_ns.saturating_sub(origin_ns)),
             events: facts.events,
             in_calls_ns: thread.in_calls_ns,
-            busy: (life_ns > 0).then(|| thread.in_calls_ns as f64 / life_ns as f64),
+            busy: (lifetime_ns > 0).then(|| thread.in_calls_ns as f64 / lifetime_ns as f64),
             lost: facts.lost,
             repaired: thread.repairs,
         })

@@ -9,21 +9,21 @@ use crate::CallTree;
 use crate::measure::Trust;
 use crate::tree::{Frame, Nodes, Tally, WalkEvent};
 
-/// Calls and time per function.
+/// Totals: calls and time per function.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Totals {
-    /// Every function that was asked for and took long enough, in the order of their files and lines.
+    /// The functions that the filter selects, sorted by file and line.
     pub functions: Vec<FunctionTotals>,
-    /// The garbage collector's pauses, which are in nobody's own time.
+    /// Pauses for garbage collection, which are not part of the self time of any function.
     pub gc: PauseTotals,
-    /// How far to trust it.
+    /// The trust of the recording.
     pub trust: Trust,
 }
 
-/// One function.
+/// Calls and time of one function.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct FunctionTotals {
-    /// `co_filename`; none where it is unknown, and for a function written in C.
+    /// `co_filename`; none where it is unknown, and for C functions.
     pub file: Option<String>,
     /// `co_firstlineno`.
     pub first_line: Option<u32>,
@@ -31,69 +31,77 @@ pub struct FunctionTotals {
     pub name: String,
     /// `co_qualname`.
     pub qualname: String,
-    /// The module that the file was, as far as the interpreter's path tells.
+    /// The module; none where it could not be derived from `sys.path`.
     pub module: Option<String>,
-    /// Entries: a generator counts once per resume.
+    /// The number of entries. A generator counts once per resume.
     pub calls: u64,
-    /// Time in the function and what it called, a recursive call counted once.
+    /// Total time. A recursive call is counted once.
     pub total_ns: u64,
-    /// Time in the function itself.
+    /// Self time.
     pub self_ns: u64,
-    /// The shortest call that was measured from entry to return.
+    /// The shortest duration of a call from entry to return.
     pub min_ns: Option<u64>,
-    /// The mean of those.
+    /// The mean of these durations.
     pub mean_ns: Option<u64>,
-    /// The longest of those.
+    /// The longest of these durations.
     pub max_ns: Option<u64>,
-    /// What half of those took at most. This and the next are off by a sixty-fourth at most, and exact where there are
-    /// few. None inside one function only, since nobody counted that.
+    /// The median of these durations. Percentiles are exact for few durations and otherwise within
+    /// 1/64 of the exact value. They are none if the filter has a root function, because durations
+    /// are not kept per call path.
     pub p50_ns: Option<u64>,
-    /// What 95 of a hundred took at most.
+    /// The 95th percentile of these durations.
     pub p95_ns: Option<u64>,
-    /// What 99 of a hundred took at most.
+    /// The 99th percentile of these durations.
     pub p99_ns: Option<u64>,
-    /// PauseTotals for garbage collection that interrupted the function itself. In its total, not in its own time.
+    /// Time in garbage collections that interrupted the function itself. Part of its total time,
+    /// not of its self time.
     pub gc_ns: u64,
-    /// How much of the total is the cost of recording it: events times what one costs. None where that is unknown.
+    /// The tracing cost in the total time: events times the cost of one event. None where that cost
+    /// is unknown.
     pub tracing_ns: Option<u64>,
 }
 
-/// PauseTotals for garbage collection.
+/// Pauses for garbage collection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PauseTotals {
-    /// How many.
+    /// The number of pauses.
     pub count: u64,
-    /// How long in all.
+    /// Time in pauses.
     pub total_ns: u64,
 }
 
-/// What is added up for one frame over all its paths.
+/// Sums of one frame over all call paths.
 #[derive(Debug)]
-struct Sum {
+struct FrameSums {
     tally: Tally,
     total_ns: u64,
-    /// Rows in the same calls.
+    /// Rows in the calls of `total_ns`.
     total_rows: u64,
-    /// PauseTotals on top of it.
+    /// Time in garbage collections that interrupted the frame.
     gc_ns: u64,
-    /// How often it stands on the path that is being looked at.
+    /// The number of occurrences on the current call path.
     on_path: u32,
 }
 
-impl Sum {
-    const NONE: Sum = Sum { tally: Tally::NONE, total_ns: 0, total_rows: 0, gc_ns: 0, on_path: 0 };
+impl FrameSums {
+    const ZERO: FrameSums =
+        FrameSums { tally: Tally::NONE, total_ns: 0, total_rows: 0, gc_ns: 0, on_path: 0 };
 }
 
 impl Totals {
-    /// Adds up every call path of each function.
+    /// Sums the call paths of a tree by function.
     pub fn of(calls: &CallTree) -> Totals {
         let (functions, gc) = functions(&calls.nodes, calls, &FrameNames::of(calls));
         Totals { functions, gc, trust: Trust::of(calls) }
     }
 }
 
-/// The functions of call paths that belong to a tree, and the pauses on them.
-pub fn functions(nodes: &Nodes, calls: &CallTree, naming: &FrameNames) -> (Vec<FunctionTotals>, PauseTotals) {
+/// The functions and the pauses of some of a tree's call paths.
+pub fn functions(
+    nodes: &Nodes,
+    calls: &CallTree,
+    frame_names: &FrameNames,
+) -> (Vec<FunctionTotals>, PauseTotals) {
     let sums = sums(nodes);
     let gc = sums.get(&Frame::Gc).map_or(PauseTotals::default(), |sum| PauseTotals {
         count: sum.tally.calls(),
@@ -103,7 +111,7 @@ pub fn functions(nodes: &Nodes, calls: &CallTree, naming: &FrameNames) -> (Vec<F
         .into_iter()
         .filter(|(_, sum)| sum.total_ns >= calls.min_time_ns)
         .filter_map(|(frame, sum)| {
-            FunctionTotals::of(frame, &sum, naming, nodes, calls.manifest.cost_per_event_ns)
+            FunctionTotals::of(frame, &sum, frame_names, nodes, calls.manifest.cost_per_event_ns)
         })
         .collect();
     functions.sort_unstable();
@@ -111,7 +119,7 @@ pub fn functions(nodes: &Nodes, calls: &CallTree, naming: &FrameNames) -> (Vec<F
 }
 
 impl FunctionTotals {
-    /// Its name for people, with its module or file.
+    /// The name for reports, with module or file.
     pub fn label(&self) -> String {
         frame_names::function_label(
             &self.qualname,
@@ -123,13 +131,13 @@ impl FunctionTotals {
 
     fn of(
         frame: Frame,
-        sum: &Sum,
-        naming: &FrameNames,
+        sum: &FrameSums,
+        frame_names: &FrameNames,
         nodes: &Nodes,
         cost_per_event_ns: Option<f64>,
     ) -> Option<FunctionTotals> {
-        let code = naming.code(frame);
-        let cfunction = naming.cfunction(frame);
+        let code = frame_names.code(frame);
+        let cfunction = frame_names.cfunction(frame);
         let code = match (&code, &cfunction) {
             (Some(code), _) => Code::parse(code),
             (None, Some(name)) => Code { file: "", first_line: None, qualname: name },
@@ -137,15 +145,15 @@ impl FunctionTotals {
         };
         let Tally { self_ns, measured, measured_ns, min_ns, max_ns, .. } = sum.tally;
         let quantile_ns = |share| {
-            let within = |ns: u64| ns.clamp(min_ns, max_ns);
-            nodes.durations(frame).and_then(|durations| durations.quantile_ns(share)).map(within)
+            let clamped = |ns: u64| ns.clamp(min_ns, max_ns);
+            nodes.durations(frame).and_then(|durations| durations.quantile_ns(share)).map(clamped)
         };
         Some(FunctionTotals {
             file: (!code.file.is_empty()).then(|| code.file.to_owned()),
             first_line: code.first_line,
             qualname: frame_names::qualname(&code),
             name: frame_names::qualname(&Code { qualname: code.name(), ..code }),
-            module: naming.module(code.file),
+            module: frame_names.module(code.file),
             calls: sum.tally.calls(),
             total_ns: sum.total_ns,
             self_ns,
@@ -161,21 +169,22 @@ impl FunctionTotals {
     }
 }
 
-/// Walks every call path, and adds the time below a frame to its total where it stands on the path for the first time.
+/// Sums the call paths by frame. The time of a node is added to the total of its frame if no
+/// ancestor has the same frame.
 ///
 /// ```text
-/// a 1          total of a: 1 + 2 + 4, its second a is within the first
+/// a 1          total of a: 1 + 2 + 4, since the second a is in the first one
 /// └ b 2        total of b: 2 + 4
 ///   └ a 4
 /// ```
-fn sums(nodes: &Nodes) -> FxHashMap<Frame, Sum> {
+fn sums(nodes: &Nodes) -> FxHashMap<Frame, FrameSums> {
     let totals_ns = nodes.subtree_sums(|node| node.tally.self_ns);
     let totals_rows = nodes.subtree_sums(|node| node.tally.rows());
-    let mut sums: FxHashMap<Frame, Sum> = FxHashMap::default();
+    let mut sums: FxHashMap<Frame, FrameSums> = FxHashMap::default();
     nodes.walk(|step| match step {
         WalkEvent::Enter(id) => {
             let node = &nodes[id];
-            let sum = sums.entry(node.frame).or_insert(Sum::NONE);
+            let sum = sums.entry(node.frame).or_insert(FrameSums::ZERO);
             sum.tally.add(&node.tally);
             if sum.on_path == 0 {
                 sum.total_ns = sum.total_ns.saturating_add(totals_ns[id as usize]);

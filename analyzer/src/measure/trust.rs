@@ -1,4 +1,4 @@
-//! How far to trust a report.
+//! How complete and how disturbed a recording is.
 
 use pyrec_schema::{Excerpt, Manifest, Profile, RecordingEnd};
 
@@ -6,37 +6,37 @@ use crate::CallTree;
 use crate::calls::TraceSummary;
 use crate::tree::{ProfileMetadata, Repairs, TraceCounts};
 
-/// How far to trust a report: computed here and nowhere else, always from the whole trace.
+/// The facts of a trust line. They describe the whole trace, whatever a filter selects.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trust {
-    /// Events of Python, without the recorder's own rows.
+    /// The number of events, without rows that the recorder added.
     pub events: u64,
-    /// Events that the recorder says it lost.
+    /// The number of lost events that the recorder counted.
     pub lost: u64,
-    /// What was mended in rebuilding the calls.
+    /// The repairs in rebuilding the calls.
     pub repaired: Repairs,
     /// How the recording ended.
     pub ended: RecordingEnd,
-    /// What recording one event cost the program.
+    /// The cost of recording one event, in nanoseconds of the target process.
     pub cost_per_event_ns: Option<f64>,
-    /// Bytes of a cut file that could not be read.
+    /// Bytes of torn files that could not be read.
     pub torn_bytes: u64,
-    /// What of the recording the trace is; all of it if nothing is said.
+    /// Which part of the recording the trace is; none if it is the whole recording.
     pub slice: Option<Excerpt>,
 }
 
 impl Trust {
-    /// How far to trust what a tree says.
+    /// The trust of a call tree.
     pub fn of(calls: &CallTree) -> Trust {
         Trust::new(&calls.manifest, &calls.counts, calls.repairs(), calls.torn_bytes)
     }
 
-    /// How far to trust what single calls say.
+    /// The trust of a stream of calls.
     pub fn of_seen(manifest: &Manifest, seen: &TraceSummary) -> Trust {
         Trust::new(manifest, &seen.counts, seen.repairs, seen.torn_bytes)
     }
 
-    /// How far to trust what a profile says.
+    /// The trust of a profile.
     pub fn of_profile(profile: &Profile) -> Trust {
         let ProfileMetadata { manifest, counts, repairs, torn_bytes } = ProfileMetadata::of(profile);
         Trust::new(&manifest, &counts, repairs, torn_bytes)
@@ -54,7 +54,8 @@ impl Trust {
         }
     }
 
-    /// How many events were lost in all: none where the recorder did not live to say.
+    /// The number of lost events; none where the recorder was killed or a file is torn, so that it
+    /// is unknown.
     pub fn all_lost(&self) -> Option<u64> {
         let is_cut = self.ended.is_cut() || self.torn_bytes > 0;
         (!is_cut).then_some(self.lost)

@@ -58,7 +58,7 @@ fn write_generations(gc: &GcPauses, out: &mut impl Write) -> io::Result<()> {
 /// Writes a histogram with a row for each power of two, like DTrace's `quantize`.
 fn write_histogram(lengths: &Log2Histogram, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "  at least  ------------- Distribution ------------- count")?;
-    for (from_ns, count) in lengths.steps() {
+    for (from_ns, count) in lengths.buckets() {
         let bar = "@".repeat((count * BAR_WIDTH / lengths.count().max(1)) as usize);
         writeln!(out, "{:>10} |{bar:<40} {}", Time(from_ns), Count(count))?;
     }
@@ -123,7 +123,7 @@ pub fn write_json(gc: &GcPauses, options: &GcOptions, out: &mut impl Write) -> i
             mean_ns: range(1),
             max_ns: range(2),
             objects: generation.found,
-            histogram: lengths.steps().map(|(from_ns, count)| Step { from_ns, count }).collect(),
+            histogram: lengths.buckets().map(|(from_ns, count)| Step { from_ns, count }).collect(),
         }
     };
     let max_rows = options.rows.unwrap_or(usize::MAX).min(gc.interrupted.len());

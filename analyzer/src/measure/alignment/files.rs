@@ -1,10 +1,11 @@
-//! Source files across runs, identified by names that do not depend on checkout, environment or machine.
+//! Source files across runs, identified by names that do not depend on checkout, environment or
+//! machine.
 //!
 //! ```text
-//! 1. sys.path names the module                        /srv/app/shop/cart.py               shop.cart
-//! 2. else the directory of the main script does       /home/a/run.py next to it: x.py     x
-//!    or a library directory of every Python           …/site-packages/rich/text.py        rich.text
-//! 3. else the longest common end of the paths         /opt/old/lib-x/y.txt, /opt/new/lib-x/y.txt
+//! 1. sys.path names the module                       /srv/app/shop/cart.py            shop.cart
+//! 2. else the directory of the main script does      /home/a/run.py, /home/a/x.py     x
+//!    or a library directory of every Python          …/site-packages/rich/text.py     rich.text
+//! 3. else the longest common end of the paths        /opt/old/lib-x/y.txt, /opt/new/lib-x/y.txt
 //! ```
 
 use rustc_hash::FxHashMap;
@@ -74,8 +75,9 @@ impl AlignedFiles {
         ids
     }
 
-    /// Pairs files without a module name with those of earlier runs by the ends of their paths, the longest common end
-    /// first. An end pairs two files only if no other file on either side has it.
+    /// Pairs files without a module name with those of earlier runs by the ends of their paths, the
+    /// longest common end first. An end pairs two files only if no other file on either side has
+    /// it.
     fn add_unnamed(&mut self, paths: &[&str]) -> Vec<(String, FileId)> {
         let mut candidates: Vec<FileId> =
             (0..self.files.len()).filter(|&id| self.files[id].module.is_none()).collect();
@@ -137,7 +139,8 @@ mod tests {
 
     use super::*;
 
-    /// Aligns the files of several runs, each given by its command, `sys.path` and paths. Returns the ids of each run.
+    /// Aligns the files of several runs, each given by its command, `sys.path` and paths. Returns
+    /// the ids of each run.
     fn align(runs: &[(&str, &[&str], &[&str])]) -> (AlignedFiles, Vec<Vec<FileId>>) {
         let mut aligned = AlignedFiles::default();
         let ids = runs.iter().map(|(command, path, files)| {

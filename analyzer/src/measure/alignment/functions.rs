@@ -1,7 +1,8 @@
 //! The functions of all runs as one list.
 //!
-//! A function is identified by its source file and its qualified name. Functions of one file that share a qualified
-//! name, such as lambdas, are told apart by their first lines, which are matched across versions of the source.
+//! A function is identified by its source file and its qualified name. Functions of one file that
+//! share a qualified name, such as lambdas, are told apart by their first lines, which are matched
+//! across versions of the source.
 
 use std::collections::BTreeMap;
 
@@ -25,11 +26,13 @@ pub type FunctionId = usize;
 pub struct AlignedFunction {
     /// The name of the module; none where it could not be derived.
     pub module: Option<String>,
-    /// `co_filename` in the first run that has the file; none where it is unknown, and for what is not Python code.
+    /// `co_filename` in the first run that has the file; none where it is unknown, and for what is
+    /// not Python code.
     pub file: Option<String>,
     /// `co_qualname`, or a description of what is not a function.
     pub qualname: String,
-    /// The position among functions with the same file and qualified name in the order of their lines, from 1.
+    /// The position among functions with the same file and qualified name in the order of their
+    /// lines, from 1.
     pub ordinal: usize,
     /// `co_firstlineno` in the first new run that has the function, else in the first old one.
     pub first_line: Option<u32>,
@@ -125,7 +128,8 @@ impl AlignedFunction {
 }
 
 impl Alignment {
-    /// Aligns the names of all runs. New runs are added before old ones, so a function carries its new name and line.
+    /// Aligns the names of all runs. New runs are added before old ones, so a function carries its
+    /// new name and line.
     ///
     /// # Errors
     ///
@@ -274,7 +278,8 @@ impl AlignmentBuilder<'_> {
         (key, FirstLine { id, line, version })
     }
 
-    /// Matches the functions of one key with those of earlier runs: first by equal lines, then in the order of lines.
+    /// Matches the functions of one key with those of earlier runs: first by equal lines, then in
+    /// the order of lines.
     fn add_functions(&mut self, number: usize, key: FunctionKey, frames: BTreeMap<FirstLine, Vec<Frame>>) {
         let known = self.by_key.entry(key.clone()).or_default();
         let mut unmatched: Vec<(FunctionId, FirstLine)> = known.clone();

@@ -6,8 +6,8 @@
 //! RunNames ─┘              └─ lines       by a patience diff of the source texts
 //! ```
 //!
-//! Two checkouts, two virtual environments or two machines give the same functions under different paths. All views of
-//! a comparison use one alignment, so they agree on what is the same function.
+//! Two checkouts, two virtual environments or two machines give the same functions under different
+//! paths. All views of a comparison use one alignment, so they agree on what is the same function.
 
 mod files;
 mod functions;

@@ -38,7 +38,8 @@ impl Rename {
     }
 }
 
-/// Replaces the leading components `old` of a dotted name by `new`; none if it does not begin with them.
+/// Replaces the leading components `old` of a dotted name by `new`; none if it does not begin with
+/// them.
 fn replace_prefix(name: &str, old: &str, new: &str) -> Option<String> {
     let rest = name.strip_prefix(old)?;
     (rest.is_empty() || rest.starts_with('.')).then(|| format!("{new}{rest}"))

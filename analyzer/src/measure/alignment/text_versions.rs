@@ -1,6 +1,7 @@
 //! The source texts that runs have of one file, and their lines matched by a patience diff.
 //!
-//! The first known text is the base version. A line of another version is identified by the base line that it matches:
+//! The first known text is the base version. A line of another version is identified by the base
+//! line that it matches:
 //!
 //! ```text
 //! base                   1 import x     2 def f():     3     return x     4
@@ -8,7 +9,8 @@
 //! as a line of base      1              none           2                  3
 //! ```
 //!
-//! Merged into one text, lines that a single version has keep their position relative to the lines in common:
+//! Merged into one text, lines that a single version has keep their position relative to the lines
+//! in common:
 //!
 //! ```text
 //! base            1 a     2 x            3 c
@@ -25,7 +27,8 @@ use similar::{Algorithm, DiffOp, DiffableStr, TextDiff};
 
 use super::run::Side;
 
-/// The time after which the diff of two texts gives up on a minimal result and returns an approximate one.
+/// The time after which the diff of two texts gives up on a minimal result and returns an
+/// approximate one.
 const DIFF_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A line of a file, the same one in all versions that have it.
@@ -138,7 +141,8 @@ impl TextVersions {
         }
     }
 
-    /// All versions merged into one text. Each line occurs once, and the order agrees with that of every version.
+    /// All versions merged into one text. Each line occurs once, and the order agrees with that of
+    /// every version.
     pub fn merged_lines(&self) -> Vec<MergedLine> {
         let base_lines = self.base.as_deref().map_or(0, |base| base.tokenize_lines().len() as u32);
         // Lines that the base does not have, by the base line that they follow.
@@ -164,7 +168,8 @@ impl TextVersions {
         lines.map(merged).collect()
     }
 
-    /// The lines that a side has, each with its number in the first version of the side that has it.
+    /// The lines that a side has, each with its number in the first version of the side that has
+    /// it.
     fn line_numbers(&self, side: Side) -> FxHashMap<LineId, u32> {
         let mut versions: Vec<u32> = Vec::new();
         for version in self.runs[side as usize].iter().map(|version| version.unwrap_or(0)) {

@@ -1,4 +1,5 @@
-//! The gate: rules that limit how much a count or a time may grow, such as `calls:parse_*:+0%` or `self:+10%`.
+//! The gate: rules that limit how much a count or a time may grow, such as `calls:parse_*:+0%` or
+//! `self:+10%`.
 
 use std::str::FromStr;
 
@@ -15,7 +16,8 @@ use crate::measure::alignment::FunctionKind;
 pub struct Rule {
     text: String,
     metric: Metric,
-    /// Selects functions, lines or imports, each of which is checked by itself. Without it the sum is checked.
+    /// Selects functions, lines or imports, each of which is checked by itself. Without it the sum
+    /// is checked.
     pattern: Option<Pattern>,
     limit: Limit,
 }
@@ -52,7 +54,8 @@ pub struct Breach {
     pub samples: Samples,
     /// Whether the metric is a time in nanoseconds.
     pub is_time: bool,
-    /// Whether the growth is significant: always for counts, and for times if both sides have several runs.
+    /// Whether the growth is significant: always for counts, and for times if both sides have
+    /// several runs.
     pub has_evidence: bool,
 }
 
@@ -103,7 +106,8 @@ impl Rule {
     ///
     /// # Errors
     ///
-    /// Fails if the rule needs line events that the recordings do not have, or if its pattern matches nothing.
+    /// Fails if the rule needs line events that the recordings do not have, or if its pattern
+    /// matches nothing.
     pub fn breaches(&self, diff: &Diff) -> Result<Vec<Breach>, GateError> {
         if self.needs_lines() && !diff.has_hits {
             return Err(GateError::NoLines { rule: self.text.clone() });
@@ -175,9 +179,9 @@ impl Rule {
         }
     }
 
-    /// The candidates that exceed the limit. A count does if the minimum of the new runs exceeds the limit of the maximum
-    /// of the old runs. A time must also do so significantly after Holm's correction over all candidates, unless a side
-    /// has one run.
+    /// The candidates that exceed the limit. A count does if the minimum of the new runs exceeds
+    /// the limit of the maximum of the old runs. A time must also do so significantly after Holm's
+    /// correction over all candidates, unless a side has one run.
     fn violations(&self, candidates: Vec<Candidate>, has_evidence: bool) -> Vec<Breach> {
         let p_value = |candidate: &Candidate| {
             let ((_, old), (new, _)) =

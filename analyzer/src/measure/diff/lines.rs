@@ -47,7 +47,8 @@ pub struct FileDiff {
     pub entries: Samples,
     /// Time on its lines.
     pub self_ns: TimeChange,
-    /// Time on its lines and in the functions that they call. A call from within the file is counted once.
+    /// Time on its lines and in the functions that they call. A call from within the file is
+    /// counted once.
     pub total_ns: TimeChange,
 }
 

@@ -7,8 +7,8 @@
 //!                          └─ imports, gc
 //! ```
 //!
-//! TraceCounts such as calls and hits are exact, so a verdict on them needs one run a side. Times vary from run to run, so a
-//! verdict on them needs several runs a side.
+//! Counts such as calls and hits are exact, so a verdict on them needs one run a side. Times vary
+//! from run to run, so a verdict on them needs several runs a side.
 
 mod call_paths;
 mod gate;

@@ -19,7 +19,8 @@ pub enum CountVerdict {
     Same,
     /// Runs of one side differ, and the ranges of both sides overlap.
     Varies,
-    /// The ranges are disjoint: every new run has more, or every new run has less, than every old run.
+    /// The ranges are disjoint: every new run has more, or every new run has less, than every old
+    /// run.
     Changed,
 }
 
@@ -29,7 +30,8 @@ impl Samples {
         Samples { old: vec![0; old_runs], new: vec![0; new_runs] }
     }
 
-    /// Adds to the number of a run, saturating. Runs are numbered over both sides, the old ones first.
+    /// Adds to the number of a run, saturating. Runs are numbered over both sides, the old ones
+    /// first.
     pub fn add(&mut self, run: usize, more: u64) {
         let number = match run.checked_sub(self.old.len()) {
             None => &mut self.old[run],
@@ -38,7 +40,8 @@ impl Samples {
         *number = number.saturating_add(more);
     }
 
-    /// The number of a run; 0 if there is no such run. Runs are numbered over both sides, the old ones first.
+    /// The number of a run; 0 if there is no such run. Runs are numbered over both sides, the old
+    /// ones first.
     pub fn get(&self, run: usize) -> u64 {
         self.old.iter().chain(&self.new).nth(run).copied().unwrap_or(0)
     }

@@ -1,12 +1,14 @@
-//! Significance tests for changes of times. `docs/reference/diff.md` describes the method for users.
+//! Significance tests for changes of times. `docs/design/comparing.md` gives the reasons.
 //!
 //! A change is significant if all of these hold:
 //!
-//! 1. Welch's t-test (unequal variances; B. L. Welch, Biometrika 34, 1947) on the logarithms of the times rejects the
-//!    hypothesis that the true ratio is within [`MIN_CHANGE`] of 1. Logarithms are compared because noise is
-//!    multiplicative: a busy machine slows everything down by a factor.
-//! 2. The rejection survives Holm's step-down correction (S. Holm, Scandinavian Journal of Statistics 6, 1979) over the
-//!    family of times that are tested together, at [`FAMILYWISE_ERROR_RATE`].
+//! 1. Welch's t-test (unequal variances; B. L. Welch, Biometrika 34, 1947) on the logarithms of the
+//!    times rejects the hypothesis that the true ratio is within [`MIN_CHANGE`] of 1. Logarithms
+//!    are compared because noise is multiplicative: a busy machine slows everything down by a
+//!    factor.
+//! 2. The rejection survives Holm's step-down correction (S. Holm, Scandinavian Journal of
+//!    Statistics 6, 1979) over the family of times that are tested together, at
+//!    [`FAMILYWISE_ERROR_RATE`].
 //! 3. The ranges of the sides are disjoint.
 //! 4. The medians differ by more than the totals of whole runs of one side do.
 
@@ -18,13 +20,15 @@ use super::samples::Samples;
 /// The smallest relevant change, as a part of the old time.
 pub const MIN_CHANGE: f64 = 0.05;
 
-/// The probability with which a comparison of a program with itself finds any significant change in one family.
+/// The probability with which a comparison of a program with itself finds any significant change in
+/// one family.
 pub const FAMILYWISE_ERROR_RATE: f64 = 0.01;
 
 /// The confidence level of the intervals.
 pub const CONFIDENCE_LEVEL: f64 = 0.95;
 
-/// Times below this part of the whole time are not tested: each test makes the correction for the others stricter.
+/// Times below this part of the whole time are not tested: each test makes the correction for the
+/// others stricter.
 const MIN_TIME_SHARE: f64 = 0.001;
 
 /// A time in each run, and what is known of its change.
@@ -56,7 +60,8 @@ pub enum TimeVerdict {
     Slower,
 }
 
-/// The ratio new / old of the geometric means, with its confidence interval at [`CONFIDENCE_LEVEL`].
+/// The ratio new / old of the geometric means, with its confidence interval at
+/// [`CONFIDENCE_LEVEL`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct RatioInterval {
     /// The ratio.
@@ -109,7 +114,8 @@ impl WelchTest {
         })
     }
 
-    /// The two-sided p-value of the hypothesis that the absolute log ratio is at most `min_log_ratio`.
+    /// The two-sided p-value of the hypothesis that the absolute log ratio is at most
+    /// `min_log_ratio`.
     fn p_value(&self, min_log_ratio: f64) -> f64 {
         let t = (self.log_ratio.abs() - min_log_ratio) / self.standard_error;
         self.distribution().map_or(1.0, |distribution| (2.0 * distribution.sf(t)).min(1.0))
@@ -137,7 +143,8 @@ fn log_mean_and_its_variance(samples: &[u64]) -> (f64, f64) {
     (mean, squares / (runs - 1.0) / runs)
 }
 
-/// Tests a family of times, and sets their verdicts and intervals. `whole` is the total time of the runs.
+/// Tests a family of times, and sets their verdicts and intervals. `whole` is the total time of the
+/// runs.
 pub fn test_family<'a>(times: impl IntoIterator<Item = &'a mut TimeChange>, whole: &Samples) {
     let min_ns = MIN_TIME_SHARE * whole.old_median().max(whole.new_median()) as f64;
     let spreads_ns = [&whole.old, &whole.new].map(|side| Samples::range(side)).map(|(min, max)| max - min);
@@ -164,9 +171,9 @@ pub fn test_family<'a>(times: impl IntoIterator<Item = &'a mut TimeChange>, whol
     }
 }
 
-/// The number of hypotheses that Holm's step-down procedure rejects at [`FAMILYWISE_ERROR_RATE`]: the smallest p-value is
-/// held against the rate divided by the number of hypotheses, the next one against that of the rest, and so on until
-/// one fails. The p-values must be in ascending order.
+/// The number of hypotheses that Holm's step-down procedure rejects at [`FAMILYWISE_ERROR_RATE`]:
+/// the smallest p-value is held against the rate divided by the number of hypotheses, the next one
+/// against that of the rest, and so on until one fails. The p-values must be in ascending order.
 pub fn holm_rejections(p_values: impl ExactSizeIterator<Item = f64>) -> usize {
     let family = p_values.len();
     let is_rejected =
@@ -174,18 +181,20 @@ pub fn holm_rejections(p_values: impl ExactSizeIterator<Item = f64>) -> usize {
     p_values.enumerate().take_while(is_rejected).count()
 }
 
-/// The one-sided p-value of the hypothesis that the true ratio new / old is at most `ratio`. None where a side has fewer
-/// than two runs or only zeros.
+/// The one-sided p-value of the hypothesis that the true ratio new / old is at most `ratio`. None
+/// where a side has fewer than two runs or only zeros.
 pub fn p_value_above(samples: &Samples, ratio: f64) -> Option<f64> {
     let test = WelchTest::of(samples)?;
     let t = (test.log_ratio - ratio.ln()) / test.standard_error;
     test.distribution().map(|distribution| distribution.sf(t))
 }
 
-/// The direction of a change whose ranges are disjoint and whose medians differ by more than `noise_ns`.
+/// The direction of a change whose ranges are disjoint and whose medians differ by more than
+/// `noise_ns`.
 ///
-/// `noise_ns` is how far apart whole runs of one side are. An interruption of that length can fall on the same function
-/// in every run of a side, since the runs are alike, and no test on that function alone can exclude it.
+/// `noise_ns` is how far apart whole runs of one side are. An interruption of that length can fall
+/// on the same function in every run of a side, since the runs are alike, and no test on that
+/// function alone can exclude it.
 fn direction(samples: &Samples, noise_ns: u64) -> TimeVerdict {
     let (old, new) = (Samples::range(&samples.old), Samples::range(&samples.new));
     match () {
@@ -236,8 +245,8 @@ mod tests {
         assert_eq!(verdict(&[5, 5, 5], &[5, 5, 5]), TimeVerdict::NoEvidence);
     }
 
-    /// The expected values are those of SciPy: `ttest_ind(log(new), log(old), equal_var=False)`, and its
-    /// `confidence_interval(0.95)`.
+    /// The expected values are those of SciPy: `ttest_ind(log(new), log(old), equal_var=False)`,
+    /// and its `confidence_interval(0.95)`.
     #[test]
     fn the_test_agrees_with_scipy() {
         let test = WelchTest::of(&times(&[100, 110, 120, 130], &[150, 160, 170]).samples)

@@ -1,4 +1,5 @@
-//! What identifies a call apart from its callees: the function, how the call began, and how it ended.
+//! What identifies a call apart from its callees: the function, how the call began, and how it
+//! ended.
 
 use pyrec_schema::{Names, TextId};
 use serde::Serialize;
@@ -86,7 +87,8 @@ impl CallKey {
     }
 }
 
-/// The ids of the texts in `function__entry` and `function__return` rows that give start and outcome.
+/// The ids of the texts in `function__entry` and `function__return` rows that give start and
+/// outcome.
 #[derive(Clone, Copy, Debug)]
 pub struct TransitionTexts {
     resume: TextId,
@@ -103,7 +105,8 @@ impl TransitionTexts {
         TransitionTexts { resume, throw, yields, unwind }
     }
 
-    /// Ids that occur in no row, so every call is [`CallStart::Called`] and [`CallOutcome::Returned`].
+    /// Ids that occur in no row, so every call is [`CallStart::Called`] and
+    /// [`CallOutcome::Returned`].
     pub fn ignored() -> TransitionTexts {
         let unused = TextId(u32::MAX);
         TransitionTexts { resume: unused, throw: unused, yields: unused, unwind: unused }

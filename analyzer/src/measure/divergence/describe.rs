@@ -59,7 +59,8 @@ pub struct DivergenceSide {
     pub only_calls: u64,
     /// How the call in which the threads diverge ends, if it ends before they agree again.
     pub ends: Option<CallOutcome>,
-    /// Whether events of the thread were lost before, so that the divergence may be an effect of the loss.
+    /// Whether events of the thread were lost before, so that the divergence may be an effect of
+    /// the loss.
     pub after_loss: bool,
 }
 

@@ -9,7 +9,8 @@ use crate::Filter;
 use crate::measure::FrameNames;
 use crate::tree::{Frame, FrameFilter};
 
-/// The modules of the import system. Their calls are left out by default, since they depend on which `.pyc` files exist.
+/// The modules of the import system. Their calls are left out by default, since they depend on
+/// which `.pyc` files exist.
 const IMPORT_SYSTEM: &str = "importlib._bootstrap";
 
 /// What the replay needs to know of a function.

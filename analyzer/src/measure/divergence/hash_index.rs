@@ -4,8 +4,8 @@ use super::structural_hash::{StructuralHash, SubtreeId};
 
 /// A table of cache-line-sized buckets with linear probing, at most three quarters full.
 ///
-/// Keys are hashes already, so a lookup reads one cache line in most cases. A general hash map would hash the key again,
-/// and read a control group and an entry from different cache lines.
+/// Keys are hashes already, so a lookup reads one cache line in most cases. A general hash map
+/// would hash the key again, and read a control group and an entry from different cache lines.
 #[derive(Debug)]
 pub struct HashIndex {
     /// The number of buckets is a power of two.
@@ -13,7 +13,8 @@ pub struct HashIndex {
     len: usize,
 }
 
-/// The four slots of one cache line. They are filled in order; what does not fit is in the next bucket.
+/// The four slots of one cache line. They are filled in order; what does not fit is in the next
+/// bucket.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(64))]
 struct Bucket([Slot; 4]);
@@ -27,8 +28,8 @@ struct Slot {
 }
 
 impl Bucket {
-    /// The subtree with that hash, if it is in this bucket. Compares all slots without branches, because which one matches
-    /// is unpredictable.
+    /// The subtree with that hash, if it is in this bucket. Compares all slots without branches,
+    /// because which one matches is unpredictable.
     #[inline]
     fn get(&self, hash: StructuralHash) -> Option<SubtreeId> {
         let id_plus_one = |slot: &Slot| if slot.hash == hash { slot.id_plus_one } else { 0 };

@@ -1,4 +1,5 @@
-//! The second pass over a run: reads again the row groups with divergence points, and captures time, stack and lines there.
+//! The second pass over a run: reads again the row groups with divergence points, and captures
+//! time, stack and lines there.
 
 use pyrec_schema::{Event, Marker, Trace};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -24,7 +25,8 @@ pub struct ThreadState {
     pub lines: Vec<FrameLocation>,
 }
 
-/// A point to look for. Numbers are those of the replay, which also counts entries that turn out to be no calls.
+/// A point to look for. Numbers are those of the replay, which also counts entries that turn out to
+/// be no calls.
 #[derive(Clone, Copy, Debug)]
 struct Query {
     /// The index of the point in the result.
@@ -34,12 +36,13 @@ struct Query {
     is_end: bool,
     /// The number of the call.
     number: u64,
-    /// The number of the last call that is entered before the point or at it. Reading starts with a row group that begins
-    /// before that call.
+    /// The number of the last call that is entered before the point or at it. Reading starts with a
+    /// row group that begins before that call.
     from: u64,
 }
 
-/// Captures the state at points of a run, each given by the index of its thread and the next step there.
+/// Captures the state at points of a run, each given by the index of its thread and the next step
+/// there.
 ///
 /// The result has the order of the points. It is none where a point was not found.
 pub fn locate(
@@ -73,8 +76,8 @@ fn query(point: usize, thread: &ThreadSubtree, is_end: bool, number: u64, from: 
     Query { point, thread: thread.thread, is_end, number, from }
 }
 
-/// The number that the replay gives to the call with that many calls before it. `not_calls` are the numbers that the
-/// replay gave to entries that were no calls.
+/// The number that the replay gives to the call with that many calls before it. `not_calls` are the
+/// numbers that the replay gave to entries that were no calls.
 fn replay_number(number: u64, not_calls: &[u64]) -> u64 {
     let (mut low, mut high) = (0, not_calls.len());
     while low < high {
@@ -86,7 +89,8 @@ fn replay_number(number: u64, not_calls: &[u64]) -> u64 {
 
 /// Captures the state where a query matches.
 struct Locator {
-    /// The points of each thread, by whether they are at the end of a call, and the number of the call.
+    /// The points of each thread, by whether they are at the end of a call, and the number of the
+    /// call.
     points: FxHashMap<(ThreadIncarnation, bool, u64), Vec<usize>>,
     /// The thread whose rows are replayed.
     current: ThreadIncarnation,
@@ -205,7 +209,8 @@ impl CallObserver for Locator {
     }
 }
 
-/// The index of the last row group that begins before a point and has saved replays; 0 if there is none.
+/// The index of the last row group that begins before a point and has saved replays; 0 if there is
+/// none.
 fn first_row_group(run: &RunSubtrees, query: &Query) -> usize {
     let begins_before = |replays: &ThreadReplays| match replays.get(&query.thread.thread) {
         Some((incarnation, replay)) => {

@@ -7,8 +7,9 @@
 //!             first pass                           second pass, over row groups with divergences
 //! ```
 //!
-//! The first pass reduces every call to a structural hash of its function and all that happened in it, so equal threads
-//! have equal hashes. Only calls with different hashes are compared. Memory grows with the number of distinct subtrees.
+//! The first pass reduces every call to a structural hash of its function and all that happened in
+//! it, so equal threads have equal hashes. Only calls with different hashes are compared. Memory
+//! grows with the number of distinct subtrees.
 
 mod call_key;
 mod describe;
@@ -59,8 +60,8 @@ pub struct Divergences {
     pub only: [u64; 2],
     /// The threads of each run that have no counterpart in the other run.
     pub unpaired: [Vec<UnpairedThread>; 2],
-    /// Whether the runs can be compared. Losses and the ends of recordings are no reasons against it, since divergences
-    /// show them.
+    /// Whether the runs can be compared. Losses and the ends of recordings are no reasons against
+    /// it, since divergences show them.
     pub comparability: Comparability,
     /// The trust of each run.
     pub trust: [Trust; 2],
@@ -80,7 +81,8 @@ impl Divergences {
         max_kinds: usize,
     ) -> Result<Divergences> {
         let traces = [old, new];
-        // Two providers do not record starts and outcomes of calls alike, so these are compared only within one.
+        // Two providers do not record starts and outcomes of calls alike, so these are compared
+        // only within one.
         let has_transitions = old.manifest().provider == new.manifest().provider;
         let transitions = traces.map(|trace| match has_transitions {
             true => TransitionTexts::of(trace.names()),
@@ -151,7 +153,8 @@ fn both<T: Send>(task: impl Fn(usize) -> Result<T> + Sync) -> Result<[T; 2]> {
     })
 }
 
-/// Gives aligned functions the same key in both runs. Returns the frames of each function, by the new keys.
+/// Gives aligned functions the same key in both runs. Returns the frames of each function, by the
+/// new keys.
 fn unify_function_keys(runs: &mut [RunSubtrees; 2], alignment: &Alignment) -> Vec<[Option<Frame>; 2]> {
     let mut frames = vec![[Some(Frame::Thread); 2]];
     let mut keys: FxHashMap<FunctionId, FunctionKey> = FxHashMap::default();

@@ -1,9 +1,10 @@
 //! Common subsequences of two sequences by Myers' greedy difference algorithm, with bounded time.
 //!
-//! The algorithm (E. W. Myers, "An O(ND) Difference Algorithm and Its Variations", Algorithmica 1, 1986) takes O(ND) time
-//! for N items and D differences. Here a round ends after a limit of differences, keeps the path that has advanced
-//! farthest, and the next round starts at its end. So the result is a longest common subsequence if the sequences have
-//! at most [`MAX_DIFFERENCES`] differences, and time is bounded if they have nothing in common.
+//! The algorithm (E. W. Myers, "An O(ND) Difference Algorithm and Its Variations", Algorithmica 1,
+//! 1986) takes O(ND) time for N items and D differences. Here a round ends after a limit of
+//! differences, keeps the path that has advanced farthest, and the next round starts at its end. So
+//! the result is a longest common subsequence if the sequences have at most [`MAX_DIFFERENCES`]
+//! differences, and time is bounded if they have nothing in common.
 
 use std::hash::Hash;
 use std::ops::Range;
@@ -39,8 +40,8 @@ pub struct Gap {
     pub new: Range<usize>,
 }
 
-/// The equal runs of two sequences, in order and each as long as possible. A sequence is given by its length and a
-/// function from index to item.
+/// The equal runs of two sequences, in order and each as long as possible. A sequence is given by
+/// its length and a function from index to item.
 pub fn common_subsequence<T: Copy + Eq + Hash>(
     [old_end, new_end]: [usize; 2],
     old: impl Fn(usize) -> T,
@@ -71,7 +72,8 @@ pub fn common_subsequence<T: Copy + Eq + Hash>(
     runs.0
 }
 
-/// The gap before each equal run, with the length of the run; last the gap after all runs, with length 0.
+/// The gap before each equal run, with the length of the run; last the gap after all runs, with
+/// length 0.
 pub fn gaps(runs: &[EqualRun], old: usize, new: usize) -> impl Iterator<Item = (Gap, usize)> {
     let end = EqualRun { old, new, length: 0 };
     let mut start = (0, 0);
@@ -82,7 +84,8 @@ pub fn gaps(runs: &[EqualRun], old: usize, new: usize) -> impl Iterator<Item = (
     })
 }
 
-/// The items that also occur in the other sequence, with their indices. Others cannot be part of a common subsequence.
+/// The items that also occur in the other sequence, with their indices. Others cannot be part of a
+/// common subsequence.
 fn shared<T: Copy + Eq + Hash>(items: &[T], other: &[T]) -> (Vec<usize>, Vec<T>) {
     let other: FxHashSet<T> = other.iter().copied().collect();
     items.iter().copied().enumerate().filter(|(_, item)| other.contains(item)).unzip()
@@ -119,8 +122,9 @@ fn search<T: Eq>(old: &[T], new: &[T]) -> Vec<EqualRun> {
     runs.0
 }
 
-/// One round of the search. A path is a point in the edit graph that is reached with a number of differences. For each
-/// number of differences and each diagonal (old index minus new index), the farthest path is kept.
+/// One round of the search. A path is a point in the edit graph that is reached with a number of
+/// differences. For each number of differences and each diagonal (old index minus new index), the
+/// farthest path is kept.
 ///
 /// ```text
 ///            new ─▶  a  b  c
@@ -131,7 +135,8 @@ fn search<T: Eq>(old: &[T], new: &[T]) -> Vec<EqualRun> {
 struct Round<'a, T> {
     old: &'a [T],
     new: &'a [T],
-    /// For each number of differences n, the old indices of the paths on the diagonals -n, -n + 2, … n.
+    /// For each number of differences n, the old indices of the paths on the diagonals -n, -n + 2,
+    /// … n.
     paths: Vec<Vec<usize>>,
     /// The end of the best path, as old and new index.
     end: (usize, usize),
@@ -162,7 +167,8 @@ impl<'a, T: Eq> Round<'a, T> {
         round
     }
 
-    /// The old index after the last difference of a path: one step from the better path on a neighbouring diagonal.
+    /// The old index after the last difference of a path: one step from the better path on a
+    /// neighbouring diagonal.
     fn start(&self, differences: isize, diagonal: isize) -> usize {
         if differences == 0 {
             return 0;

@@ -64,7 +64,8 @@ pub trait CallObserver {
     /// A call is about to be pushed onto the stack. `number` is its [`OpenCall::number`].
     fn enter(&mut self, replay: &ThreadReplay, number: u64, time_ns: i64);
 
-    /// The innermost call has been popped from the stack. Without an outcome, its entry never returned and it was no call.
+    /// The innermost call has been popped from the stack. Without an outcome, its entry never
+    /// returned and it was no call.
     fn leave(
         &mut self,
         replay: &ThreadReplay,
@@ -74,7 +75,8 @@ pub trait CallObserver {
     );
 }
 
-/// An observer that can also receive calls from [`ThreadReplay::push_plain`], which reports no entries.
+/// An observer that can also receive calls from [`ThreadReplay::push_plain`], which reports no
+/// entries.
 pub trait FastPathObserver: CallObserver {
     /// A call returned without callees.
     fn leaf(&mut self, leaf: HashedSubtree);
@@ -123,8 +125,8 @@ impl RecentLines {
 }
 
 impl ThreadReplay {
-    /// A thread before its first row. `is_wanted` is whether the filter keeps the thread, `is_open` whether it keeps what
-    /// happens outside any call.
+    /// A thread before its first row. `is_wanted` is whether the filter keeps the thread, `is_open`
+    /// whether it keeps what happens outside any call.
     pub fn new(is_wanted: bool, is_open: bool) -> ThreadReplay {
         ThreadReplay {
             is_wanted,
@@ -168,7 +170,8 @@ impl ThreadReplay {
             .map(|(code, line)| FrameLocation { frame: Frame::Function(code), line })
     }
 
-    /// Resets the call number and the recent lines: the thread has ended, and the system may reuse its id.
+    /// Resets the call number and the recent lines: the thread has ended, and the system may reuse
+    /// its id.
     pub fn restart(&mut self) {
         (self.number, self.lines) = (0, RecentLines::default());
     }
@@ -203,9 +206,11 @@ impl ThreadReplay {
         }
     }
 
-    /// The fast path: replays rows up to the first one that needs [`ThreadReplay::push`]. Returns how many.
+    /// The fast path: replays rows up to the first one that needs [`ThreadReplay::push`]. Returns
+    /// how many.
     ///
-    /// It handles entries, balanced returns and lines in a compared scope without a window, in the order of time.
+    /// It handles entries, balanced returns and lines in a compared scope without a window, in the
+    /// order of time.
     pub fn push_plain(
         &mut self,
         rows: RowColumns,

@@ -1,4 +1,5 @@
-//! The first pass over a run: one subtree for each thread, and points from which the second pass can start.
+//! The first pass over a run: one subtree for each thread, and points from which the second pass
+//! can start.
 
 use pyrec_schema::{Batch, Columns, Event, Marker, TextId, Trace};
 use rustc_hash::FxHashMap;
@@ -16,7 +17,8 @@ use crate::order::{self, ThreadId};
 use crate::tree::{Frame, Repairs, StackOp, TraceCounts};
 use crate::{Filter, Result};
 
-/// The replay states at the start of a row group are kept only if their threads and open calls are at most that many.
+/// The replay states at the start of a row group are kept only if their threads and open calls are
+/// at most that many.
 const MAX_SAVED_CALLS: usize = 20_000;
 
 /// A run as subtrees.
@@ -30,13 +32,14 @@ pub struct RunSubtrees {
     pub frames: Vec<Frame>,
     /// The command of each process, by process id, where it is known.
     pub commands: FxHashMap<i32, TextId>,
-    /// TraceCounts and repairs of the whole trace.
+    /// Counts and repairs of the whole trace.
     pub seen: TraceSummary,
     /// The row groups of the trace, in order.
     pub row_groups: Vec<RowGroupStart>,
 }
 
-/// A thread from its start to its end. The system reuses thread ids, so an id alone does not identify it.
+/// A thread from its start to its end. The system reuses thread ids, so an id alone does not
+/// identify it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ThreadIncarnation {
     /// The process and thread id.

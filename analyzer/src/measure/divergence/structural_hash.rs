@@ -7,8 +7,9 @@ pub type SubtreeId = u32;
 
 /// A 96-bit hash of a call: of its key, and of the hashes of its callees in order.
 ///
-/// Subtrees with equal hashes are taken for equal. Among ten million distinct subtrees, the chance that any two collide
-/// is below 10⁻¹⁴ (the birthday bound for a uniform 96-bit hash is 6.3 · 10⁻¹⁶).
+/// Subtrees with equal hashes are taken for equal. Among ten million distinct subtrees, the chance
+/// that any two collide is below 10⁻¹⁴ (the birthday bound for a uniform 96-bit hash is 6.3 ·
+/// 10⁻¹⁶).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct StructuralHash {
     low: u32,
@@ -16,8 +17,8 @@ pub struct StructuralHash {
 }
 
 impl StructuralHash {
-    /// Hashes a call with two independent multiplicative hashes. 32 bits are the upper half of the first, whose high bits
-    /// are mixed best, and 64 bits are the second.
+    /// Hashes a call with two independent multiplicative hashes. 32 bits are the upper half of the
+    /// first, whose high bits are mixed best, and 64 bits are the second.
     #[inline]
     pub fn of(key: CallKey, callees: impl ExactSizeIterator<Item = StructuralHash>) -> StructuralHash {
         const FACTORS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];

@@ -5,9 +5,9 @@
 //! pending                  f        f f  main [f f]
 //! ```
 //!
-//! A call that has ended is pending until its caller ends. Its id is looked up in a batch with other calls, so that the
-//! cache misses of the lookups overlap. This is possible because a call's hash is made of the hashes of its callees, not
-//! of their ids:
+//! A call that has ended is pending until its caller ends. Its id is looked up in a batch with
+//! other calls, so that the cache misses of the lookups overlap. This is possible because a call's
+//! hash is made of the hashes of its callees, not of their ids:
 //!
 //! ```text
 //! call ends ─▶ call ends ─▶ … ─▶ look up the batch ─▶ replace placeholders by ids
@@ -22,7 +22,8 @@ use crate::tree::OpenFrame;
 /// The number of lookups in a batch.
 const BATCH: usize = 64;
 
-/// Marks the id of a call that has not been looked up. The other bits are its position in the batch.
+/// Marks the id of a call that has not been looked up. The other bits are its position in the
+/// batch.
 const PLACEHOLDER: SubtreeId = 1 << 31;
 
 /// Builds the subtree of one thread.
@@ -36,7 +37,8 @@ pub struct SubtreeBuilder {
 }
 
 impl SubtreeBuilder {
-    /// Ends the thread. Returns its subtree, and the numbers of entries that were no calls in ascending order.
+    /// Ends the thread. Returns its subtree, and the numbers of entries that were no calls in
+    /// ascending order.
     pub fn finish(&mut self, subtrees: &mut Subtrees) -> (SubtreeId, Vec<u64>) {
         let root = CallKey::new(THREAD_ROOT, CallStart::Called, CallOutcome::Returned);
         self.lookups.add(root, &mut self.pending, 0, subtrees);
@@ -97,12 +99,14 @@ struct Lookup {
     key: CallKey,
     /// The position of the call among the pending ones.
     pending_index: usize,
-    /// Where its callees end in [`LookupBatch::callees`]. They begin where those of the call before end.
+    /// Where its callees end in [`LookupBatch::callees`]. They begin where those of the call before
+    /// end.
     callees_end: usize,
 }
 
 impl LookupBatch {
-    /// Adds a call that has ended. Its callees are the pending calls from `first_callee` on, which it replaces.
+    /// Adds a call that has ended. Its callees are the pending calls from `first_callee` on, which
+    /// it replaces.
     #[inline]
     fn add(
         &mut self,

@@ -9,7 +9,8 @@
 //! └ g
 //! ```
 //!
-//! Within a run, calls with equal ids did the same. Across runs, calls with equal hashes did the same.
+//! Within a run, calls with equal ids did the same. Across runs, calls with equal hashes did the
+//! same.
 
 use super::call_key::CallKey;
 use super::hash_index::HashIndex;
@@ -39,7 +40,8 @@ pub struct HashedSubtree {
 
 #[derive(Clone, Copy, Debug)]
 struct Subtree {
-    /// Where its callees end in [`Subtrees::callees`]. They begin where those of the subtree before end.
+    /// Where its callees end in [`Subtrees::callees`]. They begin where those of the subtree before
+    /// end.
     callees_end: usize,
     key: CallKey,
 }
@@ -83,7 +85,8 @@ impl Subtrees {
         &self.callees[start..self.subtrees[id as usize].callees_end]
     }
 
-    /// Drops the index and counts the calls in every subtree, in the order of ids so that memory is read sequentially.
+    /// Drops the index and counts the calls in every subtree, in the order of ids so that memory is
+    /// read sequentially.
     pub fn finish(&mut self) {
         self.index = HashIndex::default();
         self.calls.reserve_exact(self.subtrees.len());
@@ -108,7 +111,8 @@ impl Subtrees {
     /// Replaces the keys, and recomputes the hashes that depend on them. Ids stay as they are.
     pub fn translate(&mut self, translate: impl Fn(CallKey) -> CallKey) {
         let is_changed = |subtree: &Subtree| translate(subtree.key) != subtree.key;
-        // Both runs often number their first functions alike, so no hash changes before this subtree.
+        // Both runs often number their first functions alike, so no hash changes before this
+        // subtree.
         let Some(first) = self.subtrees.iter().position(is_changed) else { return };
         let mut has_changed = vec![false; self.subtrees.len()];
         for id in first..self.subtrees.len() {
@@ -178,7 +182,8 @@ mod tests {
             let ids: std::collections::HashSet<SubtreeId> = all.iter().map(|subtree| subtree.id).collect();
             prop_assert_eq!(numbers.len(), ids.len());
 
-            // Two functions swap keys: hashes are those of calls that had been made with the swapped keys.
+            // Two functions swap keys: hashes are those of calls that had been made with the
+            // swapped keys.
             let swap = |key: CallKey| key.with_function(match key.function() { 3 => 4, 4 => 3, other => other });
             let mut made: Vec<HashedSubtree> = vec![];
             let mut others = Subtrees::default();

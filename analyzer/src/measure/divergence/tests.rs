@@ -34,7 +34,8 @@ impl Node {
     }
 }
 
-/// The fewest calls that must be removed from both trees to make them equal, by dynamic programming over pairs of calls.
+/// The fewest calls that must be removed from both trees to make them equal, by dynamic programming
+/// over pairs of calls.
 fn min_removals(old: &Node, new: &Node, known: &mut HashMap<(Node, Node), u64>) -> u64 {
     if let Some(&removals) = known.get(&(old.clone(), new.clone())) {
         return removals;
@@ -106,8 +107,9 @@ fn first_mismatch(old: &Node, new: &Node) -> u64 {
     old.iter().zip(&new).take_while(|(old, new)| old == new).count() as u64
 }
 
-/// Compares two runs, and checks what holds for any two: the result does not depend on the length of row groups, the
-/// counts add up, and the first divergence is at the first difference of the sequences.
+/// Compares two runs, and checks what holds for any two: the result does not depend on the length
+/// of row groups, the counts add up, and the first divergence is at the first difference of the
+/// sequences.
 fn check(old: &Node, new: &Node, rows: usize) -> Result<Divergences, TestCaseError> {
     let (old_rows, new_rows) = (script(old, 7), script(new, 9));
     let result = read(&old_rows, &new_rows, rows);
@@ -126,7 +128,8 @@ fn check(old: &Node, new: &Node, rows: usize) -> Result<Divergences, TestCaseErr
         prop_assert!(first.old.number <= mismatch && mismatch <= first.old.number + longest);
         for (side, root) in [(&first.old, old), (&first.new, new)] {
             let rows = script(root, 7);
-            // The next row of that side: the entry of the call with that number, or the end of the call before it.
+            // The next row of that side: the entry of the call with that number, or the end of the
+            // call before it.
             let time_ns = side.time_ns.expect("the point was found") as usize;
             let row = rows.lines().nth(time_ns).expect("the script has the row");
             let entries = rows.lines().take(time_ns).filter(|row| row.contains("entry")).count() as u64;
@@ -190,7 +193,8 @@ proptest! {
     }
 }
 
-/// Each divergence in one line: stack, one-sided calls and outcomes of each side, the next call in common.
+/// Each divergence in one line: stack, one-sided calls and outcomes of each side, the next call in
+/// common.
 fn draw(result: &Divergences) -> Vec<String> {
     let call = |call: &CallSummary| format!("{}{}", ">".repeat(call.depth), call.function.qualname);
     let side = |side: &DivergenceSide| {
@@ -208,8 +212,8 @@ fn draw(result: &Divergences) -> Vec<String> {
     result.first.iter().map(place).collect()
 }
 
-/// Rows of one thread at 0, 1, 2 … ns: `+f` is an entry, `-f` a return, `-f!` an exception, `-f?` a yield, `f:3` a line,
-/// and anything else the name of a marker.
+/// Rows of one thread at 0, 1, 2 … ns: `+f` is an entry, `-f` a return, `-f!` an exception, `-f?` a
+/// yield, `f:3` a line, and anything else the name of a marker.
 fn thread(words: &str, tid: i32) -> String {
     let row = |word: &str| match word.split_at(1) {
         ("+", name) => format!("function__entry /srv/run.py:1:{name} 1"),
@@ -244,7 +248,8 @@ fn divergences_are_described() {
             "+a +f -f +f -f +f -f -a",
             &["2 in f a: [g] Returned [] Returned × 3"],
         ),
-        // An exception is reported where it is raised, not in each caller that it propagates through.
+        // An exception is reported where it is raised, not in each caller that it propagates
+        // through.
         (
             "+a +b +c -c -b +d -d -a",
             "+a +b +c -c! -b! -a!",

@@ -1,4 +1,5 @@
-//! Pairs the threads of two runs. Process and thread ids differ between runs, so names, commands and calls decide.
+//! Pairs the threads of two runs. Process and thread ids differ between runs, so names, commands
+//! and calls decide.
 
 use std::collections::VecDeque;
 
@@ -23,9 +24,9 @@ pub struct ThreadIdentity {
 
 /// Pairs the threads of two runs. Returns pairs of indices into both lists.
 ///
-/// Processes are paired first, by command. The threads of each pair of processes are paired by name. Among equal names,
-/// those with equal calls are preferred, then the order of their first rows decides. What remains is paired in that
-/// order regardless of names.
+/// Processes are paired first, by command. The threads of each pair of processes are paired by
+/// name. Among equal names, those with equal calls are preferred, then the order of their first
+/// rows decides. What remains is paired in that order regardless of names.
 pub fn pair_threads(old: &[ThreadIdentity], new: &[ThreadIdentity]) -> Vec<(usize, usize)> {
     let (old_processes, new_processes) = (processes(old), processes(new));
     // The calls of a process are those of its first thread.
@@ -51,7 +52,8 @@ pub fn pair_threads(old: &[ThreadIdentity], new: &[ThreadIdentity]) -> Vec<(usiz
     threads
 }
 
-/// The threads of each process, by index. Processes and threads are in the order of their first rows.
+/// The threads of each process, by index. Processes and threads are in the order of their first
+/// rows.
 fn processes(threads: &[ThreadIdentity]) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..threads.len()).collect();
     order.sort_by_key(|&index| threads[index].first_ns);

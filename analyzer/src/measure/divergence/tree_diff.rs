@@ -1,16 +1,17 @@
-//! The difference of two threads: an ordered tree diff from the root down, which skips equal subtrees.
+//! The difference of two threads: an ordered tree diff from the root down, which skips equal
+//! subtrees.
 //!
 //! ```text
-//! old    main            new    main          Callees with equal subtrees are matched and skipped.
-//!        ├ f ════════════════ ├ f
-//!        ├ g ──────────────── ├ g'            Of the others, calls of the same function are paired and compared inside.
-//!        │ └ h                │ └ i
-//!        ├ k                  │               The rest is a divergence: calls that only one side makes.
-//!        └ f ════════════════ └ f
+//! old  main           new  main       Callees with equal subtrees are matched and skipped.
+//!      ├ f ═════════════ ├ f
+//!      ├ g ───────────── ├ g'         Of the others, calls of the same function are paired, and
+//!      │ └ h             │ └ i        compared inside.
+//!      ├ k               │            The rest is a divergence: calls that only one side makes.
+//!      └ f ═════════════ └ f
 //! ```
 //!
-//! The result for a pair of subtrees is kept and reused when the pair recurs, so a loop with the same divergence in each
-//! iteration is compared once.
+//! The result for a pair of subtrees is kept and reused when the pair recurs, so a loop with the
+//! same divergence in each iteration is compared once.
 
 use std::hash::{Hash, Hasher};
 
@@ -240,7 +241,8 @@ impl<'a> TreeDiffer<'a> {
     /// Reports different outcomes of a pair. Returns whether the recording of one side ends there.
     fn report_end(&mut self, pair: &mut OpenPair) -> bool {
         let outcomes = self.outcomes(pair);
-        // An exception that propagates out of a call in which the threads diverged is part of that divergence.
+        // An exception that propagates out of a call in which the threads diverged is part of that
+        // divergence.
         let is_propagated = |side: usize| {
             let last = self.callees(pair, side).last();
             let has_raised =
@@ -253,7 +255,8 @@ impl<'a> TreeDiffer<'a> {
         self.report(pair, [0, 0])
     }
 
-    /// Reports a divergence with that many one-sided callees. Returns whether the recording of one side ends there.
+    /// Reports a divergence with that many one-sided callees. Returns whether the recording of one
+    /// side ends there.
     fn report(&mut self, pair: &mut OpenPair, count: [usize; 2]) -> bool {
         let callees = [0, 1].map(|side| self.callees(pair, side));
         let only = [0, 1].map(|side| &callees[side][pair.callee[side]..][..count[side]]);
@@ -292,8 +295,8 @@ impl<'a> TreeDiffer<'a> {
         matches!(then, Convergence::End([old, new]) if is_open(old) != is_open(new))
     }
 
-    /// Hashes the function in which the threads diverge, the one-sided callees, and different outcomes. Adjacent calls of
-    /// one function count once.
+    /// Hashes the function in which the threads diverge, the one-sided callees, and different
+    /// outcomes. Adjacent calls of one function count once.
     fn signature(&self, caller: SubtreeId, only: [&[SubtreeId]; 2], then: Convergence) -> u64 {
         let mut hasher = FxHasher::default();
         self.subtrees[0].key(caller).function().hash(&mut hasher);
@@ -321,8 +324,8 @@ fn is_equal(subtrees: [&Subtrees; 2], [old, new]: [SubtreeId; 2]) -> bool {
     subtrees[0].hash(old) == subtrees[1].hash(new)
 }
 
-/// The edit script between the callees of two calls. Equal subtrees are matched first, then calls of the same function
-/// in the gaps between them.
+/// The edit script between the callees of two calls. Equal subtrees are matched first, then calls
+/// of the same function in the gaps between them.
 fn edit_script(subtrees: [&Subtrees; 2], [old, new]: [SubtreeId; 2]) -> Vec<Edit> {
     let (old, new) = (subtrees[0].callees(old), subtrees[1].callees(new));
     let equal = common_subsequence(

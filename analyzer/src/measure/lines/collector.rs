@@ -41,7 +41,8 @@ struct LineCollector<'a> {
     code_files: FxHashMap<CodeId, Option<usize>>,
     lines: Vec<LineSums>,
     line_indices: FxHashMap<(usize, u32), usize>,
-    /// The line of each line number of each executed code object; none where the file or the number is unknown.
+    /// The line of each line number of each executed code object; none where the file or the number
+    /// is unknown.
     code_lines: FxHashMap<(CodeId, i32), Option<usize>>,
     /// The calls from each line.
     edges: FxHashMap<(usize, Frame), EdgeSums>,
@@ -166,7 +167,8 @@ impl<'a> LineCollector<'a> {
         let frame = Frame::Function(event.code);
         let Some(line) = self.line_of(frame, event.line) else { return };
         self.lines[line].hits += 1;
-        // A function whose entry was not recorded is not on the stack, and its time is part of its caller's.
+        // A function whose entry was not recorded is not on the stack, and its time is part of its
+        // caller's.
         if callers.innermost().is_some_and(|call| call.frame == frame)
             && let Some(thread) = self.threads.get_mut(&ThreadId::of(event))
         {
@@ -216,7 +218,8 @@ impl<'a> LineCollector<'a> {
         line
     }
 
-    /// The first line of a code object, for entries without a line: modules are entered on line 0 since CPython 3.11.
+    /// The first line of a code object, for entries without a line: modules are entered on line 0
+    /// since CPython 3.11.
     fn first_line_of(&mut self, frame: Frame) -> Option<usize> {
         let Frame::Function(code) = frame else { return None };
         let first_line = Code::parse(&self.names.code_str(code)).first_line?;
@@ -353,7 +356,8 @@ impl ThreadLines {
         }
     }
 
-    /// The innermost call ends its line. If the line is on the stack elsewhere, the outermost stay includes this time.
+    /// The innermost call ends its line. If the line is on the stack elsewhere, the outermost stay
+    /// includes this time.
     fn end_line(&mut self, lines: &mut [LineSums]) {
         let Some((line, since_ns)) = self.open.last_mut().and_then(|open| open.line.take()) else { return };
         if self.lines.remove(Some(line)).is_some() {

@@ -46,7 +46,8 @@ pub struct FunctionLines {
     pub first_line: Option<u32>,
     /// `co_qualname`.
     pub qualname: String,
-    /// Its executed lines, in order. A line can belong to several functions, such as a function and a lambda in it.
+    /// Its executed lines, in order. A line can belong to several functions, such as a function and
+    /// a lambda in it.
     pub lines: Vec<u32>,
 }
 
@@ -76,7 +77,8 @@ pub struct LineCalls {
     pub callee: usize,
     /// The number of calls.
     pub calls: u64,
-    /// Time from entries to returns. In a recursion, the time of inner calls is also in that of outer ones.
+    /// Time from entries to returns. In a recursion, the time of inner calls is also in that of
+    /// outer ones.
     pub total_ns: u64,
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! one recording    run.py  a = 1   3 hits          run.py  a = 1   3 + 2 hits
 //! another          run.py  a = 1   2 hits     ▶
-//! a third one      run.py  b = 1   7 hits          run.py  b = 1   7 hits        a different text, so a separate file
+//! a third one      run.py  b = 1   7 hits          run.py  b = 1   7 hits        a different text
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,8 +46,9 @@ struct LineSum {
 }
 
 impl Lines {
-    /// Sums recordings, each with its sources. Either all of them have line events, or none has. A file with several texts
-    /// becomes several files with `text 1 of 2: ` before the path, since a line number means another line in each text.
+    /// Sums recordings, each with its sources. Either all of them have line events, or none has. A
+    /// file with several texts becomes several files with `text 1 of 2: ` before the path, since a
+    /// line number means another line in each text.
     pub fn sum(runs: &[(Lines, Sources)]) -> (Lines, Sources) {
         let mut texts: BTreeMap<&str, Vec<Text>> = BTreeMap::new();
         for (lines, sources) in runs {
@@ -61,7 +62,7 @@ impl Lines {
         let (mut sum, mut all_sources) = (LinesSum::default(), Sources::default());
         for (lines, sources) in runs {
             let name = |file: &str| file_name(file, &texts[file], &sources.shared(file));
-            for file in lines.paths().filter(|file| sources.knows(file)) {
+            for file in lines.paths().filter(|file| sources.has_file(file)) {
                 all_sources.add(name(file), sources.shared(file));
             }
             sum.add(lines, name);

@@ -132,7 +132,7 @@ fn note(file: &str, sources: &Sources, options: &HeatPageOptions) -> Option<&'st
             Some("This file has changed on disk since. The page shows the source that ran.")
         }
         Some(_) => None,
-        None if sources.knows(file) => Some(
+        None if sources.has_file(file) => Some(
             "The recording does not contain the source that ran: the file changed during the recording, is too long, or ran \
              in two versions. The file on disk may differ from it, so only lines that ran are listed.",
         ),
