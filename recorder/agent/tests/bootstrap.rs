@@ -247,6 +247,23 @@ fn a_program_that_uses_every_tool_id_runs_unrecorded() {
 }
 
 #[test]
+fn a_tool_id_is_freed_if_the_callbacks_cannot_be_registered() {
+    for python in pythons(&[12, 13, 14, 15]) {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let custom = "import sys\nsys.monitoring.register_callback = None\n";
+        fs::write(directory.path().join("sitecustomize.py"), custom).expect("the file is written");
+        let recording = Recording::start(RecordingOptions::default());
+        let program = "import sys; print([sys.monitoring.get_tool(id) for id in range(6)])";
+        let output =
+            run(recording.command(&python.path).env("PYTHONPATH", directory.path()).args(["-c", program]));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "[None, None, None, None, None, None]\n");
+        let trace = recording.finish();
+        let notices = trace.notices();
+        assert!(matches!(notices[..], [notice] if notice.contains("refused")), "{python:?}: {notices:?}");
+    }
+}
+
+#[test]
 fn threads_that_the_interpreter_ends_during_an_import() {
     // While the last object's `__del__` sleeps, the interpreter ends the thread by unwinding its stack,
     // which contains a frame of the agent.

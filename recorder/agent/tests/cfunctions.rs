@@ -152,3 +152,35 @@ os.wait()
         assert!(trace.processes.len() == 2 && names.into_iter().all(is_expected), "{python:?}");
     }
 }
+
+#[test]
+fn a_method_definition_that_takes_a_freed_ones_address_has_its_own_name() {
+    // An extension that frees a `PyMethodDef` and creates another one may get the same address. Here the
+    // definition is overwritten.
+    let source = "\
+import ctypes
+class PyMethodDef(ctypes.Structure):
+    _fields_ = [('name', ctypes.c_void_p), ('method', ctypes.c_void_p), ('flags', ctypes.c_int),
+                ('doc', ctypes.c_void_p)]
+METH_NOARGS = 4
+method = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p)(lambda *_: 7)
+new_function = ctypes.pythonapi.PyCFunction_NewEx
+new_function.argtypes = ctypes.POINTER(PyMethodDef), ctypes.c_void_p, ctypes.c_void_p
+new_function.restype = ctypes.py_object
+names = [ctypes.create_string_buffer(name) for name in (b'first', b'second', b'third')]
+definition = PyMethodDef(None, ctypes.cast(method, ctypes.c_void_p).value, METH_NOARGS, None)
+def work(function):
+    function()
+    function()
+for name in names:
+    definition.name = ctypes.addressof(name)
+    work(new_function(definition, None, None))
+";
+    for python in pythons(&VERSIONS) {
+        let trace = record(&python, &["-c", source]);
+        let calls = calls_inside(&trace.processes[0], "work");
+        let names: Vec<&str> =
+            calls.iter().filter(|(_, is_call)| *is_call).map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["first", "first", "second", "second", "third", "third"], "{python:?}");
+    }
+}
