@@ -1,8 +1,9 @@
-//! How the library is linked.
+//! Linker arguments of the library.
 
 fn main() {
-    // Each segment at a page of its own, so that an address in the library is the same number as its place in the file:
-    // bpftrace as Debian 12 has it takes one for the other, and would put its traps amid other instructions.
+    // Starts each segment on a page of its own, so that an address in the library equals its offset
+    // in the file. bpftrace of Debian 12 confuses the two and would put its breakpoints into other
+    // instructions.
     println!("cargo::rustc-cdylib-link-arg=-Wl,-z,separate-loadable-segments");
     println!("cargo::rerun-if-changed=build.rs");
 }

@@ -2,8 +2,10 @@
 //! ring, which the recorder reads.
 //!
 //! ```text
-//! constructor ─▶ audit hook ─▶ install hooks ─▶ event ─▶ record ─▶ the thread's ring
-//!   (each program)  (each Python)  (once, before user code)   └─▶ definition, if the code object is new
+//! constructor      in each program
+//!   └▶ audit hook  in each Python: installs the hooks before the user's code runs
+//!        └▶ hook   at each event ─▶ record ─▶ the thread's ring
+//!                                     └▶ log of definitions, if the code object is new
 //! ```
 //!
 //! A folder uses only those below it:
@@ -20,11 +22,12 @@
 //! ```
 //!
 //! `LD_PRELOAD` loads the library into every program that the recorded one starts. So it depends on
-//! nothing but libc, and does nothing in a process without CPython. `docs/design/agent.md` describes what a
-//! program can observe of it.
+//! nothing but libc, and does nothing in a process without CPython. `docs/design/agent.md`
+//! describes what a program can observe of it.
 
-// The build that is loaded (`panic = "abort"`) has no standard library, which needs a newer glibc than
-// many containers have. The build for the workspace's checks uses that library's panic handler.
+// The build that is loaded (`panic = "abort"`) has no standard library, which needs a newer glibc
+// than many containers have. The build for the workspace's checks uses that library's panic
+// handler.
 #![cfg_attr(panic = "abort", no_std)]
 
 extern crate alloc;

@@ -92,8 +92,8 @@ print('\\n'.join(snapshot))
             Recording::start(RecordingOptions { groups: AUDIT | FUNCTION, ..RecordingOptions::default() });
         let output = run(recording.command(&python.path).args(["-I", "-S", "-c", source]));
         let received = String::from_utf8(output.stdout).expect("event names are UTF-8");
-        // Before 3.12 the program's hook receives the events that the agent raises as it sets its hooks
-        // (docs/design/agent.md). They are not recorded.
+        // Before 3.12 the program's hook receives the events that the agent raises as it sets its
+        // hooks (docs/design/agent.md). They are not recorded.
         let received: Vec<&str> = received.lines().filter(|event| *event != "sys.setprofile").collect();
         let trace = recording.finish();
         let found = events(&trace.processes[0]);

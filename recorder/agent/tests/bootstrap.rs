@@ -150,7 +150,8 @@ if __name__ == '__main__':
         let trace = recording.finish();
         let mut calls = calls_of_marked(&trace);
         calls.sort_unstable();
-        // preexec_fn, forkpty and main; multiprocessing; subprocess twice, through sh, posix_spawn and execv.
+        // preexec_fn, forkpty and main; multiprocessing; subprocess twice, through sh, posix_spawn
+        // and execv.
         assert_eq!(calls, [1, 1, 2, 5, 5, 5, 7, 7, 7, 7, 7], "{python:?}: {:?}", trace.notices());
         let main = &trace.processes[0];
         assert!(
@@ -202,7 +203,8 @@ if sys.version_info >= (3, 12):
 for _ in range(3): marked()
 ";
     for python in pythons(&VERSIONS) {
-        // Before 3.12 a thread has one profile function: calls under the program's own are not recorded.
+        // Before 3.12 a thread has one profile function: calls under the program's own are not
+        // recorded.
         let expected = if python.version < (3, 12) { 4 } else { 7 };
         check(&python, &[expected], |recording, _| {
             let mut command = recording.command(&python.path);
@@ -265,8 +267,8 @@ fn a_tool_id_is_freed_if_the_callbacks_cannot_be_registered() {
 
 #[test]
 fn threads_that_the_interpreter_ends_during_an_import() {
-    // While the last object's `__del__` sleeps, the interpreter ends the thread by unwinding its stack,
-    // which contains a frame of the agent.
+    // While the last object's `__del__` sleeps, the interpreter ends the thread by unwinding its
+    // stack, which contains a frame of the agent.
     let program = "\
 import sys, threading, time
 class Slow:
@@ -334,9 +336,9 @@ sys.exit(7)
     }
 }
 
-/// A program that creates and frees code objects. Its garbage collections happen as without the agent,
-/// and its memory grows by little more than the ring. (The count of the youngest generation is not
-/// compared: on 3.11 a running frame is one object more.)
+/// A program that creates and frees code objects. Its garbage collections happen as without the
+/// agent, and its memory grows by little more than the ring. (The count of the youngest generation
+/// is not compared: on 3.11 a running frame is one object more.)
 #[test]
 fn the_program_collects_garbage_and_uses_memory_the_same() {
     let program = "\

@@ -155,8 +155,8 @@ os.wait()
 
 #[test]
 fn a_method_definition_that_takes_a_freed_ones_address_has_its_own_name() {
-    // An extension that frees a `PyMethodDef` and creates another one may get the same address. Here the
-    // definition is overwritten.
+    // An extension that frees a `PyMethodDef` and creates another one may get the same address.
+    // Here the definition is overwritten.
     let source = "\
 import ctypes
 class PyMethodDef(ctypes.Structure):

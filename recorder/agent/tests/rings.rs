@@ -1,5 +1,5 @@
-//! A ring keeps its records however the program ends. If it is full, the program waits or drops events,
-//! as the session determines; the time and the number are recorded.
+//! A ring keeps its records however the program ends. If it is full, the program waits or drops
+//! events, as the session determines; the time and the number are recorded.
 
 mod support;
 

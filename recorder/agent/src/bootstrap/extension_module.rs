@@ -2,11 +2,12 @@
 //! detached from it.
 //!
 //! ```text
-//! recorder ─▶ a script's path, in the program's memory ─▶ _imp.create_dynamic ─▶ enter(directory, …)
-//!                                                                         later ─▶ leave(directory)
+//! recorder ─▶ path of a script, in the program's memory ─▶ script ─▶ enter(directory, …)
+//!                                                           later ─▶ leave(directory)
 //! ```
 //!
-//! CPython 3.14 and later run the script at a thread's next safe point (PEP 768).
+//! CPython 3.14 and later run the script at a thread's next safe point (PEP 768). The script loads
+//! the module by `_imp.create_dynamic`, which does not add it to `sys.modules`.
 
 use alloc::string::String;
 use core::cell::UnsafeCell;
@@ -78,8 +79,8 @@ unsafe extern "C-unwind" fn attach(
             let directory = str_argument(python, arguments, 0).map_err(|Raised| BAD_ARGUMENTS)?;
             let pid = int_argument(python, arguments, 1).map_err(|Raised| BAD_ARGUMENTS)?;
             let offset = int_argument(python, arguments, 2).map_err(|Raised| BAD_ARGUMENTS)?;
-            // A child that was forked before the script ran inherits the request, which was not meant
-            // for it.
+            // A child that was forked before the script ran inherits the request, which was not
+            // meant for it.
             if pid != i64::from(os::pid()) {
                 return Ok(());
             }

@@ -37,7 +37,8 @@ static IS_CREATED: AtomicBool = AtomicBool::new(false);
 /// Whether the recording of this process has ended.
 static IS_OFF: AtomicBool = AtomicBool::new(false);
 
-/// Whether the hooks are installed; until then, all events are the agent's own or start-up's.
+/// Whether hooks have been installed, in this session or an earlier one. Until then, all events come
+/// from the interpreter's start-up or the agent itself.
 static IS_READY: AtomicBool = AtomicBool::new(false);
 
 /// The process's context. To be called by hooks only, and by what they call.
@@ -63,7 +64,7 @@ pub unsafe fn create(
 ) -> &'static Context {
     let code_extra = CodeExtra::request(&python);
     let session = AtomicPtr::new(ptr::from_ref(session).cast_mut());
-    // SAFETY: no thread reads the value yet.
+    // SAFETY: no thread reads the value before `IS_CREATED` is set or a hook is installed.
     let context = unsafe { (*CONTEXT.0.get()).write(Context { python, code_extra, session, remove_hooks }) };
     IS_CREATED.store(true, Relaxed);
     context
@@ -82,8 +83,8 @@ impl Context {
         IS_OFF.store(false, Relaxed);
     }
 
-    /// Ends the recording of this process. The main thread removes the hooks for functions and lines
-    /// when it next handles pending calls; until then they do nothing.
+    /// Ends the recording of this process. The main thread removes the hooks for functions and
+    /// lines when it next handles pending calls; until then they do nothing.
     pub fn switch_off(&self) {
         extern "C" fn remove_hooks(_: *mut c_void) -> c_int {
             // A new recording may have begun since.
@@ -94,8 +95,8 @@ impl Context {
             0
         }
         if !set_off() {
-            // SAFETY: CPython calls the function in the main thread, between two instructions. If its
-            // queue is full, the hooks stay installed and do nothing.
+            // SAFETY: CPython calls the function in the main thread, between two instructions. If
+            // its queue is full, the hooks stay installed and do nothing.
             unsafe { (self.python.add_pending_call)(remove_hooks, ptr::null_mut()) };
         }
     }
@@ -111,12 +112,12 @@ pub fn set_off() -> bool {
     IS_OFF.swap(true, Relaxed)
 }
 
-/// Whether the hooks are installed.
+/// Whether hooks have been installed, in this session or an earlier one.
 pub fn is_ready() -> bool {
     IS_READY.load(Relaxed)
 }
 
-/// Declares the hooks installed.
+/// Declares that hooks have been installed.
 pub fn set_ready() {
     IS_READY.store(true, Relaxed);
 }

@@ -33,9 +33,9 @@ pub fn on_event(context: &Context, event: &CStr, arguments: *mut PyObject) {
     // SAFETY: the call has no arguments.
     if IS_ENABLED.load(Relaxed) && !unsafe { (context.python.thread_state_get_unchecked)() }.is_null() {
         let name = String::from_utf8_lossy(event.to_bytes());
-        // SAFETY: with a thread state, CPython raises events with the GIL and puts a pending exception
-        // aside.
-        unsafe { record::audit(context, &name, current_line(context)) };
+        // SAFETY: with a thread state, CPython raises events with the GIL and puts a pending
+        // exception aside.
+        unsafe { record::audit_event(context, &name, current_line(context)) };
         if context.session().exposes_markers() {
             static_markers::audit(event, arguments);
         }

@@ -1,9 +1,9 @@
 //! Calls of C functions, recorded by name.
 //!
 //! Two types of objects count as C functions, as they do for `sys.setprofile`:
-//! `builtin_function_or_method` (`len`, `[].append`) and `method_descriptor` (`list.append`). Both hold
-//! a `PyMethodDef`, by which a function's name and id are cached: the id in a table that is read
-//! without a lock, the name in a map.
+//! `builtin_function_or_method` (`len`, `[].append`) and `method_descriptor` (`list.append`). Both
+//! hold a `PyMethodDef`, by which a function's name and id are cached: the id in a table that is
+//! read without a lock, the name in a map.
 
 use alloc::collections::BTreeMap;
 use alloc::ffi::CString;
@@ -20,7 +20,8 @@ use crate::os::{self, Errno, Lock, clock};
 use crate::python::class::{self, field, type_of};
 use crate::python::{Owned, PyMethodDef, PyObject, PythonApi, Raised};
 use crate::record;
-use crate::ring::{Thread, definitions};
+use crate::ring::definitions;
+use crate::ring::thread::Thread;
 
 // Offsets of fields, behind the headers `PyObject` and `PyDescr_COMMON`.
 const FUNCTION_METHOD: usize = 16;
@@ -53,8 +54,8 @@ static TYPES: Types = Types {
 /// A cached id. Read and written with the GIL.
 struct CachedId {
     method: AtomicPtr<PyMethodDef>,
-    /// The method's name when it was cached. An extension may free a definition, and another one may
-    /// take its address; the name's address tells the two apart.
+    /// The method's name when it was cached. An extension may free a definition, and another one
+    /// may take its address; the name's address tells the two apart.
     name: AtomicPtr<c_char>,
     /// The id of the name's text, or [`UNRECORDED`].
     id: AtomicU32,
@@ -79,14 +80,14 @@ static NAMES: Lock<BTreeMap<usize, (usize, String)>> = Lock::new(BTreeMap::new()
 
 /// Looks up the types, and verifies the layout of their objects.
 pub fn prepare(python: &PythonApi) -> Result<(), Raised> {
-    for (place, symbol) in [
+    for (class, symbol) in [
         (&TYPES.function, c"PyCFunction_Type"),
         (&TYPES.class_function, c"PyCMethod_Type"),
         (&TYPES.descriptor, c"PyMethodDescr_Type"),
         (&TYPES.class_descriptor, c"PyClassMethodDescr_Type"),
         (&TYPES.bound, c"PyMethod_Type"),
     ] {
-        place.store(os::symbol(symbol), Relaxed);
+        class.store(os::symbol(symbol), Relaxed);
     }
     // SAFETY: the function accepts any size.
     let list = python.owned(unsafe { (python.list_new)(0) })?;
@@ -138,7 +139,7 @@ pub unsafe fn record(kind: RecordKind, callable: *mut PyObject) {
         }
     } else {
         // SAFETY: the caller's guarantees are the same.
-        record::cfunction(kind, ticks, |context| unsafe { id(context, callable, method) });
+        record::cfunction_event(kind, ticks, |context| unsafe { id(context, callable, method) });
     }
 }
 
@@ -268,8 +269,8 @@ fn defining_class<'py>(
 ) -> Result<Owned<'py>, Raised> {
     let name = CString::new(name).map_err(|_| Raised)?;
     let classes = class::attribute(python, class, c"__mro__")?;
-    // SAFETY: a missing item or an object of an unexpected type raises; the field belongs to the type
-    // that was compared before.
+    // SAFETY: a missing item or an object of an unexpected type raises; the field belongs to the
+    // type that was compared before.
     unsafe {
         for at in 0..(python.tuple_size)(classes.as_ptr()) {
             let class = python.borrowed((python.tuple_get_item)(classes.as_ptr(), at))?;

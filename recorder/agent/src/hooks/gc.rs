@@ -77,7 +77,7 @@ unsafe extern "C-unwind" fn on_collection(
     // SAFETY: CPython calls with the GIL and a tuple.
     unsafe {
         if let Ok((kind, number)) = read_arguments(python, arguments) {
-            record::payload(context, kind, number);
+            record::number_event(context, kind, number);
             if context.session().exposes_markers() {
                 static_markers::collection(kind, number);
             }

@@ -93,7 +93,7 @@ unsafe extern "C-unwind" fn find_and_load(
     unsafe {
         let name = missing_module(python, arguments).ok();
         if let Some(name) = &name {
-            record::text(context, RecordKind::ImportStart, name, 0);
+            record::text_event(context, RecordKind::ImportStart, name, 0);
             if context.session().exposes_markers() {
                 static_markers::import_start(name);
             }
@@ -102,7 +102,7 @@ unsafe extern "C-unwind" fn find_and_load(
         if let Some(name) = &name {
             // The text's id is looked up again: the module may fork while it is imported.
             let found = u32::from(!module.is_null());
-            python.with_error_saved(|| record::text(context, RecordKind::ImportDone, name, found));
+            python.with_error_saved(|| record::text_event(context, RecordKind::ImportDone, name, found));
             if context.session().exposes_markers() {
                 static_markers::import_done(name, !module.is_null());
             }

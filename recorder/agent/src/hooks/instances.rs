@@ -1,9 +1,9 @@
 //! Calls of classes, and their ends. CPython 3.12 and later report them like any other call.
 //!
-//! A call is recorded by its *site*: the calling code object and the class's name. Site ids are cached
-//! by the code object's id, the class's address and its version tag. CPython changes a class's tag
-//! whenever the class changes and never reuses one, so a new class at the address of a freed one is
-//! recognized.
+//! A call is recorded by its *site*: the calling code object and the class's name. Site ids are
+//! cached by the code object's id, the class's address and its version tag. CPython changes a
+//! class's tag whenever the class changes and never reuses one, so a new class at the address of a
+//! freed one is recognized.
 
 use core::ffi::c_void;
 use core::ptr;
@@ -55,7 +55,8 @@ pub fn prepare(python: &PythonApi) -> Result<(), Raised> {
     let name = python.new_str(c"pyrec")?;
     let class = python.call(type_type, &[name.as_ptr(), bases.as_ptr(), names.as_ptr()])?;
     let class = class.as_ptr();
-    // The lookup of an attribute assigns a version tag. (Not of one that `type` defines, as `__doc__`.)
+    // The lookup of an attribute assigns a version tag. (Not of one that `type` defines, as
+    // `__doc__`.)
     let tag_after_lookup = || python.attribute(class, c"__init__").map(|_| version_tag(class));
     let before = tag_after_lookup()?;
     // SAFETY: the name ends in a zero byte, and `class` is an object.

@@ -1,8 +1,8 @@
 //! The hooks of CPython 3.12 and later: callbacks of `sys.monitoring`.
 //!
-//! CPython calls one callable per kind of event, as `callable(code, offset, …)` or
-//! `callable(code, line)`. The agent's callables are instances of a type whose vectorcall slot is the
-//! Rust function itself, so the interpreter calls the recording function directly.
+//! CPython calls one callable per kind of event, as `callable(code, offset, …)` or `callable(code,
+//! line)`. The agent's callables are instances of a type whose vectorcall slot is the Rust function
+//! itself, so the interpreter calls the recording function directly.
 
 use core::ffi::{CStr, c_int};
 use core::ptr;
@@ -23,16 +23,16 @@ type Callback =
 /// An event's name in `sys.monitoring.events`, the kind of its records, and its callback.
 type Event = (&'static CStr, RecordKind, Callback);
 
-/// The events of frames. `MARKERS`: whether the callbacks fire static markers, too.
-const fn frame_events<const MARKERS: bool>() -> [Event; 7] {
+/// The events of frames. `EXPOSES_MARKERS`: whether the callbacks fire static markers, too.
+const fn frame_events<const EXPOSES_MARKERS: bool>() -> [Event; 7] {
     [
-        (c"PY_START", RecordKind::Call, on_frame::<{ RecordKind::Call as u8 }, MARKERS>),
-        (c"PY_RESUME", RecordKind::Resume, on_frame::<{ RecordKind::Resume as u8 }, MARKERS>),
-        (c"PY_THROW", RecordKind::Throw, on_frame::<{ RecordKind::Throw as u8 }, MARKERS>),
-        (c"PY_RETURN", RecordKind::Return, on_frame::<{ RecordKind::Return as u8 }, MARKERS>),
-        (c"PY_YIELD", RecordKind::Yield, on_frame::<{ RecordKind::Yield as u8 }, MARKERS>),
-        (c"PY_UNWIND", RecordKind::Unwind, on_frame::<{ RecordKind::Unwind as u8 }, MARKERS>),
-        (c"LINE", RecordKind::Line, on_frame::<{ RecordKind::Line as u8 }, MARKERS>),
+        (c"PY_START", RecordKind::Call, on_frame::<{ RecordKind::Call as u8 }, EXPOSES_MARKERS>),
+        (c"PY_RESUME", RecordKind::Resume, on_frame::<{ RecordKind::Resume as u8 }, EXPOSES_MARKERS>),
+        (c"PY_THROW", RecordKind::Throw, on_frame::<{ RecordKind::Throw as u8 }, EXPOSES_MARKERS>),
+        (c"PY_RETURN", RecordKind::Return, on_frame::<{ RecordKind::Return as u8 }, EXPOSES_MARKERS>),
+        (c"PY_YIELD", RecordKind::Yield, on_frame::<{ RecordKind::Yield as u8 }, EXPOSES_MARKERS>),
+        (c"PY_UNWIND", RecordKind::Unwind, on_frame::<{ RecordKind::Unwind as u8 }, EXPOSES_MARKERS>),
+        (c"LINE", RecordKind::Line, on_frame::<{ RecordKind::Line as u8 }, EXPOSES_MARKERS>),
     ]
 }
 
@@ -242,7 +242,7 @@ const ARGUMENTS_OFFSET: usize = 1 << (usize::BITS - 1);
 
 /// The callback for an event of a frame. Arguments: the code object; the instruction's offset in
 /// bytes, or the line.
-unsafe extern "C" fn on_frame<const KIND: u8, const MARKERS: bool>(
+unsafe extern "C" fn on_frame<const KIND: u8, const EXPOSES_MARKERS: bool>(
     _: *mut PyObject,
     arguments: *const *mut PyObject,
     count: usize,
@@ -259,7 +259,7 @@ unsafe extern "C" fn on_frame<const KIND: u8, const MARKERS: bool>(
             if record::code_event(kind, *arguments, arg) {
                 return disable(kind, *arguments);
             }
-            if MARKERS {
+            if EXPOSES_MARKERS {
                 static_markers::code_event(kind, *arguments, arg);
             }
         }
@@ -284,9 +284,9 @@ unsafe fn disable(kind: RecordKind, code: *mut PyObject) -> *mut PyObject {
     disable
 }
 
-/// The callback for a call, or its end. Arguments: the code object, the instruction's offset in bytes,
-/// the callable, its first argument. CPython reports every call, and the end of those that did not run
-/// a Python function.
+/// The callback for a call, or its end. Arguments: the code object, the instruction's offset in
+/// bytes, the callable, its first argument. CPython reports every call, and the end of those that
+/// did not run a Python function.
 unsafe extern "C" fn on_call<const KIND: u8, const CFUNCTIONS: bool, const CLASSES: bool>(
     _: *mut PyObject,
     arguments: *const *mut PyObject,
@@ -306,8 +306,8 @@ unsafe extern "C" fn on_call<const KIND: u8, const CFUNCTIONS: bool, const CLASS
         if CLASSES && instances::is_class(callable) {
             let code_unit = int_argument(*arguments.add(1)) / 2;
             let is_unrecorded = instances::record(kind, code, code_unit, callable);
-            // Only starts can be disabled, and not if C functions are recorded: those that this code
-            // calls are.
+            // Only starts can be disabled, and not if C functions are recorded: those that this
+            // code calls are.
             return if is_unrecorded && is_start && !CFUNCTIONS { disable(kind, code) } else { none };
         }
         if CFUNCTIONS {

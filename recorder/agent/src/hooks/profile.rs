@@ -1,5 +1,5 @@
-//! The hooks of CPython 3.8 to 3.11: a profile function in C, and a trace function in C if lines are
-//! recorded.
+//! The hooks of CPython 3.8 to 3.11: a profile function in C, and a trace function in C if lines
+//! are recorded.
 //!
 //! CPython has one of each per thread. A program that sets its own (`sys.setprofile`, cProfile,
 //! coverage) replaces the agent's, which is reported by a notice.
@@ -21,7 +21,8 @@ use crate::python::{
     PyObject, PythonApi, Raised, TraceFunction,
 };
 use crate::record;
-use crate::ring::{Thread, definitions};
+use crate::ring::definitions;
+use crate::ring::thread::Thread;
 
 /// The profile and trace functions for this CPython and session.
 #[derive(Clone, Copy)]
@@ -70,18 +71,19 @@ impl ProfileHooks {
         }
     }
 
-    /// `MARKERS`: whether the functions fire static markers, too.
-    fn with_markers<const MARKERS: bool>(context: &'static Context) -> Option<ProfileHooks> {
+    /// `EXPOSES_MARKERS`: whether the functions fire static markers, too.
+    fn with_markers<const EXPOSES_MARKERS: bool>(context: &'static Context) -> Option<ProfileHooks> {
         let (python, session) = (&context.python, context.session());
         let groups = [MarkerGroup::Function, MarkerGroup::Cfunction];
         let groups = groups.map(|group| session.has_group(group));
         let profile = match python.version {
-            (3, 8 | 9) => profile_function::<Layout38, MARKERS>(groups),
-            (3, 10) => profile_function::<Layout310, MARKERS>(groups),
-            (3, 11) => profile_function::<Layout311, MARKERS>(groups),
+            (3, 8 | 9) => profile_function::<Layout38, EXPOSES_MARKERS>(groups),
+            (3, 10) => profile_function::<Layout310, EXPOSES_MARKERS>(groups),
+            (3, 11) => profile_function::<Layout311, EXPOSES_MARKERS>(groups),
             _ => return None,
         };
-        let trace = session.has_group(MarkerGroup::Line).then_some(on_trace::<MARKERS> as TraceFunction);
+        let trace =
+            session.has_group(MarkerGroup::Line).then_some(on_trace::<EXPOSES_MARKERS> as TraceFunction);
         Some(ProfileHooks { python, profile, trace })
     }
 
@@ -111,13 +113,13 @@ impl ProfileHooks {
 }
 
 /// The profile function that records functions, C functions, or both.
-fn profile_function<F: Frame, const MARKERS: bool>(
+fn profile_function<F: Frame, const EXPOSES_MARKERS: bool>(
     [functions, cfunctions]: [bool; 2],
 ) -> Option<TraceFunction> {
     match (functions, cfunctions) {
-        (true, false) => Some(on_profile::<F, true, false, MARKERS>),
-        (false, true) => Some(on_profile::<F, false, true, MARKERS>),
-        (true, true) => Some(on_profile::<F, true, true, MARKERS>),
+        (true, false) => Some(on_profile::<F, true, false, EXPOSES_MARKERS>),
+        (false, true) => Some(on_profile::<F, false, true, EXPOSES_MARKERS>),
+        (true, true) => Some(on_profile::<F, true, true, EXPOSES_MARKERS>),
         (false, false) => None,
     }
 }
@@ -127,7 +129,7 @@ unsafe extern "C" fn on_profile<
     F: Frame,
     const FUNCTIONS: bool,
     const CFUNCTIONS: bool,
-    const MARKERS: bool,
+    const EXPOSES_MARKERS: bool,
 >(
     _: *mut PyObject,
     frame: *mut PyObject,
@@ -138,11 +140,13 @@ unsafe extern "C" fn on_profile<
     // events of C functions is the function.
     unsafe {
         match event {
-            PYTRACE_CALL if FUNCTIONS => record::<F, MARKERS>(F::entry_kind(frame), frame),
+            PYTRACE_CALL if FUNCTIONS => record::<F, EXPOSES_MARKERS>(F::entry_kind(frame), frame),
             PYTRACE_RETURN if !FUNCTIONS => {}
-            PYTRACE_RETURN if argument.is_null() => record::<F, MARKERS>(RecordKind::Unwind, frame),
-            PYTRACE_RETURN if F::is_at_return(frame) => record::<F, MARKERS>(RecordKind::Return, frame),
-            PYTRACE_RETURN => record::<F, MARKERS>(RecordKind::Yield, frame),
+            PYTRACE_RETURN if argument.is_null() => record::<F, EXPOSES_MARKERS>(RecordKind::Unwind, frame),
+            PYTRACE_RETURN if F::is_at_return(frame) => {
+                record::<F, EXPOSES_MARKERS>(RecordKind::Return, frame)
+            }
+            PYTRACE_RETURN => record::<F, EXPOSES_MARKERS>(RecordKind::Yield, frame),
             PYTRACE_C_CALL if CFUNCTIONS => record_cfunction(RecordKind::CfunctionCall, argument),
             PYTRACE_C_RETURN | PYTRACE_C_EXCEPTION if CFUNCTIONS => {
                 record_cfunction(RecordKind::CfunctionReturn, argument);
@@ -156,12 +160,12 @@ unsafe extern "C" fn on_profile<
 /// # Safety
 /// Needs the GIL, and a frame of this layout.
 #[inline(always)]
-unsafe fn record<F: Frame, const MARKERS: bool>(kind: RecordKind, frame: *mut PyObject) {
+unsafe fn record<F: Frame, const EXPOSES_MARKERS: bool>(kind: RecordKind, frame: *mut PyObject) {
     // SAFETY: the caller guarantees the frame; CPython puts a pending exception aside.
     unsafe {
         let (code, arg) = (F::code(frame), F::code_unit(frame));
         let is_unrecorded = record::code_event(kind, code, arg);
-        if MARKERS && !is_unrecorded {
+        if EXPOSES_MARKERS && !is_unrecorded {
             static_markers::code_event(kind, code, arg);
         }
     }
@@ -178,7 +182,7 @@ unsafe fn record_cfunction(kind: RecordKind, function: *mut PyObject) {
 }
 
 /// The trace function: called at each line, and at events that the profile function records.
-unsafe extern "C" fn on_trace<const MARKERS: bool>(
+unsafe extern "C" fn on_trace<const EXPOSES_MARKERS: bool>(
     _: *mut PyObject,
     frame: *mut PyObject,
     event: c_int,
@@ -186,13 +190,13 @@ unsafe extern "C" fn on_trace<const MARKERS: bool>(
 ) -> c_int {
     if event == PYTRACE_LINE {
         let python = &context::get().python;
-        // SAFETY: CPython calls with the GIL and a frame, which keeps its code object alive, and puts
-        // a pending exception aside.
+        // SAFETY: CPython calls with the GIL and a frame, which keeps its code object alive, and
+        // puts a pending exception aside.
         unsafe {
             let line = (python.frame_get_line_number)(frame);
             let (code, arg) = (frame::code(python, frame), line.max(0) as u32);
             let is_unrecorded = record::code_event(RecordKind::Line, code, arg);
-            if MARKERS && !is_unrecorded {
+            if EXPOSES_MARKERS && !is_unrecorded {
                 static_markers::code_event(RecordKind::Line, code, arg);
             }
         }
@@ -268,7 +272,8 @@ extern "C" fn restore_hooks(_: *mut c_void) -> c_int {
         hooks.profile = hooks.profile.filter(|_| is_free(c"getprofile"));
         hooks.trace = hooks.trace.filter(|_| is_free(c"gettrace"));
         if !hooks.set_in_thread(true) && RESTORE_ATTEMPTS.fetch_sub(1, Relaxed) > 0 {
-            // The program's audit hook, in Python, is running inside its `sys.setprofile`: try later.
+            // The program's audit hook, in Python, is running inside its `sys.setprofile`: try
+            // later.
             // SAFETY: as in `on_audit_event`.
             unsafe { (python.add_pending_call)(restore_hooks, ptr::null_mut()) };
         }

@@ -2,8 +2,8 @@
 //! program's profile function.
 //!
 //! CPython reports the return of a builtin function to the profile function if one was set when the
-//! function was called. Because the agent's is set, the program's profile function would receive the
-//! return of `sys.setprofile` itself as its first event, without a call before it; the standard
+//! function was called. Because the agent's is set, the program's profile function would receive
+//! the return of `sys.setprofile` itself as its first event, without a call before it; the standard
 //! library's `profile` fails on that. CPython reports builtin functions only, so the proxy is an
 //! object of another type.
 

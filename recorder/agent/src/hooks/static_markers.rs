@@ -1,8 +1,8 @@
 //! Static markers (USDT) of the agent's own, for bpftrace, SystemTap and other tracers.
 //!
-//! CPython since 3.12 lacks `function__entry`, `function__return` and `line`, and most builds of any
-//! version have no static markers. On request the agent provides them, with the same provider, names
-//! and arguments.
+//! CPython since 3.12 lacks `function__entry`, `function__return` and `line`, and most builds of
+//! any version have no static markers. On request the agent provides them, with the same provider,
+//! names and arguments.
 //!
 //! ```text
 //! hook ──▶ record
@@ -24,8 +24,8 @@ use pyrec_wire::{Record, RecordKind};
 use crate::context;
 use crate::python::{Owned, PyObject, PythonApi, Raised};
 
-/// Defines a marker as `sys/sdt.h` does: a semaphore, a probe function, and an ELF note by which tools
-/// find both.
+/// Defines a marker as `sys/sdt.h` does: a semaphore, a probe function, and an ELF note by which
+/// tools find both.
 macro_rules! markers {
     ($($semaphore:ident $probe:ident($($parameter:ident: $type:ty),*) = $name:literal, $arguments:literal;)*) => {
         unsafe extern "C" {
@@ -60,8 +60,8 @@ macro_rules! markers {
     };
 }
 
-// Tools compare this section's address with the copy in each note, to adjust the note's addresses if the
-// library was prelinked.
+// Tools compare this section's address with the copy in each note, to adjust the note's addresses
+// if the library was prelinked.
 global_asm!(
     ".pushsection .stapsdt.base, \"aR\", @progbits",
     ".hidden _.stapsdt.base",
@@ -91,7 +91,8 @@ fn is_enabled(semaphore: &AtomicU16) -> bool {
     semaphore.load(Relaxed) != 0
 }
 
-/// Fires the marker for the entry or exit of a function, or for a line. `arg` is a record's argument.
+/// Fires the marker for the entry or exit of a function, or for a line. `arg` is a record's
+/// argument.
 ///
 /// # Safety
 /// Needs the GIL, no exception pending, and a code object.

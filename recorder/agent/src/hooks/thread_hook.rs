@@ -112,8 +112,8 @@ unsafe extern "C-unwind" fn run_with_hooks(
     result
 }
 
-/// Reports the exception that ends the thread, as CPython does. CPython itself would name the wrapper
-/// as the function that raised it.
+/// Reports the exception that ends the thread, as CPython does. CPython itself would name the
+/// wrapper as the function that raised it.
 fn report_exception(python: &PythonApi, function: *mut PyObject) -> *mut PyObject {
     type WriteUnraisable = unsafe extern "C-unwind" fn(*const c_char, *mut PyObject);
     let write = os::symbol(c"_PyErr_WriteUnraisableMsg");

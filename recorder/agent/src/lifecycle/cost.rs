@@ -10,7 +10,7 @@ use crate::hooks::FunctionHooks;
 use crate::os::clock;
 use crate::python::{CallLoop, Raised};
 use crate::record;
-use crate::ring::{self, Ring, definitions};
+use crate::ring::{Ring, definitions, thread};
 
 const ROUNDS: u32 = 8;
 
@@ -36,7 +36,7 @@ pub fn measure(context: &'static Context, hooks: &FunctionHooks) -> Result<(), R
     let ring = unsafe { Ring::scratch(&mut slots, &header) };
     let code = context.python.attribute(calls.call.as_ptr(), c"__code__")?;
     let traced_ns =
-        ring::with_scratch_ring(ring, || hooks.with_enabled(code.as_ptr(), || fastest_ns(&calls)))??;
+        thread::with_scratch_ring(ring, || hooks.with_enabled(code.as_ptr(), || fastest_ns(&calls)))??;
     let events = header.produced.head.load(Ordering::Relaxed) / u64::from(ROUNDS);
     if events > 0 {
         let event_ns = traced_ns.saturating_sub(plain_ns) as f64 / events as f64;

@@ -2,7 +2,7 @@
 
 use crate::hooks::{cfunctions, instances};
 use crate::record::thread_names;
-use crate::ring;
+use crate::ring::{definitions, thread};
 
 /// Registers the handlers. They stay registered until the process ends.
 pub fn register_handlers() {
@@ -16,8 +16,8 @@ extern "C" fn before() {
 }
 
 extern "C" fn after_in_child() {
-    ring::definitions::after_fork();
-    ring::after_fork();
+    definitions::after_fork();
+    thread::after_fork();
     thread_names::after_fork();
     cfunctions::clear_ids();
     instances::clear_ids();

@@ -4,7 +4,8 @@ use crate::context::Context;
 use crate::os::clock;
 use crate::python::StackApi;
 use crate::record;
-use crate::ring::{self, Ring};
+use crate::ring::Ring;
+use crate::ring::thread;
 
 /// Records the active frames of every thread with the current time: of the current thread in its
 /// ring, of the others in rings that are reserved for them. The frame of the script that loads the
@@ -28,10 +29,10 @@ pub unsafe fn record(context: &Context, native_id_offset: isize) {
             };
             let tid = state.byte_offset(native_id_offset).cast::<u64>().read() as i32;
             if state == current {
-                ring::with_own_ring(write);
+                thread::with_own_ring(write);
             } else if tid > 0 {
                 // After an error the thread tries again at its first event, which reports it.
-                let _ = ring::create_for(context.session(), tid, ticks, write);
+                let _ = thread::reserve_ring(context.session(), tid, ticks, write);
             }
         });
     }

@@ -9,7 +9,7 @@ use crate::lifecycle::{cost, fork, open_frames};
 use crate::os::clock;
 use crate::python::{PythonApi, Raised};
 use crate::record::{self, thread_names};
-use crate::ring::{self, definitions};
+use crate::ring::{definitions, thread};
 
 /// Begins the recording of a program that is about to start. If that fails, the program runs
 /// unrecorded.
@@ -65,7 +65,7 @@ pub fn end_attached(directory: &str) {
     {
         remove_hooks(context);
         context::set_off();
-        ring::retire_all();
+        thread::retire_rings();
         context.session().header().left.fetch_add(1, Ordering::Release);
     }
 }
@@ -74,8 +74,8 @@ fn is_recording(context: &Context, directory: &str) -> bool {
     context.session().directory() == directory && !context::is_off()
 }
 
-/// Opens the session, looks up CPython if that has not happened before, and creates the process's log
-/// of definitions.
+/// Opens the session, looks up CPython if that has not happened before, and creates the process's
+/// log of definitions.
 ///
 /// # Safety
 /// Needs the GIL, and no hook may be installed.
@@ -84,7 +84,7 @@ unsafe fn open(directory: String) -> Result<&'static Context, SessionError> {
     if let Some(context) = context::get_if_created() {
         // Ids of the previous session are not defined in this one.
         definitions::start_epoch();
-        ring::retire_all();
+        thread::retire_rings();
         cfunctions::clear_ids();
         instances::clear_ids();
         context.set_session(session);
@@ -103,8 +103,8 @@ unsafe fn open(directory: String) -> Result<&'static Context, SessionError> {
 /// program runs in any case. `before_functions` is called just before the hooks for functions are
 /// enabled.
 fn install_hooks(context: &'static Context, before_functions: impl FnOnce()) {
-    // The hooks for functions are prepared first and enabled last, so that none of this is recorded,
-    // or charged to the program's first call.
+    // The hooks for functions are prepared first and enabled last, so that none of this is
+    // recorded, or charged to the program's first call.
     let session = context.session();
     let notice = |text: &str| definitions::notice(session, text);
     record::prepare_thread(context);

@@ -30,8 +30,8 @@ impl<T> Lock<T> {
         result
     }
 
-    /// Replaces the value and releases the lock, even if a thread of the parent process held it. The
-    /// old value may be half changed, so it is not dropped.
+    /// Replaces the value and releases the lock, even if a thread of the parent process held it.
+    /// The old value may be half changed, so it is not dropped.
     ///
     /// # Safety
     /// No other thread may run.

@@ -11,8 +11,8 @@ mod without_std {
     #[global_allocator]
     static MALLOC: Malloc = Malloc;
 
-    // SAFETY: malloc and realloc align to 16 bytes, and posix_memalign serves larger alignments; free
-    // accepts memory from each of them.
+    // SAFETY: malloc and realloc align to 16 bytes, and posix_memalign serves larger alignments;
+    // free accepts memory from each of them.
     unsafe impl GlobalAlloc for Malloc {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             if layout.align() <= 16 {
@@ -20,8 +20,8 @@ mod without_std {
                 return unsafe { libc::malloc(layout.size()) }.cast();
             }
             let mut memory = core::ptr::null_mut();
-            // SAFETY: the alignment is a power of two, and a multiple of a pointer's size because it
-            // is larger than 16.
+            // SAFETY: the alignment is a power of two, and a multiple of a pointer's size because
+            // it is larger than 16.
             match unsafe { libc::posix_memalign(&mut memory, layout.align(), layout.size()) } {
                 0 => memory.cast(),
                 _ => core::ptr::null_mut(),
@@ -58,13 +58,13 @@ mod without_std {
         unsafe { libc::abort() }
     }
 
-    // The compiled core library refers to these two symbols. They are hidden, so that they replace no
-    // other library's.
+    // The compiled core library refers to these two symbols. They are hidden, so that they replace
+    // no other library's.
     //
-    // A finalizing interpreter ends its daemon threads by `pthread_exit`, which unwinds their stacks
-    // and with them the agent's frames that call Python. Rust's own personality routine would abort.
-    // The agent's frames need no cleanup, so this one returns _URC_CONTINUE_UNWIND (8).
-    // _Unwind_Resume is never called.
+    // A finalizing interpreter ends its daemon threads by `pthread_exit`, which unwinds their
+    // stacks and with them the agent's frames that call Python. Rust's own personality routine
+    // would abort. The agent's frames need no cleanup, so this one returns _URC_CONTINUE_UNWIND
+    // (8). _Unwind_Resume is never called.
     core::arch::global_asm!(
         ".globl rust_eh_personality",
         ".hidden rust_eh_personality",

@@ -183,7 +183,8 @@ pub fn version() -> (u32, u32) {
     if function.is_null() {
         return (0, 0);
     }
-    // SAFETY: CPython's headers declare the function with this type, and it returns a static string.
+    // SAFETY: CPython's headers declare the function with this type, and it returns a static
+    // string.
     let text = unsafe {
         let function = core::mem::transmute::<*mut c_void, unsafe extern "C" fn() -> *const c_char>(function);
         CStr::from_ptr(function())
@@ -304,7 +305,8 @@ impl PythonApi {
 
     /// `function(*arguments)`.
     pub fn call(&self, function: *mut PyObject, arguments: &[*mut PyObject]) -> Result<Owned<'_>, Raised> {
-        // SAFETY: the caller holds references to the objects; the tuple takes over one more to each.
+        // SAFETY: the caller holds references to the objects; the tuple takes over one more to
+        // each.
         unsafe {
             let tuple = self.owned((self.tuple_new)(arguments.len() as isize))?;
             for (at, argument) in arguments.iter().enumerate() {
@@ -360,8 +362,8 @@ impl PythonApi {
         type Private = unsafe extern "C-unwind" fn(*mut c_void, Option<TraceFunction>, Any) -> c_int;
         type Public = unsafe extern "C-unwind" fn(Option<TraceFunction>, Any);
         let (private, public) = (os::symbol(private), os::symbol(public));
-        // SAFETY: CPython's headers declare the functions with these types; the object argument may be
-        // null.
+        // SAFETY: CPython's headers declare the functions with these types; the object argument may
+        // be null.
         unsafe {
             if !private.is_null() {
                 let private = core::mem::transmute::<*mut c_void, Private>(private);
@@ -389,8 +391,8 @@ impl PythonApi {
         Ok(number)
     }
 
-    /// The text of a `str`. Surrogates that UTF-8 cannot encode become escapes such as `\udc80`. The
-    /// object is not changed: CPython caches no UTF-8 in it.
+    /// The text of a `str`. Surrogates that UTF-8 cannot encode become escapes such as `\udc80`.
+    /// The object is not changed: CPython caches no UTF-8 in it.
     pub fn str_value(&self, object: *mut PyObject) -> Result<String, Raised> {
         // SAFETY: the caller holds a reference; an object of another type raises.
         let bytes = self.owned(unsafe {
@@ -402,8 +404,8 @@ impl PythonApi {
     /// The contents of a `bytes`.
     pub fn bytes_value(&self, object: *mut PyObject) -> Result<Vec<u8>, Raised> {
         let (mut start, mut len) = (ptr::null_mut(), 0);
-        // SAFETY: the caller holds a reference, which keeps the bytes alive; an object of another type
-        // raises.
+        // SAFETY: the caller holds a reference, which keeps the bytes alive; an object of another
+        // type raises.
         unsafe {
             self.check_status((self.bytes_as_string_and_size)(object, &mut start, &mut len))?;
             Ok(core::slice::from_raw_parts(start.cast::<u8>(), len as usize).to_vec())

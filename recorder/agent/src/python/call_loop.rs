@@ -1,5 +1,5 @@
-//! A Python function that calls an empty one: to check the layout of frames, and to measure the cost
-//! of an event.
+//! A Python function that calls an empty one: to check the layout of frames, and to measure the
+//! cost of an event.
 
 use core::ffi::{CStr, c_int};
 

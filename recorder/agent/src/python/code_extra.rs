@@ -1,10 +1,10 @@
 //! The agent's 64 bits in each code object: an entry of `co_extra`.
 //!
-//! CPython allocates the entries of all users of `co_extra` at once. When it frees a code object, it
-//! calls the free function of each user for that user's entry, even if only the agent has set one. A
-//! free function that was registered by `ctypes` may no longer exist by then. Therefore the agent
-//! reduces the array's size to the entries up to its own; CPython enlarges it when a later user sets
-//! one.
+//! CPython allocates the entries of all users of `co_extra` at once. When it frees a code object,
+//! it calls the free function of each user for that user's entry, even if only the agent has set
+//! one. A free function that was registered by `ctypes` may no longer exist by then. Therefore the
+//! agent reduces the array's size to the entries up to its own; CPython enlarges it when a later
+//! user sets one.
 //!
 //! ```text
 //! PyCodeObject ─ co_extra ─▶ size │ entry 0 │ … │ the agent's │ entries of later users
@@ -74,8 +74,8 @@ fn set(python: &PythonApi, index: isize, code: *mut PyObject, value: u64) -> Res
     python.check_status(unsafe { (python.code_set_extra)(code, index, value) })
 }
 
-/// Finds the field of a code object that changes when its first entry is set. Returns `None` if it is
-/// not exactly one, or does not point to what [`Entries`] expects.
+/// Finds the field of a code object that changes when its first entry is set. Returns `None` if it
+/// is not exactly one, or does not point to what [`Entries`] expects.
 fn find_offset(python: &PythonApi, index: isize) -> Result<Option<usize>, Raised> {
     /// `Py_file_input`.
     const FILE_INPUT: c_int = 257;

@@ -190,8 +190,8 @@ unsafe extern "C" fn check<F: Frame>(
     _: *mut PyObject,
 ) -> c_int {
     if event == PYTRACE_CALL || event == PYTRACE_RETURN {
-        // SAFETY: the pointer was stored from a static reference; CPython calls with the GIL, and the
-        // offsets lie within every frame object.
+        // SAFETY: the pointer was stored from a static reference; CPython calls with the GIL, and
+        // the offsets lie within every frame object.
         let is_expected = unsafe { compare::<F>(&*PYTHON.load(Relaxed), frame) };
         IS_EXPECTED.store(is_expected.is_ok_and(|is_expected| is_expected), Relaxed);
         // An error ends the function that runs, so one unexpected frame is enough.

@@ -64,8 +64,8 @@ fn set(context: &Context, code: *mut PyObject, epoch: u32, id: u32) -> Result<()
     context.code_extra.set(&context.python, code, u64::from(epoch) << 32 | u64::from(id))
 }
 
-/// Returns the id of a code object and defines it if it is new. Returns `None` if the code object is
-/// not recorded.
+/// Returns the id of a code object and defines it if it is new. Returns `None` if the code object
+/// is not recorded.
 ///
 /// # Safety
 /// Needs the GIL, no exception pending, and a code object.

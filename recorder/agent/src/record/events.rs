@@ -1,7 +1,6 @@
 //! The functions that the hooks call to record an event.
 
 use alloc::format;
-
 use core::ffi::c_int;
 
 use pyrec_wire::{Record, RecordKind};
@@ -11,7 +10,8 @@ use crate::os::{self, Errno, clock};
 use crate::python::{Owned, PyObject};
 use crate::record::code_ids::{self, CodeValue};
 use crate::record::thread_names;
-use crate::ring::{self, Ring, Thread, definitions};
+use crate::ring::thread::{self, Thread};
+use crate::ring::{Ring, definitions};
 
 /// Records an event of a code object; this is the hot path. Returns whether the code object is
 /// excluded from the recording, which does not change during a session.
@@ -76,7 +76,7 @@ pub unsafe fn open_frame(ring: &mut Ring, code: *mut PyObject, ticks: u64, arg: 
 }
 
 /// Records an event about a text.
-pub fn text(context: &Context, kind: RecordKind, text: &str, arg: u32) {
+pub fn text_event(context: &Context, kind: RecordKind, text: &str, arg: u32) {
     let ticks = clock::ticks();
     if let Some(thread) = current_thread(context, None, ticks) {
         let id = definitions::text_id(context.session(), text);
@@ -88,7 +88,7 @@ pub fn text(context: &Context, kind: RecordKind, text: &str, arg: u32) {
 ///
 /// # Safety
 /// Needs the GIL, and no exception pending.
-pub unsafe fn audit(context: &Context, event: &str, raised_by: Option<(Owned<'_>, u32)>) {
+pub unsafe fn audit_event(context: &Context, event: &str, raised_by: Option<(Owned<'_>, u32)>) {
     let ticks = clock::ticks();
     let Some(thread) = current_thread(context, None, ticks) else { return };
     let (code, line) = raised_by.map_or((Ok(0), 0), |(code, line)| {
@@ -99,9 +99,13 @@ pub unsafe fn audit(context: &Context, event: &str, raised_by: Option<(Owned<'_>
     thread.push_or_count_lost(ticks, site.map(|id| Record::new(ticks, RecordKind::Audit, line, id)));
 }
 
-/// Records the call of a C function, or its end. `id` returns the id of its name's text, or `None` if
-/// the function is not recorded.
-pub fn cfunction(kind: RecordKind, ticks: u64, id: impl FnOnce(&Context) -> Result<Option<u32>, Errno>) {
+/// Records the call of a C function, or its end. `id` returns the id of its name's text, or `None`
+/// if the function is not recorded.
+pub fn cfunction_event(
+    kind: RecordKind,
+    ticks: u64,
+    id: impl FnOnce(&Context) -> Result<Option<u32>, Errno>,
+) {
     let context = context::get();
     if let Some(thread) = current_thread(context, None, ticks)
         && let Some(id) = id(context).transpose()
@@ -110,8 +114,8 @@ pub fn cfunction(kind: RecordKind, ticks: u64, id: impl FnOnce(&Context) -> Resu
     }
 }
 
-/// Records an event at an instruction of a code object. `site` returns the id of its site, from that
-/// of the code object. Returns whether the code object is excluded from the recording.
+/// Records an event at an instruction of a code object. `site` returns the id of its site, from
+/// that of the code object. Returns whether the code object is excluded from the recording.
 ///
 /// # Safety
 /// Needs the GIL, no exception pending, and a code object.
@@ -132,7 +136,7 @@ pub unsafe fn site_event(
 }
 
 /// Records an event about a number.
-pub fn payload(context: &Context, kind: RecordKind, number: u64) {
+pub fn number_event(context: &Context, kind: RecordKind, number: u64) {
     let ticks = clock::ticks();
     if let Some(thread) = current_thread(context, None, ticks) {
         // SAFETY: the thread is the current one, and recorded.
@@ -148,7 +152,7 @@ pub fn prepare_thread(context: &Context) {
 /// The current thread if it is recorded. Creates its ring, and the process's log of definitions, if
 /// they do not exist. `code` is the code object that the thread runs, if it is known.
 fn current_thread(context: &Context, code: Option<*mut PyObject>, ticks: u64) -> Option<Thread> {
-    let thread = ring::current();
+    let thread = thread::current_in_session();
     if thread.is_recorded() {
         return Some(thread);
     }
@@ -159,7 +163,7 @@ fn current_thread(context: &Context, code: Option<*mut PyObject>, ticks: u64) ->
         context.switch_off();
         return None;
     }
-    match ring::register(context.session(), ticks) {
+    match thread::attach_ring(context.session(), ticks) {
         Ok((thread, was_reserved)) => {
             // A second definition of the name would begin a new thread in the trace.
             if !was_reserved {

@@ -5,4 +5,7 @@ mod events;
 pub mod thread_names;
 
 pub use code_ids::set_code_id;
-pub use events::{audit, cfunction, code_event, open_frame, payload, prepare_thread, site_event, text};
+pub use events::{
+    audit_event, cfunction_event, code_event, number_event, open_frame, prepare_thread, site_event,
+    text_event,
+};

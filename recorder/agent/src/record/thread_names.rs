@@ -13,8 +13,8 @@ use crate::os;
 use crate::python::{PyObject, Raised};
 use crate::ring::definitions;
 
-/// Whether the process's first thread (its tid is the pid) is the one that Python calls `MainThread`.
-/// In the child of a fork it is the thread that forked, which keeps its name.
+/// Whether the process's first thread (its tid is the pid) is the one that Python calls
+/// `MainThread`. In the child of a fork it is the thread that forked, which keeps its name.
 static FIRST_IS_MAIN: AtomicBool = AtomicBool::new(true);
 
 /// The value of [`FIRST_IS_MAIN`] for a child that is being forked.

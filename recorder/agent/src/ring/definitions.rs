@@ -213,8 +213,8 @@ impl CodeInfo {
         Ok(CodeInfo { file, qualname, first_line, line_table, lines })
     }
 
-    /// Whether the code object is the script that loads or removes the agent: one of its constants is
-    /// the path of the session directory.
+    /// Whether the code object is the script that loads or removes the agent: one of its constants
+    /// is the path of the session directory.
     fn is_attach_script(&self, context: &Context, code: *mut PyObject) -> bool {
         if self.file != REMOTE_SCRIPT_FILE {
             return false;

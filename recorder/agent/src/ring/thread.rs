@@ -1,8 +1,8 @@
 //! The current thread's ring, and the rings of the process.
 //!
 //! A thread-local word holds all that the hot path needs: 0 before the thread's first event; the
-//! number of a session (from 1 up) in which the thread is not recorded; otherwise the address of its
-//! ring.
+//! number of a session (from 1 up) in which the thread is not recorded; otherwise the address of
+//! its ring.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -31,7 +31,7 @@ impl Thread {
         Thread(ptr::without_provenance_mut(SESSION.load(Relaxed)))
     }
 
-    /// The current thread, as its word is.
+    /// The current thread. Its ring may be a retired one.
     #[inline(always)]
     pub fn current() -> Thread {
         Thread(thread_local::get())
@@ -76,10 +76,10 @@ impl Thread {
         if !is_retired {
             context.switch_off();
         }
-        detach();
+        detach_ring();
         if is_retired
             && !context::is_off()
-            && let Ok((thread, _)) = register(context.session(), record.ticks)
+            && let Ok((thread, _)) = attach_ring(context.session(), record.ticks)
         {
             // SAFETY: the ring was created for the current thread.
             let _ = unsafe { (*thread.0).push(record) };
@@ -118,8 +118,8 @@ struct Rings {
     reserved: BTreeMap<i32, Box<Ring>>,
 }
 
-// SAFETY: a ring may be moved between threads; only the thread whose word holds its address writes to
-// it.
+// SAFETY: a ring may be moved between threads; only the thread whose word holds its address writes
+// to it.
 unsafe impl Send for Rings {}
 
 /// The first threads of a process get rings of full size, the others smaller ones.
@@ -127,12 +127,12 @@ const LARGE_RINGS: usize = 8;
 
 const SMALL_RING_RECORDS: u32 = RING_RECORDS / 8;
 
-/// Gives the current thread a ring at its first event. Returns whether the ring had been reserved for
-/// it.
+/// Gives the current thread a ring at its first event. Returns whether the ring had been reserved
+/// for it.
 ///
 /// # Errors
 /// If no ring can be created; the thread is then unrecorded.
-pub fn register(session: &OpenSession, ticks: u64) -> Result<(Thread, bool), Errno> {
+pub fn attach_ring(session: &OpenSession, ticks: u64) -> Result<(Thread, bool), Errno> {
     let reserved = RINGS.with(|rings| rings.reserved.remove(&os::tid()));
     let was_reserved = reserved.is_some();
     let ring = reserved.map_or_else(|| create(session, os::tid(), ticks), Ok);
@@ -153,7 +153,7 @@ pub fn register(session: &OpenSession, ticks: u64) -> Result<(Thread, bool), Err
 
 /// Reserves a ring for another thread and lets `fill` write to it. The thread takes it at its first
 /// event.
-pub fn create_for(
+pub fn reserve_ring(
     session: &OpenSession,
     tid: i32,
     ticks: u64,
@@ -180,11 +180,11 @@ fn create(session: &OpenSession, tid: i32, ticks: u64) -> Result<Box<Ring>, Errn
     definitions::with_ring_name(|name| Ring::create(session, name, tid, capacity, ticks)).map(Box::new)
 }
 
-/// Ends the session for all threads: unmaps their rings. Each other thread keeps the address of its
-/// retired ring until its next event.
+/// Ends the session for all threads and unmaps their rings. Each other thread keeps the address of
+/// its retired ring until its next event.
 ///
 /// Needs the GIL, so that no thread is writing.
-pub fn retire_all() {
+pub fn retire_rings() {
     SESSION.store((SESSION.load(Relaxed) + 1).min(MAX_SESSION), Relaxed);
     RINGS.with(|rings| {
         for ring in &rings.in_use {
@@ -195,8 +195,8 @@ pub fn retire_all() {
     });
 }
 
-/// The current thread, after a retired ring has been detached from it.
-pub fn current() -> Thread {
+/// The current thread, without a retired ring: detaches it.
+pub fn current_in_session() -> Thread {
     let thread = Thread::current();
     // SAFETY: the ring belongs to the current thread.
     if thread.is_recorded() && unsafe { (*thread.0).is_retired() } {
@@ -207,7 +207,7 @@ pub fn current() -> Thread {
 }
 
 /// Detaches the current thread's ring; the thread is unrecorded from now on.
-pub fn detach() {
+fn detach_ring() {
     if let Some(ring) = take(Thread::unrecorded()) {
         ring.unmap_file();
     }

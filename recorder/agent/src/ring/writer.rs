@@ -1,5 +1,5 @@
-//! The producer's side of a ring: a single-producer, single-consumer queue of records in a file that
-//! the thread and the recorder map.
+//! The producer's side of a ring: a single-producer, single-consumer queue of records in a file
+//! that the thread and the recorder map.
 //!
 //! ```text
 //!          tail (the recorder's)          head (the thread's)   limit
@@ -8,10 +8,10 @@
 //!            full slots                     known to be free
 //! ```
 //!
-//! The thread reads the tail only when the head reaches the limit, so the hot path does not touch the
-//! recorder's cache line. During the first round through the ring the limit also stops at the end of
-//! the memory allocated so far: most threads are short-lived, and a page costs more than the records
-//! in it.
+//! The thread reads the tail only when the head reaches the limit, so the hot path does not touch
+//! the recorder's cache line. During the first round through the ring the limit also stops at the
+//! end of the memory allocated so far: most threads are short-lived, and a page costs more than the
+//! records in it.
 
 use core::ffi::c_void;
 use core::fmt;
@@ -140,8 +140,8 @@ impl Ring {
 
     /// Marks the thread as ended, and unmaps the file.
     ///
-    /// The main thread's ring stays mapped until the process ends, to save time: before 3.12, daemon
-    /// threads that still run may access the finalized interpreter.
+    /// The main thread's ring stays mapped until the process ends, to save time: before 3.12,
+    /// daemon threads that still run may access the finalized interpreter.
     pub fn end(self, is_main: bool) {
         if self.retired {
             return;
@@ -173,8 +173,8 @@ impl Ring {
         self.retire();
     }
 
-    /// Called when the head has reached the limit: reads the tail and moves the limit. Returns whether
-    /// the record can be written.
+    /// Called when the head has reached the limit: reads the tail and moves the limit. Returns
+    /// whether the record can be written.
     #[cold]
     #[inline(never)]
     fn extend_limit(&mut self, ticks: u64) -> Result<bool, SessionEnded> {
@@ -214,8 +214,8 @@ impl Ring {
         free >= records
     }
 
-    /// Allocates memory for the next batch of slots during the first round, and ends the limit at the
-    /// slots that have memory.
+    /// Allocates memory for the next batch of slots during the first round, and ends the limit at
+    /// the slots that have memory.
     ///
     /// # Errors
     /// If there is no memory for this many records.
@@ -279,8 +279,8 @@ impl Ring {
     }
 }
 
-/// Allocates memory for the header and the first batch of slots, or for all slots if the kernel cannot
-/// allocate a part. Returns the number of slots that have memory.
+/// Allocates memory for the header and the first batch of slots, or for all slots if the kernel
+/// cannot allocate a part. Returns the number of slots that have memory.
 fn populate_first(file: &File, memory: *mut c_void, capacity: u32) -> Result<u64, Errno> {
     let first = BATCH_RECORDS.min(u64::from(capacity));
     // SAFETY: the whole file is mapped, and it is longer than this range.

@@ -255,8 +255,8 @@ fn drain(directory: &Path, rings: &mut BTreeMap<String, Ring>) {
     }
 }
 
-/// Reads the ring's new records and releases their slots. The offsets are those of `RingHeader`; the
-/// file is accessed by system calls, so that the test needs no unsafe code.
+/// Reads the ring's new records and releases their slots. The offsets are those of `RingHeader`;
+/// the file is accessed by system calls, so that the test needs no unsafe code.
 fn drain_ring(file: &File, ring: &mut Ring) {
     const PRODUCED: u64 = 64;
     const CONSUMED: u64 = 128;
