@@ -134,6 +134,6 @@ pub fn status(exit: Exit) -> ExitCode {
         // What wait(2) tells of a status is a byte.
         Exit::Status(status) => ExitCode::from(status as u8),
         Exit::Signal(signal) => ExitCode::from(128u8.saturating_add(signal as u8)),
-        Exit::Gone | Exit::RunsOn => ExitCode::SUCCESS,
+        Exit::Unknown | Exit::StillRunning => ExitCode::SUCCESS,
     }
 }

@@ -58,7 +58,7 @@ pub enum Error {
     },
     /// No session directory could be created.
     #[error(
-        "cannot create a private directory for the recording in {path}: {source}; set TMPDIR to a directory that you can write to"
+        "cannot create a private directory for the recording in {path}: {source}; set TMPDIR to a directory that only you can write to"
     )]
     CreateSession {
         /// The directory in which it was tried.

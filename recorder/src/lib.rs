@@ -1,13 +1,30 @@
-//! The live half: from CPython's events to a trace on disk.
+//! The recorder: it takes the events of CPython processes and writes them into a trace.
 //!
 //! ```text
-//!            agent: rings and definitions ─┐
-//! provider ─┤                              ├▶ drain ─▶ decode ─▶ RowWriter ─▶ pipeline ─▶ RotatingWriter ─▶ TraceWriter
-//!            usdt: BPF ring buffer ────────┘
-//! └──────────────── this thread ──────────────────────────────────┘      └── a second one ──┘
+//! provider: agent, usdt ─▶ drain ─▶ RowWriter ─▶ pipeline ─▶ RotatingWriter ─▶ TraceWriter (schema)
+//! └──────────── draining thread ────────────┘   └────────────── writing thread ─────────────┘
 //! ```
 //!
-//! [`record`] names the stages. [`top()`] counts instead: rows are added up, or the BPF program counts by itself. A `Provider` is either of the two sources; nothing after it knows which one it is.
+//! [`record`] runs these stages. [`top()`] counts events instead of writing them. [`repair()`] writes
+//! what a killed recorder has left. `docs/life-of-an-event.md` follows one event through all of it.
+//!
+//! # Layers
+//!
+//! A file uses only files further down, which `tests/architecture.rs` checks.
+//!
+//! ```text
+//! inspect/      top.rs      repair.rs     what can be recorded; counting; repair
+//!               recording.rs              the record loop
+//!               prepare.rs                chooses the provider and prepares the target
+//! provider/                               sources of events: agent/, usdt/ (with the C program in bpf/)
+//! target/                                 the target process: launch, attach, supervise
+//! session/                                the directory shared with the agents: page, rings, lock
+//! output/                                 rows, the writing thread, rotation, snapshots, counts
+//! os/                                     facilities of the system: /proc, signals, credentials, clocks
+//! ```
+//!
+//! `options.rs` and `error.rs` belong to the whole crate: every folder but `os/` may use them.
+//! `error.rs` names the errors of `provider/usdt` and `target/attach`, which do not use it.
 
 mod error;
 mod inspect;
@@ -22,6 +39,8 @@ mod session;
 mod target;
 mod top;
 
+use std::path::PathBuf;
+
 pub use error::{Error, Result};
 pub use inspect::{doctor, listing};
 pub use options::{Capture, OnFull, Options, ProviderChoice, Rotation, SizeOrDuration, Target};
@@ -29,18 +48,18 @@ pub use output::counts::{ByGroup, Counts, Function, Tally};
 pub use output::snapshot::snapshots;
 pub use recording::{Outcome, Progress, record};
 pub use repair::{Recovery, Repair, repair};
-pub use session::request_snapshot;
+pub use session::lock::request_snapshot;
 pub use target::attach::Error as AttachError;
 pub use target::target_process::Exit;
 pub use top::{Counted, Live, Top, Wish, top};
 
-/// Where other tools find the agent's static markers, for whom the recording is of: `--expose-markers` puts them there.
-pub fn exposed_library() -> std::path::PathBuf {
+/// The path of the agent's library if it exposes static markers to other tools (`--expose-markers`).
+pub fn exposed_library() -> PathBuf {
     session::agent_library::exposed_path(os::user::User::invoking().as_ref())
 }
 
-/// Does something with files as the user who called `sudo`, if somebody did: what is found, made and replaced is what that
-/// user may find, make and replace.
+/// Runs a closure with the filesystem credentials of the invoking user under `sudo`: it can access
+/// the files that this user can, and files that it creates belong to the user.
 pub fn as_invoking_user<T>(work: impl FnOnce() -> T) -> Result<T> {
     os::fs_credentials::as_user(os::user::User::invoking().as_ref(), work).map_err(Error::credentials)
 }

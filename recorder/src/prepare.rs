@@ -1,4 +1,4 @@
-//! Everything that must be so before the first event.
+//! Preparing a recording: the choice of the provider, the target, and the initial manifest.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -13,26 +13,27 @@ use crate::os::process_handle::ProcessHandle;
 use crate::os::procfs;
 use crate::os::user::User;
 use crate::provider::Provider;
-use crate::provider::agent::Agent;
+use crate::provider::agent::AgentProvider;
 use crate::provider::usdt::{self, Usdt, Work};
 use crate::target::launch::ForkedProgram;
 use crate::target::program;
-use crate::target::target_process::{Child, TargetProcess};
+use crate::target::target_process::{LaunchedProgram, TargetProcess};
 use crate::{AttachError, Capture, Error, ProviderChoice, Result, Target};
 
-/// A recording that could begin.
+/// A recording that is ready to start.
 pub(crate) struct Prepared {
     pub provider: Box<dyn Provider>,
     pub target: PreparedTarget,
     pub manifest: Manifest,
 }
 
-/// What events are for.
+/// What the events are used for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose<'a> {
-    /// Each becomes a row.
+    /// Every event becomes a row.
     Record,
-    /// They are counted, by the provider itself where it can. What the program prints goes there.
+    /// Events are counted, by the provider itself if it can. A launched program writes its output to
+    /// this file, if there is one.
     Count(Option<&'a File>),
 }
 
@@ -44,8 +45,8 @@ impl<'a> Purpose<'a> {
         }
     }
 
-    /// What the kernel does with events.
-    fn work(self) -> Work {
+    /// What the BPF program does with events.
+    fn bpf_work(self) -> Work {
         match self {
             Purpose::Record => Work::Send,
             Purpose::Count(_) => Work::Count,
@@ -53,75 +54,84 @@ impl<'a> Purpose<'a> {
     }
 }
 
-/// What is to be recorded.
+/// A target that is ready to be recorded.
 pub(crate) enum PreparedTarget {
-    /// Waits for our word to become the program.
-    Program(ForkedProgram),
-    /// Runs already.
+    /// A program that has not been executed yet.
+    Forked(ForkedProgram),
+    /// Processes that run already.
     Running(TargetProcess),
 }
 
 impl PreparedTarget {
-    /// Lets it run.
-    pub fn release(self) -> Result<TargetProcess> {
+    /// Executes the program, if it is to be launched.
+    pub fn start(self) -> Result<TargetProcess> {
         match self {
-            PreparedTarget::Program(held) => held.release().map(Child::new).map(TargetProcess::Child),
-            PreparedTarget::Running(subject) => Ok(subject),
+            PreparedTarget::Forked(program) => {
+                program.exec().map(LaunchedProgram::new).map(TargetProcess::Child)
+            }
+            PreparedTarget::Running(target) => Ok(target),
         }
     }
 }
 
 impl Prepared {
-    /// Chooses the provider and readies it and the target.
-    pub fn prepare(
+    /// Chooses the provider, and prepares it and the target. `is_cancelled` is called at intervals
+    /// while a process is being attached to.
+    pub fn new(
         capture: &Capture,
         purpose: Purpose<'_>,
         user: Option<&User>,
-        is_given_up: &mut dyn FnMut() -> bool,
+        is_cancelled: &mut dyn FnMut() -> bool,
     ) -> Result<Prepared> {
-        let choice = capture.provider;
+        // Compiled first, so that an invalid glob is an error before anything is started. The agent
+        // compiles the globs itself.
         let filter = capture.filter()?;
         match &capture.target {
             Target::Command(words) => {
-                let words = as_user(user, || program::command(words)).map_err(Error::credentials)??;
-                if choice == ProviderChoice::Usdt {
-                    launch_usdt(&words, capture, purpose, user)
-                } else {
-                    launch_agent(&words, capture, purpose, user)
+                let words =
+                    as_user(user, || program::resolve_command(words)).map_err(Error::credentials)??;
+                match capture.provider {
+                    ProviderChoice::Usdt => launch_with_usdt(&words, capture, filter, purpose, user),
+                    ProviderChoice::Agent | ProviderChoice::Auto => {
+                        launch_with_agent(&words, capture, purpose, user)
+                    }
                 }
             }
-            Target::Processes(pids) => {
-                // ForkedProgram first, so that nobody else can come under their numbers.
-                let processes = pids.iter().map(|&pid| ProcessHandle::open(pid)).collect();
-                if let Some(&pid) = pids.iter().find(|&&pid| !procfs::exists(pid)) {
-                    return Err(Error::NoProcess { pid });
-                }
-                let (provider, manifest) = attach(pids, capture, filter, purpose, is_given_up)?;
-                let directory = pids.first().and_then(|pid| fs::read_link(format!("/proc/{pid}/cwd")).ok());
-                Ok(Prepared {
-                    provider,
-                    target: PreparedTarget::Running(TargetProcess::Processes(processes)),
-                    manifest: Manifest {
-                        attached: pids.clone(),
-                        directory: path_text(directory),
-                        ..manifest
-                    },
-                })
-            }
+            Target::Processes(pids) => attach_to_processes(pids, capture, filter, purpose, is_cancelled),
             Target::Machine => {
-                if choice == ProviderChoice::Agent {
+                if capture.provider == ProviderChoice::Agent {
                     return Err(Error::MachineByAgent);
                 }
-                let usdt = Usdt::attach_machine(&capture.groups, purpose.work())?.filtered(filter);
-                let manifest = manifest("usdt", "monotonic", capture);
+                let usdt = Usdt::attach_machine(&capture.groups, purpose.bpf_work())?.filtered(filter);
                 Ok(Prepared {
                     provider: Box::new(usdt),
                     target: PreparedTarget::Running(TargetProcess::Machine),
-                    manifest,
+                    manifest: initial_manifest("usdt", "monotonic", capture),
                 })
             }
         }
     }
+}
+
+fn attach_to_processes(
+    pids: &[i32],
+    capture: &Capture,
+    filter: FunctionFilter,
+    purpose: Purpose<'_>,
+    is_cancelled: &mut dyn FnMut() -> bool,
+) -> Result<Prepared> {
+    // Opened first, so that a later process with one of these pids is not mistaken for the target.
+    let handles = pids.iter().map(|&pid| ProcessHandle::open(pid)).collect();
+    if let Some(&pid) = pids.iter().find(|&&pid| !procfs::exists(pid)) {
+        return Err(Error::NoProcess { pid });
+    }
+    let (provider, manifest) = attach(pids, capture, filter, purpose, is_cancelled)?;
+    let directory = pids.first().and_then(|pid| fs::read_link(format!("/proc/{pid}/cwd")).ok());
+    Ok(Prepared {
+        provider,
+        target: PreparedTarget::Running(TargetProcess::Processes(handles)),
+        manifest: Manifest { attached: pids.to_vec(), directory: path_text(directory), ..manifest },
+    })
 }
 
 fn attach(
@@ -129,65 +139,67 @@ fn attach(
     capture: &Capture,
     filter: FunctionFilter,
     purpose: Purpose<'_>,
-    is_given_up: &mut dyn FnMut() -> bool,
+    is_cancelled: &mut dyn FnMut() -> bool,
 ) -> Result<(Box<dyn Provider>, Manifest)> {
-    let by_markers = || -> Result<(Box<dyn Provider>, Manifest), usdt::Error> {
-        let usdt = Usdt::attach_processes(pids, &capture.groups, purpose.work())?.filtered(filter);
-        Ok((Box::new(usdt), manifest("usdt", "monotonic", capture)))
+    let with_usdt = || -> Result<(Box<dyn Provider>, Manifest), usdt::Error> {
+        let usdt = Usdt::attach_processes(pids, &capture.groups, purpose.bpf_work())?.filtered(filter);
+        Ok((Box::new(usdt), initial_manifest("usdt", "monotonic", capture)))
     };
-    let mut by_agent = || -> Result<(Box<dyn Provider>, Manifest)> {
-        let &[pid] = pids else { return Err(AttachError::Several.into()) };
-        let agent = Agent::attach(pid, capture, is_given_up)?;
-        let session = Some(session(&agent));
-        let manifest = Manifest { session, ..manifest("agent", agent.clock_name(), capture) };
+    let mut with_agent = || -> Result<(Box<dyn Provider>, Manifest)> {
+        let &[pid] = pids else { return Err(AttachError::SeveralProcesses.into()) };
+        let agent = AgentProvider::attach(pid, capture, is_cancelled)?;
+        let manifest = agent_manifest(&agent, capture);
         Ok((Box::new(agent), manifest))
     };
     match capture.provider {
-        ProviderChoice::Usdt => Ok(by_markers()?),
-        ProviderChoice::Agent => by_agent(),
-        ProviderChoice::Auto => by_markers().or_else(|refusal| match (by_agent(), refusal) {
-            // The markers are there, and the right to read them is all that is missing.
-            (Err(Error::Attach(AttachError::TooOld { .. })), refusal @ usdt::Error::NoRights { .. }) => {
-                Err(refusal.into())
+        ProviderChoice::Usdt => Ok(with_usdt()?),
+        ProviderChoice::Agent => with_agent(),
+        ProviderChoice::Auto => with_usdt().or_else(|usdt_error| match (with_agent(), usdt_error) {
+            // The Python has markers and is too old for the agent, so rights are all that is missing.
+            (Err(Error::Attach(AttachError::TooOld { .. })), error @ usdt::Error::NoRights { .. }) => {
+                Err(error.into())
             }
             (attached, _) => attached,
         }),
     }
 }
 
-fn launch_agent(
+fn launch_with_agent(
     words: &[OsString],
     capture: &Capture,
     purpose: Purpose<'_>,
     user: Option<&User>,
 ) -> Result<Prepared> {
-    let mut agent = Agent::new(capture, user)?;
-    let held = ForkedProgram::fork(words, &agent.environment(), user, purpose.output())?;
-    agent.launched(held.pid());
-    let session = Some(session(&agent));
-    let manifest = Manifest { session, ..launched(words, manifest("agent", agent.clock_name(), capture)) };
-    Ok(Prepared { provider: Box::new(agent), target: PreparedTarget::Program(held), manifest })
+    let mut agent = AgentProvider::new(capture, user)?;
+    let program = ForkedProgram::fork(words, &agent.environment(), user, purpose.output())?;
+    agent.set_launched(program.pid());
+    let manifest = launched_manifest(words, agent_manifest(&agent, capture));
+    Ok(Prepared { provider: Box::new(agent), target: PreparedTarget::Forked(program), manifest })
 }
 
-fn launch_usdt(
+fn launch_with_usdt(
     words: &[OsString],
     capture: &Capture,
+    filter: FunctionFilter,
     purpose: Purpose<'_>,
     user: Option<&User>,
 ) -> Result<Prepared> {
-    let program = &words[0];
-    let no_binary = || Error::NoBinary { program: program.to_string_lossy().into_owned() };
-    let binary =
-        as_user(user, || program::binary(program)).map_err(Error::credentials)?.ok_or_else(no_binary)?;
-    let held = ForkedProgram::fork(words, &[], user, purpose.output())?;
-    let usdt = Usdt::attach_launched(&binary, held.pid(), &capture.groups, purpose.work())?
-        .filtered(capture.filter()?);
-    let manifest = launched(words, manifest("usdt", "monotonic", capture));
-    Ok(Prepared { provider: Box::new(usdt), target: PreparedTarget::Program(held), manifest })
+    let name = &words[0];
+    let no_binary = || Error::NoBinary { program: name.to_string_lossy().into_owned() };
+    let binary = as_user(user, || program::find_binary(name)).map_err(Error::credentials)?;
+    let binary = binary.ok_or_else(no_binary)?;
+    let program = ForkedProgram::fork(words, &[], user, purpose.output())?;
+    let usdt = Usdt::attach_launched(&binary, program.pid(), &capture.groups, purpose.bpf_work())?;
+    let manifest = launched_manifest(words, initial_manifest("usdt", "monotonic", capture));
+    Ok(Prepared {
+        provider: Box::new(usdt.filtered(filter)),
+        target: PreparedTarget::Forked(program),
+        manifest,
+    })
 }
 
-/// What is known of a program that we start ourselves.
-fn launched(words: &[OsString], manifest: Manifest) -> Manifest {
+/// Adds the facts about a launched program.
+fn launched_manifest(words: &[OsString], manifest: Manifest) -> Manifest {
     let command = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     Manifest { command, directory: path_text(std::env::current_dir().ok()), ..manifest }
 }
@@ -196,12 +208,13 @@ fn path_text(path: Option<PathBuf>) -> Option<String> {
     path.map(|path| path.to_string_lossy().into_owned())
 }
 
-/// Where the recording goes on if we are killed.
-fn session(agent: &Agent) -> JournalLocation {
-    JournalLocation { directory: agent.session().to_owned(), checkpoint: 0 }
+/// The manifest of the agent provider. It names the session directory, for repair.
+fn agent_manifest(agent: &AgentProvider, capture: &Capture) -> Manifest {
+    let session = JournalLocation { directory: agent.session_path().to_owned(), checkpoint: 0 };
+    Manifest { session: Some(session), ..initial_manifest("agent", agent.clock_name(), capture) }
 }
 
-fn manifest(provider: &str, clock: &str, capture: &Capture) -> Manifest {
+fn initial_manifest(provider: &str, clock: &str, capture: &Capture) -> Manifest {
     let (anchor_monotonic_ns, anchor_unix_ns) = wall_anchor();
     Manifest {
         provider: provider.into(),
@@ -214,7 +227,7 @@ fn manifest(provider: &str, clock: &str, capture: &Capture) -> Manifest {
     }
 }
 
-/// The machine we run on.
+/// The machine that the recorder runs on.
 fn host() -> Host {
     let system = rustix::system::uname();
     let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();

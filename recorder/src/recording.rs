@@ -1,4 +1,4 @@
-//! A recording from its start to its end.
+//! The record loop: it drains the provider, writes checkpoints, and handles the end of a recording.
 
 use std::fs;
 use std::path::Path;
@@ -20,113 +20,116 @@ use crate::target::supervisor::{Supervisor, pause_after};
 use crate::target::target_process::Exit;
 use crate::{Error, Options, Result};
 
-/// Time between checkpoints. No event is to be missing from the file for more than a second, and a checkpoint takes its
-/// time, too.
-const CHECKPOINT: Duration = Duration::from_millis(500);
+/// Time between checkpoints. An event must be in the trace within a second, and a checkpoint takes
+/// time itself.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How far a recording has come.
+/// The progress of a recording.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
-    /// Since its start.
+    /// Time since the start.
     pub elapsed: Duration,
     /// Events recorded.
     pub events: u64,
-    /// Events known to be lost.
+    /// Lost events.
     pub lost: u64,
     /// Length of the trace, in bytes.
     pub bytes: u64,
 }
 
-/// What came of a recording.
+/// The result of a recording.
 #[derive(Debug)]
 pub struct Outcome {
-    /// How the program ended, and so how the command ends.
+    /// How the target ended.
     pub exit: Exit,
     /// Events recorded.
     pub events: u64,
-    /// Events lost.
+    /// Lost events.
     pub lost: u64,
-    /// How long programs waited for the recorder; none where they cannot.
+    /// How long programs waited for the recorder. None if the provider cannot make them wait.
     pub waited: Option<Duration>,
     /// Length of the trace, in bytes.
     pub bytes: u64,
-    /// Sentences that the user should read.
+    /// Sentences for the user.
     pub notices: Vec<String>,
 }
 
-/// Records until the program ends or somebody stops the recording. `watch` is called a few hundred times a second at
-/// most. The trace exists and is whole after every return: an error says what is missing in it.
-pub fn record(options: &Options, mut watch: impl FnMut(&Progress)) -> Result<Outcome> {
+/// Records until the target ends, a limit is reached, or a signal ends the recording.
+/// `report_progress` is called in every round of the record loop, a few hundred times a second at
+/// most.
+///
+/// # Errors
+///
+/// After an error of the provider or the writer, the program continues without being recorded, and
+/// this function returns when it exits. The trace, once created, is complete up to the last
+/// checkpoint.
+pub fn record(options: &Options, mut report_progress: impl FnMut(&Progress)) -> Result<Outcome> {
     let user = User::invoking();
     let mut signals = SignalWatcher::start().map_err(Error::system("watch for signals"))?;
-    let before = Instant::now();
-    let mut is_given_up = || {
-        watch(&Progress { elapsed: before.elapsed(), events: 0, lost: 0, bytes: 0 });
+    let begun = Instant::now();
+    let mut is_cancelled = || {
+        report_progress(&Progress { elapsed: begun.elapsed(), events: 0, lost: 0, bytes: 0 });
         signals.pending().next().is_some()
     };
     let Prepared { mut provider, target, manifest } =
-        Prepared::prepare(&options.capture, Purpose::Record, user.as_ref(), &mut is_given_up)?;
+        Prepared::new(&options.capture, Purpose::Record, user.as_ref(), &mut is_cancelled)?;
 
     let names = Arc::new(Names::new());
     let sources = Arc::new(Mutex::new(SourceFiles::default()));
-    let supplies = WriterContext {
+    let context = WriterContext {
         output: options.output.clone(),
         rotation: options.rotation,
         names: names.clone(),
         sources: sources.clone(),
     };
-    // The writing thread starts as its user, and stays so.
-    let pipeline =
-        as_user(user.as_ref(), || Pipeline::start(RotatingWriter::begin(supplies, manifest.clone())?))
-            .map_err(Error::credentials)??;
+    // The writing thread inherits the credentials, and so creates every file as the user.
+    let start_pipeline = || Pipeline::start(RotatingWriter::create(context, manifest.clone())?);
+    let pipeline = as_user(user.as_ref(), start_pipeline).map_err(Error::credentials)??;
     let mut rows = RowWriter::new(names, sources, pipeline);
 
-    // Where nothing ran, there is nothing to keep.
-    let remove = || as_user(user.as_ref(), || discard(&options.output));
-    let subject = target.release().inspect_err(|_| drop(remove()))?;
-    let limits = Limits { duration: options.duration, max_bytes: options.max_bytes };
+    let remove_trace = || as_user(user.as_ref(), || remove_empty_trace(&options.output));
+    let target = target.start().inspect_err(|_| drop(remove_trace()))?;
     let mut recording = Recording {
-        care: Supervisor::new(subject, signals),
+        supervisor: Supervisor::new(target, signals),
         started: Instant::now(),
-        limits,
+        limits: Limits { duration: options.duration, max_bytes: options.max_bytes },
         manifest,
         is_full: false,
     };
-    if let Err(error) = recording.drain_to_end(&mut *provider, &mut rows, &mut watch) {
-        // The program must not pay for our trouble: it goes on untraced, and we wait for it as we would have.
+    if let Err(error) = recording.drain_to_end(&mut *provider, &mut rows, &mut report_progress) {
+        // Detaches. The program continues without being recorded.
         drop(provider);
-        recording.care.subject.wait();
+        recording.supervisor.target.wait();
         return Err(error);
     }
     let outcome = recording.finish(rows)?;
     if !recording.is_full {
         return Ok(outcome);
     }
-    // The program goes on without us in it.
     drop(provider);
-    Ok(Outcome { exit: recording.care.wait_out(), ..outcome })
+    Ok(Outcome { exit: recording.supervisor.wait_for_exit(), ..outcome })
 }
 
-/// Removes a trace that nothing was recorded into.
-fn discard(output: &Path) {
+/// Removes the trace if the program could not be started.
+fn remove_empty_trace(output: &Path) {
     let removed = if output.is_dir() { fs::remove_dir_all(output) } else { fs::remove_file(output) };
-    // What stays is a whole trace without rows.
+    // A trace that cannot be removed is valid, and has no rows.
     let _ = removed;
 }
 
-/// When to end the recording, though the program goes on.
+/// Limits that end the recording while the target runs on.
 struct Limits {
     duration: Option<Duration>,
     max_bytes: Option<u64>,
 }
 
 struct Recording {
-    care: Supervisor,
+    supervisor: Supervisor,
     started: Instant,
     limits: Limits,
-    /// What was known at the start.
+    /// The manifest as of the start.
     manifest: Manifest,
-    /// Whether the trace is as long as it may become.
+    /// Whether the trace has reached the maximum length.
     is_full: bool,
 }
 
@@ -135,58 +138,57 @@ impl Recording {
         &mut self,
         provider: &mut dyn Provider,
         rows: &mut RowWriter,
-        watch: &mut impl FnMut(&Progress),
+        report_progress: &mut impl FnMut(&Progress),
     ) -> Result<()> {
-        let mut checkpoint = Instant::now();
-        while !self.is_full && !self.care.is_over() {
-            let events = provider.drain(rows)?;
-            if checkpoint.elapsed() >= CHECKPOINT {
+        let mut last_checkpoint = Instant::now();
+        while !self.is_full && !self.supervisor.is_finished() {
+            let drained = provider.drain(rows)?;
+            if last_checkpoint.elapsed() >= CHECKPOINT_INTERVAL {
                 rows.checkpoint(&self.manifest)?;
-                checkpoint = Instant::now();
+                last_checkpoint = Instant::now();
             }
-            let RecordingFacts { events: all, lost, .. } = rows.facts;
-            watch(&Progress { elapsed: self.started.elapsed(), events: all, lost, bytes: rows.bytes() });
-            if self.care.heed_signals() {
+            let RecordingFacts { events, lost, .. } = rows.facts;
+            report_progress(&Progress { elapsed: self.started.elapsed(), events, lost, bytes: rows.bytes() });
+            if self.supervisor.handle_signals() {
                 rows.snapshot(&self.manifest)?;
             }
             let Limits { duration, max_bytes } = self.limits;
             if duration.is_some_and(|duration| self.started.elapsed() >= duration) {
-                self.care.stop();
+                self.supervisor.stop();
             }
             self.is_full = max_bytes.is_some_and(|max_bytes| rows.bytes() >= max_bytes);
-            self.care.subject.wait_for(pause_after(events), provider.wake_fd());
+            self.supervisor.target.wait_for(pause_after(drained), provider.wake_fd());
         }
         provider.stop(rows)
     }
 
     fn finish(&mut self, mut rows: RowWriter) -> Result<Outcome> {
-        let exit = self.care.end(&mut rows)?;
+        let exit = self.supervisor.record_exit(&mut rows)?;
         let (pipeline, facts) = rows.into_parts()?;
-        // The program may have come to its end since, but that is not how the recording ended.
+        // Even if the program has exited since, the limit has ended the recording.
         let ended = if self.is_full { RecordingEnd::Stopped } else { exit.into() };
         let manifest = Manifest { ended, ..facts.manifest(&self.manifest) };
-        let RecordingFacts { events, lost, python, waited_ns, notices, .. } = facts;
+        let RecordingFacts { events, lost, python, waited_ns, mut notices, .. } = facts;
         let lacked_journal = pipeline.lacked_journal();
         let bytes = pipeline.finish(manifest)?;
-        let mut notices: Vec<String> = notices.into_keys().collect();
         if lacked_journal {
-            notices.push(NO_JOURNAL.into());
+            notices.insert(NO_JOURNAL.into());
         }
         if events == 0 && python.is_empty() {
-            notices.push(NO_PYTHON.into());
+            notices.insert(NO_PYTHON.into());
         }
         if self.is_full {
-            notices.push(FULL.into());
+            notices.insert(FULL.into());
         }
-        notices.sort();
-        Ok(Outcome { exit, events, lost, waited: waited_ns.map(Duration::from_nanos), bytes, notices })
+        let (waited, notices) = (waited_ns.map(Duration::from_nanos), notices.into_iter().collect());
+        Ok(Outcome { exit, events, lost, waited, bytes, notices })
     }
 }
 
-const FULL: &str = "the recording ended when it had the size of --max-size; the program went on";
+const FULL: &str = "the recording ended when the trace reached --max-size; the program continued";
 
-const NO_JOURNAL: &str = "there was no room for the recorder's journal in /dev/shm: had the recorder been killed, what \
-                          came after the last checkpoint would be missing";
+const NO_JOURNAL: &str = "there was no room for the recorder's journal in /dev/shm: if the recorder had been killed, \
+                          the events after the last checkpoint would be missing";
 
-pub(crate) const NO_PYTHON: &str = "no Python was recorded: the program started none, or none that pyrec can enter; \
-                         `pyrec record --help` says which it can";
+pub(crate) const NO_PYTHON: &str = "no Python was recorded: the program started none, or none that pyrec supports; \
+                                    `pyrec doctor` lists those that it supports";

@@ -97,23 +97,26 @@ pub fn top(top: Top, mut look: impl FnMut(&mut Live) -> Result<Wish>) -> Result<
     let purpose = Purpose::Count(top.output.as_ref());
     let mut is_given_up = || signals.pending().next().is_some();
     let Prepared { mut provider, target, manifest } =
-        Prepared::prepare(&top.capture, purpose, user.as_ref(), &mut is_given_up)?;
+        Prepared::new(&top.capture, purpose, user.as_ref(), &mut is_given_up)?;
     let (names, tallies) = (Arc::new(Names::new()), Shared::default());
     let mut rows = RowWriter::new(names.clone(), Arc::default(), Pipeline::start(tallies.clone())?);
-    let subject = target.release()?;
-    let mut counting =
-        Counting { care: Supervisor::new(subject, signals), started: Instant::now(), has_enough: false };
+    let subject = target.start()?;
+    let mut counting = Counting {
+        supervisor: Supervisor::new(subject, signals),
+        started: Instant::now(),
+        has_enough: false,
+    };
     if let Err(error) = counting.run(&mut *provider, &mut rows, &tallies, &names, &mut look) {
         // The program must not pay for our trouble.
         drop(provider);
-        counting.care.subject.wait();
+        counting.supervisor.target.wait();
         return Err(error);
     }
     counting.finish(provider, rows, &manifest, &tallies, &names)
 }
 
 struct Counting {
-    care: Supervisor,
+    supervisor: Supervisor,
     started: Instant,
     /// Whether there was enough to look at.
     has_enough: bool,
@@ -128,16 +131,16 @@ impl Counting {
         names: &Names,
         look: &mut impl FnMut(&mut Live) -> Result<Wish>,
     ) -> Result<()> {
-        while !self.has_enough && !self.care.is_over() {
+        while !self.has_enough && !self.supervisor.is_finished() {
             let events = provider.drain(rows)?;
-            self.care.heed_signals();
+            self.supervisor.handle_signals();
             let started = self.started;
             match look(&mut Live { provider, rows, tallies, names, started })? {
                 Wish::GoOn => {}
-                Wish::End => self.care.tell(libc::SIGINT, false),
+                Wish::End => self.supervisor.forward_signal(libc::SIGINT, false),
                 Wish::Enough => self.has_enough = true,
             }
-            self.care.subject.wait_for(pause_after(events), provider.wake_fd());
+            self.supervisor.target.wait_for(pause_after(events), provider.wake_fd());
         }
         provider.stop(rows)
     }
@@ -150,17 +153,16 @@ impl Counting {
         tallies: &Shared,
         names: &Names,
     ) -> Result<Counted> {
-        self.care.end(&mut rows)?;
+        self.supervisor.record_exit(&mut rows)?;
         let (pipeline, facts) = rows.into_parts()?;
         pipeline.finish(manifest.clone())?;
         let counts = counts(&*provider, tallies, names, facts.lost, self.started)?;
         // The program goes on without us in it.
         drop(provider);
-        let mut notices: Vec<String> = facts.notices.into_keys().collect();
+        let mut notices = facts.notices;
         if counts.functions.is_empty() && facts.python.is_empty() {
-            notices.push(NO_PYTHON.into());
+            notices.insert(NO_PYTHON.into());
         }
-        notices.sort();
-        Ok(Counted { exit: self.care.wait_out(), counts, notices })
+        Ok(Counted { exit: self.supervisor.wait_for_exit(), counts, notices: notices.into_iter().collect() })
     }
 }

@@ -93,7 +93,7 @@ pub fn of_program(name: &OsStr) -> Result<Listing> {
     };
     // A library is no program, but a file with markers.
     let as_it_is = || PathBuf::from(name).canonicalize().ok();
-    let program = program::binary(name).or_else(as_it_is).ok_or_else(missing)?;
+    let program = program::find_binary(name).or_else(as_it_is).ok_or_else(missing)?;
     let interpreter = Interpreter::of_program(&program)?;
     Ok(Listing::new(PythonProgram { program, pids: Vec::new(), interpreter }))
 }

@@ -31,9 +31,7 @@ pub(crate) fn check_ancestors(path: &Path, uid: u32) -> io::Result<()> {
         let is_trusted = [0, uid].contains(&metadata.uid()) || Some(metadata.uid()) == overflow_uid;
         if !is_trusted || metadata.mode() & OTHERS_WRITE != 0 && metadata.mode() & STICKY == 0 {
             let directory = directory.display();
-            return Err(io::Error::other(format!(
-                "other users can replace the content of {directory}; set TMPDIR to a private directory"
-            )));
+            return Err(io::Error::other(format!("other users can replace the content of {directory}")));
         }
     }
     Ok(())

@@ -1,4 +1,10 @@
-//! Where events go: rows, and behind them a thread that writes them into a trace or counts them.
+//! The way of events behind a provider: into rows, and on a second thread into a trace or counts.
+//!
+//! ```text
+//! RowWriter ── batches, manifests ──▶ Pipeline ──▶ EventSink: RotatingWriter ──▶ TraceWriter (schema)
+//!                                                        or SharedTallies
+//! └────────── draining thread ──────────┘       └──────────── writing thread ─────────────┘
+//! ```
 
 pub(crate) mod counts;
 pub(crate) mod open_state;

@@ -1,8 +1,9 @@
-//! What is open at this moment, so that the next file of a rotated recording can begin with it.
+//! The processes, threads and calls that are open at the end of a file, so that the next file of a
+//! rotated trace can begin with them.
 //!
 //! ```text
 //! file 1   E a   E b   R b   E c │ file 2   process, thread, O a, O c │ R c   R a
-//!                                           └──────── carried ────────┘
+//!                                           └────── open state ──────┘
 //! ```
 
 use std::collections::BTreeMap;
@@ -10,57 +11,60 @@ use std::collections::BTreeMap;
 use pyrec_schema::{Batch, CodeId, Event, Marker, TextId};
 use rustc_hash::FxHashSet;
 
-/// Follows the rows of all threads.
+/// The open processes, threads and calls after the rows so far.
 #[derive(Debug, Default)]
 pub(crate) struct OpenState {
+    /// The start of each process.
     processes: BTreeMap<i32, Event>,
-    threads: BTreeMap<(i32, i32), Thread>,
-    /// The code of this file's rows.
+    /// By pid and tid.
+    threads: BTreeMap<(i32, i32), ThreadState>,
+    /// The code objects of the rows of this file.
     codes: FxHashSet<CodeId>,
     latest_ns: i64,
 }
 
-/// One thread.
 #[derive(Debug, Default)]
-struct Thread {
+struct ThreadState {
     start: Option<Event>,
-    open: Vec<Frame>,
+    /// The open calls, the outermost first.
+    calls: Vec<OpenCall>,
     /// The time of its last row.
     last_ns: i64,
 }
 
-/// An open call.
 #[derive(Clone, Copy, Debug)]
-struct Frame {
+struct OpenCall {
     code: CodeId,
+    /// The line that runs.
     line: i32,
 }
 
 impl OpenState {
-    /// Reads on.
-    pub fn follow(&mut self, batch: &Batch) {
-        let mut last = None;
+    /// Applies the rows of a batch.
+    pub fn update(&mut self, batch: &Batch) {
+        let mut last_code = None;
         for event in batch.iter() {
             if event.marker.is_event() || event.marker == Marker::FunctionOpen {
-                if last != Some(event.code) {
+                if last_code != Some(event.code) {
                     self.codes.insert(event.code);
-                    last = Some(event.code);
+                    last_code = Some(event.code);
                 }
                 let thread = self.threads.entry((event.pid, event.tid)).or_default();
                 thread.last_ns = event.time_ns;
                 self.latest_ns = self.latest_ns.max(event.time_ns);
-                thread.follow(&event);
+                thread.update(&event);
             } else {
-                self.note(event);
+                self.update_processes(event);
             }
         }
     }
 
-    fn note(&mut self, event: Event) {
+    /// Applies a row that the recorder made itself.
+    fn update_processes(&mut self, event: Event) {
         let thread = (event.pid, event.tid);
         match event.marker {
             Marker::ProcessStart => {
-                // Another program may have taken the place of the one with that number.
+                // After exec the pid belongs to another program, whose threads are new.
                 self.threads.retain(|&(pid, _), _| pid != event.pid);
                 self.processes.insert(event.pid, event);
             }
@@ -69,8 +73,8 @@ impl OpenState {
                 self.processes.remove(&event.pid);
             }
             Marker::ThreadStart => {
-                self.threads
-                    .insert(thread, Thread { start: Some(event), open: Vec::new(), last_ns: event.time_ns });
+                let state = ThreadState { start: Some(event), calls: Vec::new(), last_ns: event.time_ns };
+                self.threads.insert(thread, state);
             }
             Marker::ThreadExit => drop(self.threads.remove(&thread)),
             _ => {}
@@ -82,23 +86,23 @@ impl OpenState {
         self.latest_ns
     }
 
-    /// The code of the rows since this was last called.
+    /// The code objects of the rows since the last call of this function.
     pub fn take_codes(&mut self) -> FxHashSet<CodeId> {
         std::mem::take(&mut self.codes)
     }
 
-    /// The rows that say what is open, each as of the last row of its thread.
+    /// The rows that describe the open state. Each has the time of the last row of its thread.
     pub fn rows(&mut self) -> Batch {
         let mut batch = Batch::default();
         for process in self.processes.values() {
-            let main = self.threads.get(&(process.pid, process.tid));
-            let time_ns = main.map_or(process.time_ns, |thread| thread.last_ns);
+            let main_thread = self.threads.get(&(process.pid, process.tid));
+            let time_ns = main_thread.map_or(process.time_ns, |thread| thread.last_ns);
             batch.push(Event { time_ns, ..*process });
         }
         for (&(pid, tid), thread) in &self.threads {
             let time_ns = thread.last_ns;
             thread.start.iter().for_each(|start| batch.push(Event { time_ns, ..*start }));
-            for &Frame { code, line } in &thread.open {
+            for &OpenCall { code, line } in &thread.calls {
                 let (marker, value, text) = (Marker::FunctionOpen, None, TextId::NONE);
                 self.codes.insert(code);
                 batch.push(Event { time_ns, pid, tid, marker, code, line, value, text });
@@ -108,20 +112,21 @@ impl OpenState {
     }
 }
 
-impl Thread {
-    fn follow(&mut self, event: &Event) {
+impl ThreadState {
+    fn update(&mut self, event: &Event) {
         let Event { code, line, .. } = *event;
         match event.marker {
-            Marker::FunctionEntry | Marker::FunctionOpen => self.open.push(Frame { code, line }),
+            Marker::FunctionEntry | Marker::FunctionOpen => self.calls.push(OpenCall { code, line }),
             Marker::FunctionReturn => {
-                // What lies above never returned. A return of what was not seen to begin changes nothing.
-                if let Some(at) = self.open.iter().rposition(|frame| frame.code == code) {
-                    self.open.truncate(at);
+                // Calls above it have no return of their own. A return without a call changes
+                // nothing.
+                if let Some(at) = self.calls.iter().rposition(|call| call.code == code) {
+                    self.calls.truncate(at);
                 }
             }
             Marker::Line => {
-                if let Some(frame) = self.open.last_mut().filter(|frame| frame.code == code) {
-                    frame.line = line;
+                if let Some(call) = self.calls.last_mut().filter(|call| call.code == code) {
+                    call.line = line;
                 }
             }
             _ => {}
@@ -138,15 +143,16 @@ mod tests {
         Event { time_ns, pid: 7, tid, marker, code: CodeId(code), line, value: None, text: TextId(code) }
     }
 
-    fn carried(carry: &mut OpenState) -> Vec<(i64, i32, Marker, u32, i32)> {
-        let rows = carry.rows();
+    /// Time, tid, marker, code and line of each row.
+    fn rows(state: &mut OpenState) -> Vec<(i64, i32, Marker, u32, i32)> {
+        let rows = state.rows();
         rows.iter().map(|row| (row.time_ns, row.tid, row.marker, row.code.0, row.line)).collect()
     }
 
     #[test]
-    fn what_is_open_is_carried_with_the_line_that_runs() {
+    fn open_calls_have_the_line_that_runs() {
         use Marker::{FunctionEntry, FunctionReturn, Line, ProcessStart, ThreadExit, ThreadStart};
-        let mut carry = OpenState::default();
+        let mut state = OpenState::default();
         let first = [
             event(ProcessStart, 7, 0, 0),
             event(ThreadStart, 7, 0, 0),
@@ -158,7 +164,7 @@ mod tests {
             event(ThreadStart, 8, 0, 0),
             event(FunctionEntry, 8, 4, 40),
         ];
-        carry.follow(&first.into_iter().collect());
+        state.update(&first.into_iter().collect());
         let expected = vec![
             (30, 7, ProcessStart, 0, 0),
             (30, 7, ThreadStart, 0, 0),
@@ -167,12 +173,12 @@ mod tests {
             (40, 8, ThreadStart, 0, 0),
             (40, 8, Marker::FunctionOpen, 4, 40),
         ];
-        assert_eq!(carried(&mut carry), expected);
-        // The return of the first takes the third along.
+        assert_eq!(rows(&mut state), expected);
+        // The return of code 1 closes code 3, too.
         let second = [event(FunctionReturn, 7, 1, 30), event(ThreadExit, 8, 0, 0)];
-        carry.follow(&second.into_iter().collect());
-        assert_eq!(carried(&mut carry), expected[..2]);
-        carry.follow(&[event(Marker::ProcessExit, 7, 0, 0)].into_iter().collect());
-        assert_eq!(carried(&mut carry), []);
+        state.update(&second.into_iter().collect());
+        assert_eq!(rows(&mut state), expected[..2]);
+        state.update(&[event(Marker::ProcessExit, 7, 0, 0)].into_iter().collect());
+        assert_eq!(rows(&mut state), []);
     }
 }

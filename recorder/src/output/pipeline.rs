@@ -1,4 +1,5 @@
-//! The second thread: encodes and writes, or counts, while the first one drains.
+//! The writing thread: it encodes and writes batches, or counts their events, while the other
+//! thread drains the provider.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,110 +10,127 @@ use pyrec_schema::{Batch, Manifest};
 
 use crate::{Error, Result};
 
-/// Batches that may wait for the writer. When they do, the drain waits too, then the rings fill, then the program
-/// waits: memory is bounded all the way.
-const DEPTH: usize = 4;
+/// Messages that may wait for the writing thread. When the queue is full, the draining thread waits,
+/// then the rings fill, then the program waits. So memory is bounded.
+const QUEUE_LENGTH: usize = 4;
 
-/// Where a provider is in its own records, by their names; none for one that is gone.
-pub(crate) type Marks = Vec<(Arc<str>, Option<u64>)>;
+/// Changed positions of the provider in its own files, by file name. No position: the file is gone.
+pub(crate) type PositionUpdates = Vec<(Arc<str>, Option<u64>)>;
 
-/// Where rows end: in a trace, or in counts.
-pub(crate) trait Sink: Send + 'static {
-    /// Takes rows, with where the provider is at their end; in a hurry it makes them safe at once. Says whether all rows
-    /// up to here outlive the recorder, or are of no more use.
-    fn write(&mut self, batch: &Batch, marks: Marks, hurry: bool) -> Result<bool, pyrec_schema::Error>;
+/// The destination of rows: a trace, or counts.
+pub(crate) trait EventSink: Send + 'static {
+    /// Takes a batch, and the provider's positions at its end. With `commit_now` it commits at once.
+    ///
+    /// Returns whether every row up to here is committed: it survives a killed recorder, or the sink
+    /// has no further use for it.
+    fn write(
+        &mut self,
+        batch: &Batch,
+        positions: PositionUpdates,
+        commit_now: bool,
+    ) -> Result<bool, pyrec_schema::Error>;
 
-    /// Makes everything up to here safe, with the facts as they are now.
+    /// Commits every row up to here, with the current manifest.
     fn checkpoint(&mut self, manifest: Manifest) -> Result<(), pyrec_schema::Error>;
 
-    /// Copies what there is.
+    /// Starts a copy of the trace so far.
     fn snapshot(&mut self) -> Result<(), pyrec_schema::Error>;
 
-    /// Ends it. Returns its length in bytes.
+    /// Writes the end. Returns the length in bytes.
     fn finish(self, manifest: Manifest) -> Result<u64, pyrec_schema::Error>;
 
-    /// Its length so far, in bytes.
+    /// The length so far, in bytes.
     fn bytes(&self) -> u64;
 
-    /// Whether some of it would not have outlived a killed recorder.
+    /// Whether at some time rows could not be committed to the journal.
     fn lacked_journal(&self) -> bool;
 }
 
 enum Message {
-    /// RowWriter, where the provider is at their end, and whether it is in a hurry to forget what they were made from.
-    Rows(Box<Batch>, Marks, bool),
+    Batch { rows: Box<Batch>, positions: PositionUpdates, commit_now: bool },
     Checkpoint(Box<Manifest>),
     Snapshot,
     Finish(Box<Manifest>),
 }
 
-/// The way to the writer's thread.
+/// The draining thread's end of the queue to the writing thread.
 pub(crate) struct Pipeline {
-    /// Gone when there is nothing more to say.
+    /// None after the last message.
     messages: Option<SyncSender<Message>>,
-    /// Batches that the writer has emptied, to be filled again.
-    emptied: Receiver<Batch>,
-    bytes: Arc<AtomicU64>,
-    /// How many batches are where a killed recorder does not take them along.
-    safe: Arc<AtomicU64>,
-    /// Whether some were not, since there was no room.
-    lacked_journal: Arc<AtomicBool>,
-    /// Gone when its result has been taken.
+    /// Batches that the writing thread has emptied, for reuse.
+    empty_batches: Receiver<Batch>,
+    progress: Arc<Progress>,
+    /// None after its result was taken.
     thread: Option<JoinHandle<Result<u64, pyrec_schema::Error>>>,
 }
 
+/// State of the sink that the draining thread reads.
+#[derive(Debug)]
+struct Progress {
+    /// Length of the trace, in bytes.
+    bytes: AtomicU64,
+    /// How many batches, from the first on, are committed.
+    committed_batches: AtomicU64,
+    lacked_journal: AtomicBool,
+}
+
 impl Pipeline {
-    /// Starts the thread, which owns the sink from now on.
-    pub fn start(sink: impl Sink) -> Result<Pipeline> {
-        let (messages, inbox) = sync_channel(DEPTH);
-        let (give_back, emptied) = sync_channel(DEPTH + 1);
-        let bytes = Arc::new(AtomicU64::new(sink.bytes()));
-        let safe = Arc::new(AtomicU64::new(0));
-        let lacked_journal = Arc::new(AtomicBool::new(sink.lacked_journal()));
+    /// Starts the writing thread, which owns the sink.
+    pub fn start(sink: impl EventSink) -> Result<Pipeline> {
+        let (messages, queue) = sync_channel(QUEUE_LENGTH);
+        let (recycle, empty_batches) = sync_channel(QUEUE_LENGTH + 1);
+        let progress = Arc::new(Progress {
+            bytes: AtomicU64::new(sink.bytes()),
+            committed_batches: AtomicU64::new(0),
+            lacked_journal: AtomicBool::new(sink.lacked_journal()),
+        });
         let thread = std::thread::Builder::new()
             .name("pyrec-writer".into())
             .spawn({
-                let (bytes, safe, lacked_journal) = (bytes.clone(), safe.clone(), lacked_journal.clone());
-                move || run(sink, &inbox, &give_back, &bytes, &safe, &lacked_journal)
+                let progress = progress.clone();
+                move || run(sink, &queue, &recycle, &progress)
             })
             .map_err(Error::system("start the writing thread"))?;
-        Ok(Pipeline { messages: Some(messages), emptied, bytes, safe, lacked_journal, thread: Some(thread) })
+        Ok(Pipeline { messages: Some(messages), empty_batches, progress, thread: Some(thread) })
     }
 
-    /// A batch to fill, where one has come back.
+    /// An emptied batch for reuse, if there is one.
     pub fn empty_batch(&self) -> Option<Batch> {
-        self.emptied.try_recv().ok()
+        self.empty_batches.try_recv().ok()
     }
 
-    /// Passes rows on, with where the provider is at their end; waits while the writer is behind. In a hurry they are made
-    /// safe at once.
-    pub fn write(&mut self, batch: Batch, marks: Marks, hurry: bool) -> Result<()> {
-        self.send(Message::Rows(Box::new(batch), marks, hurry))
+    /// Sends a batch, with the provider's positions at its end. Waits while the queue is full.
+    ///
+    /// # Errors
+    ///
+    /// As for every message: the error of the sink, if it has failed since.
+    pub fn write(&mut self, rows: Batch, positions: PositionUpdates, commit_now: bool) -> Result<()> {
+        self.send(Message::Batch { rows: Box::new(rows), positions, commit_now })
     }
 
-    /// How many batches, from the first on, are safe: a killed recorder does not take them along.
-    pub fn safe(&self) -> u64 {
-        self.safe.load(Ordering::Acquire)
+    /// How many batches, from the first on, are committed.
+    pub fn committed_batches(&self) -> u64 {
+        self.progress.committed_batches.load(Ordering::Acquire)
     }
 
-    /// Whether a killed recorder would have taken some along, since its journal had no room.
+    /// Whether at some time rows could not be committed to the journal.
     pub fn lacked_journal(&self) -> bool {
-        self.lacked_journal.load(Ordering::Relaxed)
+        self.progress.lacked_journal.load(Ordering::Relaxed)
     }
 
-    /// Asks for a checkpoint after what was passed on so far, with the facts as they are now.
+    /// Requests a checkpoint after the batches sent so far.
     pub fn checkpoint(&mut self, manifest: Manifest) -> Result<()> {
         self.send(Message::Checkpoint(Box::new(manifest)))
     }
 
-    /// Asks for a copy of what there is.
+    /// Requests a copy of the trace after the batches sent so far.
     pub fn snapshot(&mut self) -> Result<()> {
         self.send(Message::Snapshot)
     }
 
     /// Length of the trace so far, in bytes.
     pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.progress.bytes.load(Ordering::Relaxed)
     }
 
     /// Writes the end of the trace. Returns its length in bytes.
@@ -125,52 +143,50 @@ impl Pipeline {
         if self.messages.as_ref().is_some_and(|messages| messages.send(message).is_ok()) {
             return Ok(());
         }
-        // The thread hangs up only when the writer has failed: then its result says why.
-        self.join().and_then(|_| Err(hung_up()))
+        // The writing thread closes the queue only after an error, which is its result.
+        self.join().and_then(|_| Err(queue_closed()))
     }
 
     fn join(&mut self) -> Result<u64> {
         self.messages = None;
-        let thread = self.thread.take().ok_or_else(hung_up)?;
+        let thread = self.thread.take().ok_or_else(queue_closed)?;
         Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?)
     }
 }
 
-fn hung_up() -> Error {
+fn queue_closed() -> Error {
     Error::System { what: "write the trace", source: std::io::ErrorKind::BrokenPipe.into() }
 }
 
 fn run(
-    mut sink: impl Sink,
-    inbox: &Receiver<Message>,
-    give_back: &SyncSender<Batch>,
-    bytes: &AtomicU64,
-    safe: &AtomicU64,
-    lacked_journal: &AtomicBool,
+    mut sink: impl EventSink,
+    queue: &Receiver<Message>,
+    recycle: &SyncSender<Batch>,
+    progress: &Progress,
 ) -> Result<u64, pyrec_schema::Error> {
     let mut batches = 0;
-    for message in inbox {
+    for message in queue {
         match message {
-            Message::Rows(mut batch, marks, hurry) => {
-                let is_safe = sink.write(&batch, marks, hurry)?;
+            Message::Batch { mut rows, positions, commit_now } => {
+                let is_committed = sink.write(&rows, positions, commit_now)?;
                 batches += 1;
-                if is_safe {
-                    safe.store(batches, Ordering::Release);
+                if is_committed {
+                    progress.committed_batches.store(batches, Ordering::Release);
                 }
-                batch.clear();
-                // Full only if nobody takes them back: then this one is simply dropped.
-                let _ = give_back.try_send(*batch);
+                rows.clear();
+                // If the channel is full, the batch is dropped.
+                let _ = recycle.try_send(*rows);
             }
             Message::Checkpoint(manifest) => {
                 sink.checkpoint(*manifest)?;
-                safe.store(batches, Ordering::Release);
+                progress.committed_batches.store(batches, Ordering::Release);
             }
             Message::Snapshot => sink.snapshot()?,
             Message::Finish(manifest) => return sink.finish(*manifest),
         }
-        bytes.store(sink.bytes(), Ordering::Relaxed);
-        lacked_journal.fetch_or(sink.lacked_journal(), Ordering::Relaxed);
+        progress.bytes.store(sink.bytes(), Ordering::Relaxed);
+        progress.lacked_journal.fetch_or(sink.lacked_journal(), Ordering::Relaxed);
     }
-    // The recorder is gone without a word: leave the trace as it is, cut short but whole.
+    // The pipeline was dropped without `finish`: the trace remains as of the last checkpoint.
     Ok(sink.bytes())
 }

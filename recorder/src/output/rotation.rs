@@ -1,10 +1,11 @@
-//! The file, or one after the other the files, that a recording goes to.
+//! The writer of a trace: one file, or with rotation a directory of files.
 //!
 //! ```text
-//! pyrec.parquet                              one file, or with --rotate and --keep a directory:
-//! pyrec.parquet/000003.parquet  ✗ too old    each is a trace by itself, and begins with what was open
-//! pyrec.parquet/000004.parquet               when the one before it ended
-//! pyrec.parquet/000005.parquet  ◀── rows
+//! pyrec.parquet                              without rotation
+//!
+//! pyrec.parquet/000003.parquet  ✗ removed    with --rotate and --keep: each file is a trace of its
+//! pyrec.parquet/000004.parquet               own, and begins with the calls that were open when the
+//! pyrec.parquet/000005.parquet  ◀── rows     previous one ended
 //! ```
 
 use std::collections::VecDeque;
@@ -20,22 +21,23 @@ use pyrec_schema::{
 use rustc_hash::FxHashSet;
 
 use super::open_state::OpenState;
-use super::pipeline::{Marks, Sink};
+use super::pipeline::{EventSink, PositionUpdates};
 use super::snapshot::Snapshot;
 use super::source_files::SourceFiles;
 use crate::os::private_dir;
 use crate::{Rotation, SizeOrDuration};
 
-/// The name of a file that nobody is to see yet.
+/// Name of the next file of a directory until it is complete. Readers ignore it.
 pub(crate) const NEXT_FILE_NAME: &str = ".next";
 
-/// So many rows wait before they are put into the journal: about a page.
+/// Rows after which they are committed to the journal: about a page.
 const COMMIT_ROWS: usize = 3 << 14;
 
-/// Of a very long file, or on a slow disk, checkpoints take this part of the time at most.
-const CHECKPOINTS_SHARE: u32 = 10;
+/// At most one part in so many of the time is spent on checkpoints. It matters for very long files
+/// and slow disks.
+const CHECKPOINT_TIME_SHARE: u32 = 10;
 
-/// Everything that a new file needs.
+/// What the files of a trace have in common.
 pub(crate) struct WriterContext {
     /// The file, or the directory of files.
     pub output: PathBuf,
@@ -44,41 +46,46 @@ pub(crate) struct WriterContext {
     pub sources: Arc<Mutex<SourceFiles>>,
 }
 
-/// When there was a checkpoint, and how long it took.
+/// The end and the duration of the last checkpoint.
 #[derive(Clone, Copy)]
-struct Checkpoints {
-    done: Instant,
-    took: Duration,
+struct CheckpointTiming {
+    ended: Instant,
+    duration: Duration,
 }
 
-impl Checkpoints {
-    /// Whether another one leaves them their share of the time.
-    fn are_due(self) -> bool {
-        self.done.elapsed() >= self.took * CHECKPOINTS_SHARE
+impl CheckpointTiming {
+    /// Whether another checkpoint would keep to [`CHECKPOINT_TIME_SHARE`].
+    fn is_due(self) -> bool {
+        self.ended.elapsed() >= self.duration * CHECKPOINT_TIME_SHARE
     }
 }
 
-/// The present file, and what becomes of the ones before.
+/// Writes rows to the current file of a trace, and rotates the files.
 pub(crate) struct RotatingWriter {
-    supplies: WriterContext,
+    context: WriterContext,
     writer: TraceWriter,
-    checkpoints: Checkpoints,
+    checkpoint: CheckpointTiming,
     uncommitted_rows: usize,
-    files: Option<Files>,
+    /// None without rotation.
+    directory: Option<TraceDirectory>,
+    /// Number of snapshots taken.
     snapshots: u32,
 }
 
-/// The files of a directory.
-struct Files {
+/// State of a trace that is a directory of files.
+struct TraceDirectory {
+    /// Identifies the recording, in the manifest of each file.
     recording: String,
+    /// Number of the current file, counted from 1.
     number: u64,
+    /// When the current file was begun.
     begun: Instant,
-    carry: OpenState,
-    past: VecDeque<Past>,
+    open_state: OpenState,
+    /// The finished files that still exist, the oldest first.
+    finished: VecDeque<FinishedFile>,
 }
 
-/// A file that is done.
-struct Past {
+struct FinishedFile {
     path: PathBuf,
     bytes: u64,
     /// The time of its latest event.
@@ -86,88 +93,97 @@ struct Past {
 }
 
 impl RotatingWriter {
-    /// Makes the first file.
-    pub fn begin(supplies: WriterContext, manifest: Manifest) -> Result<RotatingWriter> {
-        let output = supplies.output.clone();
-        if !supplies.rotation.is_enabled() {
-            let writer = create(&supplies, &output, manifest)?;
-            return Ok(RotatingWriter::resume(supplies, writer));
+    /// Creates the first file, and the directory if there is rotation.
+    pub fn create(context: WriterContext, manifest: Manifest) -> Result<RotatingWriter> {
+        let output = context.output.clone();
+        if !context.rotation.is_enabled() {
+            let writer = create_file(&context, &output, manifest)?;
+            return Ok(RotatingWriter::resume(context, writer));
         }
-        let io = |source| Error::Io { path: output.clone(), source };
-        private_dir::create(&output).map_err(io)?;
+        private_dir::create(&output).map_err(|source| Error::Io { path: output.clone(), source })?;
         let clock = &manifest.clock;
         let recording = format!("{:x}-{}", clock.anchor_unix_ns.unwrap_or(0), std::process::id());
         let part = Some(RotationPart { recording: recording.clone(), number: 1, has_open_state: false });
-        let path = file_path(&output, 1);
-        let made = create(&supplies, &path, Manifest { part, ..manifest });
-        let writer = made.inspect_err(|_| drop(fs::remove_dir(&output)))?;
-        let (carry, past) = (OpenState::default(), VecDeque::new());
-        let files = Some(Files { recording, number: 1, begun: Instant::now(), carry, past });
-        Ok(RotatingWriter { files, ..RotatingWriter::resume(supplies, writer) })
+        let created = create_file(&context, &file_path(&output, 1), Manifest { part, ..manifest });
+        let writer = created.inspect_err(|_| drop(fs::remove_dir(&output)))?;
+        let directory = TraceDirectory {
+            recording,
+            number: 1,
+            begun: Instant::now(),
+            open_state: OpenState::default(),
+            finished: VecDeque::new(),
+        };
+        Ok(RotatingWriter { directory: Some(directory), ..RotatingWriter::resume(context, writer) })
     }
 
-    /// Goes on writing a file that is there.
-    pub fn resume(supplies: WriterContext, writer: TraceWriter) -> RotatingWriter {
-        let checkpoints = Checkpoints { done: Instant::now(), took: Duration::ZERO };
-        RotatingWriter { supplies, writer, checkpoints, uncommitted_rows: 0, files: None, snapshots: 0 }
+    /// Continues an existing file.
+    pub fn resume(context: WriterContext, writer: TraceWriter) -> RotatingWriter {
+        RotatingWriter {
+            context,
+            writer,
+            checkpoint: CheckpointTiming { ended: Instant::now(), duration: Duration::ZERO },
+            uncommitted_rows: 0,
+            directory: None,
+            snapshots: 0,
+        }
     }
 
     fn rotate_if_due(&mut self) -> Result<()> {
-        let Some(files) = &self.files else { return Ok(()) };
-        let is_due = match self.supplies.rotation.file_limit() {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        let is_due = match self.context.rotation.file_limit() {
             SizeOrDuration::Size(bytes) => self.writer.bytes() >= bytes,
-            SizeOrDuration::Duration(time) => files.begun.elapsed() >= time,
+            SizeOrDuration::Duration(time) => directory.begun.elapsed() >= time,
         };
         if is_due && self.writer.rows() > 0 {
             self.rotate()?;
         }
-        self.throw_away()
+        self.remove_expired()
     }
 
-    /// The next file is there, with what is open, before the present one is closed: whenever the recorder is killed, one
-    /// of the two goes on where the other one ends.
+    /// Begins the next file. It exists, with the open calls, before the current one is finished. So
+    /// whenever the recorder is killed, one of the two continues where the other ends.
     fn rotate(&mut self) -> Result<()> {
-        let Some(files) = &mut self.files else { return Ok(()) };
+        let Some(directory) = &mut self.directory else { return Ok(()) };
         self.writer.commit()?;
         self.uncommitted_rows = 0;
-        let (codes, latest_ns) = (files.carry.take_codes(), files.carry.latest_ns());
-        let carried = files.carry.rows();
-        files.number += 1;
+        let (codes, latest_ns) = (directory.open_state.take_codes(), directory.open_state.latest_ns());
+        let open_rows = directory.open_state.rows();
+        directory.number += 1;
         let part = RotationPart {
-            recording: files.recording.clone(),
-            number: files.number,
-            has_open_state: !carried.is_empty(),
+            recording: directory.recording.clone(),
+            number: directory.number,
+            has_open_state: !open_rows.is_empty(),
         };
-        let (path, hidden) =
-            (file_path(&self.supplies.output, files.number), self.supplies.output.join(NEXT_FILE_NAME));
-        let mut next = self.writer.successor(&hidden, part)?;
-        next.write(&carried)?;
+        let mut next = self.writer.successor(&self.context.output.join(NEXT_FILE_NAME), part)?;
+        next.write(&open_rows)?;
         next.checkpoint_and_close_row_group()?;
-        next.rename(&path)?;
-        let mut done = std::mem::replace(&mut self.writer, next);
-        write_sources(&self.supplies, Some(&codes), &mut done)?;
-        done.manifest_mut().ended = RecordingEnd::Stopped;
-        let path = done.path().to_owned();
-        let bytes = done.finish()?;
-        files.begun = Instant::now();
-        files.past.push_back(Past { path, bytes, latest_ns });
+        next.rename(&file_path(&self.context.output, directory.number))?;
+        let mut current = std::mem::replace(&mut self.writer, next);
+        write_sources(&self.context, Some(&codes), &mut current)?;
+        current.manifest_mut().ended = RecordingEnd::Stopped;
+        let path = current.path().to_owned();
+        let bytes = current.finish()?;
+        directory.begun = Instant::now();
+        directory.finished.push_back(FinishedFile { path, bytes, latest_ns });
         Ok(())
     }
 
-    /// Removes files that need not be kept.
-    fn throw_away(&mut self) -> Result<()> {
-        let Some(keep) = self.supplies.rotation.keep else { return Ok(()) };
+    /// Removes the finished files that exceed the amount to keep.
+    fn remove_expired(&mut self) -> Result<()> {
+        let Some(keep) = self.context.rotation.keep else { return Ok(()) };
         loop {
             let bytes = self.bytes() - self.writer.bytes() + self.writer.bytes_on_disk();
-            let Some(files) = &mut self.files else { return Ok(()) };
-            let now_ns = files.carry.latest_ns();
-            let is_old = files.past.front().is_some_and(|oldest| match keep {
+            let Some(directory) = &mut self.directory else { return Ok(()) };
+            let now_ns = directory.open_state.latest_ns();
+            let is_expired = directory.finished.front().is_some_and(|oldest| match keep {
                 SizeOrDuration::Size(kept) => bytes > kept,
                 SizeOrDuration::Duration(kept) => {
                     now_ns.saturating_sub(oldest.latest_ns) as u128 > kept.as_nanos()
                 }
             });
-            let Some(oldest) = is_old.then(|| files.past.pop_front()).flatten() else { return Ok(()) };
+            let Some(oldest) = is_expired.then(|| directory.finished.pop_front()).flatten() else {
+                return Ok(());
+            };
             match fs::remove_file(&oldest.path) {
                 Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
                     return Err(Error::Io { path: oldest.path, source });
@@ -176,15 +192,19 @@ impl RotatingWriter {
             }
         }
     }
+
+    fn finished(&self) -> impl Iterator<Item = &FinishedFile> {
+        self.directory.iter().flat_map(|directory| &directory.finished)
+    }
 }
 
-impl Sink for RotatingWriter {
-    fn write(&mut self, batch: &Batch, marks: Marks, hurry: bool) -> Result<bool> {
-        self.writer.set_positions(marks);
+impl EventSink for RotatingWriter {
+    fn write(&mut self, batch: &Batch, positions: PositionUpdates, commit_now: bool) -> Result<bool> {
+        self.writer.set_positions(positions);
         self.writer.write(batch)?;
-        self.files.iter_mut().for_each(|files| files.carry.follow(batch));
+        self.directory.iter_mut().for_each(|directory| directory.open_state.update(batch));
         self.uncommitted_rows += batch.len();
-        let is_due = hurry || self.uncommitted_rows >= COMMIT_ROWS;
+        let is_due = commit_now || self.uncommitted_rows >= COMMIT_ROWS;
         if is_due {
             self.writer.commit()?;
             self.uncommitted_rows = 0;
@@ -195,10 +215,10 @@ impl Sink for RotatingWriter {
 
     fn checkpoint(&mut self, manifest: Manifest) -> Result<()> {
         self.writer.replace_manifest(manifest);
-        if self.checkpoints.are_due() {
+        if self.checkpoint.is_due() {
             let begun = Instant::now();
             self.writer.checkpoint()?;
-            self.checkpoints = Checkpoints { done: Instant::now(), took: begun.elapsed() };
+            self.checkpoint = CheckpointTiming { ended: Instant::now(), duration: begun.elapsed() };
         } else {
             self.writer.commit()?;
         }
@@ -207,24 +227,23 @@ impl Sink for RotatingWriter {
     }
 
     fn snapshot(&mut self) -> Result<()> {
-        let present = self.writer.snapshot(RecordingEnd::Stopped)?;
+        let current = self.writer.snapshot(RecordingEnd::Stopped)?;
         self.snapshots += 1;
-        let past = self.files.iter().flat_map(|files| &files.past).map(|past| past.path.clone()).collect();
-        Snapshot { output: self.supplies.output.clone(), number: self.snapshots, past, present }.take();
+        let finished = self.finished().map(|file| file.path.clone()).collect();
+        Snapshot { output: self.context.output.clone(), number: self.snapshots, finished, current }.start();
         Ok(())
     }
 
     fn bytes(&self) -> u64 {
-        let past: u64 = self.files.iter().flat_map(|files| &files.past).map(|past| past.bytes).sum();
-        past + self.writer.bytes()
+        self.finished().map(|file| file.bytes).sum::<u64>() + self.writer.bytes()
     }
 
     fn finish(mut self, manifest: Manifest) -> Result<u64> {
-        let past = self.bytes() - self.writer.bytes();
+        let finished_bytes = self.bytes() - self.writer.bytes();
         self.writer.replace_manifest(manifest);
-        let codes = self.files.as_mut().map(|files| files.carry.take_codes());
-        write_sources(&self.supplies, codes.as_ref(), &mut self.writer)?;
-        Ok(past + self.writer.finish()?)
+        let codes = self.directory.as_mut().map(|directory| directory.open_state.take_codes());
+        write_sources(&self.context, codes.as_ref(), &mut self.writer)?;
+        Ok(finished_bytes + self.writer.finish()?)
     }
 
     fn lacked_journal(&self) -> bool {
@@ -232,29 +251,29 @@ impl Sink for RotatingWriter {
     }
 }
 
-fn create(supplies: &WriterContext, path: &Path, manifest: Manifest) -> Result<TraceWriter> {
-    TraceWriter::create(path, supplies.names.clone(), manifest, WriterOptions::default())
+fn create_file(context: &WriterContext, path: &Path, manifest: Manifest) -> Result<TraceWriter> {
+    TraceWriter::create(path, context.names.clone(), manifest, WriterOptions::default())
 }
 
-/// The text of the files whose code is in the trace: of all, or of this code.
+/// Writes the source text of the files of these code objects, or of all files.
 fn write_sources(
-    supplies: &WriterContext,
+    context: &WriterContext,
     codes: Option<&FxHashSet<CodeId>>,
     writer: &mut TraceWriter,
 ) -> Result<()> {
     let files = codes.map(|codes| {
         let file = |&code: &CodeId| {
-            let code = supplies.names.code_str(code);
+            let code = context.names.code_str(code);
             Code::parse(&code).file.to_owned()
         };
         codes.iter().map(file).collect::<FxHashSet<String>>()
     });
     let is_wanted = |file: &str| files.as_ref().is_none_or(|files| files.contains(file));
-    let sources = supplies.sources.lock().unwrap_or_else(PoisonError::into_inner);
-    sources.rows(&supplies.names, is_wanted).try_for_each(|batch| writer.write(&batch))
+    let sources = context.sources.lock().unwrap_or_else(PoisonError::into_inner);
+    sources.rows(&context.names, is_wanted).try_for_each(|batch| writer.write(&batch))
 }
 
-/// The file of that number. Their names sort as they follow each other.
+/// The path of a file by its number. Names sort in the order of numbers.
 fn file_path(directory: &Path, number: u64) -> PathBuf {
     directory.join(format!("{number:06}.parquet"))
 }

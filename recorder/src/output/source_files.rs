@@ -1,6 +1,6 @@
-//! The source files that a recording ran, for its last rows.
+//! The source files whose code ran. Their text becomes the last rows of a trace.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::hash::Hasher;
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -16,134 +16,143 @@ use crate::os::fs_credentials::switch_to;
 use crate::os::process_root::{ProcessRoot, RootId};
 use crate::os::user::User;
 
-/// A longer file is told of without its text.
+/// Longer files get a row without text.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Files seen so far, in the order in which they were seen.
+/// The source files of a recording, in the order in which their code first ran.
 #[derive(Debug, Default)]
 pub(crate) struct SourceFiles {
-    seen: FxHashSet<String>,
-    files: Vec<Source>,
-    roots: Roots,
-    /// A file that has changed after this is not what ran.
-    since: Option<SystemTime>,
+    /// Every file name that was added, even if there is no such file.
+    added: FxHashSet<String>,
+    files: Vec<SourceFile>,
+    roots: ProcessRoots,
+    /// Files modified after this are left out: their text is not what ran.
+    unchanged_since: Option<SystemTime>,
 }
 
-/// The root directories that processes were seen to have.
+/// The root directories of the recorded processes.
 #[derive(Debug, Default)]
-struct Roots {
-    /// Each once.
-    known: Vec<(RootId, Arc<ProcessRoot>)>,
-    /// Whose was which last, for when the process is gone.
-    last: FxHashMap<i32, Arc<ProcessRoot>>,
+struct ProcessRoots {
+    /// The distinct roots.
+    distinct: Vec<(RootId, Arc<ProcessRoot>)>,
+    /// The last known root of each process, for use after its exit.
+    by_pid: FxHashMap<i32, Arc<ProcessRoot>>,
 }
 
-impl Roots {
-    /// That of a process now. One that is gone had the one that it was seen with last, or else ours.
+impl ProcessRoots {
+    /// The current root of a process; after its exit the last known one, or else the recorder's own.
     fn of(&mut self, pid: i32) -> Arc<ProcessRoot> {
-        let found = self.find(pid).ok().or_else(|| self.last.get(&pid).cloned());
-        let root = found.unwrap_or_else(|| Arc::new(ProcessRoot::own()));
-        self.last.insert(pid, root.clone());
+        let root = self.current(pid).ok().or_else(|| self.by_pid.get(&pid).cloned());
+        let root = root.unwrap_or_else(|| Arc::new(ProcessRoot::own()));
+        self.by_pid.insert(pid, root.clone());
         root
     }
 
-    fn find(&mut self, pid: i32) -> io::Result<Arc<ProcessRoot>> {
-        let identity = RootId::of(pid)?;
-        if let Some((_, root)) = self.known.iter().find(|(known, _)| *known == identity) {
+    fn current(&mut self, pid: i32) -> io::Result<Arc<ProcessRoot>> {
+        let id = RootId::of(pid)?;
+        if let Some((_, root)) = self.distinct.iter().find(|(known, _)| *known == id) {
             return Ok(root.clone());
         }
         let root = Arc::new(ProcessRoot::of(pid)?);
-        self.known.push((identity, root.clone()));
+        self.distinct.push((id, root.clone()));
         Ok(root)
     }
 }
 
-/// A file, as it was when code of it first ran.
+/// A source file, as it was when its code first ran.
 #[derive(Debug)]
-struct Source {
-    file: String,
+struct SourceFile {
+    name: String,
     pid: i32,
     root: Arc<ProcessRoot>,
-    /// Whose rights it is read with, if not ours: a program may give its code any file's name.
+    /// The user with whose rights the file is read, if not the recorder's own. A program can give
+    /// its code the name of any file.
     user: Option<User>,
-    stamp: Stamp,
+    stamp: FileStamp,
 }
 
-/// Tells whether a file has changed.
+/// Reveals whether a file was modified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+struct FileStamp {
     modified: Option<SystemTime>,
     bytes: u64,
 }
 
-impl Stamp {
-    fn of(file: &File) -> Option<Stamp> {
-        let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
-        Some(Stamp { modified: metadata.modified().ok(), bytes: metadata.len() })
+impl FileStamp {
+    /// The stamp of a regular file.
+    fn of(file: &File) -> Option<FileStamp> {
+        let metadata = file.metadata().ok().filter(Metadata::is_file)?;
+        Some(FileStamp { modified: metadata.modified().ok(), bytes: metadata.len() })
     }
 }
 
 impl SourceFiles {
-    /// For files whose code ran before anybody could look at them, but not before this.
+    /// A collection for a finished recording: files modified after `time` are left out.
     pub fn unchanged_since(time: SystemTime) -> SourceFiles {
-        SourceFiles { since: Some(time), ..SourceFiles::default() }
+        SourceFiles { unchanged_since: Some(time), ..SourceFiles::default() }
     }
 
-    /// Remembers which root a process has: its parent's, unless the process itself says otherwise.
+    /// Looks up the root directory of a process. If the process has exited already, its parent's is
+    /// assumed.
     pub fn note_root(&mut self, pid: i32, parent: i32) {
-        if let Some(root) = self.roots.last.get(&parent) {
-            self.roots.last.insert(pid, root.clone());
+        if let Some(root) = self.roots.by_pid.get(&parent) {
+            self.roots.by_pid.insert(pid, root.clone());
         }
         self.roots.of(pid);
     }
 
-    /// Remembers a file. What is no file (`<string>`, `<frozen os>`, a path relative to elsewhere) is passed over.
-    pub fn add(&mut self, file: &str, pid: i32) {
-        if self.seen.contains(file) {
+    /// Adds a file by the name that its code has in the process. Names without a file are ignored:
+    /// `<string>`, `<frozen os>`, and relative paths of a process with another root.
+    pub fn add(&mut self, name: &str, pid: i32) {
+        if self.added.contains(name) {
             return;
         }
-        self.seen.insert(file.to_owned());
+        self.added.insert(name.to_owned());
         let root = self.roots.of(pid);
         let user = User::for_files_of(pid);
         let Ok(_credentials) = switch_to(user.as_ref()) else { return };
-        let is_known = root.is_own() || file.starts_with('/');
-        let opened = is_known.then(|| root.open(Path::new(file)).ok()).flatten();
-        let is_what_ran =
-            |stamp: &Stamp| self.since.is_none_or(|since| stamp.modified.is_some_and(|at| at <= since));
-        if let Some(stamp) = opened.and_then(|file| Stamp::of(&file)).filter(is_what_ran) {
-            self.files.push(Source { file: file.to_owned(), pid, root, user, stamp });
+        let can_be_resolved = root.is_own() || name.starts_with('/');
+        let file = can_be_resolved.then(|| root.open(Path::new(name)).ok()).flatten();
+        let is_unchanged = |stamp: &FileStamp| {
+            self.unchanged_since.is_none_or(|since| stamp.modified.is_some_and(|modified| modified <= since))
+        };
+        if let Some(stamp) = file.and_then(|file| FileStamp::of(&file)).filter(is_unchanged) {
+            self.files.push(SourceFile { name: name.to_owned(), pid, root, user, stamp });
         }
     }
 
-    /// A `source` row for each file that is wanted, batch by batch so that not all texts are in memory at once.
+    /// The `source` rows of the files whose name passes a test. A batch holds one row, so that one
+    /// text at a time is in memory.
     pub fn rows<'a>(
         &'a self,
         names: &'a Names,
         is_wanted: impl Fn(&str) -> bool + 'a,
     ) -> impl Iterator<Item = Batch> + 'a {
-        let wanted = self.files.iter().filter(move |source| is_wanted(&source.file));
-        wanted.filter_map(|source| source.row(names)).map(|event| Batch::from_iter([event]))
+        let wanted = self.files.iter().filter(move |file| is_wanted(&file.name));
+        wanted.filter_map(|file| file.row(names)).map(|event| Batch::from_iter([event]))
     }
 }
 
-impl Source {
-    /// None where the file can be read no more. A file that has changed since its code first ran gives a row
-    /// without text: what ran is not what is there now.
+impl SourceFile {
+    /// The `source` row; none if the file cannot be read. If the file was modified since its code
+    /// first ran, the row has no text, because that would not be what ran.
     fn row(&self, names: &Names) -> Option<Event> {
         let _credentials = switch_to(self.user.as_ref()).ok()?;
-        let mut file = self.root.open(Path::new(&self.file)).ok()?;
+        let mut file = self.root.open(Path::new(&self.name)).ok()?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).ok()?;
-        let unchanged = Stamp::of(&file)? == self.stamp;
-        let text = std::str::from_utf8(&bytes).ok().filter(|_| unchanged && self.stamp.bytes <= MAX_BYTES);
-        let code = Code { file: &self.file, first_line: None, qualname: "" };
+        let is_unchanged = FileStamp::of(&file)? == self.stamp;
+        let has_text = is_unchanged && self.stamp.bytes <= MAX_BYTES;
+        let text = std::str::from_utf8(&bytes).ok().filter(|_| has_text);
+        let code = Code { file: &self.name, first_line: None, qualname: "" };
+        let lines = bytes.split_inclusive(|&byte| byte == b'\n').count();
         Some(Event {
             time_ns: monotonic_ns(),
             pid: self.pid,
             tid: self.pid,
             marker: Marker::Source,
             code: names.code(&code.to_string()),
-            line: i32::try_from(bytes.split_inclusive(|&byte| byte == b'\n').count()).unwrap_or(i32::MAX),
+            line: i32::try_from(lines).unwrap_or(i32::MAX),
             value: Some(xxh64(&bytes) as i64),
             text: text.map_or(TextId::NONE, |text| names.text(text)),
         })
@@ -163,27 +172,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_told_with_its_text_unless_that_changed() {
+    fn a_file_has_its_text_in_its_row_unless_it_was_modified() {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let [kept, changed] = ["kept.py", "changed.py"].map(|name| {
+        let [kept, modified] = ["kept.py", "modified.py"].map(|name| {
             let path = directory.path().join(name);
-            fs::write(&path, "a = 1\nb = 2\n").expect("it is written");
+            fs::write(&path, "a = 1\nb = 2\n").expect("the file is written");
             path.to_string_lossy().into_owned()
         });
         let mut sources = SourceFiles::default();
-        for file in [kept.as_str(), changed.as_str(), kept.as_str(), "<string>", "/nowhere.py"] {
+        for file in [kept.as_str(), modified.as_str(), kept.as_str(), "<string>", "/nowhere.py"] {
             sources.add(file, 7);
         }
-        fs::write(&changed, "other\n").expect("it is written again");
+        fs::write(&modified, "other\n").expect("the file is written again");
         let names = Names::new();
         let events: Vec<Event> =
             sources.rows(&names, |_| true).flat_map(|batch| batch.iter().collect::<Vec<_>>()).collect();
-        let told: Vec<_> = events.iter().map(|e| (names.code_str(e.code), names.text_str(e.text))).collect();
+        let rows: Vec<_> = events.iter().map(|e| (names.code_str(e.code), names.text_str(e.text))).collect();
         assert_eq!(
-            told,
+            rows,
             [
                 (format!("{kept}::").into(), Some("a = 1\nb = 2\n".into())),
-                (format!("{changed}::").into(), None)
+                (format!("{modified}::").into(), None)
             ]
         );
         // XXH64 of these bytes with seed 0, by `xxhsum -H64`.

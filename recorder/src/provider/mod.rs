@@ -1,4 +1,10 @@
-//! Where events come from.
+//! Providers: the sources of events.
+//!
+//! ```text
+//! agent   hooks in the process ─▶ rings and definitions ─▶ drain ─┐
+//!                                                                  ├─▶ RowWriter
+//! usdt    static markers ─▶ BPF program ─▶ its ring buffer ─▶ drain ─┘
+//! ```
 
 pub(crate) mod agent;
 pub(crate) mod usdt;
@@ -9,21 +15,24 @@ use crate::Result;
 use crate::output::counts::Sums;
 use crate::output::row_writer::RowWriter;
 
-/// A source of events.
+/// A source of events. Both providers write the same rows for the same events, so nothing behind
+/// this trait depends on which one it is.
 pub(crate) trait Provider {
-    /// Moves what happened since the last call into `rows`. Returns the number of events.
+    /// Writes the events since the last call as rows. Returns their number.
     fn drain(&mut self, rows: &mut RowWriter) -> Result<u64>;
 
-    /// Readable when the next drain is wanted at once; none for a provider that can always wait.
+    /// A descriptor that is readable when the next drain should not wait. None if every drain can
+    /// wait for its turn.
     fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 
-    /// Adds what it has counted itself up to now, instead of giving rows.
+    /// Adds the counts that the provider keeps itself instead of writing rows.
     fn add_counts(&self, _: &mut Sums, _now_ns: i64) -> Result<()> {
         Ok(())
     }
 
-    /// Lets go of the program, which runs on untraced, and moves the rest. Nothing is drained after this.
+    /// Detaches from the program, which continues untraced, and writes the remaining rows. The last
+    /// call.
     fn stop(&mut self, rows: &mut RowWriter) -> Result<()>;
 }

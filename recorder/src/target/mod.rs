@@ -1,4 +1,4 @@
-//! What is recorded: a program that is launched, or processes that run already.
+//! The target process: launching a program, attaching to running processes, signals, and the end.
 
 pub(crate) mod attach;
 pub(crate) mod launch;

@@ -1,4 +1,5 @@
-//! A subject while it is recorded or counted: its signals, its end, and who asks for the end of what.
+//! The supervision of the target process during a recording: its signals, and when the recording
+//! ends.
 
 use std::time::Duration;
 
@@ -8,77 +9,79 @@ use crate::os::clock::monotonic_ns;
 use crate::os::signals::{CaughtSignal, SNAPSHOT_SIGNAL, SignalWatcher};
 use crate::output::row_writer::RowWriter;
 
-/// Pause between drains while events come, and while none do. A drain that moved many is followed at once.
+/// Pause between drains while there are events, and while there are none.
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
 const IDLE_PAUSE: Duration = Duration::from_millis(10);
-const MANY_EVENTS: u64 = 1 << 17;
 
-/// The pause after a drain that moved so many events.
+/// After a drain of this many events there is no pause.
+const NO_PAUSE_EVENTS: u64 = 1 << 17;
+
+/// The pause after a drain, by the number of its events.
 pub(crate) fn pause_after(events: u64) -> Duration {
     match events {
         0 => IDLE_PAUSE,
-        1..MANY_EVENTS => BUSY_PAUSE,
-        MANY_EVENTS.. => Duration::ZERO,
+        1..NO_PAUSE_EVENTS => BUSY_PAUSE,
+        NO_PAUSE_EVENTS.. => Duration::ZERO,
     }
 }
 
-/// A subject, and the signals that come for it.
+/// Supervises the target process, and handles the signals of the recorder.
 pub(crate) struct Supervisor {
-    pub subject: TargetProcess,
+    pub target: TargetProcess,
     signals: SignalWatcher,
-    /// Whether somebody asked for the end of our work rather than of the program.
+    /// Whether the recording is to end although the target may run on.
     is_stopped: bool,
 }
 
 impl Supervisor {
-    /// Nobody has asked for anything yet.
-    pub fn new(subject: TargetProcess, signals: SignalWatcher) -> Supervisor {
-        Supervisor { subject, signals, is_stopped: false }
+    pub fn new(target: TargetProcess, signals: SignalWatcher) -> Supervisor {
+        Supervisor { target, signals, is_stopped: false }
     }
 
-    /// Whether the subject has ended, or our work with it is to.
-    pub fn is_over(&mut self) -> bool {
-        self.is_stopped || self.subject.has_ended()
+    /// Whether the target has ended, or the recording is to end.
+    pub fn is_finished(&mut self) -> bool {
+        self.is_stopped || self.target.has_exited()
     }
 
-    /// Ends our work.
+    /// Ends the recording.
     pub fn stop(&mut self) {
         self.is_stopped = true;
     }
 
-    /// Passes a signal on. The first one is the program's: it decides how it ends, and we see that. The second one is
-    /// ours.
-    pub fn tell(&mut self, signal: i32, from_terminal: bool) {
-        self.is_stopped |= !self.subject.tell(signal, from_terminal);
+    /// Handles a signal that requests the end. The first one is forwarded to a launched program,
+    /// which decides what to do. Otherwise it ends the recording.
+    pub fn forward_signal(&mut self, signal: i32, from_terminal: bool) {
+        self.is_stopped |= !self.target.forward_signal(signal, from_terminal);
     }
 
-    /// Passes on the signals that came. Says whether one asked for a snapshot.
-    pub fn heed_signals(&mut self) -> bool {
-        let mut asked = false;
+    /// Handles the signals since the last call. Returns whether one requested a snapshot.
+    pub fn handle_signals(&mut self) -> bool {
+        let mut is_snapshot_requested = false;
         for CaughtSignal { number, from_terminal } in self.signals.pending() {
             match number {
-                SNAPSHOT_SIGNAL => asked = true,
-                _ => self.is_stopped |= !self.subject.tell(number, from_terminal),
+                SNAPSHOT_SIGNAL => is_snapshot_requested = true,
+                _ => self.is_stopped |= !self.target.forward_signal(number, from_terminal),
             }
         }
-        asked
+        is_snapshot_requested
     }
 
-    /// How it ended, which only the parent of a program can tell the rows.
-    pub fn end(&mut self, rows: &mut RowWriter) -> Result<Exit> {
-        let exit = self.subject.exit();
-        if let (Exit::Status(status), TargetProcess::Child(child)) = (exit, &self.subject) {
+    /// Writes the exit of a launched program, whose status only its parent knows. Returns how the
+    /// target ended.
+    pub fn record_exit(&mut self, rows: &mut RowWriter) -> Result<Exit> {
+        let exit = self.target.exit();
+        if let (Exit::Status(status), TargetProcess::Child(child)) = (exit, &self.target) {
             rows.push_process_exit(monotonic_ns(), child.pid(), Some(status))?;
         }
         Ok(exit)
     }
 
-    /// Stays with a launched program that is recorded or counted no longer, unless it is left to itself.
-    pub fn wait_out(&mut self) -> Exit {
-        while matches!(self.subject, TargetProcess::Child(_)) && !self.is_over() {
-            self.heed_signals();
-            self.subject.wait_for(IDLE_PAUSE, None);
+    /// Waits for a launched program after the recording has ended, unless a signal ends the waiting.
+    pub fn wait_for_exit(&mut self) -> Exit {
+        while matches!(self.target, TargetProcess::Child(_)) && !self.is_finished() {
+            self.handle_signals();
+            self.target.wait_for(IDLE_PAUSE, None);
         }
-        self.subject.exit()
+        self.target.exit()
     }
 }

@@ -1,7 +1,7 @@
-//! What is recorded, as long as it lives.
+//! The target process of a recording, from its start to its end.
 
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child as StdChild, ExitStatus};
+use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 use pyrec_schema::RecordingEnd;
@@ -10,50 +10,50 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::os::process_handle::{ProcessHandle, poll_readable};
 
-/// A program that we launched, or what was there before us.
+/// The target of a recording while it exists.
 #[derive(Debug)]
 pub(crate) enum TargetProcess {
-    /// Launched.
-    Child(Child),
-    /// Attached to. It ends with the last of them.
+    /// A launched program.
+    Child(LaunchedProgram),
+    /// Processes that were running already. The target ends with the last of them.
     Processes(Vec<ProcessHandle>),
-    /// The machine, which does not end.
+    /// The whole machine. It does not end.
     Machine,
 }
 
-/// A launched program.
+/// A program that the recorder has launched.
 #[derive(Debug)]
-pub(crate) struct Child {
-    child: StdChild,
-    process: ProcessHandle,
+pub(crate) struct LaunchedProgram {
+    child: Child,
+    handle: ProcessHandle,
+    /// None before it was reaped.
     status: Option<ExitStatus>,
-    told: bool,
+    /// Whether a signal was forwarded.
+    was_signaled: bool,
 }
 
-impl Child {
-    /// The program that was just started.
-    pub fn new(child: StdChild) -> Child {
-        let process = ProcessHandle::open(child.id() as i32);
-        Child { child, process, status: None, told: false }
+impl LaunchedProgram {
+    pub fn new(child: Child) -> LaunchedProgram {
+        let handle = ProcessHandle::open(child.id() as i32);
+        LaunchedProgram { child, handle, status: None, was_signaled: false }
     }
 
-    /// Its number.
     pub fn pid(&self) -> i32 {
         self.child.id() as i32
     }
 }
 
-/// How the program ended.
+/// How the target had ended when the recording did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// With this status.
+    /// The program exited with this status.
     Status(i32),
-    /// By this signal.
+    /// The program was killed by this signal.
     Signal(i32),
-    /// Only its parent knows how.
-    Gone,
-    /// It runs on; the recording was stopped.
-    RunsOn,
+    /// The process ended. Its status is known to its parent only.
+    Unknown,
+    /// The target still runs.
+    StillRunning,
 }
 
 impl From<Exit> for RecordingEnd {
@@ -61,19 +61,19 @@ impl From<Exit> for RecordingEnd {
         match exit {
             Exit::Status(status) => RecordingEnd::Exited { status },
             Exit::Signal(signal) => RecordingEnd::Killed { signal },
-            Exit::Gone => RecordingEnd::Gone,
-            Exit::RunsOn => RecordingEnd::Stopped,
+            Exit::Unknown => RecordingEnd::Gone,
+            Exit::StillRunning => RecordingEnd::Stopped,
         }
     }
 }
 
 impl TargetProcess {
-    /// Whether it has ended.
-    pub fn has_ended(&mut self) -> bool {
+    /// Whether the target has ended.
+    pub fn has_exited(&mut self) -> bool {
         match self {
-            TargetProcess::Child(child) => {
-                child.status = child.status.or_else(|| child.child.try_wait().ok().flatten());
-                child.status.is_some()
+            TargetProcess::Child(program) => {
+                program.status = program.status.or_else(|| program.child.try_wait().ok().flatten());
+                program.status.is_some()
             }
             TargetProcess::Processes(processes) => {
                 processes.retain(|process| !process.has_exited());
@@ -83,52 +83,52 @@ impl TargetProcess {
         }
     }
 
-    /// Waits this long, or until it ends, or until whoever drains it is called.
-    pub fn wait_for(&self, time: Duration, call: Option<BorrowedFd<'_>>) {
-        let processes = match self {
-            TargetProcess::Child(child) => std::slice::from_ref(&child.process),
+    /// Waits until a process of the target exits, or `wake_fd` is readable, at most as long as `time`.
+    pub fn wait_for(&self, time: Duration, wake_fd: Option<BorrowedFd<'_>>) {
+        let handles = match self {
+            TargetProcess::Child(program) => std::slice::from_ref(&program.handle),
             TargetProcess::Processes(processes) => processes,
             TargetProcess::Machine => &[],
         };
-        let handles = processes.iter().filter_map(|process| process.pidfd());
-        poll_readable(&handles.chain(call).collect::<Vec<_>>(), time);
+        let pidfds = handles.iter().filter_map(ProcessHandle::pidfd);
+        poll_readable(&pidfds.chain(wake_fd).collect::<Vec<_>>(), time);
     }
 
-    /// Waits for a launched program to end; not for one that was there before us.
+    /// Waits for a launched program to exit. Returns at once for any other target.
     pub fn wait(&mut self) {
-        if let TargetProcess::Child(child) = self {
-            child.status = child.child.wait().ok();
+        if let TargetProcess::Child(program) = self {
+            program.status = program.child.wait().ok();
         }
     }
 
-    /// Passes a signal on to a launched program, which may end by it. Says no where it is not the program's: the
-    /// program has had one, or was there before us.
-    pub fn tell(&mut self, signal: i32, from_terminal: bool) -> bool {
-        let TargetProcess::Child(child) = self else { return false };
-        if std::mem::replace(&mut child.told, true) {
+    /// Forwards a signal to a launched program, the first time. Returns false if the signal was not
+    /// forwarded: for a later one, and for any other target.
+    pub fn forward_signal(&mut self, signal: i32, from_terminal: bool) -> bool {
+        let TargetProcess::Child(program) = self else { return false };
+        if std::mem::replace(&mut program.was_signaled, true) {
             return false;
         }
-        // What comes from the terminal came to the program, too.
+        // The program has received a signal from the terminal already.
         if !from_terminal
-            && let (Some(pid), Some(signal)) = (Pid::from_raw(child.pid()), Signal::from_named_raw(signal))
+            && let (Some(pid), Some(signal)) = (Pid::from_raw(program.pid()), Signal::from_named_raw(signal))
         {
-            // It may have ended just now: then there is nobody to tell.
+            // An error means that the program has just exited.
             let _ = kill_process(pid, signal);
         }
         true
     }
 
-    /// How it ended, or that it runs on.
+    /// How the target has ended, if it has.
     pub fn exit(&mut self) -> Exit {
-        let ended = self.has_ended();
+        let has_exited = self.has_exited();
         match self {
-            _ if !ended => Exit::RunsOn,
-            TargetProcess::Processes(_) | TargetProcess::Machine => Exit::Gone,
-            TargetProcess::Child(child) => {
-                match child.status.map(|status| (status.code(), status.signal())) {
+            _ if !has_exited => Exit::StillRunning,
+            TargetProcess::Processes(_) | TargetProcess::Machine => Exit::Unknown,
+            TargetProcess::Child(program) => {
+                match program.status.map(|status| (status.code(), status.signal())) {
                     Some((Some(code), _)) => Exit::Status(code),
                     Some((None, Some(signal))) => Exit::Signal(signal),
-                    _ => Exit::Gone,
+                    _ => Exit::Unknown,
                 }
             }
         }
@@ -137,63 +137,67 @@ impl TargetProcess {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use rustix::fd::AsFd as _;
     use std::process::Command;
+    use std::time::Instant;
 
-    fn child(script: &str) -> TargetProcess {
-        TargetProcess::Child(Child::new(
-            Command::new("sh").args(["-c", script]).spawn().expect("a shell starts"),
-        ))
+    use rustix::fd::AsFd as _;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    fn launch(script: &str) -> TargetProcess {
+        let child = Command::new("sh").args(["-c", script]).spawn().expect("a shell starts");
+        TargetProcess::Child(LaunchedProgram::new(child))
     }
 
     #[test]
-    fn tells_how_a_program_ended() {
+    fn the_exit_of_a_program_is_its_status_or_signal() {
         for (script, exit) in [("exit 3", Exit::Status(3)), ("kill -9 $$", Exit::Signal(9))] {
-            let mut subject = child(script);
-            subject.wait_for(Duration::from_secs(20), None);
-            assert_eq!(subject.exit(), exit, "{script}");
+            let mut target = launch(script);
+            target.wait_for(Duration::from_secs(20), None);
+            assert_eq!(target.exit(), exit, "{script}");
         }
     }
 
     #[test]
-    fn the_first_signal_is_the_programs_and_the_second_ours() {
-        let mut subject = child("trap 'exit 7' TERM; while :; do sleep 0.01; done");
-        assert_eq!(subject.exit(), Exit::RunsOn);
-        // The shell needs a moment to set its trap; until then the signal kills it.
-        subject.wait_for(Duration::from_millis(200), None);
-        assert!(subject.tell(libc::SIGTERM, false));
-        assert!(!subject.tell(libc::SIGTERM, false));
-        subject.wait_for(Duration::from_secs(20), None);
-        assert_eq!(subject.exit(), Exit::Status(7));
+    fn only_the_first_signal_is_forwarded() {
+        let mut target = launch("trap 'exit 7' TERM; while :; do sleep 0.01; done");
+        assert_eq!(target.exit(), Exit::StillRunning);
+        // The signal would kill the shell before it has set its trap.
+        target.wait_for(Duration::from_millis(200), None);
+        assert!(target.forward_signal(libc::SIGTERM, false));
+        assert!(!target.forward_signal(libc::SIGTERM, false));
+        target.wait_for(Duration::from_secs(20), None);
+        assert_eq!(target.exit(), Exit::Status(7));
     }
 
     #[test]
-    fn a_process_that_is_not_ours_is_left_alone() {
-        let mut others = [(); 2].map(|()| Command::new("sleep").arg("100").spawn().expect("it starts"));
-        let processes = others.iter().map(|other| ProcessHandle::open(other.id() as i32)).collect();
-        let mut subject = TargetProcess::Processes(processes);
-        assert!(!subject.tell(libc::SIGTERM, false));
-        for other in &mut others {
-            assert_eq!(subject.exit(), Exit::RunsOn);
-            other.kill().and_then(|()| other.wait()).expect("it ends");
+    fn no_signal_is_forwarded_to_processes_that_were_not_launched() {
+        let mut children = [(); 2].map(|()| Command::new("sleep").arg("100").spawn().expect("sleep starts"));
+        let handles = children.iter().map(|child| ProcessHandle::open(child.id() as i32)).collect();
+        let mut target = TargetProcess::Processes(handles);
+        assert!(!target.forward_signal(libc::SIGTERM, false));
+        for child in &mut children {
+            assert_eq!(target.exit(), Exit::StillRunning);
+            child.kill().and_then(|()| child.wait()).expect("sleep is killed");
         }
-        assert_eq!(subject.exit(), Exit::Gone);
+        assert_eq!(target.exit(), Exit::Unknown);
     }
 
     #[test]
     fn the_machine_does_not_end() {
-        let mut machine = TargetProcess::Machine;
-        assert!(!machine.tell(libc::SIGTERM, false));
-        assert_eq!(machine.exit(), Exit::RunsOn);
+        let mut target = TargetProcess::Machine;
+        assert!(!target.forward_signal(libc::SIGTERM, false));
+        assert_eq!(target.exit(), Exit::StillRunning);
     }
 
     #[test]
-    fn a_call_ends_the_waiting() {
+    fn a_readable_descriptor_ends_the_waiting() {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(writer);
-        let begun = std::time::Instant::now();
-        TargetProcess::Machine.wait_for(Duration::from_secs(600), Some(reader.as_fd()));
-        assert!(begun.elapsed() < Duration::from_secs(600));
+        let begun = Instant::now();
+        TargetProcess::Machine.wait_for(LONG, Some(reader.as_fd()));
+        assert!(begun.elapsed() < LONG);
     }
 }

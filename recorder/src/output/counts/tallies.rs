@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::call_stack::{Stack, so_far};
 use super::{ByGroup, Name, Sums, Tally};
-use crate::output::pipeline::{Marks, Sink};
+use crate::output::pipeline::{EventSink, PositionUpdates};
 
 /// The counts of rows, for the thread that counts and the one that looks.
 #[derive(Clone, Debug, Default)]
@@ -36,9 +36,9 @@ impl Shared {
     }
 }
 
-impl Sink for Shared {
+impl EventSink for Shared {
     /// What is counted is of no more use.
-    fn write(&mut self, batch: &Batch, _: Marks, _: bool) -> Result<bool, pyrec_schema::Error> {
+    fn write(&mut self, batch: &Batch, _: PositionUpdates, _: bool) -> Result<bool, pyrec_schema::Error> {
         let mut tallies = self.lock();
         batch.iter().for_each(|event| tallies.count(&event));
         Ok(true)

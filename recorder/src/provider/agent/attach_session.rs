@@ -1,4 +1,4 @@
-//! The agent's stay in a process that runs already: it is let in, and later led out again.
+//! The agent in a running process: loaded when the recording begins, its hooks removed at the end.
 
 use std::fs;
 use std::path::Path;
@@ -6,98 +6,111 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::os::procfs;
-use crate::session::Session;
-use crate::target::attach::{self, FAILED, RemoteDebug, Script};
+use crate::session::directory::SessionDirectory;
+use crate::target::attach::{self, AttachScript, FAILURE_FILE, RemoteDebug};
 use crate::{Error, Result};
 
-/// Time between two looks at what became of a request.
-pub(super) const PAUSE: Duration = Duration::from_millis(2);
+/// Interval at which the effect of a script is checked.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// How long a process is given to let the agent out. One that runs no Python code for so long keeps the hooks until it
-/// does; they do nothing then but take themselves away.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long to wait for a process to remove the hooks. A process that runs no Python code in this
+/// time keeps them until it does; the hooks then only remove themselves.
+const DETACH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A stay in a process, and in its children by fork.
+/// The agent in a process that was running already, and in the children that it forks.
 pub(super) struct AttachSession {
     pid: i32,
-    /// The script that leads it out, as the process sees it.
-    leave: String,
-    /// The processes that are to let it out, and since when they know.
-    asked: Vec<RemoteDebug>,
-    since: Instant,
+    /// The path of the script that removes the hooks, as the process sees it.
+    detach_script: String,
+    /// The processes that were requested to remove the hooks.
+    detaching: Vec<RemoteDebug>,
+    /// When that was.
+    requested: Instant,
 }
 
 impl AttachSession {
-    /// Lets the agent in, as soon as the process comes to a safe point. `is_given_up` is asked now and then.
-    pub fn begin(
+    /// Loads the agent into a process, and waits until it has been loaded. `is_cancelled` is called at
+    /// intervals.
+    pub fn start(
         pid: i32,
-        session: &Session,
-        is_given_up: &mut dyn FnMut() -> bool,
+        session: &SessionDirectory,
+        is_cancelled: &mut dyn FnMut() -> bool,
     ) -> Result<AttachSession> {
-        let door = RemoteDebug::open(pid, session.root())?;
-        let inside = |path: &Path| session.root().to_process_path(path).to_string_lossy().into_owned();
-        let script = Script {
-            directory: inside(session.path()),
-            library: attach::library_in(pid).unwrap_or_else(|| inside(session.library())),
+        let process = RemoteDebug::open(pid, session.root())?;
+        let process_path = |path: &Path| session.root().to_process_path(path).to_string_lossy().into_owned();
+        let script = AttachScript {
+            directory: process_path(session.path()),
+            library: attach::loaded_library(pid).unwrap_or_else(|| process_path(session.library())),
             pid,
-            native_id_offset: door.native_id_offset()?,
+            native_id_offset: process.native_id_offset()?,
         };
-        let [enter, leave] =
-            [("enter.py", script.enter()), ("leave.py", script.leave())].map(|(name, text)| {
-                let path = session.path().join(name);
-                let _credentials = session.switch_credentials()?;
-                fs::write(&path, text)
-                    .map_err(|source| Error::CreateSession { path: path.clone(), source })?;
-                Ok::<_, Error>(inside(&path))
-            });
-        let (enter, leave) = (enter?, leave?);
-        door.call(&enter)?;
-        let entered = wait_for_entry(pid, session, is_given_up);
-        // The threads that came later have nothing to do any more. Where the process has ended, that is told below.
-        let _ = door.call_off();
-        entered.map(|()| AttachSession { pid, leave, asked: Vec::new(), since: Instant::now() })
+        let write = |name: &str, text: String| {
+            let path = session.path().join(name);
+            let _credentials = session.switch_credentials()?;
+            fs::write(&path, text).map_err(|source| Error::CreateSession { path: path.clone(), source })?;
+            Ok::<_, Error>(process_path(&path))
+        };
+        let attach_script = write("enter.py", script.enter())?;
+        let detach_script = write("leave.py", script.leave())?;
+        process.request_script(&attach_script)?;
+        let entered = wait_until_entered(pid, session, is_cancelled);
+        // Threads that have not run the script need not run it. If the process has exited, the
+        // request cannot be cancelled, and `entered` is the error.
+        let _ = process.cancel_script();
+        entered.map(|()| AttachSession {
+            pid,
+            detach_script,
+            detaching: Vec::new(),
+            requested: Instant::now(),
+        })
     }
 
-    /// Asks the process, and these children of its, to let the agent out.
-    pub fn ask(&mut self, children: &[i32], session: &Session) {
+    /// Requests the process, and these children of it, to remove the hooks.
+    pub fn request_detach(&mut self, children: &[i32], session: &SessionDirectory) {
         let children = children.iter().filter(|&&child| child != self.pid);
-        // One that is gone lets nobody out.
-        let doors =
+        // A process that has exited has no hooks.
+        let processes =
             children.chain([&self.pid]).filter_map(|pid| RemoteDebug::open(*pid, session.root()).ok());
-        self.asked = doors.filter(|door| door.call(&self.leave).is_ok()).collect();
-        self.since = Instant::now();
+        self.detaching =
+            processes.filter(|process| process.request_script(&self.detach_script).is_ok()).collect();
+        self.requested = Instant::now();
     }
 
-    /// Whether there is nothing more to wait for. Until then their rings must be read: a thread that waits for room
-    /// comes to no safe point.
-    pub fn is_over(&self, session: &Session) -> bool {
-        self.is_out(session) || self.since.elapsed() >= PATIENCE
+    /// Whether every process has removed the hooks, or the time for it is over. Until then the rings
+    /// must be drained, because a thread that waits for free slots does not run the script.
+    pub fn is_done(&self, session: &SessionDirectory) -> bool {
+        self.is_detached(session) || self.requested.elapsed() >= DETACH_TIMEOUT
     }
 
-    /// Gives up on those that have not let it out. Says whether there was none.
-    pub fn end(self, session: &Session) -> bool {
-        let all = self.is_out(session);
-        self.asked.iter().for_each(|door| drop(door.call_off()));
-        all
+    /// Cancels the requests that have had no effect. Returns whether there were none.
+    pub fn finish(self, session: &SessionDirectory) -> bool {
+        let is_detached = self.is_detached(session);
+        self.detaching.iter().for_each(|process| drop(process.cancel_script()));
+        is_detached
     }
 
-    fn is_out(&self, session: &Session) -> bool {
-        session.left() as usize >= self.asked.len() || !self.asked.iter().any(RemoteDebug::is_there)
+    fn is_detached(&self, session: &SessionDirectory) -> bool {
+        session.detached_processes() as usize >= self.detaching.len()
+            || !self.detaching.iter().any(RemoteDebug::exists)
     }
 }
 
-fn wait_for_entry(pid: i32, session: &Session, is_given_up: &mut dyn FnMut() -> bool) -> Result<()> {
+fn wait_until_entered(
+    pid: i32,
+    session: &SessionDirectory,
+    is_cancelled: &mut dyn FnMut() -> bool,
+) -> Result<()> {
     while !session.is_entered() {
-        if let Ok(reason) = session.read(FAILED) {
-            return Err(attach::Error::Failed { pid, reason }.into());
+        if let Ok(reason) = session.read_text(FAILURE_FILE) {
+            return Err(attach::Error::LoadFailed { pid, reason }.into());
         }
         if !procfs::exists(pid) {
             return Err(Error::NoProcess { pid });
         }
-        if is_given_up() {
-            return Err(attach::Error::NotReached { pid }.into());
+        if is_cancelled() {
+            return Err(attach::Error::NoSafePoint { pid }.into());
         }
-        sleep(PAUSE);
+        sleep(POLL_INTERVAL);
     }
     Ok(())
 }

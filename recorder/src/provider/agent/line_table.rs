@@ -1,47 +1,47 @@
-//! Which line an instruction is on, from a code object's line table.
+//! The lines of a code object's instructions, decoded from CPython's line table.
 //!
-//! The tables of CPython are read front to back; a recording asks for millions of lines, so each table is spread out
-//! once, a line per code unit of two bytes.
+//! These tables are encoded sequentially, but a recording looks up millions of lines at random. So
+//! each table is expanded once, to a line per code unit of two bytes.
 
 use pyrec_wire::{LineTable, Record};
 
-/// Lines of one code object, by code unit.
+/// The lines of a code object, by code unit.
 #[derive(Debug, Default)]
-pub(crate) struct Lines {
+pub(crate) struct LineMap {
     first_line: i32,
     by_unit: Box<[i32]>,
-    /// The line of what lies beyond the table.
-    beyond: i32,
+    /// The line of the code units behind the table.
+    last_line: i32,
 }
 
-impl Lines {
-    /// Spreads a table out. What a damaged table leaves unsaid is on the first line.
+impl LineMap {
+    /// Expands a table. Code units that a damaged table does not cover are on the first line.
     pub fn new(first_line: u32, kind: LineTable, table: &[u8]) -> Self {
         let first_line = i32::try_from(first_line).unwrap_or(i32::MAX);
         let mut by_unit = Vec::new();
-        let mut beyond = first_line;
+        let mut last_line = first_line;
         match kind {
             LineTable::None => {}
-            LineTable::Lnotab => beyond = lnotab(first_line, table, &mut by_unit),
+            LineTable::Lnotab => last_line = lnotab(first_line, table, &mut by_unit),
             LineTable::Pep626 => pep_626(first_line, table, &mut by_unit),
             LineTable::Locations => locations(first_line, table, &mut by_unit),
         }
-        Lines { first_line, by_unit: by_unit.into(), beyond }
+        LineMap { first_line, by_unit: by_unit.into(), last_line }
     }
 
-    /// The line of the instruction at this code unit. A frame that has not run its first one (`f_lasti` is -1, which
-    /// a record holds as its largest argument) is on the first line.
+    /// The line of the instruction at a code unit. A frame that has not run its first instruction
+    /// (its `f_lasti` is -1, its record has [`Record::NO_INSTRUCTION`]) is on the first line.
     #[inline]
     pub fn at(&self, unit: u32) -> i32 {
         match self.by_unit.get(unit as usize) {
             Some(&line) => line,
             None if unit == Record::NO_INSTRUCTION => self.first_line,
-            None => self.beyond,
+            None => self.last_line,
         }
     }
 }
 
-/// More code units than a record can tell of are not spread out.
+/// Code units behind this one are not expanded: no record can refer to them.
 const MAX_UNITS: usize = 1 << 24;
 
 fn extend(by_unit: &mut Vec<i32>, units: usize, line: i32) {
@@ -49,8 +49,9 @@ fn extend(by_unit: &mut Vec<i32>, units: usize, line: i32) {
     by_unit.resize(end, line);
 }
 
-/// `co_lnotab` (CPython 3.8 and 3.9, `Objects/lnotab_notes.txt`): pairs of a byte increment, unsigned, and a line
-/// increment, signed. Returns the last line, which reaches to the end of the code: the table does not tell where.
+/// Expands `co_lnotab` of CPython 3.8 and 3.9 (`Objects/lnotab_notes.txt`): pairs of an unsigned byte
+/// increment and a signed line increment. Returns the last line, which extends to the end of the
+/// code; the table does not contain that end.
 fn lnotab(first_line: i32, table: &[u8], by_unit: &mut Vec<i32>) -> i32 {
     table.chunks_exact(2).fold(first_line, |line, pair| {
         extend(by_unit, usize::from(pair[0]) / 2, line);
@@ -58,8 +59,8 @@ fn lnotab(first_line: i32, table: &[u8], by_unit: &mut Vec<i32>) -> i32 {
     })
 }
 
-/// `co_linetable` of CPython 3.10 (PEP 626): pairs of a byte increment, unsigned, and a line increment, signed, where
-/// -128 says that these bytes have no line.
+/// Expands `co_linetable` of CPython 3.10 (PEP 626): pairs of an unsigned byte increment and a signed
+/// line increment. A line increment of -128 means that these bytes have no line.
 fn pep_626(first_line: i32, table: &[u8], by_unit: &mut Vec<i32>) {
     let mut line = first_line;
     for pair in table.chunks_exact(2) {
@@ -73,8 +74,8 @@ fn pep_626(first_line: i32, table: &[u8], by_unit: &mut Vec<i32>) {
     }
 }
 
-/// `co_linetable` of CPython 3.11 and later (`Objects/locations.md`): entries that start with a byte whose top bit
-/// is set, `1 | code (4) | units - 1 (3)`, and go on in bytes whose top bit is not.
+/// Expands `co_linetable` of CPython 3.11 and later (`Objects/locations.md`). The first byte of an
+/// entry has its top bit set: `1 | code (4 bits) | units - 1 (3 bits)`. The other bytes do not.
 fn locations(first_line: i32, table: &[u8], by_unit: &mut Vec<i32>) {
     let mut line = first_line;
     let mut rest = table;
@@ -84,14 +85,14 @@ fn locations(first_line: i32, table: &[u8], by_unit: &mut Vec<i32>) {
         rest = next;
         let units = usize::from(head & 7) + 1;
         let step = match (head >> 3) & 15 {
-            // No location at all.
+            // No location.
             15 => {
                 extend(by_unit, units, first_line);
                 continue;
             }
-            // Long form and form without columns: a signed variable-length step.
+            // Long form, and form without columns: a signed step of variable length.
             13 | 14 => signed_varint(body),
-            // One-line forms: the step is in the code.
+            // One-line forms: the step is part of the code.
             code @ 10..=12 => i32::from(code) - 10,
             // Short forms: the same line.
             _ => 0,
@@ -101,7 +102,8 @@ fn locations(first_line: i32, table: &[u8], by_unit: &mut Vec<i32>) {
     }
 }
 
-/// Six bits a byte, least significant first, bit 6 set where another byte follows; the lowest bit is the sign.
+/// Decodes a number of six bits a byte, least significant first. Bit 6 is set if another byte
+/// follows. The lowest bit of the number is the sign.
 fn signed_varint(bytes: &[u8]) -> i32 {
     let mut value: u32 = 0;
     for (index, byte) in bytes.iter().enumerate().take(6) {
@@ -118,45 +120,47 @@ fn signed_varint(bytes: &[u8]) -> i32 {
 mod tests {
     use super::*;
 
-    fn spread(kind: LineTable, table: &[u8]) -> Vec<i32> {
-        let lines = Lines::new(10, kind, table);
+    /// The lines of the first eight code units.
+    fn expand(kind: LineTable, table: &[u8]) -> Vec<i32> {
+        let lines = LineMap::new(10, kind, table);
         (0..8).map(|unit| lines.at(unit)).collect()
     }
 
     #[test]
-    fn each_kind_of_table_is_read_as_its_notes_say() {
+    fn each_kind_of_table_is_decoded_as_documented() {
         // Two units on line 10, then four units on line 12, then line 11.
-        assert_eq!(spread(LineTable::Lnotab, &[4, 2, 8, 255]), [10, 10, 12, 12, 12, 12, 11, 11]);
-        // PEP 626: the increment comes with the bytes that it holds for; -128 is no line.
+        assert_eq!(expand(LineTable::Lnotab, &[4, 2, 8, 255]), [10, 10, 12, 12, 12, 12, 11, 11]);
+        // PEP 626: the line increment applies to the bytes of the same pair; -128 is no line.
         assert_eq!(
-            spread(LineTable::Pep626, &[4, 0, 8, 2, 2, 128, 2, 255]),
+            expand(LineTable::Pep626, &[4, 0, 8, 2, 2, 128, 2, 255]),
             [10, 10, 12, 12, 12, 12, 10, 11]
         );
-        // Short form (two units, same line), one-line form (+2, four units), none (one), without columns (-1).
+        // Short form (two units, +0), one-line form (four units, +2), no location (one unit), without
+        // columns (one unit, -1).
         let table = [0x80 | 1, 0x11, 0x80 | 12 << 3 | 3, 0, 5, 0x80 | 15 << 3, 0x80 | 13 << 3, 3];
-        assert_eq!(spread(LineTable::Locations, &table), [10, 10, 12, 12, 12, 12, 10, 11]);
-        assert_eq!(spread(LineTable::None, &[]), [10; 8]);
+        assert_eq!(expand(LineTable::Locations, &table), [10, 10, 12, 12, 12, 12, 10, 11]);
+        assert_eq!(expand(LineTable::None, &[]), [10; 8]);
     }
 
     #[test]
-    fn a_frame_that_has_not_begun_is_on_the_first_line() {
-        // What follows the table is on line 12.
-        let lines = Lines::new(10, LineTable::Lnotab, &[4, 2]);
+    fn a_frame_without_an_instruction_is_on_the_first_line() {
+        // The code units behind the table are on line 12.
+        let lines = LineMap::new(10, LineTable::Lnotab, &[4, 2]);
         assert_eq!([0, 2, 1000, Record::NO_INSTRUCTION].map(|unit| lines.at(unit)), [10, 12, 12, 10]);
     }
 
     #[test]
-    fn long_steps_take_several_bytes() {
+    fn long_steps_have_several_bytes() {
         // 1000 = 0b1111101000, times two for the sign: 2000 = 31 * 64 + 16.
         assert_eq!(signed_varint(&[64 | 16, 31]), 1000);
         assert_eq!(signed_varint(&[64 | 17, 31]), -1000);
     }
 
     #[test]
-    fn a_damaged_table_is_no_reason_to_stop() {
+    fn a_damaged_table_does_not_panic() {
         for kind in [LineTable::Lnotab, LineTable::Pep626, LineTable::Locations] {
             for byte in 0..=255u8 {
-                let lines = Lines::new(u32::MAX, kind, &[byte; 33]);
+                let lines = LineMap::new(u32::MAX, kind, &[byte; 33]);
                 let _ = lines.at(5);
             }
         }

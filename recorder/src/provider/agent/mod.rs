@@ -1,9 +1,11 @@
-//! The agent provider: the programs' own hooks, met in the session directory.
+//! The agent provider: it drains the rings of the agents, which are loaded into the recorded
+//! processes.
 //!
 //! ```text
-//! PID-N.defs ──▶ Process: codes, texts ─┐
-//! PID-N.K.ring ─▶ Thread ── records ────┴─▶ rows ─▶ … ─▶ journal or trace
-//!            ◀────────── slots, when a killed recorder would not take their rows along ──────────┘
+//! PID-N.defs   ─▶ RecordedProcess: definitions ─┐
+//! PID-N.K.ring ─▶ RecordedThread: records ──────┴─▶ rows ─▶ … ─▶ committed: journal or trace
+//!       ▲                                                                 │
+//!       └────── slots are released, retired files are deleted ◀──────────┘
 //! ```
 
 mod attach_session;
@@ -15,81 +17,90 @@ mod retired_files;
 mod thread;
 mod tick_clock;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 
 use rustc_hash::FxHashSet;
 
-use self::attach_session::{AttachSession, PAUSE};
+use self::attach_session::{AttachSession, POLL_INTERVAL};
 pub(crate) use self::orphaned_session::drain_orphaned;
-use self::process::Process;
+use self::process::RecordedProcess;
 use self::retired_files::RetiredFiles;
-use self::thread::{Texts, Thread};
-use self::tick_clock::Clock;
+use self::thread::{FunctionTexts, RecordedThread};
+use self::tick_clock::TickClock;
 use super::Provider;
 use crate::os::process_root::ProcessRoot;
 use crate::os::user::User;
 use crate::output::row_writer::RowWriter;
-use crate::session::{Session, is_definitions, is_ring};
+use crate::session::directory::SessionDirectory;
+use crate::session::file_names::{AgentFile, ProgramId};
 use crate::target::attach::{self, RemoteDebug};
 use crate::{Capture, Error, Result};
 
-/// Drains every process that the agent has entered.
-pub(crate) struct Agent {
-    session: Session,
+/// Drains every process that the agent is loaded into.
+pub(crate) struct AgentProvider {
+    session: SessionDirectory,
+    /// The generation of the session directory when its files were last listed. None if they must be
+    /// listed again.
     generation: Option<u32>,
-    clock: Clock,
-    processes: Vec<Process>,
-    /// Files of the session directory that are open, or were.
-    known: FxHashSet<OsString>,
-    /// Files of those that are gone.
-    attic: RetiredFiles,
-    /// The process whose end is somebody else's to report.
+    clock: TickClock,
+    processes: Vec<RecordedProcess>,
+    /// The names of the session's files that were opened.
+    opened: FxHashSet<OsString>,
+    retired: RetiredFiles,
+    /// The pid of the launched program, or 0. Its supervisor records its exit.
     launched: i32,
-    texts: Option<Texts>,
+    texts: Option<FunctionTexts>,
+    /// Holds the records that were read last.
     buffer: Vec<u8>,
-    /// Where the process was there before us.
-    visit: Option<AttachSession>,
+    /// None if the program was launched.
+    attached: Option<AttachSession>,
 }
 
-impl Agent {
-    /// Makes a session for programs of this user.
-    pub fn new(capture: &Capture, user: Option<&User>) -> Result<Agent> {
-        Agent::with_root(capture, user, ProcessRoot::own())
+impl AgentProvider {
+    /// A provider for a program that will be launched as this user.
+    pub fn new(capture: &Capture, user: Option<&User>) -> Result<AgentProvider> {
+        AgentProvider::with_root(capture, user, ProcessRoot::own())
     }
 
-    /// Enters a process that runs already. `is_given_up` is asked now and then while it comes to no safe point.
-    pub fn attach(pid: i32, capture: &Capture, is_given_up: &mut dyn FnMut() -> bool) -> Result<Agent> {
+    /// Loads the agent into a running process. `is_cancelled` is called at intervals, as long as the
+    /// process does not reach a safe point.
+    pub fn attach(
+        pid: i32,
+        capture: &Capture,
+        is_cancelled: &mut dyn FnMut() -> bool,
+    ) -> Result<AgentProvider> {
         let root = ProcessRoot::of(pid).map_err(|source| attach::Error::of(pid, source))?;
         attach::refuse_container(pid)?;
         attach::refuse_recorded(pid, &root)?;
-        // Before anything is written for it.
+        // Fails if the process cannot be attached to, before a session is created for it.
         RemoteDebug::open(pid, &root)?;
         let user = User::of_process(pid);
-        let mut agent = Agent::with_root(capture, user.as_ref(), root)?;
-        agent.visit = Some(AttachSession::begin(pid, &agent.session, is_given_up)?);
+        let mut agent = AgentProvider::with_root(capture, user.as_ref(), root)?;
+        agent.attached = Some(AttachSession::start(pid, &agent.session, is_cancelled)?);
         Ok(agent)
     }
 
-    fn with_root(capture: &Capture, user: Option<&User>, root: ProcessRoot) -> Result<Agent> {
+    fn with_root(capture: &Capture, user: Option<&User>, root: ProcessRoot) -> Result<AgentProvider> {
         let source = tick_clock::best_source();
-        Ok(Agent {
-            session: Session::create(capture, source, user, root)?,
+        Ok(AgentProvider {
+            session: SessionDirectory::create(capture, source, user, root)?,
             generation: None,
-            clock: Clock::new(source),
+            clock: TickClock::new(source),
             processes: Vec::new(),
-            known: FxHashSet::default(),
-            attic: RetiredFiles::default(),
+            opened: FxHashSet::default(),
+            retired: RetiredFiles::default(),
             launched: 0,
             texts: None,
             buffer: Vec::new(),
-            visit: None,
+            attached: None,
         })
     }
 
-    /// What the program's environment must say for the agent to be loaded: a library that is preloaded already stays.
+    /// Environment variables for the launched program, so that it loads the agent. Libraries that
+    /// were to be preloaded anyway still are.
     pub fn environment(&self) -> [(&'static str, OsString); 2] {
         let mut preload = self.session.library().as_os_str().to_owned();
         if let Some(others) = std::env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
@@ -99,20 +110,20 @@ impl Agent {
         [("LD_PRELOAD", preload), (pyrec_wire::SESSION_VARIABLE, self.session.path().into())]
     }
 
-    /// Says which process the recorder launched and waits for itself.
-    pub fn launched(&mut self, pid: i32) {
+    /// Sets the pid of the launched program.
+    pub fn set_launched(&mut self, pid: i32) {
         self.launched = pid;
     }
 
-    /// The directory in which the programs and we meet.
-    pub fn session(&self) -> &Path {
+    /// The path of the session directory.
+    pub fn session_path(&self) -> &Path {
         self.session.path()
     }
 
-    /// Reads both clocks.
-    fn read_clocks(&mut self) {
+    /// Reads both clocks, for conversion and for repair.
+    fn anchor_clock(&mut self) {
         self.clock.anchor();
-        self.session.note_clocks(self.clock.reading());
+        self.session.store_clock_anchor(self.clock.last_reading());
     }
 
     /// The name of the clock in the manifest.
@@ -120,141 +131,144 @@ impl Agent {
         self.clock.name()
     }
 
-    /// Opens what agents have made since the last look.
-    fn discover(&mut self, rows: &mut RowWriter) -> Result<()> {
+    /// Opens the files that agents have created since the last call.
+    fn open_new_files(&mut self, rows: &mut RowWriter) -> Result<()> {
         let generation = self.session.generation();
         if self.generation == Some(generation) {
             return Ok(());
         }
-        let mut names = self.new_files()?;
-        // What they say of their beginning then lies before an anchor, as all that follows will.
-        self.read_clocks();
-        // Definitions before the rings that need them, and processes in the order of their making.
-        names.sort_by_key(|name| (!is_definitions(name), name.clone()));
-        let mut all_ready = true;
-        for name in names {
+        let files = self.new_files()?;
+        // The start times in these files are then before an anchor, as all later times will be.
+        self.anchor_clock();
+        let mut is_complete = true;
+        for (file, name) in files {
             let path = self.session.path().join(&name);
-            let opened = if is_definitions(&name) {
-                let process = Process::open(path)?;
-                self.processes
-                    .iter_mut()
-                    .filter(|older| older.pid() == process.pid())
-                    .for_each(Process::replace);
-                self.processes.push(process);
-                true
-            } else {
-                self.open_ring(path, rows)?
+            let is_open = match file {
+                AgentFile::Definitions(program) => self.open_definitions(program, path).map(|()| true)?,
+                AgentFile::Ring(program, _) => self.open_ring(program, path, rows)?,
             };
-            if opened {
-                self.known.insert(name);
+            if is_open {
+                self.opened.insert(name);
             }
-            all_ready &= opened;
+            is_complete &= is_open;
         }
-        // A ring that is being made is looked for again.
-        self.generation = all_ready.then_some(generation);
+        // A ring that is still being created is opened next time.
+        self.generation = is_complete.then_some(generation);
         Ok(())
     }
 
-    /// Gives back what nobody needs any more should we be killed.
-    fn give_back(&mut self, rows: &mut RowWriter) -> Result<()> {
-        let safe = rows.committed_batches();
-        self.processes.iter_mut().for_each(|process| process.release(safe));
-        for name in self.attic.clear(rows) {
-            self.known.remove(std::ffi::OsStr::new(&*name));
-        }
-        let is_crowded = self.attic.is_crowded() || self.processes.iter().any(Process::is_crowded);
-        if is_crowded { rows.request_commit() } else { Ok(()) }
-    }
-
-    fn new_files(&self) -> Result<Vec<OsString>> {
+    /// The files of agents that are not open, in the order in which to open them.
+    fn new_files(&self) -> Result<Vec<(AgentFile, OsString)>> {
         let failed = |source| Error::SessionFile { path: self.session.path().to_owned(), source };
-        let mut names = Vec::new();
+        let mut files = Vec::new();
         for entry in fs::read_dir(self.session.path()).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
-            let ours = is_definitions(&name) || is_ring(&name);
-            if ours && !self.known.contains(&name) {
-                names.push(name);
+            if let Some(file) = AgentFile::parse(&name)
+                && !self.opened.contains(&name)
+            {
+                files.push((file, name));
             }
         }
-        Ok(names)
+        files.sort();
+        Ok(files)
     }
 
-    fn open_ring(&mut self, path: PathBuf, rows: &mut RowWriter) -> Result<bool> {
-        let stem = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.split('.').next());
-        let Some(process) = self.processes.iter_mut().find(|process| Some(process.stem()) == stem) else {
+    fn open_definitions(&mut self, program: ProgramId, path: PathBuf) -> Result<()> {
+        let earlier = self.processes.iter_mut().filter(|process| process.program().pid == program.pid);
+        earlier.for_each(RecordedProcess::set_replaced);
+        self.processes.push(RecordedProcess::open(program, path)?);
+        Ok(())
+    }
+
+    /// Returns whether the ring could be opened: its definitions are open, and it is complete.
+    fn open_ring(&mut self, program: ProgramId, path: PathBuf, rows: &mut RowWriter) -> Result<bool> {
+        let Some(process) = self.processes.iter_mut().find(|process| process.program() == program) else {
             return Ok(false);
         };
-        let Some(thread) = Thread::open(path)? else { return Ok(false) };
-        process.define(rows, &self.clock)?;
+        let Some(thread) = RecordedThread::open(path)? else { return Ok(false) };
+        process.read_definitions(rows, &self.clock)?;
         process.add(thread, rows, &self.clock)?;
         Ok(true)
     }
+
+    /// Releases slots and deletes files whose rows are committed. Requests a commit if many are not.
+    fn release_committed(&mut self, rows: &mut RowWriter) -> Result<()> {
+        let committed = rows.committed_batches();
+        self.processes.iter_mut().for_each(|process| process.release(committed));
+        for name in self.retired.delete_committed(rows) {
+            self.opened.remove(OsStr::new(&*name));
+        }
+        let is_full = self.retired.is_full() || self.processes.iter().any(RecordedProcess::is_half_full);
+        if is_full { rows.request_commit() } else { Ok(()) }
+    }
+
+    fn pids(&self) -> Vec<i32> {
+        self.processes.iter().map(|process| process.program().pid).collect()
+    }
 }
 
-const STAYS: &str = "The process ran no Python code when the recording ended; \
-                     the agent takes its hooks away when it does.";
+const HOOKS_REMAIN: &str = "The process ran no Python code when the recording ended; \
+                            the agent removes its hooks when it does.";
 
-impl Drop for Agent {
-    /// Where the recording failed, the program must not pay for it.
+impl Drop for AgentProvider {
+    /// Removes the hooks from an attached process if the recording failed.
     fn drop(&mut self) {
-        if let Some(mut visit) = self.visit.take() {
+        if let Some(mut attached) = self.attached.take() {
             self.session.close();
-            let pids: Vec<i32> = self.processes.iter().map(Process::pid).collect();
-            visit.ask(&pids, &self.session);
-            while !visit.is_over(&self.session) {
-                sleep(PAUSE);
+            attached.request_detach(&self.pids(), &self.session);
+            while !attached.is_done(&self.session) {
+                sleep(POLL_INTERVAL);
             }
-            visit.end(&self.session);
+            attached.finish(&self.session);
         }
     }
 }
 
-impl Provider for Agent {
+impl Provider for AgentProvider {
     fn drain(&mut self, rows: &mut RowWriter) -> Result<u64> {
         let _credentials = self.session.switch_credentials()?;
-        self.discover(rows)?;
-        // Whether a process has ended is asked first: what it wrote before that is then seen below.
-        let ended: Vec<bool> = self.processes.iter().map(Process::has_ended).collect();
-        // The heads first, the definitions after them: then every number up to the heads is known.
-        self.processes.iter_mut().for_each(Process::look);
-        self.read_clocks();
-        let texts = *self.texts.get_or_insert_with(|| Texts::new(rows.names()));
+        self.open_new_files(rows)?;
+        // A process that has exited before its heads are observed is drained completely below.
+        let exited: Vec<bool> = self.processes.iter().map(RecordedProcess::has_exited).collect();
+        // First the heads and then the definitions, so that every id in the records is defined.
+        self.processes.iter_mut().for_each(RecordedProcess::observe);
+        self.anchor_clock();
+        let texts = *self.texts.get_or_insert_with(|| FunctionTexts::new(rows.names()));
         let mut events = 0;
         for process in &mut self.processes {
-            process.define(rows, &self.clock)?;
-            events += process.drain(rows, &self.clock, &texts, &mut self.buffer, &mut self.attic)?;
+            process.read_definitions(rows, &self.clock)?;
+            events += process.drain(rows, &self.clock, &texts, &mut self.buffer, &mut self.retired)?;
         }
         rows.count_events(events);
         let mut index = 0;
-        for process_ended in ended {
-            if process_ended {
+        for has_exited in exited {
+            if has_exited {
                 let process = self.processes.remove(index);
-                process.end(rows, &self.clock, self.launched, &mut self.attic)?;
+                process.retire(rows, &self.clock, self.launched, &mut self.retired)?;
             } else {
                 index += 1;
             }
         }
-        self.give_back(rows)?;
+        self.release_committed(rows)?;
         Ok(events)
     }
 
     fn stop(&mut self, rows: &mut RowWriter) -> Result<()> {
-        if let Some(mut visit) = self.visit.take() {
-            let pids: Vec<i32> = self.processes.iter().map(Process::pid).collect();
-            visit.ask(&pids, &self.session);
-            while !visit.is_over(&self.session) {
+        if let Some(mut attached) = self.attached.take() {
+            attached.request_detach(&self.pids(), &self.session);
+            while !attached.is_done(&self.session) {
                 self.drain(rows)?;
-                sleep(PAUSE);
+                sleep(POLL_INTERVAL);
             }
-            if !visit.end(&self.session) {
-                rows.add_notice(STAYS.into());
+            if !attached.finish(&self.session) {
+                rows.add_notice(HOOKS_REMAIN.into());
             }
         }
         let _credentials = self.session.switch_credentials()?;
         self.session.close();
         self.drain(rows)?;
         for process in self.processes.drain(..) {
-            process.leave(rows, &self.clock)?;
+            process.close(rows, &self.clock)?;
         }
         Ok(())
     }

@@ -1,73 +1,72 @@
-//! What the rings of a session whose recorder was killed still have, read as the recorder would have read it.
+//! Draining the rings of an orphaned session, as its recorder would have done.
 
-use std::path::Path;
+use std::collections::BTreeMap;
 
 use pyrec_schema::ProviderPositions;
 
-use super::process::Process;
-use super::retired_files::{DONE, RetiredFiles};
-use super::thread::{Texts, Thread};
-use super::tick_clock::Clock;
+use super::process::RecordedProcess;
+use super::retired_files::{END_POSITION, RetiredFiles};
+use super::thread::{FunctionTexts, RecordedThread};
+use super::tick_clock::TickClock;
 use crate::Result;
 use crate::output::row_writer::RowWriter;
+use crate::session::file_names::{AgentFile, ProgramId};
 use crate::session::orphaned_session::OrphanedSession;
-use crate::session::{is_definitions, is_ring};
 
-/// Moves what is in the rings, from these positions on, into `rows`. Returns the number of events.
+/// Writes the events that follow these positions as rows. Returns their number.
 pub(crate) fn drain_orphaned(
     session: &OrphanedSession,
     positions: &ProviderPositions,
     rows: &mut RowWriter,
 ) -> Result<u64> {
     let (source, reading) = session.clock();
-    let clock = Clock::since(source, reading);
-    let texts = Texts::new(rows.names());
-    let (mut attic, mut buffer, mut events) = (RetiredFiles::default(), Vec::new(), 0);
+    let clock = TickClock::since(source, reading);
+    let texts = FunctionTexts::new(rows.names());
+    let (mut retired, mut buffer, mut events) = (RetiredFiles::default(), Vec::new(), 0);
     let mut processes = open(session, positions, rows, &clock)?;
-    for process in &mut processes {
-        // The heads first, the definitions after them, as always.
-        process.look();
-        process.define(rows, &clock)?;
-        events += process.drain(rows, &clock, &texts, &mut buffer, &mut attic)?;
+    for process in processes.values_mut() {
+        // As in every drain, first the heads and then the definitions.
+        process.observe();
+        process.read_definitions(rows, &clock)?;
+        events += process.drain(rows, &clock, &texts, &mut buffer, &mut retired)?;
     }
     rows.count_events(events);
-    processes.into_iter().try_for_each(|process| process.leave(rows, &clock))?;
+    processes.into_values().try_for_each(|process| process.close(rows, &clock))?;
     Ok(events)
 }
 
-/// The processes, with their threads, of which not everything is in the trace.
+/// Opens the processes and threads that have events or definitions behind these positions.
 fn open(
     session: &OrphanedSession,
     positions: &ProviderPositions,
     rows: &mut RowWriter,
-    clock: &Clock,
-) -> Result<Vec<Process>> {
-    let paths = session.files()?;
-    let position = |path: &Path| {
+    clock: &TickClock,
+) -> Result<BTreeMap<ProgramId, RecordedProcess>> {
+    let mut processes = BTreeMap::new();
+    for (file, path) in session.agent_files()? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        positions.get(&*name).copied()
-    };
-    let names = |path: &Path| path.file_name().unwrap_or_default().to_owned();
-    let mut processes: Vec<Process> = Vec::new();
-    for path in paths.iter().filter(|path| is_definitions(&names(path))) {
-        let mut process = Process::open(path.clone())?;
-        process.skip_to(position(path).unwrap_or(0));
-        // All of it: what came after the head of a ring harms nobody.
-        process.define(rows, clock)?;
-        processes.push(process);
-    }
-    for path in paths.iter().filter(|path| is_ring(&names(path))) {
-        let known = position(path);
-        let stem = names(path).to_string_lossy().split('.').next().unwrap_or_default().to_owned();
-        let process = processes.iter_mut().find(|process| process.stem() == stem);
-        let (Some(process), false) = (process, known == Some(DONE)) else { continue };
-        let Some(mut thread) = Thread::open(path.clone())? else { continue };
-        match known {
-            Some(position) => {
-                thread.skip_to(position);
-                process.add_known(thread);
+        let position = positions.get(&*name).copied();
+        match file {
+            AgentFile::Definitions(program) => {
+                let mut process = RecordedProcess::open(program, path)?;
+                process.skip_to(position.unwrap_or(0));
+                process.read_definitions(rows, clock)?;
+                processes.insert(program, process);
             }
-            None => process.add(thread, rows, clock)?,
+            AgentFile::Ring(program, _) => {
+                let Some(process) = processes.get_mut(&program) else { continue };
+                if position == Some(END_POSITION) {
+                    continue;
+                }
+                let Some(mut thread) = RecordedThread::open(path)? else { continue };
+                match position {
+                    Some(position) => {
+                        thread.skip_to(position);
+                        process.add_started(thread);
+                    }
+                    None => process.add(thread, rows, clock)?,
+                }
+            }
         }
     }
     Ok(processes)

@@ -1,4 +1,4 @@
-//! One process that the agent is in: its definitions and its threads.
+//! A recorded process: its definitions and its threads.
 
 use std::fs::File;
 use std::io;
@@ -10,188 +10,182 @@ use pyrec_schema::{Code, Python};
 use pyrec_wire::{Definition, DefinitionReader};
 use rustc_hash::FxHashMap;
 
-use super::definitions::{Known, KnownCode, Site};
-use super::line_table::Lines;
+use super::definitions::{CodeEntry, DefinitionTables, Site};
+use super::line_table::LineMap;
 use super::retired_files::RetiredFiles;
-use super::thread::{Texts, Thread};
-use super::tick_clock::Clock;
+use super::thread::{FunctionTexts, RecordedThread};
+use super::tick_clock::TickClock;
 use crate::os::clock::monotonic_ns;
-use crate::os::process_handle;
+use crate::os::process_handle::ProcessHandle;
 use crate::output::row_writer::RowWriter;
+use crate::session::file_names::ProgramId;
 use crate::{Error, Result};
 
-/// Definitions that are read at once: a log's length is what its program says.
-const CHUNK_BYTES: u64 = 1 << 20;
+/// The largest read of definitions. The length of the file is under control of the program.
+const MAX_READ_BYTES: u64 = 1 << 20;
 
-/// A file or a function with a longer name is known by the beginning of it.
+/// Longer names of files and functions are truncated.
 const MAX_NAME_BYTES: usize = 1 << 14;
 
-/// A process.
-pub(super) struct Process {
+/// A program in a recorded process.
+pub(super) struct RecordedProcess {
+    program: ProgramId,
     path: PathBuf,
-    /// The name of its definitions' file.
+    /// File name of `path`.
     name: Arc<str>,
-    /// `PID-N`, what the names of its files start with.
-    stem: String,
-    pid: i32,
     definitions: File,
+    /// Offset up to which the definitions are read.
     offset: u64,
-    /// DefinitionReader up to there are told of in the trace.
-    told: u64,
-    decoder: DefinitionReader,
-    known: Known,
-    threads: Vec<Thread>,
+    /// Offset up to which the rows of definitions are in the trace already.
+    recorded_to: u64,
+    reader: DefinitionReader,
+    tables: DefinitionTables,
+    threads: Vec<RecordedThread>,
     thread_names: FxHashMap<i32, String>,
-    /// Whether another program took its place under the same number (exec).
-    replaced: bool,
-    handle: process_handle::ProcessHandle,
+    /// Whether the pid belongs to a later program.
+    is_replaced: bool,
+    handle: ProcessHandle,
 }
 
-impl Process {
-    /// Opens a process's definitions.
-    pub fn open(path: PathBuf) -> Result<Process> {
-        let failed = |source| Error::SessionFile { path: path.clone(), source };
-        let definitions = File::open(&path).map_err(failed)?;
-        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let pid = stem.split('-').next().and_then(|pid| pid.parse().ok()).unwrap_or(0);
-        Ok(Process {
+impl RecordedProcess {
+    /// Opens the definitions of a program.
+    pub fn open(program: ProgramId, path: PathBuf) -> Result<RecordedProcess> {
+        let definitions = File::open(&path);
+        let definitions = definitions.map_err(|source| Error::SessionFile { path: path.clone(), source })?;
+        Ok(RecordedProcess {
+            program,
             name: path.file_name().unwrap_or_default().to_string_lossy().into(),
             path,
-            stem,
-            pid,
             definitions,
             offset: 0,
-            told: 0,
-            decoder: DefinitionReader::default(),
-            known: Known::default(),
+            recorded_to: 0,
+            reader: DefinitionReader::default(),
+            tables: DefinitionTables::default(),
             threads: Vec::new(),
             thread_names: FxHashMap::default(),
-            replaced: false,
-            handle: process_handle::ProcessHandle::open(pid),
+            is_replaced: false,
+            handle: ProcessHandle::open(program.pid),
         })
     }
 
-    /// `PID-N`.
-    pub fn stem(&self) -> &str {
-        &self.stem
+    /// The program.
+    pub fn program(&self) -> ProgramId {
+        self.program
     }
 
-    /// Its number.
-    pub fn pid(&self) -> i32 {
-        self.pid
+    /// Sets the offset up to which the rows of definitions are in the trace already.
+    pub fn skip_to(&mut self, offset: u64) {
+        self.recorded_to = offset;
     }
 
-    /// What its definitions say up to there is in the trace.
-    pub fn skip_to(&mut self, told: u64) {
-        self.told = told;
-    }
-
-    /// Takes a thread in whose beginning is in the trace.
-    pub fn add_known(&mut self, thread: Thread) {
+    /// Adds a thread whose start is in the trace already.
+    pub fn add_started(&mut self, thread: RecordedThread) {
         self.threads.push(thread);
     }
 
-    /// Gives the threads the slots of what is in these batches.
-    pub fn release(&mut self, safe: u64) {
-        self.threads.iter_mut().for_each(|thread| thread.release(safe));
-    }
-
-    /// Whether one of its threads may have to wait for slots.
-    pub fn is_crowded(&self) -> bool {
-        self.threads.iter().any(Thread::is_crowded)
-    }
-
-    /// Takes a thread in.
-    pub fn add(&mut self, mut thread: Thread, rows: &mut RowWriter, clock: &Clock) -> Result<()> {
+    /// Adds a thread, and writes its start.
+    pub fn add(&mut self, mut thread: RecordedThread, rows: &mut RowWriter, clock: &TickClock) -> Result<()> {
         let name = self.thread_names.get(&thread.tid()).map(String::as_str);
-        rows.push_thread_start(thread.start(clock), self.pid, thread.tid(), name)?;
+        rows.push_thread_start(thread.start(clock), self.program.pid, thread.tid(), name)?;
         rows.set_position(thread.name(), 0);
         self.threads.push(thread);
         Ok(())
     }
 
-    /// Another program has taken its place: it is over as soon as everything it wrote is drained.
-    pub fn replace(&mut self) {
-        self.replaced = true;
+    /// Releases the slots whose rows are in these batches.
+    pub fn release(&mut self, committed_batches: u64) {
+        self.threads.iter_mut().for_each(|thread| thread.release(committed_batches));
     }
 
-    /// Whether it was gone when this was called.
-    pub fn has_ended(&self) -> bool {
-        self.replaced || self.handle.has_exited()
+    /// Whether unreleased records fill half of a ring.
+    pub fn is_half_full(&self) -> bool {
+        self.threads.iter().any(RecordedThread::is_half_full)
     }
 
-    /// Sees how far its threads have come.
-    pub fn look(&mut self) {
-        self.threads.iter_mut().for_each(Thread::look);
+    /// Marks the program as replaced by a later one of this pid (exec).
+    pub fn set_replaced(&mut self) {
+        self.is_replaced = true;
     }
 
-    /// Reads the definitions that have been added.
-    pub fn define(&mut self, rows: &mut RowWriter, clock: &Clock) -> Result<()> {
+    /// Whether the program has ended.
+    pub fn has_exited(&self) -> bool {
+        self.is_replaced || self.handle.has_exited()
+    }
+
+    /// Observes how far the threads have written.
+    pub fn observe(&mut self) {
+        self.threads.iter_mut().for_each(RecordedThread::observe);
+    }
+
+    /// Reads the definitions that have been appended.
+    pub fn read_definitions(&mut self, rows: &mut RowWriter, clock: &TickClock) -> Result<()> {
         let length = self.definitions.metadata().map_err(|source| self.unreadable(source))?.len();
         if length <= self.offset {
             return Ok(());
         }
         let mut bytes = Vec::new();
         while self.offset < length {
-            // What is told of already is read by itself first.
-            let end = if self.offset < self.told { length.min(self.told) } else { length };
-            let is_told = end <= self.told;
-            bytes.resize((end - self.offset).min(CHUNK_BYTES) as usize, 0);
+            // No read extends across `recorded_to`.
+            let end = if self.offset < self.recorded_to { length.min(self.recorded_to) } else { length };
+            let is_recorded = end <= self.recorded_to;
+            bytes.resize((end - self.offset).min(MAX_READ_BYTES) as usize, 0);
             let read = self.definitions.read_exact_at(&mut bytes, self.offset);
             read.map_err(|source| self.unreadable(source))?;
             self.offset += bytes.len() as u64;
-            let definitions = self.decoder.feed(&bytes).map_err(|_| self.malformed())?;
+            let definitions = self.reader.feed(&bytes).map_err(|_| self.invalid())?;
             definitions
                 .into_iter()
-                .try_for_each(|definition| self.learn(definition, is_told, rows, clock))?;
+                .try_for_each(|definition| self.define(definition, is_recorded, rows, clock))?;
         }
-        // Half of one at the end is read again.
-        rows.set_position(&self.name, self.offset - self.decoder.pending_len() as u64);
+        // An incomplete definition at the end is read again after a crash.
+        rows.set_position(&self.name, self.offset - self.reader.pending_len() as u64);
         Ok(())
     }
 
-    fn learn(
+    /// Applies a definition. `is_recorded`: its rows are in the trace already.
+    fn define(
         &mut self,
         definition: Definition,
-        is_told: bool,
+        is_recorded: bool,
         rows: &mut RowWriter,
-        clock: &Clock,
+        clock: &TickClock,
     ) -> Result<()> {
-        let is_known = match definition {
+        let pid = self.program.pid;
+        let is_valid = match definition {
             Definition::Process {
                 ppid, start_ticks, version, build, executable, arguments, path, ..
             } => {
-                if !is_told {
+                if !is_recorded {
                     let start_ns = clock.to_ns(start_ticks);
-                    rows.push_process_start(start_ns, self.pid, ppid, &arguments.join(" "))?;
+                    rows.push_process_start(start_ns, pid, ppid, &arguments.join(" "))?;
                 }
                 let executable = (!executable.is_empty()).then_some(executable);
                 rows.add_interpreter(Python { version, build: Some(build), executable, path });
                 true
             }
             Definition::Code { id, first_line, file, qualname, line_table, lines } => {
-                let (file, qualname) = (cut(&file), cut(&qualname));
+                let (file, qualname) = (truncated(&file), truncated(&qualname));
                 let code = Code { file, first_line: Some(first_line), qualname }.to_string();
-                let known = KnownCode {
+                let entry = CodeEntry {
                     id: rows.names().code(&code),
-                    lines: Lines::new(first_line, line_table, &lines),
+                    lines: LineMap::new(first_line, line_table, &lines),
                 };
-                rows.add_source_file(file, self.pid);
-                self.known.codes.define(id, known)
+                rows.add_source_file(file, pid);
+                self.tables.codes.define(id, entry)
             }
             Definition::Text { id, text } => {
                 let text = rows.names().text(&text);
-                self.known.texts.define(id, text)
+                self.tables.texts.define(id, text)
             }
             Definition::Site { id, code, name } => {
                 let site = Site { name: rows.names().text(&name), code };
-                self.known.sites.define(id, site)
+                self.tables.sites.define(id, site)
             }
             Definition::Thread { tid, name } => {
                 let thread = self.threads.iter().find(|thread| thread.tid() == tid);
-                if let Some(thread) = thread.filter(|_| !is_told) {
-                    // Said again, now with its name.
-                    rows.push_thread_start(thread.last_ns(), self.pid, tid, Some(&name))?;
+                if let Some(thread) = thread.filter(|_| !is_recorded) {
+                    // A second start row, which has the name.
+                    rows.push_thread_start(thread.last_ns(), pid, tid, Some(&name))?;
                 }
                 self.thread_names.insert(tid, name);
                 true
@@ -205,65 +199,66 @@ impl Process {
                 true
             }
         };
-        if is_known { Ok(()) } else { Err(self.malformed()) }
+        if is_valid { Ok(()) } else { Err(self.invalid()) }
     }
 
-    /// Moves what its threads wrote up to the last look. Returns the number of events.
+    /// Writes the events up to the last observation as rows. Returns their number. Threads that have
+    /// ended are closed and their files retired.
     pub fn drain(
         &mut self,
         rows: &mut RowWriter,
-        clock: &Clock,
-        texts: &Texts,
+        clock: &TickClock,
+        texts: &FunctionTexts,
         buffer: &mut Vec<u8>,
-        attic: &mut RetiredFiles,
+        retired: &mut RetiredFiles,
     ) -> Result<u64> {
         let mut events = 0;
         for thread in &mut self.threads {
-            events += thread.drain(&self.known, rows, clock, texts, buffer)?;
+            events += thread.drain(&self.tables, rows, clock, texts, buffer)?;
         }
         let mut ended = self.threads.extract_if(.., |thread| thread.has_ended()).collect::<Vec<_>>();
         for thread in &mut ended {
             thread.end(rows, clock)?;
-            attic.put(thread.name().clone(), thread.path().clone(), rows);
+            retired.add(thread.name().clone(), thread.path().clone(), rows);
         }
         Ok(events)
     }
 
-    /// It is gone, and everything it wrote is drained: closes its books.
-    pub fn end(
+    /// Closes a process that has exited and is drained, writes its exit unless it is the launched
+    /// one, and retires its files.
+    pub fn retire(
         self,
         rows: &mut RowWriter,
-        clock: &Clock,
+        clock: &TickClock,
         launched: i32,
-        attic: &mut RetiredFiles,
+        retired: &mut RetiredFiles,
     ) -> Result<()> {
-        let (pid, replaced) = (self.pid, self.replaced);
-        let threads = self.threads.iter().map(|thread| (thread.name().clone(), thread.path().clone()));
-        let files: Vec<_> = threads.chain([(self.name.clone(), self.path.clone())]).collect();
-        self.leave(rows, clock)?;
-        if !replaced && pid != launched {
+        let (pid, is_replaced) = (self.program.pid, self.is_replaced);
+        let rings = self.threads.iter().map(|thread| (thread.name().clone(), thread.path().clone()));
+        let files: Vec<_> = rings.chain([(self.name.clone(), self.path.clone())]).collect();
+        self.close(rows, clock)?;
+        if !is_replaced && pid != launched {
             rows.push_process_exit(monotonic_ns(), pid, None)?;
         }
-        files.into_iter().for_each(|(name, path)| attic.put(name, path, rows));
+        files.into_iter().for_each(|(name, path)| retired.add(name, path, rows));
         Ok(())
     }
 
-    /// The recording of it is over, whether it lives or not.
-    pub fn leave(mut self, rows: &mut RowWriter, clock: &Clock) -> Result<()> {
-        self.threads.iter_mut().try_for_each(|thread| thread.abandon(rows, clock))
+    /// Closes the threads, whether the process has exited or only the recording ends.
+    pub fn close(mut self, rows: &mut RowWriter, clock: &TickClock) -> Result<()> {
+        self.threads.iter_mut().try_for_each(|thread| thread.close(rows, clock, monotonic_ns()))
     }
 
     fn unreadable(&self, source: io::Error) -> Error {
         Error::SessionFile { path: self.path.clone(), source }
     }
 
-    fn malformed(&self) -> Error {
-        Error::InvalidRecord { pid: self.pid, path: self.path.clone() }
+    fn invalid(&self) -> Error {
+        Error::InvalidRecord { pid: self.program.pid, path: self.path.clone() }
     }
 }
 
-/// The beginning of a name that is longer than any is.
-fn cut(name: &str) -> &str {
+fn truncated(name: &str) -> &str {
     let end = (0..=MAX_NAME_BYTES.min(name.len())).rev().find(|&at| name.is_char_boundary(at));
     &name[..end.unwrap_or(0)]
 }

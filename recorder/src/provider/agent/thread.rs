@@ -1,32 +1,33 @@
-//! One thread that the agent records: its ring, turned into rows.
+//! A recorded thread: its ring, converted into rows.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Acquire;
 
 use pyrec_schema::{CodeId, Event, LostEvents, Marker, Names, TextId};
 use pyrec_wire::{Record, RecordKind};
 
-use super::definitions::{Known, Site};
-use super::tick_clock::{Clock, Converter};
+use super::definitions::{DefinitionTables, Site};
+use super::tick_clock::{TickClock, TickConverter};
 use crate::os::clock::monotonic_ns;
 use crate::output::row_writer::RowWriter;
 use crate::session::ring::Ring;
 use crate::{Error, Result};
 
-/// Texts that rows of functions hold.
+/// The texts in rows of functions, which tell how a call was entered or left.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Texts {
+pub(super) struct FunctionTexts {
     resume: TextId,
     throw: TextId,
     yielded: TextId,
     unwind: TextId,
 }
 
-impl Texts {
-    pub fn new(names: &Names) -> Texts {
-        Texts {
+impl FunctionTexts {
+    pub fn new(names: &Names) -> FunctionTexts {
+        FunctionTexts {
             resume: names.text("resume"),
             throw: names.text("throw"),
             yielded: names.text("yield"),
@@ -35,110 +36,130 @@ impl Texts {
     }
 }
 
-/// A thread.
-pub(super) struct Thread {
+/// A thread of a recorded process.
+pub(super) struct RecordedThread {
     path: PathBuf,
-    /// The name of its ring's file.
+    /// File name of `path`.
     name: Arc<str>,
     ring: Ring,
-    /// By batches of rows: how far into the ring they go, for as long as a killed recorder would take them along. Their
-    /// slots are not free yet.
-    held: VecDeque<(u64, u64)>,
+    /// Positions in the ring, each with the batch that holds the rows up to there. The slots before a
+    /// position are released when its batch is committed.
+    uncommitted: VecDeque<BatchPosition>,
+    /// The position up to which slots are released.
     released: u64,
     pid: i32,
     tid: i32,
-    /// The time of its last row.
+    /// The time of the last row.
     last_ns: i64,
-    /// Events dropped, and since when, before the next record.
-    lost: Option<(u64, i64)>,
+    /// A loss record that no other record has followed yet. The row is written with that one, because
+    /// it ends the interval of the loss.
+    pending_loss: Option<PendingLoss>,
 }
 
-impl Thread {
-    /// Opens a thread's ring; none while the thread is still making it.
-    pub fn open(path: PathBuf) -> Result<Option<Thread>> {
-        let failed = |source| Error::SessionFile { path: path.clone(), source };
+#[derive(Clone, Copy, Debug)]
+struct BatchPosition {
+    batch: u64,
+    position: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PendingLoss {
+    events: u64,
+    from_ns: i64,
+}
+
+impl RecordedThread {
+    /// Opens the ring of a thread; none while the thread is still creating it.
+    pub fn open(path: PathBuf) -> Result<Option<RecordedThread>> {
         let file = File::options().read(true).write(true).open(&path);
-        let ring = file.and_then(Ring::open).map_err(failed)?;
-        Ok(ring.map(|ring| {
-            let (pid, tid) = (ring.header().pid, ring.header().tid);
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into();
-            let released = ring.position();
-            Thread { path, name, ring, held: VecDeque::new(), released, pid, tid, last_ns: 0, lost: None }
+        let ring = file.and_then(Ring::open);
+        let ring = ring.map_err(|source| Error::SessionFile { path: path.clone(), source })?;
+        Ok(ring.map(|ring| RecordedThread {
+            name: path.file_name().unwrap_or_default().to_string_lossy().into(),
+            path,
+            uncommitted: VecDeque::new(),
+            released: ring.position(),
+            pid: ring.header().pid,
+            tid: ring.header().tid,
+            ring,
+            last_ns: 0,
+            pending_loss: None,
         }))
     }
 
-    /// Its number.
     pub fn tid(&self) -> i32 {
         self.tid
     }
 
-    /// The name of its ring's file.
+    /// The file name of the ring.
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// The file of its ring.
+    /// The path of the ring.
     pub fn path(&self) -> &PathBuf {
         &self.path
     }
 
-    /// What came before that record is in the trace.
+    /// Continues at a position in the ring: what is before it is in the trace.
     pub fn skip_to(&mut self, position: u64) {
         self.ring.skip_to(position);
     }
 
-    /// Gives the thread the slots of what is in these batches, or in earlier ones.
-    pub fn release(&mut self, safe: u64) {
-        let done = self.held.partition_point(|(batch, _)| *batch <= safe);
-        if let Some((_, position)) = self.held.drain(..done).next_back() {
+    /// Releases the slots whose rows are in committed batches.
+    pub fn release(&mut self, committed_batches: u64) {
+        let count = self.uncommitted.partition_point(|entry| entry.batch <= committed_batches);
+        if let Some(BatchPosition { position, .. }) = self.uncommitted.drain(..count).next_back() {
             self.released = position;
             self.ring.release(position);
         }
     }
 
-    /// Whether what is held takes so much of the ring that the thread may have to wait.
-    pub fn is_crowded(&self) -> bool {
-        self.ring.is_crowded_by(self.ring.position() - self.released)
+    /// Whether unreleased records fill half of the ring, so that the thread may soon have to wait.
+    pub fn is_half_full(&self) -> bool {
+        self.ring.is_half_filled_by(self.ring.position() - self.released)
     }
 
-    fn hold(&mut self, rows: &mut RowWriter) {
-        // A loss is told by the record after it.
-        let position = self.ring.position() - u64::from(self.lost.is_some());
+    /// Notes that the rows up to the ring's position are in the current batch.
+    fn update_position(&mut self, rows: &mut RowWriter) {
+        // A pending loss has no row yet, so its record is read again after a crash.
+        let position = self.ring.position() - u64::from(self.pending_loss.is_some());
         rows.set_position(&self.name, position);
-        match self.held.back_mut() {
-            Some((batch, last)) if *batch == rows.batch_number() => *last = position,
-            _ => self.held.push_back((rows.batch_number(), position)),
+        let batch = rows.batch_number();
+        match self.uncommitted.back_mut() {
+            Some(last) if last.batch == batch => last.position = position,
+            _ => self.uncommitted.push_back(BatchPosition { batch, position }),
         }
     }
 
-    /// Opens its books. Returns when it was first seen.
-    pub fn start(&mut self, clock: &Clock) -> i64 {
+    /// Returns the time of the thread's first event.
+    pub fn start(&mut self, clock: &TickClock) -> i64 {
         self.last_ns = clock.to_ns(self.ring.header().start_ticks);
         self.last_ns
     }
 
-    /// The time of its last row.
+    /// The time of the last row.
     pub fn last_ns(&self) -> i64 {
         self.last_ns
     }
 
-    /// Sees how far it has come.
-    pub fn look(&mut self) {
-        self.ring.look();
+    /// Observes how far the thread has written.
+    pub fn observe(&mut self) {
+        self.ring.observe();
     }
 
-    /// Whether it had ended at the last look.
+    /// Whether the thread had ended at the last observation.
     pub fn has_ended(&self) -> bool {
-        self.ring.ended().is_some()
+        self.ring.end_ticks().is_some()
     }
 
-    /// Moves its records up to the last look. Returns the number of events.
+    /// Writes the events up to the last observation as rows. Returns their number.
     pub fn drain(
         &mut self,
-        known: &Known,
+        definitions: &DefinitionTables,
         rows: &mut RowWriter,
-        clock: &Clock,
-        texts: &Texts,
+        clock: &TickClock,
+        texts: &FunctionTexts,
         buffer: &mut Vec<u8>,
     ) -> Result<u64> {
         let mut events = 0;
@@ -149,76 +170,75 @@ impl Thread {
             if bytes.is_empty() {
                 return Ok(events);
             }
-            events += self.decode(bytes, known, rows, &mut converter, texts)?;
+            events += self.decode(bytes, definitions, rows, &mut converter, texts)?;
             if let Some(last) = bytes.as_chunks().0.last() {
                 self.last_ns = converter.convert(Record::from_bytes(last).ticks);
             }
-            self.hold(rows);
+            self.update_position(rows);
         }
     }
 
     fn decode(
         &mut self,
         bytes: &[u8],
-        known: &Known,
+        definitions: &DefinitionTables,
         rows: &mut RowWriter,
-        converter: &mut Converter<'_>,
-        texts: &Texts,
+        converter: &mut TickConverter<'_>,
+        texts: &FunctionTexts,
     ) -> Result<u64> {
         let mut events = 0;
         for bytes in bytes.as_chunks().0 {
             let record = Record::from_bytes(bytes);
             let time_ns = converter.convert(record.ticks);
-            let Some(kind) = record.kind() else { return Err(self.malformed()) };
+            let Some(kind) = record.kind() else { return Err(self.invalid()) };
+            self.write_pending_loss(rows, time_ns)?;
             if kind == RecordKind::Lost {
-                self.lost = Some((record.payload(), time_ns));
+                self.pending_loss = Some(PendingLoss { events: record.payload(), from_ns: time_ns });
                 continue;
             }
-            if let Some((count, from_ns)) = self.lost.take() {
-                rows.push_lost(LostEvents { pid: self.pid, tid: self.tid, count, from_ns, to_ns: time_ns })?;
-            }
-            let Some(body) = body(kind, record, known, texts) else { return Err(self.malformed()) };
-            let Body { marker, code, line, value, text } = body;
+            let Some(fields) = decode_fields(kind, record, definitions, texts) else {
+                return Err(self.invalid());
+            };
+            let EventFields { marker, code, line, value, text } = fields;
             rows.push(Event { time_ns, pid: self.pid, tid: self.tid, marker, code, line, value, text })?;
             events += u64::from(marker.is_event());
         }
         Ok(events)
     }
 
-    /// Closes its books: it has ended by itself. Its file is of use until these rows are safe.
-    pub fn end(&mut self, rows: &mut RowWriter, clock: &Clock) -> Result<()> {
-        let ended_ns = self.ring.ended().map_or_else(monotonic_ns, |ticks| clock.to_ns(ticks));
+    #[inline]
+    fn write_pending_loss(&mut self, rows: &mut RowWriter, to_ns: i64) -> Result<()> {
+        let Some(PendingLoss { events: count, from_ns }) = self.pending_loss.take() else { return Ok(()) };
+        rows.push_lost(LostEvents { pid: self.pid, tid: self.tid, count, from_ns, to_ns })
+    }
+
+    /// Closes a thread that has ended, and writes its exit.
+    pub fn end(&mut self, rows: &mut RowWriter, clock: &TickClock) -> Result<()> {
+        let ended_ns = self.ring.end_ticks().map_or_else(monotonic_ns, |ticks| clock.to_ns(ticks));
         self.close(rows, clock, ended_ns)?;
         rows.push_thread_exit(ended_ns, self.pid, self.tid)
     }
 
-    /// Closes its books without its having ended: its process is gone, or the recording over.
-    pub fn abandon(&mut self, rows: &mut RowWriter, clock: &Clock) -> Result<()> {
-        self.close(rows, clock, monotonic_ns())
-    }
-
-    fn close(&mut self, rows: &mut RowWriter, clock: &Clock, at_ns: i64) -> Result<()> {
-        use std::sync::atomic::Ordering::Acquire;
-        let produced = &self.ring.header().produced;
+    /// Writes the events that were lost last, and adds the time that the thread waited. `at_ns`: when
+    /// the thread or its recording ended.
+    pub fn close(&mut self, rows: &mut RowWriter, clock: &TickClock, at_ns: i64) -> Result<()> {
         let waited_ns = rows.facts.waited_ns.get_or_insert(0);
-        *waited_ns = waited_ns.saturating_add(produced.waited_ns.load(Acquire));
-        let untold = produced.lost.load(Acquire);
-        let since_ns = clock.to_ns(produced.lost_since_ticks.load(Acquire));
-        let told = self.lost.take().unwrap_or((0, since_ns));
-        let (count, from_ns) = (told.0.saturating_add(untold), told.1);
-        if count > 0 {
-            rows.push_lost(LostEvents { pid: self.pid, tid: self.tid, count, from_ns, to_ns: at_ns })?;
-        }
-        Ok(())
+        *waited_ns = waited_ns.saturating_add(self.ring.header().produced.waited_ns.load(Acquire));
+        let counted = self.ring.counted_loss();
+        let from_ns = clock.to_ns(counted.since_ticks);
+        let pending = self.pending_loss.take().unwrap_or(PendingLoss { events: 0, from_ns });
+        let events = pending.events.saturating_add(counted.events);
+        self.pending_loss = (events > 0).then_some(PendingLoss { events, from_ns: pending.from_ns });
+        self.write_pending_loss(rows, at_ns)
     }
 
-    fn malformed(&self) -> Error {
+    fn invalid(&self) -> Error {
         Error::InvalidRecord { pid: self.pid, path: self.path.clone() }
     }
 }
 
-/// What a row says beside when and where.
-struct Body {
+/// The fields of an event besides its time and thread.
+struct EventFields {
     marker: Marker,
     code: CodeId,
     line: i32,
@@ -226,25 +246,30 @@ struct Body {
     text: TextId,
 }
 
-/// Reads a record; none where it holds a number that was not defined.
+/// Decodes a record; none if it contains an id that is not defined.
 #[inline]
-fn body(kind: RecordKind, record: Record, known: &Known, texts: &Texts) -> Option<Body> {
+fn decode_fields(
+    kind: RecordKind,
+    record: Record,
+    definitions: &DefinitionTables,
+    texts: &FunctionTexts,
+) -> Option<EventFields> {
     let function = |marker, text| {
-        let code = known.codes.get(record.id())?;
-        Some(Body { marker, code: code.id, line: code.lines.at(record.arg()), value: None, text })
+        let code = definitions.codes.get(record.id())?;
+        Some(EventFields { marker, code: code.id, line: code.lines.at(record.arg()), value: None, text })
     };
     let number = |marker| {
         let value = Some(record.payload() as i64);
-        Some(Body { marker, code: CodeId::NONE, line: 0, value, text: TextId::NONE })
+        Some(EventFields { marker, code: CodeId::NONE, line: 0, value, text: TextId::NONE })
     };
     let text = |marker, value| {
-        let text = *known.texts.get(record.id())?;
-        Some(Body { marker, code: CodeId::NONE, line: 0, value, text })
+        let text = *definitions.texts.get(record.id())?;
+        Some(EventFields { marker, code: CodeId::NONE, line: 0, value, text })
     };
     let instance = |marker, value| {
-        let Site { name, code } = *known.sites.get(record.id())?;
-        let code = known.codes.get(code)?;
-        Some(Body { marker, code: code.id, line: code.lines.at(record.arg()), value, text: name })
+        let Site { name, code } = *definitions.sites.get(record.id())?;
+        let code = definitions.codes.get(code)?;
+        Some(EventFields { marker, code: code.id, line: code.lines.at(record.arg()), value, text: name })
     };
     match kind {
         RecordKind::Call => function(Marker::FunctionEntry, TextId::NONE),
@@ -255,16 +280,22 @@ fn body(kind: RecordKind, record: Record, known: &Known, texts: &Texts) -> Optio
         RecordKind::Yield => function(Marker::FunctionReturn, texts.yielded),
         RecordKind::Unwind => function(Marker::FunctionReturn, texts.unwind),
         RecordKind::Line => {
-            let code = known.codes.get(record.id())?;
+            let code = definitions.codes.get(record.id())?;
             let line = record.arg() as i32;
-            Some(Body { marker: Marker::Line, code: code.id, line, value: None, text: TextId::NONE })
+            Some(EventFields { marker: Marker::Line, code: code.id, line, value: None, text: TextId::NONE })
         }
         RecordKind::CfunctionCall => text(Marker::CfunctionEntry, None),
         RecordKind::CfunctionReturn => text(Marker::CfunctionReturn, None),
         RecordKind::Audit => {
-            let Site { name, code } = *known.sites.get(record.id())?;
-            let code = known.codes.get(code).map_or(CodeId::NONE, |code| code.id);
-            Some(Body { marker: Marker::Audit, code, line: record.arg() as i32, value: None, text: name })
+            let Site { name, code } = *definitions.sites.get(record.id())?;
+            let code = definitions.codes.get(code).map_or(CodeId::NONE, |code| code.id);
+            Some(EventFields {
+                marker: Marker::Audit,
+                code,
+                line: record.arg() as i32,
+                value: None,
+                text: name,
+            })
         }
         RecordKind::InstanceStart => instance(Marker::InstanceStart, None),
         RecordKind::InstanceDone => instance(Marker::InstanceDone, Some(1)),
@@ -273,7 +304,7 @@ fn body(kind: RecordKind, record: Record, known: &Known, texts: &Texts) -> Optio
         RecordKind::GcDone => number(Marker::GcDone),
         RecordKind::ImportStart => text(Marker::ImportStart, None),
         RecordKind::ImportDone => text(Marker::ImportDone, Some(i64::from(record.arg()))),
-        // Told apart by the caller: it takes the next record to know how long it lasted.
+        // The caller handles it, because the next record ends the interval.
         RecordKind::Lost => None,
     }
 }

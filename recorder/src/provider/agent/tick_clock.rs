@@ -1,14 +1,14 @@
-//! Ticks to `CLOCK_MONOTONIC`.
+//! Conversion of the ticks in records into nanoseconds of `CLOCK_MONOTONIC`.
 //!
-//! Reading the processor's counter costs a third of reading the clock, so the agent does that where the kernel itself
-//! trusts the counter, and the recorder turns ticks into nanoseconds. It reads both clocks at every drain and draws a
-//! straight line from each such anchor to the next:
+//! Reading the time stamp counter takes a third of the time of reading the clock. So the agent reads
+//! the counter, where the kernel trusts it, and the recorder converts. It reads both clocks in every
+//! drain, and interpolates linearly between these anchors:
 //!
 //! ```text
 //! ns ▲              ╱ anchor 3
 //!    │       ╱─────╱
-//!    │   ╱──╱ anchor 2      The line never falls, so time rises within a thread,
-//!    │  ╱ anchor 1          whatever the clock's rate is adjusted to (adjtimex(2)).
+//!    │   ╱──╱ anchor 2      The function is monotonic: within a thread time never decreases, however
+//!    │  ╱ anchor 1          the rate of the clock is adjusted (adjtimex(2)).
 //!    └──────────────────▶ ticks
 //! ```
 
@@ -18,11 +18,14 @@ use pyrec_wire::ClockSource;
 
 use crate::os::clock::monotonic_ns;
 
-/// Anchors kept: a record is converted in the drain after it was made, or a few later.
-const ANCHORS: usize = 64;
+/// Anchors that are kept. A record is converted in the drain after it was written, or a few later.
+const MAX_ANCHORS: usize = 64;
 
-/// The cheapest clock that is right on this machine: the time stamp counter where the kernel keeps time by it,
-/// which it does only if it is invariant and in step on all processors.
+/// How often both clocks are read for an anchor. The reading that took the shortest time is used.
+const READINGS: usize = 5;
+
+/// The cheapest clock that is correct on this machine: the time stamp counter if the kernel uses it.
+/// The kernel does so only if its rate is constant and all processors have the same value.
 pub(crate) fn best_source() -> ClockSource {
     let kernel_source = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
     match std::fs::read_to_string(kernel_source) {
@@ -31,43 +34,43 @@ pub(crate) fn best_source() -> ClockSource {
     }
 }
 
-/// A reading of both clocks.
+/// A reading of both clocks at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Anchor {
     ticks: u64,
     ns: i64,
 }
 
-/// Converts the ticks of one recording.
+/// Converts the ticks of a recording.
 #[derive(Debug)]
-pub(crate) struct Clock {
+pub(crate) struct TickClock {
     source: ClockSource,
-    /// At least one, rising in both clocks.
+    /// Ascending in both clocks; never empty.
     anchors: VecDeque<Anchor>,
 }
 
-impl Clock {
-    /// A clock that can convert ticks from now on.
+impl TickClock {
+    /// A clock that converts ticks from now on.
     pub fn new(source: ClockSource) -> Self {
-        let mut clock = Clock { source, anchors: VecDeque::with_capacity(ANCHORS + 1) };
+        let mut clock = TickClock { source, anchors: VecDeque::with_capacity(MAX_ANCHORS + 1) };
         clock.anchors.push_back(clock.read());
         clock
     }
 
-    /// A clock that can convert ticks since a reading that somebody else has taken.
+    /// A clock that converts ticks since a reading of another process: ticks and nanoseconds.
     pub fn since(source: ClockSource, (ticks, ns): (u64, i64)) -> Self {
-        let mut clock = Clock { source, anchors: VecDeque::from([Anchor { ticks, ns }]) };
+        let mut clock = TickClock { source, anchors: VecDeque::from([Anchor { ticks, ns }]) };
         clock.anchor();
         clock
     }
 
     /// The last reading of both clocks: ticks and nanoseconds.
-    pub fn reading(&self) -> (u64, i64) {
+    pub fn last_reading(&self) -> (u64, i64) {
         let Anchor { ticks, ns } = self.last();
         (ticks, ns)
     }
 
-    /// Its name in the manifest.
+    /// The name of the clock in the manifest.
     pub fn name(&self) -> &'static str {
         match self.source {
             ClockSource::Tsc => "tsc",
@@ -75,8 +78,8 @@ impl Clock {
         }
     }
 
-    /// Takes an anchor. To be called after the heads of the rings are read and before their records are converted:
-    /// then each record lies between two anchors.
+    /// Adds an anchor. To be called after the heads of the rings are read, and before the records are
+    /// converted: then every record is between two anchors.
     pub fn anchor(&mut self) {
         if self.source == ClockSource::Tsc {
             let anchor = self.read();
@@ -89,7 +92,7 @@ impl Clock {
         if anchor.ticks > last.ticks && anchor.ns > last.ns {
             self.anchors.push_back(anchor);
         }
-        while self.anchors.len() > ANCHORS {
+        while self.anchors.len() > MAX_ANCHORS {
             self.anchors.pop_front();
         }
     }
@@ -98,7 +101,7 @@ impl Clock {
         *self.anchors.back().unwrap_or(&Anchor { ticks: 0, ns: 0 })
     }
 
-    /// Nanoseconds of these ticks, by the two anchors around them, or the two nearest ones.
+    /// Converts ticks to nanoseconds, by the anchors around them or else the nearest two.
     pub fn to_ns(&self, ticks: u64) -> i64 {
         match self.source {
             ClockSource::Monotonic => ticks as i64,
@@ -106,7 +109,7 @@ impl Clock {
         }
     }
 
-    /// The line on which these ticks lie, and others near them.
+    /// The segment for these ticks.
     fn segment(&self, ticks: u64) -> Segment {
         let after = self.anchors.partition_point(|anchor| anchor.ticks <= ticks);
         let last = self.anchors.len().saturating_sub(1);
@@ -114,30 +117,29 @@ impl Clock {
         Segment::between(self.anchors[to.saturating_sub(1)], self.anchors[to])
     }
 
-    /// A converter that remembers the line of the last ticks: nearly all of the next ones lie on it too.
-    pub fn converter(&self) -> Converter<'_> {
+    /// A converter for many ticks in a row.
+    pub fn converter(&self) -> TickConverter<'_> {
         let last = self.last();
-        Converter { clock: self, segment: self.segment(last.ticks) }
+        TickConverter { clock: self, segment: self.segment(last.ticks) }
     }
 
-    /// Both clocks at once, or nearly: of five tries the one that took the shortest.
     fn read(&self) -> Anchor {
         match self.source {
             ClockSource::Monotonic => Anchor { ticks: 0, ns: 0 },
-            ClockSource::Tsc => (0..5)
+            ClockSource::Tsc => (0..READINGS)
                 .map(|_| {
                     let before = ticks();
                     let ns = monotonic_ns();
-                    let took = ticks().saturating_sub(before);
-                    (took, Anchor { ticks: before + took / 2, ns })
+                    let duration = ticks().saturating_sub(before);
+                    (duration, Anchor { ticks: before + duration / 2, ns })
                 })
-                .min_by_key(|&(took, _)| took)
+                .min_by_key(|&(duration, _)| duration)
                 .map_or(Anchor { ticks: 0, ns: 0 }, |(_, anchor)| anchor),
         }
     }
 }
 
-/// A line from one anchor to the next.
+/// The line from an anchor to the next one.
 #[derive(Clone, Copy, Debug)]
 struct Segment {
     from: Anchor,
@@ -146,40 +148,40 @@ struct Segment {
 }
 
 impl Segment {
-    /// The line between two anchors; flat where they are one.
+    /// The line between two anchors; constant if both are the same.
     fn between(from: Anchor, to: Anchor) -> Segment {
         let run = to.ticks - from.ticks;
         let ns_per_tick = if run == 0 { 0.0 } else { (to.ns - from.ns) as f64 / run as f64 };
         Segment { from, to_ticks: to.ticks, ns_per_tick }
     }
 
-    fn holds(&self, ticks: u64) -> bool {
+    fn contains(&self, ticks: u64) -> bool {
         self.from.ticks <= ticks && ticks < self.to_ticks
     }
 
-    /// Cuts the fraction off, so that no point of the line lies above its end. (`floor` would be a call: the processors
-    /// that this is built for need not have an instruction for it.)
+    /// Truncates, so that no point of the line is above its end. (`floor` would be a function call:
+    /// the baseline processor has no instruction for it.)
     fn to_ns(self, ticks: u64) -> i64 {
-        let along = ticks.wrapping_sub(self.from.ticks) as i64;
-        self.from.ns.saturating_add((along as f64 * self.ns_per_tick) as i64)
+        let run = ticks.wrapping_sub(self.from.ticks) as i64;
+        self.from.ns.saturating_add((run as f64 * self.ns_per_tick) as i64)
     }
 }
 
-/// Converts many ticks in a row.
+/// Converts many ticks in a row. It keeps the last segment, which nearly always fits the next ticks.
 #[derive(Debug)]
-pub(crate) struct Converter<'a> {
-    clock: &'a Clock,
+pub(crate) struct TickConverter<'a> {
+    clock: &'a TickClock,
     segment: Segment,
 }
 
-impl Converter<'_> {
-    /// As [`Clock::to_ns`].
+impl TickConverter<'_> {
+    /// Converts as [`TickClock::to_ns`] does.
     #[inline]
     pub fn convert(&mut self, ticks: u64) -> i64 {
         if self.clock.source == ClockSource::Monotonic {
             return ticks as i64;
         }
-        if !self.segment.holds(ticks) {
+        if !self.segment.contains(ticks) {
             self.segment = self.clock.segment(ticks);
         }
         self.segment.to_ns(ticks)
@@ -188,27 +190,27 @@ impl Converter<'_> {
 
 #[cfg(target_arch = "x86_64")]
 fn ticks() -> u64 {
-    // SAFETY: every x86-64 processor has the instruction; a kernel that forbids it (PR_SET_TSC) does so per process,
-    // and nobody asked it to for this one.
+    // SAFETY: every x86-64 processor has the instruction. It traps only if the process has disabled
+    // it with prctl(PR_SET_TSC), which this one does not.
     unsafe { std::arch::x86_64::_rdtsc() }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 fn ticks() -> u64 {
-    unreachable!("only x86-64 is given ClockSource::Tsc")
+    unreachable!("ClockSource::Tsc is used on x86-64 only")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn clock(anchors: &[(u64, i64)]) -> Clock {
+    fn clock(anchors: &[(u64, i64)]) -> TickClock {
         let anchors = anchors.iter().map(|&(ticks, ns)| Anchor { ticks, ns }).collect();
-        Clock { source: ClockSource::Tsc, anchors }
+        TickClock { source: ClockSource::Tsc, anchors }
     }
 
     #[test]
-    fn ticks_lie_on_the_line_between_their_anchors() {
+    fn ticks_are_interpolated_between_anchors_and_extrapolated_outside() {
         let clock = clock(&[(100, 1000), (200, 1200), (400, 1300)]);
         let cases = [(100, 1000), (150, 1100), (200, 1200), (300, 1250), (400, 1300), (500, 1350), (50, 900)];
         for (ticks, ns) in cases {
@@ -218,17 +220,17 @@ mod tests {
     }
 
     #[test]
-    fn one_anchor_is_an_instant() {
+    fn a_single_anchor_is_the_time_of_all_ticks() {
         assert_eq!(clock(&[(100, 1000)]).to_ns(70), 1000);
     }
 
     #[test]
-    fn time_never_falls_and_the_oldest_anchors_go() {
+    fn time_never_decreases_and_old_anchors_are_dropped() {
         let mut clock = clock(&[(0, 0)]);
-        // The clock's rate changes from anchor to anchor, and two readings are out of order.
+        // The rate of the clock changes from anchor to anchor, and one reading is out of order.
         (1..200u64).for_each(|n| clock.add(Anchor { ticks: n * 1000, ns: (n * 900 + n % 7 * 40) as i64 }));
         clock.add(Anchor { ticks: 150_000, ns: 1 });
-        assert_eq!(clock.anchors.len(), ANCHORS);
+        assert_eq!(clock.anchors.len(), MAX_ANCHORS);
         let mut converter = clock.converter();
         let times: Vec<i64> = (0..210_000).step_by(13).map(|ticks| converter.convert(ticks)).collect();
         assert!(times.is_sorted());
@@ -236,8 +238,8 @@ mod tests {
 
     #[test]
     #[cfg(target_arch = "x86_64")]
-    fn agrees_with_the_clock_itself() {
-        let mut clock = Clock::new(ClockSource::Tsc);
+    fn converted_ticks_agree_with_the_clock() {
+        let mut clock = TickClock::new(ClockSource::Tsc);
         std::thread::sleep(std::time::Duration::from_millis(2));
         let (before, now, after) = (monotonic_ns(), ticks(), monotonic_ns());
         clock.anchor();

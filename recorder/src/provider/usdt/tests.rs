@@ -127,7 +127,7 @@ impl Recording {
         let rotation = Rotation::default();
         let supplies =
             WriterContext { output: path, rotation, names: names.clone(), sources: sources.clone() };
-        let reel = RotatingWriter::begin(supplies, Manifest::unknown("a test")).expect("a new file");
+        let reel = RotatingWriter::create(supplies, Manifest::unknown("a test")).expect("a new file");
         let pipeline = Pipeline::start(reel).expect("a thread");
         Recording { rows: RowWriter::new(names, sources, pipeline), folder }
     }
@@ -144,7 +144,7 @@ impl Recording {
                 }
             }
         }
-        let notices = facts.notices.into_keys().collect();
+        let notices = facts.notices.into_iter().collect();
         Recorded { names: trace.names().clone(), events, notices, lost: facts.lost, output }
     }
 }

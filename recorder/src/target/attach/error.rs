@@ -1,113 +1,117 @@
-//! Why a process could not be entered.
+//! The reasons why the agent could not attach to a running process.
 
 use std::fs;
 use std::io;
 
 use crate::os::procfs::effective_uid;
 
-/// Why a process could not be entered.
+/// The reason why the agent could not attach to a running process.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no door before CPython 3.14.
+    /// The version of CPython is older than 3.14 and has no remote debugging.
     #[error(
-        "process {pid} runs CPython {version}, and only 3.14 and later can be entered while they run; start the program with `pyrec record`, or attach to static markers with --provider usdt"
+        "cannot attach to process {pid}: it runs CPython {version}, and only 3.14 and later support it; start the program with `pyrec record`, or attach to static markers with --provider usdt"
     )]
     TooOld {
         /// The process.
         pid: i32,
-        /// As `3.13`.
+        /// Such as `3.13`.
         version: String,
     },
-    /// No CPython is found in it.
+    /// The process runs no CPython.
     #[error(
-        "process {pid} runs no CPython that can be entered; `pgrep -a python` lists the Pythons that run"
+        "cannot attach to process {pid}: it runs no CPython that supports it; `pgrep -a python` lists the running Pythons"
     )]
     NoPython {
         /// The process.
         pid: i32,
     },
-    /// A CPython of a kind that we have never seen.
+    /// The structures of this CPython are not known.
     #[error(
-        "process {pid} runs CPython {version}, whose inside this pyrec does not know; start the program with `pyrec record`"
+        "cannot attach to process {pid}: this version of pyrec does not know the internals of CPython {version}; start the program with `pyrec record`"
     )]
-    Unknown {
+    UnknownVersion {
         /// The process.
         pid: i32,
-        /// As `3.16`.
+        /// Such as `3.16`.
         version: String,
     },
-    /// The door is shut.
+    /// Remote debugging is disabled in the process.
     #[error(
-        "process {pid} lets nobody enter: it was started with PYTHON_DISABLE_REMOTE_DEBUG or -X disable-remote-debug, or its CPython was built so; start it without, or with `pyrec record`"
+        "cannot attach to process {pid}: remote debugging is disabled (PYTHON_DISABLE_REMOTE_DEBUG, -X disable-remote-debug, or a build option); restart it without, or use `pyrec record -- CMD`"
     )]
-    Shut {
+    Disabled {
         /// The process.
         pid: i32,
     },
-    /// It belongs to somebody else.
-    #[error("process {pid} belongs to another user (number {uid}); run pyrec as that user, or with sudo")]
+    /// The process belongs to another user.
+    #[error(
+        "cannot attach to process {pid}: it belongs to another user (number {uid}); run pyrec as that user, or with sudo"
+    )]
     OtherUser {
         /// The process.
         pid: i32,
-        /// Its user.
+        /// Its effective uid.
         uid: u32,
     },
-    /// The system forbids it.
+    /// Yama forbids it.
     #[error(
-        "the system keeps programs from looking into each other (kernel.yama.ptrace_scope is {scope}); run pyrec with sudo, or write 0 to /proc/sys/kernel/yama/ptrace_scope"
+        "cannot attach to process {pid}: the system restricts access to other processes (kernel.yama.ptrace_scope is {scope}); run pyrec with sudo, or write 0 to /proc/sys/kernel/yama/ptrace_scope"
     )]
-    Scope {
-        /// Yama's level.
+    PtraceScope {
+        /// The process.
+        pid: i32,
+        /// The value of the setting, 1 to 3.
         scope: u32,
     },
-    /// The process itself, or what confines us, forbids it.
-    #[error(
-        "process {pid} may not be looked into: {source}; run pyrec with sudo, in a container with SYS_PTRACE"
-    )]
+    /// The system refused access to the process for another reason.
+    #[error("cannot attach to process {pid}: {source}; run pyrec with sudo, in a container with SYS_PTRACE")]
     Denied {
         /// The process.
         pid: i32,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Another recorder was first.
+    /// Another recorder records the process with the agent.
     #[error("process {pid} is being recorded already; end that recording first")]
-    Recorded {
+    AlreadyRecorded {
         /// The process.
         pid: i32,
     },
-    /// There is one door at a time.
+    /// Several processes were given.
     #[error(
-        "the agent enters one process at a time; give one -p, or read static markers with --provider usdt"
+        "the agent attaches to one process only; give one -p, or attach to static markers with --provider usdt"
     )]
-    Several,
-    /// Its numbers are not ours.
-    #[error("process {pid} lives in a container with process numbers of its own; run pyrec in there")]
-    Container {
+    SeveralProcesses,
+    /// The process is in another pid namespace.
+    #[error(
+        "cannot attach to process {pid}: it is in a container with pids of its own; run pyrec in the container"
+    )]
+    PidNamespace {
         /// The process.
         pid: i32,
     },
-    /// The agent came in, and could not stay.
-    #[error("process {pid} could not be entered: {reason}; start the program with `pyrec record`")]
-    Failed {
+    /// The process ran the script, and the agent could not be loaded.
+    #[error("process {pid} could not load the agent: {reason}; start the program with `pyrec record`")]
+    LoadFailed {
         /// The process.
         pid: i32,
-        /// What was said inside.
+        /// The exception in the process.
         reason: String,
     },
-    /// Nobody waited for it to come to a safe point.
+    /// The recording was cancelled before the process reached a safe point.
     #[error(
-        "process {pid} ran no Python code meanwhile, so it was not entered; try again while it does, for it can be entered between two instructions only"
+        "process {pid} was not attached to: it ran no Python code meanwhile, and the agent is loaded between two instructions; try again while it does"
     )]
-    NotReached {
+    NoSafePoint {
         /// The process.
         pid: i32,
     },
 }
 
 impl Error {
-    /// What the system's refusal to read another process's memory means.
+    /// Explains an error of an access to another process.
     pub(crate) fn of(pid: i32, source: io::Error) -> Error {
         if source.kind() != io::ErrorKind::PermissionDenied {
             return Error::Denied { pid, source };
@@ -117,10 +121,10 @@ impl Error {
         Error::denied(pid, source, effective_uid(pid), rustix::process::geteuid().as_raw(), scope)
     }
 
-    fn denied(pid: i32, source: io::Error, uid: Option<u32>, ours: u32, scope: u32) -> Error {
+    fn denied(pid: i32, source: io::Error, uid: Option<u32>, own_uid: u32, scope: u32) -> Error {
         match uid {
-            Some(uid) if uid != ours && ours != 0 => Error::OtherUser { pid, uid },
-            _ if scope > 0 => Error::Scope { scope },
+            Some(uid) if uid != own_uid && own_uid != 0 => Error::OtherUser { pid, uid },
+            _ if scope > 0 => Error::PtraceScope { pid, scope },
             _ => Error::Denied { pid, source },
         }
     }
@@ -131,17 +135,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_names_what_stands_in_the_way() {
+    fn an_error_names_the_cause_of_a_refusal() {
         let refused = || io::Error::from(io::ErrorKind::PermissionDenied);
         let table = [
             (Some(0), 1000, 1, "belongs to another user (number 0)"),
             (Some(1000), 1000, 1, "ptrace_scope is 1"),
             (Some(1000), 0, 3, "ptrace_scope is 3"),
-            (Some(1000), 1000, 0, "may not be looked into"),
+            (Some(1000), 1000, 0, "permission denied"),
             (None, 1000, 2, "ptrace_scope is 2"),
         ];
-        for (uid, ours, scope, expected) in table {
-            let error = Error::denied(7, refused(), uid, ours, scope).to_string();
+        for (uid, own_uid, scope, expected) in table {
+            let error = Error::denied(7, refused(), uid, own_uid, scope).to_string();
             assert!(error.contains(expected), "{error}");
         }
     }

@@ -1,55 +1,54 @@
-//! A process that runs already, entered by the door that CPython 3.14 and later leave open (PEP 768).
+//! Attaching to a running process by the remote debugging interface of CPython 3.14 and later
+//! ([PEP 768]): CPython runs a script for another process at its next safe point.
 //!
 //! ```text
-//! RemoteDebug ── a script's path ──▶ every thread state ── next safe point ──▶ the script: loads the agent's library
-//!  └ where CPython keeps its thread states, told by CPython itself in its section .PyRuntime
+//! RemoteDebug ── path of a script ──▶ every thread state ── next safe point ──▶ AttachScript runs:
+//!     └ locates the thread states by the offsets in CPython's                     it loads the agent
+//!       section .PyRuntime
 //! ```
 //!
-//! The library is an extension module, so nothing but the interpreter is needed to load it. To end the recording
-//! another script calls it once more, and it takes its hooks away.
+//! The agent's library is an extension module, so the interpreter alone can load it. At the end of
+//! the recording a second script calls the module again, and the agent removes its hooks.
+//!
+//! [PEP 768]: https://peps.python.org/pep-0768/
 
 mod error;
 mod remote_debug;
 mod script;
 
-use std::fs;
 use std::path::Path;
-
-use rustix::fs::{FlockOperation, flock};
 
 pub use error::Error;
 pub(crate) use remote_debug::RemoteDebug;
-pub(crate) use script::{FAILED, Script};
+pub(crate) use script::{AttachScript, FAILURE_FILE};
 
 use crate::os::process_root::ProcessRoot;
 use crate::os::procfs::{self, Mapping};
-use crate::session::agent_library;
+use crate::session::{agent_library, file_names, lock};
 
-/// The library as it lies in a process that has been recorded before: the same file name loads the same library.
-pub(crate) fn library_in(pid: i32) -> Option<String> {
+/// The path of the agent's library in a process that has loaded it before, even if the file is gone.
+/// The path has to be used again: dlopen(3) would load a library with another path a second time.
+pub(crate) fn loaded_library(pid: i32) -> Option<String> {
     let mappings = procfs::mappings(pid).ok()?;
-    let library = mappings.iter().find(|mapping| mapping.file_name() == Some(agent_library::NAME))?;
-    library.path().map(str::to_owned)
+    let is_library = |mapping: &&Mapping| mapping.file_name() == Some(agent_library::FILE_NAME);
+    mappings.iter().find(is_library)?.path().map(str::to_owned)
 }
 
-/// Refuses a process that a recorder, alive, has its agent in.
+/// Fails if another recorder records the process with the agent.
 pub(crate) fn refuse_recorded(pid: i32, root: &ProcessRoot) -> Result<(), Error> {
     let mappings = procfs::mappings(pid).map_err(|source| Error::of(pid, source))?;
-    let sessions = mappings.iter().filter(|mapping| mapping.file_name() == Some("session"));
-    let directories = sessions.filter_map(Mapping::path).filter_map(|path| Path::new(path).parent());
-    for directory in directories {
-        let lock = fs::File::open(root.to_own_path(&directory.join("lock")));
-        if lock.is_ok_and(|lock| flock(lock, FlockOperation::NonBlockingLockShared).is_err()) {
-            return Err(Error::Recorded { pid });
-        }
+    let pages = mappings.iter().filter(|mapping| mapping.file_name() == Some(file_names::SESSION));
+    let mut directories = pages.filter_map(Mapping::path).filter_map(|path| Path::new(path).parent());
+    match directories.any(|directory| lock::is_held(&root.to_own_path(directory))) {
+        true => Err(Error::AlreadyRecorded { pid }),
+        false => Ok(()),
     }
-    Ok(())
 }
 
-/// Refuses a process whose number is another one where it lives.
+/// Fails if the process has another pid in its own pid namespace.
 pub(crate) fn refuse_container(pid: i32) -> Result<(), Error> {
     match procfs::pid_namespace_depth(pid) {
-        Some(2..) => Err(Error::Container { pid }),
+        Some(2..) => Err(Error::PidNamespace { pid }),
         _ => Ok(()),
     }
 }

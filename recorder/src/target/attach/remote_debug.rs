@@ -1,9 +1,10 @@
-//! The door itself: where CPython looks for a script that somebody else wants run.
+//! CPython's remote debugging interface in another process: where each thread state keeps the path of
+//! a script to run.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use object::{Object, ObjectSection, ObjectSegment};
 
@@ -12,14 +13,16 @@ use crate::os::process_root::ProcessRoot;
 use crate::os::procfs;
 use crate::os::stopped_process::StoppedProcess;
 
-/// `_Py_DebugOffsets`, the first thing in the section `.PyRuntime`: what of it is needed, as offsets in bytes.
+/// The version-dependent part of `_Py_DebugOffsets`, the structure at the start of the section
+/// `.PyRuntime`: offsets of its fields, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Layout {
+struct DebugOffsets {
     minor: u64,
     native_thread_id: u64,
     debugger_support: u64,
 }
 
+/// The fields at the same offset in every version.
 const COOKIE: &[u8; 8] = b"xdebugpy";
 const VERSION: u64 = 8;
 const FREE_THREADED: u64 = 16;
@@ -28,13 +31,13 @@ const INTERPRETER_NEXT: u64 = 64;
 const THREADS_HEAD: u64 = 72;
 const THREAD_NEXT: u64 = 192;
 
-/// CPython's `Include/internal/pycore_debug_offsets.h`, by version.
-const LAYOUTS: [Layout; 2] = [
-    Layout { minor: 14, native_thread_id: 224, debugger_support: 712 },
-    Layout { minor: 15, native_thread_id: 248, debugger_support: 840 },
+/// By version, from CPython's `Include/internal/pycore_debug_offsets.h`.
+const DEBUG_OFFSETS: [DebugOffsets; 2] = [
+    DebugOffsets { minor: 14, native_thread_id: 224, debugger_support: 712 },
+    DebugOffsets { minor: 15, native_thread_id: 248, debugger_support: 840 },
 ];
 
-/// Words of `debugger_support`.
+/// Fields of the member `debugger_support` of `_Py_DebugOffsets`, which are offsets themselves.
 const EVAL_BREAKER: u64 = 0;
 const SUPPORT: u64 = 8;
 const ENABLED: u64 = 16;
@@ -42,131 +45,148 @@ const PENDING_CALL: u64 = 24;
 const SCRIPT_PATH: u64 = 32;
 const SCRIPT_PATH_SIZE: u64 = 40;
 
-/// The bit in a thread's eval breaker that has it look for a script.
-const PLEASE_STOP: u64 = 1 << 5;
+/// `_PY_EVAL_PLEASE_STOP_BIT`: the bit in a thread's eval breaker that makes it look for a script.
+const PLEASE_STOP_BIT: u64 = 1 << 5;
 
-/// As many threads as any process has: a list that is longer is no list.
+/// The longest plausible list of threads. A longer one is corrupt, or circular.
 const MAX_THREADS: usize = 1 << 16;
 
-/// A process's door.
+/// A process in which remote debugging is enabled.
 #[derive(Debug)]
 pub(crate) struct RemoteDebug {
     pid: i32,
+    /// `/proc/PID/mem`.
     memory: File,
+    /// The address of the section `.PyRuntime`.
     runtime: u64,
-    layout: Layout,
+    offsets: DebugOffsets,
+}
+
+/// The addresses of a thread state that matter to scripts.
+struct ScriptRequest {
+    pending_call: u64,
+    script_path: u64,
+    eval_breaker: u64,
 }
 
 impl RemoteDebug {
-    /// Finds it, and sees whether it is open.
+    /// Locates the interface in a process.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the process cannot be accessed, or remote debugging is disabled or not supported.
     pub fn open(pid: i32, root: &ProcessRoot) -> Result<RemoteDebug, Error> {
         let failed = |source| Error::of(pid, source);
         let memory =
             File::options().read(true).write(true).open(format!("/proc/{pid}/mem")).map_err(failed)?;
-        let found = runtimes(pid, root).map_err(failed)?;
-        let newest =
-            found.iter().find(|found| word(&memory, found.address).ok() == Some(u64::from_le_bytes(*COOKIE)));
-        let Some(found) = newest else {
-            return Err(match found.into_iter().find_map(|found| version_in(&found.file_name)) {
+        let runtimes = runtimes(pid, root).map_err(failed)?;
+        let has_cookie = |address| read_word(&memory, address).ok() == Some(u64::from_le_bytes(*COOKIE));
+        let Some(runtime) = runtimes.iter().find(|runtime| has_cookie(runtime.address)) else {
+            let mut versions = runtimes.iter().filter_map(|runtime| version_in(&runtime.file_name));
+            return Err(match versions.next() {
                 Some(version) => Error::TooOld { pid, version },
                 None => Error::NoPython { pid },
             });
         };
-        let runtime = found.address;
-        let version = word(&memory, runtime + VERSION).map_err(failed)?;
+        let runtime = runtime.address;
+        let version = read_word(&memory, runtime + VERSION).map_err(failed)?;
         let (major, minor) = (version >> 24 & 0xff, version >> 16 & 0xff);
-        let name = format!("{major}.{minor}");
+        let version = format!("{major}.{minor}");
         if (major, minor) < (3, 14) {
-            return Err(Error::TooOld { pid, version: name });
+            return Err(Error::TooOld { pid, version });
         }
-        let is_free_threaded = word(&memory, runtime + FREE_THREADED).map_err(failed)? != 0;
-        let layout = LAYOUTS.into_iter().find(|layout| layout.minor == minor && !is_free_threaded);
-        let layout = layout.ok_or_else(|| Error::Unknown { pid, version: name.clone() })?;
-        let door = RemoteDebug { pid, memory, runtime, layout };
-        if !door.is_as_expected().map_err(failed)? {
-            return Err(Error::Unknown { pid, version: name });
+        let is_free_threaded = read_word(&memory, runtime + FREE_THREADED).map_err(failed)? != 0;
+        let offsets = DEBUG_OFFSETS.into_iter().find(|known| known.minor == minor && !is_free_threaded);
+        let offsets = offsets.ok_or_else(|| Error::UnknownVersion { pid, version: version.clone() })?;
+        let process = RemoteDebug { pid, memory, runtime, offsets };
+        if !process.has_plausible_offsets().map_err(failed)? {
+            return Err(Error::UnknownVersion { pid, version });
         }
-        if !door.is_open().map_err(failed)? {
-            return Err(Error::Shut { pid });
+        if !process.is_enabled().map_err(failed)? {
+            return Err(Error::Disabled { pid });
         }
-        Ok(door)
+        Ok(process)
     }
 
-    /// Has every thread run the script as soon as it can. The path is the process's own.
-    pub fn call(&self, script: &str) -> Result<(), Error> {
+    /// Requests every thread to run a script at its next safe point. The path is one of the process.
+    pub fn request_script(&self, path: &str) -> Result<(), Error> {
         let write = || {
-            let _still = StoppedProcess::stop(self.pid)?;
-            let mut path = script.as_bytes().to_vec();
+            let _stopped = StoppedProcess::stop(self.pid)?;
+            let mut path = path.as_bytes().to_vec();
             path.push(0);
-            if path.len() as u64 > self.told(self.layout.debugger_support + SCRIPT_PATH_SIZE)? {
-                return Err(io::Error::other("the path of the recording's directory is too long"));
+            if path.len() as u64 > self.read_offset(self.offsets.debugger_support + SCRIPT_PATH_SIZE)? {
+                return Err(io::Error::other("the path of the session directory is too long"));
             }
             for state in self.thread_states()? {
-                let (pending, place, breaker) = self.places(state)?;
-                self.memory.write_all_at(&path, place)?;
-                self.memory.write_all_at(&1u32.to_ne_bytes(), pending)?;
-                let bits = word(&self.memory, breaker)? | PLEASE_STOP;
-                self.memory.write_all_at(&bits.to_ne_bytes(), breaker)?;
+                let request = self.script_request(state)?;
+                self.memory.write_all_at(&path, request.script_path)?;
+                self.memory.write_all_at(&1u32.to_ne_bytes(), request.pending_call)?;
+                let bits = read_word(&self.memory, request.eval_breaker)? | PLEASE_STOP_BIT;
+                self.memory.write_all_at(&bits.to_ne_bytes(), request.eval_breaker)?;
             }
             Ok(())
         };
         write().map_err(|source| Error::of(self.pid, source))
     }
 
-    /// Has those threads forget it that have not run it yet.
-    pub fn call_off(&self) -> Result<(), Error> {
+    /// Cancels the request in the threads that have not run the script.
+    pub fn cancel_script(&self) -> Result<(), Error> {
         let write = || {
-            let _still = StoppedProcess::stop(self.pid)?;
+            let _stopped = StoppedProcess::stop(self.pid)?;
             for state in self.thread_states()? {
-                self.memory.write_all_at(&0u32.to_ne_bytes(), self.places(state)?.0)?;
+                self.memory.write_all_at(&0u32.to_ne_bytes(), self.script_request(state)?.pending_call)?;
             }
             Ok(())
         };
         write().map_err(|source| Error::of(self.pid, source))
     }
 
-    /// Whether the process is there.
-    pub fn is_there(&self) -> bool {
-        word(&self.memory, self.runtime).is_ok()
+    /// Whether the process still exists.
+    pub fn exists(&self) -> bool {
+        read_word(&self.memory, self.runtime).is_ok()
     }
 
-    /// Where in a thread state the number of its thread lies.
+    /// The offset of the native thread id in a thread state, in bytes.
     pub fn native_id_offset(&self) -> Result<u64, Error> {
-        self.told(self.layout.native_thread_id).map_err(|source| Error::of(self.pid, source))
+        self.read_offset(self.offsets.native_thread_id).map_err(|source| Error::of(self.pid, source))
     }
 
-    /// What CPython tells at this place of its offsets.
-    fn told(&self, at: u64) -> io::Result<u64> {
-        word(&self.memory, self.runtime + at)
+    /// Reads the field of `_Py_DebugOffsets` at this offset.
+    fn read_offset(&self, field: u64) -> io::Result<u64> {
+        read_word(&self.memory, self.runtime + field)
     }
 
-    /// Whether what is read as the door's offsets looks like these: a flag, behind it a path.
-    fn is_as_expected(&self) -> io::Result<bool> {
-        let support = self.layout.debugger_support;
+    /// Whether the offsets of `debugger_support` look like those of a flag and a path behind it. If
+    /// not, this build of CPython has another structure.
+    fn has_plausible_offsets(&self) -> io::Result<bool> {
+        let support = self.offsets.debugger_support;
         let [pending, path, size] =
-            [PENDING_CALL, SCRIPT_PATH, SCRIPT_PATH_SIZE].map(|field| self.told(support + field));
+            [PENDING_CALL, SCRIPT_PATH, SCRIPT_PATH_SIZE].map(|field| self.read_offset(support + field));
         Ok((pending?, path?) == (0, 4) && (64..=4096).contains(&size?))
     }
 
-    fn is_open(&self) -> io::Result<bool> {
-        let flag = self.interpreter()? + self.told(self.layout.debugger_support + ENABLED)?;
+    fn is_enabled(&self) -> io::Result<bool> {
+        let flag = self.main_interpreter()? + self.read_offset(self.offsets.debugger_support + ENABLED)?;
         let mut bytes = [0; 4];
         self.memory.read_exact_at(&mut bytes, flag)?;
         Ok(u32::from_ne_bytes(bytes) != 0)
     }
 
-    /// The main interpreter: the oldest, and so the last of the list.
-    fn interpreter(&self) -> io::Result<u64> {
-        let head = word(&self.memory, self.runtime + self.told(INTERPRETERS_HEAD)?)?;
-        self.list(head, self.told(INTERPRETER_NEXT)?)?.pop().ok_or_else(|| io::ErrorKind::InvalidData.into())
+    /// The address of the main interpreter: the oldest one, and so the last one in the list.
+    fn main_interpreter(&self) -> io::Result<u64> {
+        let head = read_word(&self.memory, self.runtime + self.read_offset(INTERPRETERS_HEAD)?)?;
+        let interpreters = self.list(head, self.read_offset(INTERPRETER_NEXT)?)?;
+        interpreters.last().copied().ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
+    /// The addresses of the thread states of the main interpreter.
     fn thread_states(&self) -> io::Result<Vec<u64>> {
-        let head = word(&self.memory, self.interpreter()? + self.told(THREADS_HEAD)?)?;
-        self.list(head, self.told(THREAD_NEXT)?)
+        let head = read_word(&self.memory, self.main_interpreter()? + self.read_offset(THREADS_HEAD)?)?;
+        self.list(head, self.read_offset(THREAD_NEXT)?)
     }
 
-    fn list(&self, head: u64, next: u64) -> io::Result<Vec<u64>> {
+    /// The addresses in a linked list, whose items have the address of the next one at an offset.
+    fn list(&self, head: u64, next_offset: u64) -> io::Result<Vec<u64>> {
         let mut items = Vec::new();
         let mut item = head;
         while item != 0 {
@@ -174,35 +194,39 @@ impl RemoteDebug {
                 return Err(io::ErrorKind::InvalidData.into());
             }
             items.push(item);
-            item = word(&self.memory, item + next)?;
+            item = read_word(&self.memory, item + next_offset)?;
         }
         Ok(items)
     }
 
-    /// Of a thread state: the flag, the script's path, the eval breaker.
-    fn places(&self, state: u64) -> io::Result<(u64, u64, u64)> {
-        let field = |field| self.told(self.layout.debugger_support + field);
-        let support = state + field(SUPPORT)?;
-        Ok((support + field(PENDING_CALL)?, support + field(SCRIPT_PATH)?, state + field(EVAL_BREAKER)?))
+    fn script_request(&self, thread_state: u64) -> io::Result<ScriptRequest> {
+        let offset = |field| self.read_offset(self.offsets.debugger_support + field);
+        let support = thread_state + offset(SUPPORT)?;
+        Ok(ScriptRequest {
+            pending_call: support + offset(PENDING_CALL)?,
+            script_path: support + offset(SCRIPT_PATH)?,
+            eval_breaker: thread_state + offset(EVAL_BREAKER)?,
+        })
     }
 }
 
-fn word(memory: &File, at: u64) -> io::Result<u64> {
+fn read_word(memory: &File, address: u64) -> io::Result<u64> {
     let mut bytes = [0; 8];
-    memory.read_exact_at(&mut bytes, at)?;
+    memory.read_exact_at(&mut bytes, address)?;
     Ok(u64::from_ne_bytes(bytes))
 }
 
-/// A file that may be a CPython, and the address of its section `.PyRuntime`, 0 if it has none.
+/// A mapped file that may contain CPython.
 struct Runtime {
     file_name: String,
+    /// The address of its section `.PyRuntime`, or 0 if it has none.
     address: u64,
 }
 
-/// The program and its libpython, whichever are there.
+/// The program and its libpython, if mapped.
 fn runtimes(pid: i32, root: &ProcessRoot) -> io::Result<Vec<Runtime>> {
     let program = fs::read_link(format!("/proc/{pid}/exe"))?;
-    let mut found = Vec::new();
+    let mut runtimes = Vec::new();
     for mapping in procfs::mappings(pid)?.iter().filter(|mapping| mapping.offset == 0) {
         let (Some(path), Some(file_name)) = (mapping.path(), mapping.file_name()) else { continue };
         let file = match program.as_os_str() == path {
@@ -210,23 +234,24 @@ fn runtimes(pid: i32, root: &ProcessRoot) -> io::Result<Vec<Runtime>> {
             false if file_name.starts_with("libpython3.") => root.to_own_path(path.as_ref()),
             false => continue,
         };
-        let address = section(&file).map_or(0, |section| mapping.start.wrapping_add(section));
-        found.push(Runtime { file_name: file_name.to_owned(), address });
+        let address = runtime_section(&file).map_or(0, |offset| mapping.start.wrapping_add(offset));
+        runtimes.push(Runtime { file_name: file_name.to_owned(), address });
     }
-    Ok(found)
+    Ok(runtimes)
 }
 
-/// Where the section lies, counted from the file's first byte in memory.
-fn section(file: &std::path::Path) -> Option<u64> {
+/// The address of the section `.PyRuntime`, relative to the start of the first mapping of the file.
+fn runtime_section(file: &Path) -> Option<u64> {
     let file = File::open(file).ok()?;
-    // SAFETY: a program that runs is not written to; should it be, what is read is checked, and errors are no harm.
+    // SAFETY: a program or library that is being executed is not modified. If it were, the values
+    // that are read would still be checked before use.
     let bytes = unsafe { memmap2::Mmap::map(&file) }.ok()?;
     let image = object::File::parse(&*bytes).ok()?;
     let first = image.segments().map(|segment| segment.address()).min()?;
     Some(image.section_by_name(".PyRuntime")?.address().wrapping_sub(first & !0xfff))
 }
 
-/// `3.13` of `python3.13` or `libpython3.13.so.1.0`.
+/// `3.13` for `python3.13` and `libpython3.13.so.1.0`.
 fn version_in(file_name: &str) -> Option<String> {
     let (_, after) = file_name.split_once("python3.")?;
     let minor: String = after.chars().take_while(char::is_ascii_digit).collect();
@@ -238,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_stand_in_the_names_of_files() {
+    fn versions_are_parsed_from_file_names() {
         for (name, version) in [
             ("python3.13", Some("3.13")),
             ("libpython3.9.so.1.0", Some("3.9")),
@@ -251,12 +276,11 @@ mod tests {
     }
 
     #[test]
-    fn a_process_without_python_has_no_door() {
-        let mut child = std::process::Command::new("sleep").arg("100").spawn().expect("it starts");
-        let error = RemoteDebug::open(child.id() as i32, &ProcessRoot::own())
-            .expect_err("there is no Python")
-            .to_string();
-        child.kill().and_then(|()| child.wait()).expect("it ends");
-        assert!(error.contains("runs no CPython that can be entered"), "{error}");
+    fn a_process_without_python_is_refused() {
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().expect("sleep starts");
+        let opened = RemoteDebug::open(child.id() as i32, &ProcessRoot::own());
+        child.kill().and_then(|()| child.wait()).expect("sleep is killed");
+        let error = opened.expect_err("sleep is no Python").to_string();
+        assert!(error.contains("it runs no CPython"), "{error}");
     }
 }

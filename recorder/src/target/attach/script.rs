@@ -1,36 +1,38 @@
-//! What the entered process runs.
+//! The Python scripts that an attached process runs.
 
-/// The file in the session's directory that says why the agent could not come in.
-pub(crate) const FAILED: &str = "failed";
+/// A file in the session directory with the reason why the agent could not be loaded.
+pub(crate) const FAILURE_FILE: &str = "failed";
 
-/// A script, as Python reads it.
+/// The values in the scripts. Paths are those of the process.
 #[derive(Debug)]
-pub(crate) struct Script {
-    /// The session's directory, as the process sees it.
+pub(crate) struct AttachScript {
+    /// The session directory.
     pub directory: String,
-    /// The agent's library, as the process sees it.
+    /// The agent's library.
     pub library: String,
-    /// The process.
     pub pid: i32,
-    /// Where a thread state has the number of its thread.
+    /// The offset of the native thread id in a thread state, in bytes.
     pub native_id_offset: u64,
 }
 
-impl Script {
-    /// Loads the library, and begins.
+impl AttachScript {
+    /// The script that loads the agent and begins the recording. It writes an exception to
+    /// [`FAILURE_FILE`].
     pub fn enter(&self) -> String {
         let call = format!("enter(directory, {}, {})", self.pid, self.native_id_offset);
-        self.text(&call, &format!("open(directory + '/{FAILED}', 'w').write(str(error))"))
+        self.text(&call, &format!("open(directory + '/{FAILURE_FILE}', 'w').write(str(error))"))
     }
 
-    /// Ends. If that fails the process is about to end itself.
+    /// The script that ends the recording. An exception means that the process is about to exit, and
+    /// is ignored.
     pub fn leave(&self) -> String {
         self.text("leave(directory)", "pass")
     }
 
-    /// By `_imp`, which every CPython has built in, and without a trace in `sys.modules`.
+    /// Loads the library by `_imp`, which is built into every CPython, and leaves nothing behind in
+    /// `sys.modules`.
     fn text(&self, call: &str, on_error: &str) -> String {
-        let [directory, library] = [&self.directory, &self.library].map(|path| literal(path));
+        let [directory, library] = [&self.directory, &self.library].map(|path| string_literal(path));
         format!(
             "import sys, _imp\n\
              directory = {directory}\n\
@@ -43,8 +45,8 @@ impl Script {
     }
 }
 
-/// A string literal.
-fn literal(text: &str) -> String {
+/// A Python string literal, with every character escaped.
+fn string_literal(text: &str) -> String {
     let escaped: String = text.chars().map(|c| format!("\\U{:08x}", c as u32)).collect();
     format!("'{escaped}'")
 }
