@@ -225,10 +225,11 @@ impl RecordedThread {
         let waited_ns = rows.facts.waited_ns.get_or_insert(0);
         *waited_ns = waited_ns.saturating_add(self.ring.header().produced.waited_ns.load(Acquire));
         let counted = self.ring.counted_loss();
-        let from_ns = clock.to_ns(counted.since_ticks);
-        let pending = self.pending_loss.take().unwrap_or(PendingLoss { events: 0, from_ns });
-        let events = pending.events.saturating_add(counted.events);
-        self.pending_loss = (events > 0).then_some(PendingLoss { events, from_ns: pending.from_ns });
+        // With a pending loss, the counter is 0 or still holds that same loss.
+        if self.pending_loss.is_none() && counted.events > 0 {
+            let from_ns = clock.to_ns(counted.since_ticks);
+            self.pending_loss = Some(PendingLoss { events: counted.events, from_ns });
+        }
         self.write_pending_loss(rows, at_ns)
     }
 
@@ -306,5 +307,93 @@ fn decode_fields(
         RecordKind::ImportDone => text(Marker::ImportDone, Some(i64::from(record.arg()))),
         // The caller handles it, because the next record ends the interval.
         RecordKind::Lost => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use pyrec_schema::{Batch, Manifest};
+    use pyrec_wire::ClockSource;
+
+    use super::*;
+    use crate::output::pipeline::{EventSink, Pipeline, PositionUpdates};
+    use crate::output::source_files::SourceFiles;
+    use crate::session::ring::testing::write_ring;
+
+    /// Keeps the rows.
+    #[derive(Clone, Default)]
+    struct RowsInMemory(Arc<Mutex<Vec<Event>>>);
+
+    impl EventSink for RowsInMemory {
+        fn write(&mut self, batch: &Batch, _: PositionUpdates, _: bool) -> pyrec_schema::Result<bool> {
+            self.0.lock().expect("no thread panicked").extend(batch.iter());
+            Ok(true)
+        }
+
+        fn checkpoint(&mut self, _: Manifest) -> pyrec_schema::Result<()> {
+            Ok(())
+        }
+
+        fn snapshot(&mut self) -> pyrec_schema::Result<()> {
+            Ok(())
+        }
+
+        fn finish(self, _: Manifest) -> pyrec_schema::Result<u64> {
+            Ok(0)
+        }
+
+        fn bytes(&self) -> u64 {
+            0
+        }
+
+        fn lacked_journal(&self) -> bool {
+            false
+        }
+    }
+
+    /// The lost events in the rows that a thread with these records leaves, if its counter of lost
+    /// events has this value at the end.
+    fn lost_events(records: &[Record], counter: u64) -> Vec<u64> {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        write_ring(file.as_file(), records, counter);
+        let names = Arc::new(Names::new());
+        let sink = RowsInMemory::default();
+        let pipeline = Pipeline::start(sink.clone()).expect("the thread starts");
+        let mut rows = RowWriter::new(names.clone(), Arc::new(Mutex::new(SourceFiles::default())), pipeline);
+        let clock = TickClock::new(ClockSource::Monotonic);
+        let texts = FunctionTexts::new(&names);
+        let thread = RecordedThread::open(file.path().to_owned()).expect("the ring opens");
+        let mut thread = thread.expect("the ring is complete");
+        thread.observe();
+        let drained = thread.drain(&DefinitionTables::default(), &mut rows, &clock, &texts, &mut Vec::new());
+        drained.expect("the records are valid");
+        thread.close(&mut rows, &clock, 100).expect("rows are written");
+        let (pipeline, facts) = rows.into_parts().expect("rows are sent");
+        pipeline.finish(Manifest::unknown("a test")).expect("the sink finishes");
+        let rows = sink.0.lock().expect("no thread panicked");
+        let lost = rows.iter().filter_map(|row| LostEvents::from_event(row, &names));
+        let counts: Vec<u64> = lost.map(|lost| lost.count).collect();
+        assert_eq!(facts.lost, counts.iter().sum::<u64>());
+        counts
+    }
+
+    #[test]
+    fn every_lost_event_is_counted_once() {
+        let event = Record::with_payload(20, RecordKind::GcStart, 0);
+        let loss = |events| Record::with_payload(10, RecordKind::Lost, events);
+        let none: &[u64] = &[];
+        let table = [
+            ("no loss", &[event] as &[Record], 0, none),
+            ("a loss in the counter alone", &[event], 3, &[3]),
+            ("a loss in a record alone", &[event, loss(3), event], 0, &[3]),
+            ("a loss in a record, another in the counter", &[event, loss(3), event], 4, &[3, 4]),
+            ("stopped after the loss record was written", &[event, loss(3)], 3, &[3]),
+            ("stopped after the counter was reset", &[event, loss(3)], 0, &[3]),
+        ];
+        for (name, records, counter, expected) in table {
+            assert_eq!(lost_events(records, counter), expected, "{name}");
+        }
     }
 }
