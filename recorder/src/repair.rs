@@ -68,7 +68,13 @@ pub enum Recovery {
 pub fn repair(trace: &Path) -> Result<Repair> {
     let mut repair = Repair::default();
     let mut files = trace_files(trace)?;
-    let last = files.pop();
+    let Some(last) = files.pop() else { return Ok(repair) };
+    let manifest = manifest_of(&last)?;
+    // Fails while the recorder is running, so it comes before any change.
+    let session = match &manifest.session {
+        Some(session) => OrphanedSession::take_over(&session.directory)?,
+        None => None,
+    };
     for file in files {
         if manifest_of(&file)?.ended == RecordingEnd::Recording {
             // The recorder was killed during a rotation. The next file begins where the journal of
@@ -81,12 +87,6 @@ pub fn repair(trace: &Path) -> Result<Repair> {
             repair.torn_bytes += torn_bytes;
         }
     }
-    let Some(last) = last else { return Ok(repair) };
-    let manifest = manifest_of(&last)?;
-    let session = match &manifest.session {
-        Some(session) => OrphanedSession::take_over(&session.directory)?,
-        None => None,
-    };
     if manifest.ended != RecordingEnd::Recording {
         return Ok(repair);
     }
