@@ -260,7 +260,10 @@ fn what_another_user_put_in_the_way_is_refused() {
     let mut exposed = neighbours.record(EVE);
     exposed.env("TMPDIR", &open).args(["--expose-markers", "-o", "ann3.parquet"]);
     let output = run(exposed.arg(&neighbours.python).arg("script.py"));
-    assert!(output.status.code() == Some(1) && said(&output).contains("other users can replace"), "{output:?}");
+    assert!(
+        output.status.code() == Some(1) && said(&output).contains("other users can replace"),
+        "{output:?}"
+    );
     let output = record(&["-q", "-o", "ann4.parquet"]);
     assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{EVE}\n"), "{output:?}");
     assert_eq!(leaves(&neighbours.path("ann4.parquet"), &[]), 700);
