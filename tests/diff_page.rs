@@ -375,8 +375,8 @@ fn no_text_is_shown_that_did_not_run() {
     assert_eq!(
         read[0],
         json!(
-            "The old side does not contain the source that ran: its lines are matched by number only. This file has \
-             changed on disk since. The page shows the source that ran."
+            "The source text of the old side is unknown: its lines are matched by number only. This file has changed on \
+             disk since. The page shows the source that ran."
         )
     );
     assert!(!text(&read[1]).contains("another") && text(&read[1]).contains("time.sleep(0.1)"), "{}", read[1]);

@@ -370,7 +370,7 @@ fn what_the_recording_does_not_hold_is_not_made_up() {
     assert_eq!(read[2], json!(["f, <module>", "f", "<module>"]));
     assert!(
         text(&read[4]).starts_with(
-            "The recording does not contain the source that ran: the file changed during the recording"
+            "The trace does not contain the source that ran: the file changed during the recording"
         ),
         "{read:?}"
     );

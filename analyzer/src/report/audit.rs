@@ -52,7 +52,7 @@ fn write_group(group: &AuditGroup, out: &mut impl Write) -> io::Result<()> {
     if group.stack.is_empty() {
         writeln!(out, "    (no function)")?;
     }
-    group.stack.iter().try_for_each(|place| writeln!(out, "    {}", Plain(&place.label)))?;
+    group.stack.iter().try_for_each(|location| writeln!(out, "    {}", Plain(&location.label)))?;
     if group.stack.len() < MAX_CALLERS { Ok(()) } else { writeln!(out, "    … more callers") }
 }
 
@@ -131,7 +131,7 @@ trust: 8 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
         write_json(&audit(SCRIPT, "socket.*"), &AuditOptions::default(), &mut out)
             .expect("a vector accepts all writes");
         let json: serde_json::Value = serde_json::from_slice(&out).expect("the output is valid JSON");
-        let place = |file: &str, first_line, qualname: &str, module: &str, line| {
+        let location = |file: &str, first_line, qualname: &str, module: &str, line| {
             serde_json::json!({"file": file, "first_line": first_line, "qualname": qualname, "module": module,
                                "line": line})
         };
@@ -139,8 +139,8 @@ trust: 8 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
             json["groups"],
             serde_json::json!([{
                 "event": "socket.connect", "count": 2, "first_ns": 20_000_000, "last_ns": 21_000_000,
-                "stack": [place("/lib/socket.py", 9, "dial", "socket", 11),
-                          place("/srv/run.py", 1, "main", "__main__", 2)]
+                "stack": [location("/lib/socket.py", 9, "dial", "socket", 11),
+                          location("/srv/run.py", 1, "main", "__main__", 2)]
             }])
         );
         assert_eq!(json["trust"]["events"], 8);

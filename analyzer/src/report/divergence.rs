@@ -139,7 +139,7 @@ impl<W: Write> Listing<'_, W> {
             return writeln!(self.out, "   outside any call");
         }
         let hidden = old.stack.len().saturating_sub(INNER + OUTER);
-        for (at, place) in old.stack.iter().enumerate() {
+        for (at, location) in old.stack.iter().enumerate() {
             if hidden > 0 && (INNER..INNER + hidden).contains(&at) {
                 if at == INNER {
                     writeln!(self.out, "      … {}", plural(hidden as u64, "more call"))?;
@@ -148,12 +148,12 @@ impl<W: Write> Listing<'_, W> {
             }
             let head = if at == 0 { "in" } else { "  " };
             let other = match new.stack.get(at).and_then(|new| new.line) {
-                Some(line) if place.line.is_some_and(|old| old != line) => {
+                Some(line) if location.line.is_some_and(|old| old != line) => {
                     format!(" (new: line {line})")
                 }
                 _ => String::new(),
             };
-            writeln!(self.out, "   {head} {}{other}", Plain(&place.label))?;
+            writeln!(self.out, "   {head} {}{other}", Plain(&location.label))?;
         }
         Ok(())
     }
@@ -165,10 +165,11 @@ impl<W: Write> Listing<'_, W> {
         }
         writeln!(self.out, "   lines before")?;
         let [old, new] = [(old, 0), (new, 1)].map(|(side, at)| self.source_lines(&side.lines, at));
-        let width = old.iter().chain(&new).map(|[place, _]| place.chars().count()).max().unwrap_or(0);
+        let width = old.iter().chain(&new).map(|[location, _]| location.chars().count()).max().unwrap_or(0);
         // Lines are equal if their texts are, even if their numbers differ.
-        let same = |[place, text]: &[String; 2]| if text.is_empty() { place.clone() } else { text.clone() };
-        let texts = [&old, &new].map(|lines| lines.iter().map(same).collect::<Vec<_>>());
+        let compared =
+            |[location, text]: &[String; 2]| if text.is_empty() { location.clone() } else { text.clone() };
+        let texts = [&old, &new].map(|lines| lines.iter().map(compared).collect::<Vec<_>>());
         let changes = capture_diff_slices(Algorithm::Myers, &texts[0], &texts[1]);
         // Lines at the beginning that only one run has are no difference: its list reaches back
         // further.
@@ -179,10 +180,10 @@ impl<W: Write> Listing<'_, W> {
                 DiffTag::Equal => [(Presence::Both, old), (Presence::Both, &[][..])],
                 _ => [(Presence::Old, old), (Presence::New, new)],
             };
-            for (presence, [place, text]) in
+            for (presence, [location, text]) in
                 lines.into_iter().flat_map(|(presence, lines)| lines.iter().map(move |line| (presence, line)))
             {
-                self.row(presence, &format!("{place:<width$}  {text}"))?;
+                self.row(presence, &format!("{location:<width$}  {text}"))?;
             }
         }
         Ok(())
@@ -191,13 +192,13 @@ impl<W: Write> Listing<'_, W> {
     /// The location and the source text of each line.
     fn source_lines(&self, lines: &[SourceLocation], side: usize) -> Vec<[String; 2]> {
         let sources = self.options.sources[side];
-        let line = |place: &SourceLocation| {
-            let number = place.line.unwrap_or(0);
-            let file = place.file.as_deref().unwrap_or_default();
+        let line = |location: &SourceLocation| {
+            let number = location.line.unwrap_or(0);
+            let file = location.file.as_deref().unwrap_or_default();
             let base = file.rsplit('/').next().unwrap_or(file);
             let text =
                 sources.text(file).and_then(|text| text.lines().nth((number as usize).wrapping_sub(1)));
-            let module = place.module.as_deref().unwrap_or(base);
+            let module = location.module.as_deref().unwrap_or(base);
             [format!("{}:{number}", Plain(module)), Plain(text.unwrap_or_default()).to_string()]
         };
         lines.iter().map(line).collect()
@@ -277,8 +278,8 @@ fn thread(side: &DivergenceSide) -> String {
     }
 }
 
-fn ends(finish: CallOutcome) -> &'static str {
-    match finish {
+fn ends(outcome: CallOutcome) -> &'static str {
+    match outcome {
         CallOutcome::Returned => "returns",
         CallOutcome::Yielded => "yields",
         CallOutcome::Raised => "raises",

@@ -72,16 +72,16 @@ fn write_interrupted(
 ) -> io::Result<()> {
     let max_rows = options.rows.unwrap_or(interrupted.len());
     let row = |found: &InterruptedLocation| {
-        let place = found.place.as_ref().map_or("(no function)", |place| place.label.as_str());
+        let label = found.place.as_ref().map_or("(no function)", |location| location.label.as_str());
         let [total, max] = [found.total_ns, found.max_ns].map(|ns| Time(ns).to_string());
-        [Count(found.pauses).to_string(), total, max, Plain(place).to_string()]
+        [Count(found.pauses).to_string(), total, max, Plain(label).to_string()]
     };
     let rows: Vec<_> = interrupted.iter().take(max_rows).map(row).collect();
     writeln!(out)?;
     table::write(["pauses", "total", "max", "interrupted"], &rows, out)?;
     match interrupted.len() - rows.len() {
         0 => Ok(()),
-        more => writeln!(out, "… and {}", plural(more as u64, "more place")),
+        more => writeln!(out, "… and {}", plural(more as u64, "more row")),
     }
 }
 
@@ -192,7 +192,7 @@ generation 2
 
 pauses    total      max  interrupted
      3  6.20 µs  4.10 µs  a (__main__:1)
-… and 1 more place
+… and 1 more row
 
 garbage collection took 11.2 µs, 56.0 % of 20.0 µs
 trust: 10 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event

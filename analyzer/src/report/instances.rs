@@ -79,7 +79,7 @@ fn row(creations: &Creations, cell: String) -> [String; 6] {
 }
 
 fn source_location(line: &CreatingLine) -> String {
-    line.place.as_ref().map_or("(no function)".into(), |place| Plain(&place.label).to_string())
+    line.place.as_ref().map_or("(no function)".into(), |location| Plain(&location.label).to_string())
 }
 
 fn time(ns: Option<u64>) -> String {
@@ -218,7 +218,7 @@ trust: 9 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
             serde_json::from_slice(&out).expect("the output is valid JSON")
         };
         let whole = json(SCRIPT);
-        let place = |line| {
+        let location = |line| {
             serde_json::json!({"file": "/srv/run.py", "first_line": 1, "qualname": "main", "module": "__main__",
                                "line": line})
         };
@@ -228,9 +228,9 @@ trust: 9 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
                 "class": "__main__.Till", "created": 1, "failed": 1, "unfinished": 0, "total_ns": 3000,
                 "mean_ns": 1500, "max_ns": 2500,
                 "lines": [
-                    {"place": place(2), "created": 1, "failed": 0, "unfinished": 0, "total_ns": 2500,
+                    {"place": location(2), "created": 1, "failed": 0, "unfinished": 0, "total_ns": 2500,
                      "mean_ns": 2500, "max_ns": 2500},
-                    {"place": place(3), "created": 0, "failed": 1, "unfinished": 0, "total_ns": 500,
+                    {"place": location(3), "created": 0, "failed": 1, "unfinished": 0, "total_ns": 500,
                      "mean_ns": 500, "max_ns": 500}
                 ]
             })

@@ -14,8 +14,8 @@ use crate::share::{Secret, ShareSummary};
 pub const README: &str = "\
 WHAT THIS IS
 
-pyrec.parquet is a recording of a Python program, made with pyrec, a flight
-recorder for Python. It holds the calls that the program made, with times.
+pyrec.parquet is a trace of a Python program, made with pyrec, a flight
+recorder for Python. It contains the calls that the program made, with times.
 It was sent to you to show where the time went, or what happened.
 
 HOW TO OPEN IT
@@ -26,7 +26,7 @@ system, in its source tree:
     cargo build --release --no-default-features
 
 The command is then target/release/pyrec. It reads this .zip file as it is:
-there is nothing to unpack. Replace share.zip by the name of the file:
+there is nothing to unpack. Replace share.zip with the name of the file:
 
     pyrec info -i share.zip                what is in it
     pyrec stats -i share.zip -n 20         the functions that took longest
@@ -44,7 +44,7 @@ WHAT IS NOT IN IT
 Names of people and machines, home directories, arguments of programs, names
 that were given to threads, and paths outside the program were removed before
 it was sent. Tokens such as user_k3jd82hx replace them: the same token stands
-for the same name, also in other recordings by the same person. The names
+for the same name, also in other traces by the same person. The names
 cannot be recovered from the tokens. Names of functions, modules and files are
 kept, and so is the text of the program's own files, if it was included.
 ";
@@ -88,9 +88,9 @@ pub fn write_redactions(
     let mut secrets: Vec<&Secret> = secrets.iter().collect();
     secrets.sort_by_key(|secret| (secret.kind, &secret.text));
     let row = |secret: &&Secret| {
-        let place = if secret.is_everywhere { "everywhere" } else { "where it was found" };
+        let scope = if secret.is_everywhere { "everywhere" } else { "where it was found" };
         let [text, token] = [&secret.text, &secret.token].map(|text| Plain(text).to_string());
-        [secret.kind.name().to_owned(), place.to_owned(), token, text]
+        [secret.kind.name().to_owned(), scope.to_owned(), token, text]
     };
     let rows: Vec<_> = secrets.iter().map(row).collect();
     table::write(["kind", "removed", "becomes", "what"], &rows, out)?;

@@ -46,8 +46,8 @@ fn write_call(number: usize, call: &SlowCall, out: &mut impl Write) -> io::Resul
     let process = if pid == tid { String::new() } else { format!(" of {pid}") };
     let date = call.start_unix_ns.map_or(String::new(), |unix_ns| format!("{}, ", WallClock(unix_ns)));
     writeln!(out, "   at {start}, {date}thread {tid}{thread}{process}")?;
-    for place in &call.callers {
-        writeln!(out, "   called by {}", Plain(&place.label))?;
+    for location in &call.callers {
+        writeln!(out, "   called by {}", Plain(&location.label))?;
     }
     if call.callers.len() >= MAX_CALLERS {
         writeln!(out, "   … more callers")?;

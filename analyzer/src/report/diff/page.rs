@@ -164,18 +164,14 @@ fn note(diff: &Diff, file: &FileDiff, path: &str, options: &DiffPageOptions) -> 
         [_, ExecutedText::NotRun] => notes.push("Only the old side ran this file."),
         [ExecutedText::Unknown, ExecutedText::Unknown] if has_text => {
             notes.push(
-                "Not every recording contains the source that ran: such lines are matched by number only.",
+                "The source text of some recordings is unknown: their lines are matched by number only.",
             );
         }
         [ExecutedText::Unknown, _] if has_text => {
-            notes.push(
-                "The old side does not contain the source that ran: its lines are matched by number only.",
-            );
+            notes.push("The source text of the old side is unknown: its lines are matched by number only.");
         }
         [_, ExecutedText::Unknown] if has_text => {
-            notes.push(
-                "The new side does not contain the source that ran: its lines are matched by number only.",
-            );
+            notes.push("The source text of the new side is unknown: its lines are matched by number only.");
         }
         _ => {}
     }
@@ -188,8 +184,8 @@ fn note(diff: &Diff, file: &FileDiff, path: &str, options: &DiffPageOptions) -> 
             notes.push("This code does not come from a file. Only lines that ran are listed.");
         }
         false => notes.push(
-            "The recordings do not contain the source that ran, and the file on disk may differ from it. Only lines that \
-             ran are listed, matched by number.",
+            "The traces do not contain the source that ran, and the file on disk may differ from it. Only lines that ran \
+             are listed, matched by number.",
         ),
     }
     (!notes.is_empty()).then(|| notes.join(" "))
@@ -198,8 +194,7 @@ fn note(diff: &Diff, file: &FileDiff, path: &str, options: &DiffPageOptions) -> 
 /// The rows of a file: the merged source text of both sides, and columns of numbers.
 #[derive(Serialize)]
 struct File<'a> {
-    /// The rows of the merged text, separated by newlines. `None` if no recording contains the
-    /// text.
+    /// The rows of the merged text, separated by newlines. `None` if no trace contains the text.
     text: Option<String>,
     /// The highlighting runs of the rows, separated by newlines.
     runs: Option<String>,
@@ -223,14 +218,14 @@ struct File<'a> {
 impl<'a> File<'a> {
     fn of(diff: &'a Diff, file: &FileDiff, lines: &[&'a LineDiff]) -> Self {
         let rows = diff.alignment.merged_lines(file.file_id);
-        let painted: Vec<HighlightedSource> =
+        let highlighted: Vec<HighlightedSource> =
             diff.alignment.text_versions(file.file_id).map(HighlightedSource::of).collect();
         let text = |lines: fn(&HighlightedSource) -> &Vec<String>| {
-            let line = |id: LineId| lines(painted.get(id.version as usize)?).get(id.line as usize - 1);
+            let line = |id: LineId| lines(highlighted.get(id.version as usize)?).get(id.line as usize - 1);
             let rows = rows.iter().map(|row| line(row.line).map_or("", String::as_str));
-            (!painted.is_empty()).then(|| rows.collect::<Vec<_>>().join("\n"))
+            (!highlighted.is_empty()).then(|| rows.collect::<Vec<_>>().join("\n"))
         };
-        let (text, runs) = (text(|painted| &painted.lines), text(|painted| &painted.runs));
+        let (text, runs) = (text(|highlighted| &highlighted.lines), text(|highlighted| &highlighted.runs));
         let mut numbers: Vec<[Option<u32>; 2]> = rows.iter().map(|row| [row.old, row.new]).collect();
         let mut row_of_line: FxHashMap<LineId, u32> = rows.iter().map(|row| row.line).zip(1..).collect();
         // Lines that are not in the text get rows after it.

@@ -63,13 +63,13 @@ struct Track {
 impl<'a> ProfileBuilder<'a> {
     fn new(trace: &'a Trace, calls: &'a CallTree, trust: &Trust) -> Self {
         // The format has no value for an unknown start time.
-        let begun_unix_ns = calls.manifest.clock.unix_ns(calls.counts.first_ns).unwrap_or(0);
-        let begun_unix_ns = u64::try_from(begun_unix_ns).unwrap_or(0);
-        let begun = ReferenceTimestamp::from_duration_since_unix_epoch(Duration::from_nanos(begun_unix_ns));
+        let start_unix_ns = calls.manifest.clock.unix_ns(calls.counts.first_ns).unwrap_or(0);
+        let start_unix_ns = u64::try_from(start_unix_ns).unwrap_or(0);
+        let start = ReferenceTimestamp::from_duration_since_unix_epoch(Duration::from_nanos(start_unix_ns));
         // The format has no comments. The profiler shows the product, so the trust line is part of
         // it.
         let product = format!("{} ({})", command(&calls.manifest), trust_line(trust));
-        let mut profile = Profile::new(&product, begun, SamplingInterval::from_nanos(1_000));
+        let mut profile = Profile::new(&product, start, SamplingInterval::from_nanos(1_000));
         ProfileBuilder {
             calls,
             labels: Labels::new(trace.names(), trace.manifest()),

@@ -85,17 +85,25 @@ mod field {
     }
 }
 
-/// Values of `BuiltinClock`.
+/// `BUILTIN_CLOCK_REALTIME` of `BuiltinClock`.
 const REALTIME: u64 = 1;
+
+/// `BUILTIN_CLOCK_MONOTONIC` of `BuiltinClock`.
 const MONOTONIC: u64 = 3;
 
-/// Values of `TrackEvent.Type`.
+/// `TYPE_SLICE_BEGIN` of `TrackEvent.Type`.
 const SLICE_BEGIN: u64 = 1;
+
+/// `TYPE_SLICE_END` of `TrackEvent.Type`.
 const SLICE_END: u64 = 2;
+
+/// `TYPE_INSTANT` of `TrackEvent.Type`.
 const INSTANT: u64 = 3;
 
-/// Values of `TracePacket.SequenceFlags`: the interned names start here, or are needed.
+/// `SEQ_INCREMENTAL_STATE_CLEARED` of `TracePacket.SequenceFlags`: interned names start here.
 const INCREMENTAL_STATE_CLEARED: u64 = 1;
+
+/// `SEQ_NEEDS_INCREMENTAL_STATE` of `TracePacket.SequenceFlags`: the packet uses interned names.
 const NEEDS_INCREMENTAL_STATE: u64 = 2;
 
 /// The track of the trust line. The upper 32 bits of the uuids of processes and threads are the
@@ -179,8 +187,8 @@ impl<W: Write> TraceWriter<'_, W> {
                     None,
                 )
             }
-            SpanEvent::Instant(point) if point.marker == Marker::Lost => {
-                let lost = LostEvents::from_event(point, &self.calls.names).map_or(0, |lost| lost.count);
+            SpanEvent::Instant(row) if row.marker == Marker::Lost => {
+                let lost = LostEvents::from_event(row, &self.calls.names).map_or(0, |lost| lost.count);
                 let name = format!("{lost} events lost");
                 self.event(time_ns, &event(INSTANT, track).text(field::event::NAME, &name), None)
             }

@@ -32,8 +32,8 @@ pub fn write(trace: &Trace, calls: &CallTree, filter: &Filter, out: &mut impl Wr
     write!(out, "\"exporter\":{},\"name\":{},\"profiles\":[", json!(exporter), json!(name))?;
     let mut labels = Labels::new(trace.names(), trace.manifest());
     let mut separator = "";
-    let wanted = calls.threads.iter().filter(|thread| filter.selects_thread(thread.pid, thread.tid));
-    for group in groups(wanted) {
+    let selected = calls.threads.iter().filter(|thread| filter.selects_thread(thread.pid, thread.tid));
+    for group in groups(selected) {
         let mut profiles = Profiles::of(&group, calls);
         if let [thread] = group[..] {
             let thread_filter = Filter { pids: vec![thread.pid], tids: vec![thread.tid], ..filter.clone() };

@@ -105,7 +105,7 @@ fn write_sources(
         writeln!(out, "{}", part.headline())?;
         Listing::of(part.rows(*text), hottest_ns, colours).write(out)?;
         if text.is_none() {
-            writeln!(out, "the recording does not contain the source of this file")?;
+            writeln!(out, "the trace does not contain the source of this file")?;
         }
     }
     Ok(())
@@ -309,7 +309,7 @@ trust: 7 events, 0 lost, 0 repaired, exited with 0, tracing cost 31 ns per event
         let file = text(Some("n.py"), None, false);
         assert!(file.starts_with("/lib/n.py: self 400 ns, total 400 ns\n"), "{file}");
         assert!(file.contains("   1  300 ns  300 ns  ██████    13\n"), "{file}");
-        assert!(file.contains("the recording does not contain the source of this file\n"), "{file}");
+        assert!(file.contains("the trace does not contain the source of this file\n"), "{file}");
         assert!(text(Some("h"), None, false).starts_with("no file or function that ran matches h\n"));
     }
 

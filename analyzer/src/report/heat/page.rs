@@ -133,14 +133,14 @@ fn note(file: &str, sources: &Sources, options: &HeatPageOptions) -> Option<&'st
         }
         Some(_) => None,
         None if sources.has_file(file) => Some(
-            "The recording does not contain the source that ran: the file changed during the recording, is too long, or ran \
+            "The trace does not contain the source that ran: the file changed during the recording, is too long, or ran \
              in two versions. The file on disk may differ from it, so only lines that ran are listed.",
         ),
         None if file.starts_with('<') => {
             Some("This code does not come from a file. Only lines that ran are listed.")
         }
         None => Some(
-            "The recording does not contain the source of this file: the file was gone when the recording ended, or the \
+            "The trace does not contain the source of this file: the file was gone when the recording ended, or the \
              recording was cut short. Only lines that ran are listed.",
         ),
     }
@@ -178,7 +178,7 @@ impl<'a> Calls<'a> {
 /// The source of a file, and columns of numbers for its lines.
 #[derive(Serialize)]
 struct File<'a> {
-    /// The source lines, separated by newlines. `None` if the recording does not contain the
+    /// The source lines, separated by newlines. `None` if the trace does not contain the
     /// source.
     text: Option<String>,
     /// The highlighting runs of the lines, separated by newlines.
