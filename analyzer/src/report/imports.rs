@@ -4,8 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::display::Indent;
-use super::display::{Count, Percent, Time, plural};
+use super::display::{Count, Indent, Percent, Time, plural};
 use super::{json, table, trust_line};
 use crate::escape::Plain;
 use crate::measure::{Import, Imports, Trust};

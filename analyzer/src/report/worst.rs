@@ -4,8 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::display::Indent;
-use super::display::{Count, Instant, Time, WallClock, plural};
+use super::display::{Count, Indent, Instant, Time, WallClock, plural};
 use super::table::Columns;
 use super::{json, trust_line};
 use crate::escape::Plain;
@@ -59,8 +58,8 @@ fn write_call(number: usize, call: &SlowCall, out: &mut impl Write) -> io::Resul
     writeln!(out)
 }
 
-fn row(branch: &CallTreeRow) -> [String; 4] {
-    let CallTreeRow { depth, function, calls, total_ns, self_ns } = branch;
+fn row(row: &CallTreeRow) -> [String; 4] {
+    let CallTreeRow { depth, function, calls, total_ns, self_ns } = row;
     [
         Count(*calls).to_string(),
         Time(*total_ns).to_string(),
