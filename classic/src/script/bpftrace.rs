@@ -3,7 +3,8 @@
 use super::{TargetPython, print_arguments, quoted};
 use crate::capture_format::{Argument, END, HEADER, STRING_BYTES};
 
-/// Generates the script. Its first line sets bpftrace's options, which are environment variables.
+/// Generates the capture script. Its first line sets bpftrace's options, which are environment
+/// variables.
 pub fn bpftrace(python: &TargetPython) -> String {
     let usage = ["chmod +x capture.bt", "sudo ./capture.bt -p PID > capture.txt     # Ctrl-C ends it"];
     let mut script = format!(
@@ -17,7 +18,7 @@ pub fn bpftrace(python: &TargetPython) -> String {
     );
     let probe = |marker: &str| format!("usdt:\"{}\":python:{marker}", quoted(python.image()));
     for marker in python.markers() {
-        let number = |field| match field {
+        let number = |argument| match argument {
             Argument::Int(at) => format!("(int32)arg{}", at - 1),
             Argument::Long(at) | Argument::Text(at) => format!("(int64)arg{}", at - 1),
         };

@@ -3,8 +3,8 @@
 use super::{TargetPython, print_arguments};
 use crate::capture_format::{Argument, END, HEADER};
 
-/// Generates the script. `python$target` finds the markers in the program and in any library of the
-/// process.
+/// Generates the capture script. `python$target` finds the markers in the program and in any
+/// library of the process.
 pub fn dtrace(python: &TargetPython) -> String {
     let usage = [
         "sudo dtrace -s capture.d -c 'python3 script.py' -o capture.txt",
@@ -24,7 +24,7 @@ pub fn dtrace(python: &TargetPython) -> String {
         python.header_fields()
     );
     for marker in python.markers() {
-        let number = |field| match field {
+        let number = |argument| match argument {
             Argument::Int(at) => format!("(int)arg{}", at - 1),
             Argument::Long(at) | Argument::Text(at) => format!("(long)arg{}", at - 1),
         };

@@ -5,7 +5,7 @@ use pyrec_schema::Marker;
 use super::{TargetPython, print_arguments, quoted};
 use crate::capture_format::{Argument, END, HEADER};
 
-/// Generates the script.
+/// Generates the capture script.
 pub fn stap(python: &TargetPython) -> String {
     let usage = [
         "sudo stap -o capture.txt capture.stp -c 'python3 script.py'",
@@ -17,7 +17,7 @@ pub fn stap(python: &TargetPython) -> String {
         python.header_fields()
     );
     for marker in python.markers() {
-        let number = |field| match field {
+        let number = |argument| match argument {
             Argument::Int(at) | Argument::Long(at) | Argument::Text(at) => format!("$arg{at}"),
         };
         let text = |at: u8| format!("user_string2($arg{at}, \"\")");
@@ -40,12 +40,11 @@ pub fn tapset(python: &TargetPython) -> String {
     let mut script = format!(
         "// CPython {} in {}, by its static markers: python.function.entry and so on.\n\
          //\n//     sudo cp python.stp /usr/share/systemtap/tapset/python.stp\n//\n\
-         // frameptr is always 0: the markers do not tell the frame.\n",
+         // frameptr is always 0: the markers have no argument for the frame.\n",
         python.version.as_deref().unwrap_or("of an unknown version"),
         super::printable(python.image())
     );
-    // With function.entry that needs a line probe, a script must be able to probe the line marker,
-    // too.
+    // If function.entry fires only with a line probe, a script must be able to probe line, too.
     for marker in python.markers().chain(python.needs_line_probe().then_some(Marker::Line)) {
         let (name, variables) = alias(marker);
         script += &format!("\nprobe python.{name} = {} {{\n", probe_point(python, marker));

@@ -6,7 +6,8 @@ use super::names::{CodeId, TextId};
 /// One row of a trace: an event of the recorded program, or a fact of the recorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// `CLOCK_MONOTONIC`, nanoseconds. Never decreases within a thread.
+    /// `CLOCK_MONOTONIC`, nanoseconds. Ascending within a thread, except in imported or damaged
+    /// traces.
     pub time_ns: i64,
     /// The process id, as in the recorder's PID namespace.
     pub pid: i32,

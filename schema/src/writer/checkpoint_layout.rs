@@ -38,13 +38,13 @@ const MIN_REGION_CHECKPOINTS: u64 = 2;
 /// The size of the gap and of the region in a longer file, in checkpoints of the current length.
 const REGION_CHECKPOINTS: u64 = 8;
 
-/// The gap and the region each take at most this fraction of the settled bytes, so that a limit on
+/// The gap and the region each take at most the settled bytes divided by this, so that a limit on
 /// the file's length is not reached much sooner because of them.
-const MAX_REGION_FRACTION: u64 = 8;
+const MAX_REGION_DIVISOR: u64 = 8;
 
-/// In a very long file, which takes longer to read, they take at least this fraction of the settled
-/// bytes.
-const MIN_REGION_FRACTION: u64 = 64;
+/// In a very long file, which takes longer to read, they take at least the settled bytes divided by
+/// this.
+const MIN_REGION_DIVISOR: u64 = 64;
 
 /// The maximum size of the gap and of the region, unless it is too small for two checkpoints.
 /// Readers fetch the bytes between a footer and the end of the file.
@@ -166,11 +166,10 @@ impl GrowingFile {
     ) -> CheckpointPlacement {
         // A closed-up checkpoint has a footer tail and padding, too.
         let checkpoint_len = checkpoint_len + 2 * FOOTER_TAIL_BYTES;
-        let max_len = (REGION_CHECKPOINTS * checkpoint_len)
-            .max(settled_end / MIN_REGION_FRACTION)
-            .min(MAX_REGION_BYTES);
+        let max_len =
+            (REGION_CHECKPOINTS * checkpoint_len).max(settled_end / MIN_REGION_DIVISOR).min(MAX_REGION_BYTES);
         let min_len = MIN_REGION_CHECKPOINTS * checkpoint_len;
-        let region_len = (settled_end / MAX_REGION_FRACTION).min(max_len).max(min_len);
+        let region_len = (settled_end / MAX_REGION_DIVISOR).min(max_len).max(min_len);
         let is_gap_used_up = self.live.region_start < settled_end + min_len;
         let region_start = if is_gap_used_up { settled_end + region_len } else { self.live.region_start };
         let len = (groups_len + footer_len) as u64;

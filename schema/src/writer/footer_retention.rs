@@ -9,12 +9,12 @@
 //! all fit      as many as the budget allows
 //! ```
 
-/// The budget of a file of any length. With the fraction, kept footers take less than 256 KiB
-/// or a fiftieth of the file, whichever is larger.
+/// The budget of a file of any length. With the additional budget, kept footers take less than 256
+/// KiB or a fiftieth of the file, whichever is larger.
 const BASE_BUDGET_BYTES: u64 = 128 << 10;
 
-/// The additional budget is this fraction of the file.
-const BUDGET_FRACTION: u64 = 100;
+/// The additional budget is the length of the file divided by this.
+const BUDGET_DIVISOR: u64 = 100;
 
 /// The maximum length of a row group's entry in a footer.
 const ROW_GROUP_BYTES: u64 = 1 << 10;
@@ -39,6 +39,6 @@ impl FooterRetention {
     /// a file of `file_len`.
     pub(crate) fn fits(&self, new_groups: usize, file_len: u64) -> bool {
         let footer_len = self.last_len + new_groups as u64 * ROW_GROUP_BYTES;
-        self.kept_len + footer_len <= BASE_BUDGET_BYTES + file_len / BUDGET_FRACTION
+        self.kept_len + footer_len <= BASE_BUDGET_BYTES + file_len / BUDGET_DIVISOR
     }
 }

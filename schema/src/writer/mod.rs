@@ -45,13 +45,13 @@ use crate::model::{Batch, Manifest, Names, RecordingEnd, RotationPart};
 /// When closed row groups of this length are pending, a checkpoint settles them.
 const MAX_PENDING_BYTES: usize = 16 << 20;
 
-/// A checkpoint closes the open row group if it has this length, or the fraction [`CLOSE_FRACTION`]
-/// of the file. A smaller one is written again with each checkpoint, and a larger file has fewer,
-/// longer row groups, so that both repeated writes and footers stay short.
+/// A checkpoint closes the open row group if it has this length, or in a longer file the settled
+/// bytes divided by [`CLOSE_DIVISOR`]. A short row group is written again by each checkpoint. Row
+/// groups get longer with the file, so that footers stay short.
 const CLOSE_BYTES: u64 = 256 << 10;
 
 /// See [`CLOSE_BYTES`].
-const CLOSE_FRACTION: u64 = 256;
+const CLOSE_DIVISOR: u64 = 256;
 
 /// After this many row groups the maximum number of rows in a row group doubles.
 const GROUPS_PER_DOUBLING: usize = 64;
@@ -278,7 +278,7 @@ impl TraceWriter {
     ///
     /// Fails if it cannot be written. The file then still ends with the previous checkpoint.
     pub fn checkpoint(&mut self) -> Result<()> {
-        let close_len = CLOSE_BYTES.max(self.file.settled_end() / CLOSE_FRACTION);
+        let close_len = CLOSE_BYTES.max(self.file.settled_end() / CLOSE_DIVISOR);
         if self.footer_fits() || self.open.bytes() as u64 >= close_len {
             self.close_row_group()?;
         }
