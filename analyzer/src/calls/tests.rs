@@ -111,9 +111,9 @@ fn event(row: &TimedOp, tid: i32, names: &Names) -> Event {
 }
 
 fn tree(batch: &Batch, names: &Arc<Names>, filter: &Filter, window: TimeWindow) -> CallTree {
-    let mut streams = TracePiece::first(window);
-    streams.push(batch, names);
-    CallTree::of(streams, filter, names.clone(), testing::manifest(&[], &[]), 0)
+    let mut piece = TracePiece::first(window);
+    piece.push(batch, names);
+    CallTree::of(piece, filter, names.clone(), testing::manifest(&[], &[]), 0)
 }
 
 /// The whole time range, or a part of the range of the rows.

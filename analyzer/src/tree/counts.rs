@@ -84,8 +84,9 @@ impl TraceCounts {
 
 /// The number of rows with a marker. Counts 255 rows at a time in a byte, which vectorizes.
 fn count(markers: &[Marker], wanted: Marker) -> u64 {
-    let few = |markers: &[Marker]| markers.iter().map(|&marker| u8::from(marker == wanted)).sum::<u8>();
-    markers.chunks(u8::MAX.into()).map(|markers| u64::from(few(markers))).sum()
+    let count_chunk =
+        |markers: &[Marker]| markers.iter().map(|&marker| u8::from(marker == wanted)).sum::<u8>();
+    markers.chunks(u8::MAX.into()).map(|markers| u64::from(count_chunk(markers))).sum()
 }
 
 /// Repairs of imbalances in a stream, by kind. `docs/design/tree.md` describes each kind.

@@ -48,7 +48,7 @@ pub fn align_imports(runs: &[Imports], old_runs: usize) -> Vec<ImportDiff> {
         self_ns: TimeChange::new(self_ns),
         total_ns: TimeChange::new(total_ns),
     };
-    sum_by_key((old_runs, runs.len() - old_runs), imports).into_iter().map(diff).collect()
+    sum_by_key((old_runs, runs.len().saturating_sub(old_runs)), imports).into_iter().map(diff).collect()
 }
 
 /// Sums the pauses of all runs, the old runs first.
@@ -64,10 +64,11 @@ pub fn align_gc(runs: &[GcPauses], old_runs: usize) -> Vec<GcDiff> {
         found,
         total_ns: TimeChange::new(total_ns),
     };
-    sum_by_key((old_runs, runs.len() - old_runs), pauses).into_iter().map(diff).collect()
+    sum_by_key((old_runs, runs.len().saturating_sub(old_runs)), pauses).into_iter().map(diff).collect()
 }
 
-/// Sums three numbers of each run by key. Runs are numbered over both sides.
+/// Sums three numbers of each run by key. Runs are numbered over both sides. Imports and
+/// pauses are read only on request, so there may be no runs.
 fn sum_by_key<K: Ord>(
     (old_runs, new_runs): (usize, usize),
     rows: impl Iterator<Item = (usize, K, [u64; 3])>,

@@ -125,7 +125,7 @@ fn renames_match_moved_functions() {
         [row("Basket.add (basket:3)", [1, 1, 10, 10]), row("total (basket:9)", [1, 1, 1, 1])]
     );
     let error = try_diff(&[&old], &[&new], &["card=basket"]).expect_err("no module is named card");
-    assert!(error.to_string().contains("`card=basket`"), "{error}");
+    assert!(error.to_string().contains("`--map card=basket`"), "{error}");
 }
 
 /// ```text

@@ -45,9 +45,9 @@ fn every_script_gives_its_tree_from_a_file() {
     for ((name, script), (_, tree)) in testing::all("script").into_iter().zip(testing::all("tree")) {
         let (trace, _directory) = testing::trace(&script, 3);
         for workers in 1..4 {
-            let streams = read::rebuild_with(workers, &trace, TimeWindow::ALL).expect("the trace is valid");
+            let piece = read::rebuild_with(workers, &trace, TimeWindow::ALL).expect("the trace is valid");
             let manifest = testing::manifest(&[], &[]);
-            let calls = CallTree::of(streams, &Filter::default(), trace.names().clone(), manifest, 0);
+            let calls = CallTree::of(piece, &Filter::default(), trace.names().clone(), manifest, 0);
             assert_eq!(draw(&calls), tree, "{name} by {workers} workers");
         }
         let calls = CallTree::read(&trace, &Filter::default()).expect("the trace is valid");
@@ -102,9 +102,9 @@ fn only_what_is_in_the_window_is_measured() {
          13  7/7  function__return  n.py:5:b  6
          15  7/7  function__return  m.py:1:a  2",
     );
-    let streams = TracePiece::first(TimeWindow { from_ns: 2, to_ns: 8 });
+    let piece = TracePiece::first(TimeWindow { from_ns: 2, to_ns: 8 });
     assert_eq!(
-        draw(&tree(streams, &batch, &names, &Filter::default())),
+        draw(&tree(piece, &batch, &names, &Filter::default())),
         "a  calls 0  self 0  total 6  measured 0\n\
         \x20 b  calls 0  self 3  total 6  measured 0\n\
         \x20   c  calls 1  self 3  total 3  measured 1 min 3 max 3\noutside 0\n"
@@ -121,24 +121,24 @@ fn whole(batch: &Batch, names: &Arc<Names>) -> CallTree {
     tree(TracePiece::first(TimeWindow::ALL), batch, names, &Filter::default())
 }
 
-fn tree(mut streams: TracePiece, batch: &Batch, names: &Arc<Names>, filter: &Filter) -> CallTree {
-    streams.push(batch, names);
-    CallTree::of(streams, filter, names.clone(), testing::manifest(&[], &[]), 0)
+fn tree(mut piece: TracePiece, batch: &Batch, names: &Arc<Names>, filter: &Filter) -> CallTree {
+    piece.push(batch, names);
+    CallTree::of(piece, filter, names.clone(), testing::manifest(&[], &[]), 0)
 }
 
 fn join_pieces(batch: &Batch, names: &Arc<Names>, cuts: &[usize]) -> CallTree {
     let mut rows: Vec<_> = batch.iter().collect();
-    let mut streams = TracePiece::first(TimeWindow::ALL);
+    let mut piece = TracePiece::first(TimeWindow::ALL);
     for &cut in cuts.iter().rev() {
         let mut middle = TracePiece::middle(TimeWindow::ALL);
         middle.push(&rows.split_off(cut).into_iter().collect(), names);
         // Joins from the right: first + (second + third).
-        middle.join(std::mem::replace(&mut streams, TracePiece::middle(TimeWindow::ALL)));
-        streams = middle;
+        middle.join(std::mem::replace(&mut piece, TracePiece::middle(TimeWindow::ALL)));
+        piece = middle;
     }
     let mut first = TracePiece::first(TimeWindow::ALL);
     first.push(&rows.into_iter().collect(), names);
-    first.join(streams);
+    first.join(piece);
     CallTree::of(first, &Filter::default(), names.clone(), testing::manifest(&[], &[]), 0)
 }
 
