@@ -80,7 +80,7 @@ fn named_files_exist() {
         }
     }
     for file in sources() {
-        let text = fs::read_to_string(&file).expect("a source file is text");
+        let text = fs::read_to_string(&file).unwrap_or_default();
         for name in text.split(|c: char| !(c.is_ascii_alphanumeric() || "/-_.".contains(c))) {
             let name = name.trim_end_matches('.');
             let is_page = name.starts_with("docs/") && name.ends_with(".md");
@@ -186,28 +186,38 @@ fn help(words: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("a help page is text")
 }
 
-/// Every tracked page.
+/// Every page of the repository.
 fn pages() -> Vec<Page> {
     let read = |path: PathBuf| Page { text: fs::read_to_string(&path).expect("a page is text"), path };
-    tracked("*.md").into_iter().map(read).collect()
+    files(&["md"]).into_iter().map(read).collect()
 }
 
-/// Every tracked source file that may name a page.
+/// Every source file that may name a page.
 fn sources() -> Vec<PathBuf> {
-    ["*.rs", "*.py", "*.c", "*.toml", "*.yml", "Makefile", "scripts/*"]
-        .into_iter()
-        .flat_map(tracked)
-        .collect()
+    files(&["c", "py", "rs", "toml", ""])
 }
 
-/// The files of the repository that match a pattern of git, and are in the working tree.
-fn tracked(pattern: &str) -> Vec<PathBuf> {
-    let output = Command::new("git").args(["ls-files", "-z", pattern]).current_dir(ROOT).output();
-    let output = output.expect("git runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let names = String::from_utf8(output.stdout).expect("names are UTF-8");
-    let files = names.split_terminator('\0').map(|name| Path::new(ROOT).join(name));
-    files.filter(|path| path.is_file()).collect()
+/// The files of the repository with one of these extensions, sorted. Folders of builds and hidden
+/// ones are left out.
+fn files(extensions: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::from(ROOT)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of the repository is readable") {
+            let path = entry.expect("a folder of the repository is readable").path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+            if name.starts_with('.') || name == "target" {
+                continue;
+            } else if path.is_dir() {
+                folders.push(path);
+            } else if extensions.contains(&extension) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
 }
 
 /// The targets of the links in a page, without those on the web.
