@@ -34,7 +34,7 @@
 //!
 //! # Layers
 //!
-//! Each module uses only the modules below it, which `tests/layers.rs` checks.
+//! Each module uses only the modules below it, which `tests/architecture` checks.
 //!
 //! ```text
 //! tables    tables derived from traces: profiles, calls
