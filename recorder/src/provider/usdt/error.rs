@@ -127,6 +127,9 @@ pub enum Error {
     Malformed,
 }
 
+/// The operation of placing a probe, in messages.
+pub(super) const PLACE: &str = "place a probe";
+
 fn missing_remedy(present: &str) -> String {
     match present {
         "" => "use --provider agent".into(),
@@ -148,7 +151,7 @@ impl Error {
     fn refused(what: &'static str, reason: String) -> Error {
         let is = |code| reason == io::Error::from_raw_os_error(code).to_string();
         // A program that the kernel finds fault with is refused with EACCES, too: that is no matter of rights.
-        let is_refusal = is(libc::EPERM) || is(libc::EACCES) && what == super::placing::PLACE;
+        let is_refusal = is(libc::EPERM) || is(libc::EACCES) && what == PLACE;
         let rights = CapabilitySet::effective();
         if is_refusal && rights.has(Capability::Bpf) && rights.has(Capability::Perfmon) {
             Error::Barred { what, reason, barrier: denial_reason() }

@@ -14,7 +14,7 @@ use libbpf_rs::{Link, PerfEventOpts, ProgramMut, UprobeMultiOpts, UprobeOpts};
 
 use rustc_hash::FxHashMap;
 
-use super::Error;
+use super::error::{Error, PLACE};
 use super::family::{self, Switch};
 use super::namespace;
 use super::plan::Probe;
@@ -26,9 +26,6 @@ const EVERY_PROCESS: i32 = -1;
 
 /// Threads to hold at a time: each takes a descriptor.
 const MAX_HELD: usize = 512;
-
-/// For what the kernel refuses.
-pub const PLACE: &str = "place a probe";
 
 /// Whom the probes of a file reach.
 #[derive(Clone, Copy, Debug)]
