@@ -3,7 +3,7 @@
 //!
 //! A name that a module file re-exports (`pub use piece::Piece`) counts as a use of the file that defines it, so that
 //! `use crate::Piece` and `use crate::tree::piece::Piece` are the same edge. Re-exports themselves are no edges, and
-//! neither is anything after `#[cfg(test)]`.
+//! neither is anything in the unit tests at the end of a file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,7 +20,8 @@ pub struct Imports {
 }
 
 impl Imports {
-    /// Reads every `.rs` file below `source`, except generated ones (`*.skel.rs`).
+    /// Reads every `.rs` file below `source`, except unit tests (`tests.rs`, `tests/`) and generated files
+    /// (`*.skel.rs`).
     pub fn of(source: &Path) -> Imports {
         let mut files = BTreeMap::new();
         collect(source, source, &mut files);
@@ -106,7 +107,9 @@ fn is_parent_and_child(one: &Module, other: &Module) -> bool {
 fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<Module, PathBuf>) {
     for entry in fs::read_dir(folder).expect("the folder can be listed") {
         let path = entry.expect("the entry can be read").path();
-        if path.is_dir() {
+        if path.file_stem().is_some_and(|name| name == "tests") {
+            // Unit tests may use anything.
+        } else if path.is_dir() {
             collect(root, &path, files);
         } else if path.extension().is_some_and(|extension| extension == "rs")
             && !path.to_string_lossy().ends_with(".skel.rs")
@@ -127,8 +130,11 @@ fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<Module, PathBuf>) {
 /// A file's text without its comments and its unit tests.
 fn code_of(file: &Path) -> String {
     let text = fs::read_to_string(file).expect("the source is UTF-8");
-    let lines = text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
-    let lines = lines.map(|line| line.split("//").next().unwrap_or(line));
+    let text = match text.find("#[cfg(test)]\nmod tests {") {
+        Some(tests) => &text[..tests],
+        None => &text,
+    };
+    let lines = text.lines().map(|line| line.split("//").next().unwrap_or(line));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -154,13 +160,18 @@ fn uses(text: &str) -> Vec<(bool, String)> {
     found
 }
 
-/// The paths of a use tree: `a::{b, c::d as e}` is `a::b` and `a::c::d`.
-fn expand(tree: &str) -> Vec<Vec<String>> {
+/// The paths of a use tree, each with the name that it binds: `a::{b, c::d as e}` is `a::b` as `b` and `a::c::d` as `e`.
+fn expand(tree: &str) -> Vec<(Vec<String>, String)> {
     let segments = |text: &str| -> Vec<String> {
-        let text = text.split(" as ").next().unwrap_or(text);
         text.split("::").map(str::trim).filter(|part| !part.is_empty()).map(String::from).collect()
     };
-    let Some((head, body)) = tree.split_once('{') else { return vec![segments(tree)] };
+    let Some((head, body)) = tree.split_once('{') else {
+        let (path, alias) = tree.split_once(" as ").unwrap_or((tree, ""));
+        let path = segments(path);
+        let name =
+            if alias.is_empty() { path.last().cloned().unwrap_or_default() } else { alias.trim().into() };
+        return vec![(path, name)];
+    };
     let body = body.rsplit_once('}').map_or(body, |(body, _)| body);
     let mut depth = 0;
     let parts = body.split(|c| {
@@ -173,7 +184,7 @@ fn expand(tree: &str) -> Vec<Vec<String>> {
     });
     let parts = parts.filter(|part| !part.trim().is_empty());
     let prefix = segments(head);
-    parts.flat_map(expand).map(|path| [prefix.clone(), path].concat()).collect()
+    parts.flat_map(expand).map(|(path, name)| ([prefix.clone(), path].concat(), name)).collect()
 }
 
 /// A path as one from the crate root; none if it begins with the name of another crate or a local module.
@@ -190,10 +201,9 @@ fn from_root(module: &Module, path: &[String]) -> Option<Module> {
 fn re_exports(module: &Module, text: &str) -> Vec<((Module, String), Module)> {
     let public = uses(text).into_iter().filter(|(is_public, _)| *is_public);
     let paths = public.flat_map(|(_, tree)| expand(&tree));
-    let exports = paths.filter_map(|path| {
-        let name = path.last()?.clone();
+    let exports = paths.map(|(path, name)| {
         let target = from_root(module, &path).unwrap_or_else(|| [module.as_slice(), &path].concat());
-        Some(((module.clone(), name), target))
+        ((module.clone(), name), target)
     });
     exports.collect()
 }
@@ -201,8 +211,8 @@ fn re_exports(module: &Module, text: &str) -> Vec<((Module, String), Module)> {
 /// What a file names of its crate, as paths from the root.
 fn used_paths(module: &Module, text: &str, files: &BTreeMap<Module, PathBuf>) -> Vec<Module> {
     let mut paths = Vec::new();
-    for path in uses(text).into_iter().filter(|(is_public, _)| !is_public).flat_map(|(_, tree)| expand(&tree))
-    {
+    let private = uses(text).into_iter().filter(|(is_public, _)| !is_public);
+    for (path, _) in private.flat_map(|(_, tree)| expand(&tree)) {
         paths.extend(from_root(module, &path).or_else(|| {
             let child = [module.as_slice(), &path[..1]].concat();
             (path.len() > 1 && files.contains_key(&child)).then(|| [module.as_slice(), &path].concat())
