@@ -29,8 +29,8 @@ test: ## Run every test
 	$(CARGO) test --workspace --locked --no-fail-fast
 
 # About ten minutes on two cores.
-TORTURE := crash killed loss long every_report
-SOAK := cpython diff spark visits
+TORTURE := crash_recovery abrupt_exit loss long_recordings hostile_traces
+SOAK := cpython diff spark attach_detach
 
 torture: ## Run ten minutes of kills, full disks, long recordings and hostile traces
 	@scripts/need build record test

@@ -1,35 +1,67 @@
-//! What can be typed.
+//! The command line: the help page and the commands that can be typed.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-/// The commands that every build has, on the page that `pyrec --help` prints.
-macro_rules! reports {
+use crate::commands::audit::Audit;
+use crate::commands::completions::Completions;
+use crate::commands::diff::Diff;
+#[cfg(feature = "record")]
+use crate::commands::doctor::Doctor;
+use crate::commands::dump::Dump;
+use crate::commands::export::Export;
+use crate::commands::flame::Flame;
+use crate::commands::gc::Gc;
+use crate::commands::heat::Heat;
+use crate::commands::import::Import;
+use crate::commands::imports::Imports;
+use crate::commands::info::Info;
+use crate::commands::instances::Instances;
+use crate::commands::man::Man;
+#[cfg(feature = "record")]
+use crate::commands::markers::Markers;
+use crate::commands::profile::Profile;
+use crate::commands::record::Record;
+#[cfg(feature = "record")]
+use crate::commands::repair::Repair;
+use crate::commands::script::Script;
+use crate::commands::share::Share;
+#[cfg(feature = "record")]
+use crate::commands::snapshot::Snapshot;
+use crate::commands::stats::Stats;
+use crate::commands::threads::Threads;
+#[cfg(feature = "record")]
+use crate::commands::top::Top;
+use crate::commands::tree::Tree;
+use crate::commands::worst::Worst;
+
+/// The part of the help page that lists the commands of every build.
+macro_rules! analyzer_commands {
     () => {
         "\
-Look at a recording:
+Analyze a trace:
   flame      Draw a flame graph: the widest boxes took the most time
   stats      List functions with their calls and times
   heat       Show each line of the source with its hits and times
-  tree       Print who called whom, in order
-  diff       Compare recordings: calls exactly, times by evidence
+  tree       Print the calls in order, indented below their callers
+  diff       Compare two traces: calls exactly, times statistically
   worst      Show the slowest calls of one function, with what they called
   gc         Show garbage collections: how long, and what they interrupted
-  imports    List imports with their times, and who asked for them
-  audit      List audit events, such as opened files, with who raised them
-  instances  List classes with how many objects each made, for whom, and how long that took
+  imports    List imports with their times and importers
+  audit      List audit events, such as opened files, with their call stacks
+  instances  List classes with the objects they created: number, time, callers
   threads    List processes and threads, and how busy each was
-  info       Say what is in a recording, and how far it can be trusted
-  profile    Reduce recordings to one small file of call paths that adds up
-  export     Write a recording in the format of another tool
-  share      Make a small file of a recording to send, without names of people and machines
+  info       Describe a trace: origin, contents, losses and repairs
+  profile    Sum traces up into one small file of call paths
+  export     Convert a trace to the format of another tool
+  share      Write a small copy to send, without names of people and machines
   dump       Print the rows as text or JSON lines
 
 Other tools:
   script     Write a capture script for DTrace, SystemTap or bpftrace
-  import     Make a recording of what such a script printed
+  import     Convert the output of such a script to a trace
 "
     };
 }
@@ -40,21 +72,21 @@ const HELP: &str = concat!(
     "\
 pyrec {version}, a flight recorder for Python
 
-It records every call that a Python program makes, with times, into one file,
-and then shows where the time went.
+Records every call of a Python program, with times, into one file, and shows
+where the time went.
 
 {usage-heading} pyrec COMMAND …
 
 Record:
-  record     Run a program and record it
-  top        Watch which functions are entered most, and which take the time
-  markers    List the static markers of Pythons
-  doctor     Say what can be recorded here, and what to do where it cannot
-  snapshot   Copy a recording while it goes on
-  repair     Make a recording whole whose recorder was killed
+  record     Run a program, or attach to a running one, and record its calls
+  top        Show live which functions are called most and take the most time
+  markers    List the static markers of the Pythons on this machine
+  doctor     Check what can be recorded here, and how to enable the rest
+  snapshot   Copy a trace that is still being written
+  repair     Recover the last events of a trace whose recorder was killed
 
 ",
-    reports!(),
+    analyzer_commands!(),
     "
 Options:
 {options}
@@ -63,37 +95,38 @@ Examples:
   pyrec record script.py --its options    Record a script,
   pyrec record -m pytest tests/           a module,
   pyrec record gunicorn app:app           or any program that starts Python
-  pyrec flame flame.svg                   Open flame.svg in a browser
-  pyrec stats -n 20                       The 20 functions that took longest
-  pyrec tree --root main                  Everything that happened inside main
+  pyrec flame flame.svg                   Draw a flame graph, for a browser
+  pyrec stats -n 20                       List the 20 most expensive functions
+  pyrec tree --root main                  Print everything that main called
 
-A recording goes to pyrec.parquet, and that is what the other commands read;
-`-o FILE` and `-i FILE` name another. `pyrec COMMAND --help` tells more.
+A recording is written to pyrec.parquet, and the other commands read that file;
+`-o FILE` and `-i FILE` name another. `pyrec COMMAND --help` explains a command.
 "
 );
 
-/// The same without what this build cannot do.
+/// The page of a build without `record`.
 #[cfg(not(feature = "record"))]
 const HELP: &str = concat!(
     "\
-pyrec {version}, which shows where the time went in a recorded Python program
+pyrec {version}, an analyzer for recorded Python programs
 
-This build reads recordings and makes none.
+Shows where the time went. This build reads traces and cannot record.
 
 {usage-heading} pyrec COMMAND …
 
 ",
-    reports!(),
+    analyzer_commands!(),
     "
 Options:
 {options}
 
 Examples:
-  pyrec flame -i trace.parquet flame.svg  Open flame.svg in a browser
-  pyrec stats -i trace.parquet -n 20      The 20 functions that took longest
-  pyrec tree -i trace.parquet             Who called whom
+  pyrec flame -i trace.parquet flame.svg  Draw a flame graph, for a browser
+  pyrec stats -i trace.parquet -n 20      List the 20 most expensive functions
+  pyrec tree -i trace.parquet             Print the calls in order
 
-Without `-i FILE`, pyrec.parquet is read. `pyrec COMMAND --help` tells more.
+Without `-i FILE`, pyrec.parquet is read. `pyrec COMMAND --help` explains a
+command.
 "
 );
 
@@ -105,56 +138,51 @@ struct Cli {
     command: Command,
 }
 
-/// One of the commands, each with its flags.
+/// A command with its flags.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    Record(crate::record::Record),
+    Record(Record),
     #[cfg(feature = "record")]
-    Top(crate::top::Top),
+    Top(Top),
     #[cfg(feature = "record")]
-    Markers(crate::markers::Markers),
+    Markers(Markers),
     #[cfg(feature = "record")]
-    Doctor(crate::doctor::Doctor),
+    Doctor(Doctor),
     #[cfg(feature = "record")]
-    Snapshot(crate::snapshot::Snapshot),
+    Snapshot(Snapshot),
     #[cfg(feature = "record")]
-    Repair(crate::repair::Repair),
-    Flame(crate::flame::Flame),
-    Stats(crate::stats::Stats),
-    Heat(crate::heat::Heat),
-    Tree(crate::tree::Tree),
-    Diff(crate::diff::Diff),
-    Worst(crate::worst::Worst),
-    Gc(crate::gc::Gc),
-    Imports(crate::imports::Imports),
-    Audit(crate::audit::Audit),
-    Instances(crate::instances::Instances),
-    Threads(crate::threads::Threads),
-    Info(crate::info::Info),
-    Dump(crate::dump::Dump),
-    Profile(crate::profile::Profile),
-    Export(crate::export::Export),
-    Script(crate::script::Script),
-    Import(crate::import::Import),
-    Share(crate::share::Share),
+    Repair(Repair),
+    Flame(Flame),
+    Stats(Stats),
+    Heat(Heat),
+    Tree(Tree),
+    Diff(Diff),
+    Worst(Worst),
+    Gc(Gc),
+    Imports(Imports),
+    Audit(Audit),
+    Instances(Instances),
+    Threads(Threads),
+    Info(Info),
+    Dump(Dump),
+    Profile(Profile),
+    Export(Export),
+    Script(Script),
+    Import(Import),
+    Share(Share),
     #[command(hide = true)]
-    Completions(crate::completions::Completions),
+    Completions(Completions),
     #[command(hide = true)]
-    Man(crate::man::Man),
+    Man(Man),
 }
 
-/// All that can be typed, for those who describe it elsewhere.
-pub fn command() -> clap::Command {
-    Cli::command()
-}
-
-/// Takes a command line apart. The error may be an answer: the help page, the version.
+/// Parses a command line. The error may be a request for the help page or the version, which prints itself.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
     Cli::try_parse_from(words).map(|cli| cli.command)
 }
 
 impl Command {
-    /// Does what was asked for. Returns the exit status of the process.
+    /// Carries out the command. Returns the exit status of the process.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Command::Record(record) => record.run(),
@@ -186,8 +214,8 @@ impl Command {
             Command::Import(import) => import.run(),
             Command::Share(share) => share.run(),
             Command::Dump(dump) => dump.run(),
-            Command::Completions(completions) => completions.run(),
-            Command::Man(man) => man.run(),
+            Command::Completions(completions) => completions.run(Cli::command()),
+            Command::Man(man) => man.run(Cli::command()),
         }
     }
 }
@@ -197,27 +225,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_do_not_contradict_each_other() {
+    fn the_definitions_of_commands_and_flags_are_consistent() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn the_help_page_names_every_command_in_its_own_words() {
-        let command = Cli::command();
-        for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
-            let about = command.get_about().expect("every command says what it does");
+    fn the_help_page_lists_every_command_with_its_first_line() {
+        let cli = Cli::command();
+        for command in cli.get_subcommands().filter(|command| !command.is_hide_set()) {
+            let about = command.get_about().expect("every command has a description");
             let line = format!("\n  {:<9}  {about}\n", command.get_name());
             assert!(HELP.contains(&line), "not on the page:{line}");
         }
     }
 
     #[test]
-    fn the_examples_of_the_help_page_can_be_typed() {
+    fn lines_of_the_help_page_fit_a_terminal_of_80_columns() {
+        let too_long: Vec<&str> = HELP.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(too_long.is_empty(), "{too_long:#?}");
+    }
+
+    #[test]
+    fn the_examples_of_the_help_page_parse() {
         let examples = HELP.split("Examples:\n").nth(1).and_then(|rest| rest.split("\n\n").next());
-        let examples: Vec<&str> = examples.expect("there are examples").lines().collect();
+        let examples: Vec<&str> = examples.expect("the page has examples").lines().collect();
         assert!(examples.len() >= 3);
         for example in examples {
-            let typed = example.trim_start().split("  ").next().expect("a command stands before two spaces");
+            let typed = example.trim_start().split("  ").next().expect("a command precedes two spaces");
             if let Err(error) = parse(typed.split_whitespace().map(OsString::from)) {
                 panic!("{typed}: {error}");
             }

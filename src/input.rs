@@ -1,66 +1,63 @@
-//! What reports read: the flags that they share.
+//! Arguments of the commands that read traces: the input, the filters, and common values.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use pyrec_analyzer::filter::{Pattern, TimeRange, parse_duration};
-use pyrec_analyzer::tree::{GroupedCalls, GroupsBuilder};
+use pyrec_analyzer::tree::{self, GroupedCalls, GroupsBuilder};
 use pyrec_analyzer::{CallTree, Filter};
 use pyrec_schema::{Marker, MarkerGroup, Profile, Trace, is_profile, read_profile};
 
-use crate::by::By;
+/// The trace that recordings are written to and reports read, unless the command line names another.
+pub const DEFAULT_TRACE: &str = "pyrec.parquet";
 
-/// Where a recording goes when nothing is said, and what every report reads then.
-pub const DEFAULT: &str = "pyrec.parquet";
+/// The trace that was at [`DEFAULT_TRACE`] before the last recording.
+pub const PREVIOUS_TRACE: &str = "pyrec.old.parquet";
 
-/// The recording before the one in the default place.
-pub const PREVIOUS: &str = "pyrec.old.parquet";
-
-/// The trace.
+/// The traces to read.
 #[derive(Debug, Args)]
-pub struct Input {
-    /// The recording: a file, a directory of them, or a glob in quotes; may be given several times [default:
-    /// pyrec.parquet]
+pub struct InputArgs {
+    /// The recording: a file, a directory of files, or a glob in quotes; may be repeated [default: pyrec.parquet]
     #[arg(short = 'i', long = "input", value_name = "TRACE")]
     traces: Vec<PathBuf>,
 }
 
-/// Which threads are asked for.
+/// Restricts a report to processes and threads.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Filters")]
-pub struct Who {
-    /// Only this process
+pub struct ThreadFilterArgs {
+    /// Only this process; may be repeated
     #[arg(long, value_name = "PID")]
     pid: Vec<i32>,
 
-    /// Only this thread
+    /// Only this thread; may be repeated
     #[arg(long, value_name = "TID")]
     tid: Vec<i32>,
 }
 
-/// Which threads and what time are asked for.
+/// Restricts a report to processes, threads and a range of time.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Filters")]
-pub struct Part {
+pub struct RangeFilterArgs {
     #[command(flatten)]
-    who: Who,
+    threads: ThreadFilterArgs,
 
-    /// Only this stretch of the recording: `1s-10s`, `500ms-`, `-2s`
+    /// Only this range of time since the start of the recording: `1s-10s`, `500ms-`, `-2s`
     #[arg(long, value_name = "FROM-TO", allow_hyphen_values = true)]
     time: Option<TimeRange>,
 }
 
-/// Which calls of it are asked for.
+/// Restricts a report to calls.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Filters")]
-pub struct Filters {
+pub struct CallFilterArgs {
     /// Only functions whose name or file matches: `parse*`, `Decoder.*`, `json/*`
     #[arg(long, value_name = "GLOB")]
     include: Vec<Pattern>,
 
-    /// No functions whose name or file matches; their time belongs to the caller
+    /// No functions whose name or file matches; their time is added to their caller
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<Pattern>,
 
@@ -69,14 +66,35 @@ pub struct Filters {
     root: Option<Pattern>,
 
     #[command(flatten)]
-    part: Part,
+    range: RangeFilterArgs,
 
-    /// Nothing that took less: `10ms`, `1.5us`
+    /// No calls shorter than TIME: `10ms`, `1.5us`
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     min_time: Option<Duration>,
 }
 
-impl Input {
+/// What the rows or boxes of a report are grouped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GroupBy {
+    /// Each process of each recording
+    Process,
+    /// Each machine that recorded
+    Host,
+    /// Each recording
+    Run,
+}
+
+impl From<GroupBy> for tree::GroupBy {
+    fn from(by: GroupBy) -> tree::GroupBy {
+        match by {
+            GroupBy::Process => tree::GroupBy::Process,
+            GroupBy::Host => tree::GroupBy::Host,
+            GroupBy::Run => tree::GroupBy::Run,
+        }
+    }
+}
+
+impl InputArgs {
     /// Opens the trace.
     pub fn open(&self) -> Result<Trace> {
         let paths = self.paths()?;
@@ -89,10 +107,10 @@ impl Input {
         })
     }
 
-    /// The calls of what is named: of one recording, or the sum of several, of profiles as well.
+    /// The call tree of one recording, or the sum of those of several recordings and profiles.
     pub fn calls(&self, filter: &Filter) -> Result<CallTree> {
         let paths = self.paths()?;
-        // Most often it is one recording, which need not be opened twice to be told from a profile.
+        // A single recording is opened once: only if that fails, or if there are several, are profiles looked for.
         let opened = Trace::open(&paths);
         if let Ok(trace) = &opened
             && trace.recordings().len() == 1
@@ -105,67 +123,67 @@ impl Input {
             return Err(error.into());
         }
         let rest = Filter { min_time: filter.min_time, ..Filter::default() };
-        Ok(CallTree::of_profile(&sum(paths, filter)?, &rest)?)
+        Ok(CallTree::of_profile(&sum_profiles(paths, filter)?, &rest)?)
     }
 
-    /// The calls of all recordings that are named, by process, machine or recording.
-    pub fn groups(&self, by: By, filter: &Filter) -> Result<GroupedCalls> {
+    /// The calls of all recordings, grouped.
+    pub fn calls_by_group(&self, by: GroupBy, filter: &Filter) -> Result<GroupedCalls> {
         let paths = self.paths()?;
         if let Some(profile) = paths.iter().find(|path| is_profile(path)) {
             bail!(
-                "{} is a profile, in which processes, hosts and runs lie together; name the recordings themselves",
+                "{} is a profile, which does not keep processes, hosts and runs apart; name the recordings instead",
                 profile.display()
             );
         }
         let mut grouping = GroupsBuilder::new(by.into(), filter);
         for recording in Trace::open(&paths)?.recordings() {
-            grouping.add(&run(&recording), &Trace::open(&recording)?)?;
+            grouping.add(&recording_name(&recording), &Trace::open(&recording)?)?;
         }
         Ok(grouping.finish()?)
     }
 
-    /// The sum of what is named.
+    /// The sum of all recordings and profiles.
     pub fn profile(&self, filter: &Filter) -> Result<Profile> {
-        sum(self.paths()?, filter)
+        sum_profiles(self.paths()?, filter)
     }
 
-    /// What is named: a path as it is, or the files that a glob matches.
+    /// The paths given with `-i`, with globs expanded; the default trace if there are none.
     fn paths(&self) -> Result<Vec<PathBuf>> {
         if self.traces.is_empty() {
-            if !Path::new(DEFAULT).exists() {
+            if !Path::new(DEFAULT_TRACE).exists() {
                 bail!(
-                    "there is no {DEFAULT} here; make one with `pyrec record`, or name a recording with -i"
+                    "there is no {DEFAULT_TRACE} here; make one with `pyrec record`, or name a recording with -i"
                 );
             }
-            return Ok(vec![DEFAULT.into()]);
+            return Ok(vec![DEFAULT_TRACE.into()]);
         }
         let mut paths = Vec::new();
-        for named in &self.traces {
-            let is_glob = named.to_str().filter(|name| name.contains(['*', '?', '[']) && !named.exists());
-            let Some(pattern) = is_glob else {
-                paths.push(named.clone());
+        for given in &self.traces {
+            let glob = given.to_str().filter(|text| text.contains(['*', '?', '[']) && !given.exists());
+            let Some(glob) = glob else {
+                paths.push(given.clone());
                 continue;
             };
-            let before = paths.len();
-            for file in glob::glob(pattern).map_err(|error| anyhow!("{pattern}: {error}"))? {
+            let count_before = paths.len();
+            for file in glob::glob(glob).map_err(|error| anyhow!("{glob}: {error}"))? {
                 paths.push(file?);
             }
-            if paths.len() == before {
-                bail!("no file matches {pattern}");
+            if paths.len() == count_before {
+                bail!("no file matches {glob}");
             }
         }
         Ok(paths)
     }
 }
 
-/// What a recording is called: by its first file.
-fn run(files: &[&Path]) -> String {
+/// The name of a recording in a grouped report: its first file, and the number of the others.
+fn recording_name(files: &[&Path]) -> String {
     let first = files.first().map_or(String::new(), |first| first.display().to_string());
     if files.len() > 1 { format!("{first} and {} more", files.len() - 1) } else { first }
 }
 
 /// The sum of recordings and profiles.
-fn sum(paths: Vec<PathBuf>, filter: &Filter) -> Result<Profile> {
+fn sum_profiles(paths: Vec<PathBuf>, filter: &Filter) -> Result<Profile> {
     let (profiles, traces): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| is_profile(path));
     let mut sum = Profile::default();
     for path in profiles {
@@ -179,51 +197,52 @@ fn sum(paths: Vec<PathBuf>, filter: &Filter) -> Result<Profile> {
     Ok(sum)
 }
 
-/// Reads the name of a marker group.
-pub fn group(name: &str) -> Result<MarkerGroup, String> {
-    MarkerGroup::from_name(name)
-        .ok_or_else(|| format!("there are {}", MarkerGroup::ALL.map(MarkerGroup::name).join(", ")))
-}
-
-/// How many rows to print: what was asked for, where 0 is all; else a screen of text, and all of JSON.
-pub fn rows(asked: Option<usize>, is_json: bool, screen: usize) -> Option<usize> {
-    match asked {
+/// The number of rows to print, or None for all: the requested number, where 0 is all; by default all of JSON, and
+/// `default` rows of text.
+pub fn row_limit(requested: Option<usize>, is_json: bool, default: usize) -> Option<usize> {
+    match requested {
         Some(0) => None,
-        None => (!is_json).then_some(screen),
-        rows => rows,
+        None => (!is_json).then_some(default),
+        limit => limit,
     }
 }
 
-/// Reads the name of a marker, or of a group of them.
-pub fn markers(name: &str) -> Result<Markers, String> {
+/// Parses the name of a marker group.
+pub fn parse_group(name: &str) -> Result<MarkerGroup, String> {
+    MarkerGroup::from_name(name)
+        .ok_or_else(|| format!("the groups are {}", MarkerGroup::ALL.map(MarkerGroup::name).join(", ")))
+}
+
+/// The markers that one name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarkerSet(pub &'static [Marker]);
+
+/// Parses the name of a marker, or of a group of markers.
+pub fn parse_markers(name: &str) -> Result<MarkerSet, String> {
     let group = MarkerGroup::from_name(name).map(MarkerGroup::markers);
     let marker = || Marker::ALL.iter().position(|marker| marker.name() == name);
-    group.or_else(|| marker().map(|at| &Marker::ALL[at..=at])).map(Markers).ok_or_else(|| {
+    group.or_else(|| marker().map(|at| &Marker::ALL[at..=at])).map(MarkerSet).ok_or_else(|| {
         let names = MarkerGroup::ALL.map(MarkerGroup::name).into_iter().chain(Marker::ALL.map(Marker::name));
-        format!("there are {}", names.collect::<Vec<_>>().join(", "))
+        format!("the groups and markers are {}", names.collect::<Vec<_>>().join(", "))
     })
 }
 
-/// Markers by one name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Markers(pub &'static [Marker]);
-
-impl From<Who> for Filter {
-    fn from(flags: Who) -> Filter {
-        let Who { pid: pids, tid: tids } = flags;
+impl From<ThreadFilterArgs> for Filter {
+    fn from(args: ThreadFilterArgs) -> Filter {
+        let ThreadFilterArgs { pid: pids, tid: tids } = args;
         Filter { pids, tids, ..Filter::default() }
     }
 }
 
-impl From<Part> for Filter {
-    fn from(flags: Part) -> Filter {
-        Filter { time: flags.time, ..flags.who.into() }
+impl From<RangeFilterArgs> for Filter {
+    fn from(args: RangeFilterArgs) -> Filter {
+        Filter { time: args.time, ..args.threads.into() }
     }
 }
 
-impl From<Filters> for Filter {
-    fn from(flags: Filters) -> Filter {
-        let Filters { include, exclude, root, part, min_time } = flags;
-        Filter { include, exclude, root, min_time: min_time.unwrap_or_default(), ..part.into() }
+impl From<CallFilterArgs> for Filter {
+    fn from(args: CallFilterArgs) -> Filter {
+        let CallFilterArgs { include, exclude, root, range, min_time } = args;
+        Filter { include, exclude, root, min_time: min_time.unwrap_or_default(), ..range.into() }
     }
 }

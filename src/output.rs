@@ -1,7 +1,8 @@
-//! Where reports go.
+//! Output of the commands: reports on standard output, messages on standard error, files.
 
+use std::fmt::Display;
 use std::fs::{self, File};
-use std::io::{BufWriter, ErrorKind, IsTerminal, StdoutLock, Write, stdout};
+use std::io::{BufWriter, ErrorKind, IsTerminal, StdoutLock, Write, stderr, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -9,15 +10,15 @@ use anyhow::{Result, anyhow, bail};
 use pyrec_analyzer::measure::Trust;
 use pyrec_analyzer::{Error, report};
 
-/// Standard output, in large pieces.
+/// Standard output, locked and buffered.
 pub type Output = BufWriter<StdoutLock<'static>>;
 
-/// Whether somebody looks at standard output who wants colours: `NO_COLOR`, unless it is empty, says that nobody does.
-pub fn colours() -> bool {
+/// Whether to print in colours: standard output is a terminal, and `NO_COLOR` is unset or empty.
+pub fn use_colours() -> bool {
     stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Lets a report write itself to standard output.
+/// Writes a report to standard output.
 pub fn print<E>(report: impl FnOnce(&mut Output) -> Result<(), E>) -> Result<ExitCode>
 where
     Error: From<E>,
@@ -28,7 +29,12 @@ where
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes a file to write to; one that is there already is replaced only by force.
+/// Prints a line to standard error, after `pyrec: `. A write error is ignored: the terminal may be closed.
+pub fn print_message(text: impl Display) {
+    let _ = stderr().write_all(format!("pyrec: {text}\n").as_bytes());
+}
+
+/// Creates a file. Replaces an existing one only with `force`.
 fn create(path: &Path, force: bool) -> Result<File> {
     let name = path.display();
     let mut options = File::options();
@@ -39,21 +45,21 @@ fn create(path: &Path, force: bool) -> Result<File> {
     })
 }
 
-/// Writes a file, or standard output for `-`. Nothing half-written is left behind.
+/// Writes a file, or standard output for `-`. Removes a file that could not be written to its end.
 pub fn write_file<T>(
     path: &Path,
     force: bool,
     write: impl FnOnce(&mut (dyn Write + Send)) -> Result<T, Error>,
 ) -> Result<T> {
     let name = path.display();
-    let flushed = |out: &mut (dyn Write + Send)| {
-        write(out).and_then(|written| out.flush().map(|()| written).map_err(Error::Write))
+    let write_and_flush = |out: &mut (dyn Write + Send)| {
+        write(out).and_then(|value| out.flush().map(|()| value).map_err(Error::Write))
     };
     if path == Path::new("-") {
-        return Ok(flushed(&mut BufWriter::new(stdout()))?);
+        return Ok(write_and_flush(&mut BufWriter::new(stdout()))?);
     }
     let mut out = BufWriter::with_capacity(1 << 16, create(path, force)?);
-    flushed(&mut out).map_err(|error| {
+    write_and_flush(&mut out).map_err(|error| {
         if path.is_file() {
             let _ = fs::remove_file(path);
         }
@@ -64,22 +70,25 @@ pub fn write_file<T>(
     })
 }
 
-/// Whether a picture may go there: not where `-i` was forgotten.
-pub fn check_picture(command: &str, path: &Path) -> Result<()> {
+/// Refuses to draw into a file that `-i` was probably forgotten before.
+pub fn refuse_trace_as_picture(command: &str, path: &Path) -> Result<()> {
     let name = path.display();
-    spare_recording(path, &format!("if it is the recording to read, type `pyrec {command} -i {name}`"))
+    refuse_to_replace_trace(
+        path,
+        &format!("if it is the recording to read, type `pyrec {command} -i {name}`"),
+    )
 }
 
-/// Keeps a picture from taking the place of a recording.
-pub fn spare_recording(path: &Path, advice: &str) -> Result<()> {
+/// Refuses to write a picture to a path that ends in `.parquet`. `advice` is what to type instead.
+pub fn refuse_to_replace_trace(path: &Path, advice: &str) -> Result<()> {
     if path.extension().is_some_and(|extension| extension == "parquet") {
         bail!("{} would be replaced by a picture; {advice}", path.display());
     }
     Ok(())
 }
 
-/// Lets a report draw itself into a file for a browser; `-` is standard output. Prints the trust line where the picture
-/// does not go to standard output itself.
+/// Draws a report into a file for a browser, then prints the trust line. With `-` for the path, standard output gets the
+/// picture alone.
 pub fn write_picture(
     path: &Path,
     trust: &Trust,
@@ -98,12 +107,7 @@ pub fn write_picture(
     })
 }
 
-/// Writes a picture into a file.
+/// Writes a picture to a file, replacing an existing one.
 pub fn save(path: &Path, picture: &[u8]) -> Result<()> {
     fs::write(path, picture).map_err(|error| anyhow!("cannot write {}: {error}", path.display()))
-}
-
-/// Writes to standard error. A terminal that was closed meanwhile is no error.
-pub fn say(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
 }

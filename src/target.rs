@@ -1,24 +1,23 @@
-//! What is recorded or counted: the flags and words that `pyrec record` and `pyrec top` share.
+//! Arguments of `pyrec record` and `pyrec top`: which processes, by which provider, and which events.
 
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use pyrec_recorder::{Exit, ProviderChoice, Target};
+use pyrec_recorder::{ProviderChoice, Target};
 use pyrec_schema::MarkerGroup;
 
-use crate::input::group;
+use crate::input::parse_group;
 
 /// Where events come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Provider {
-    /// The agent for CMD; for PID the static markers where they can be read, else the agent
+    /// The agent for CMD; for PID the static markers if they can be read, else the agent
     #[default]
     Auto,
-    /// Hooks inside the process: any build of CPython 3.8 to 3.15, for PID 3.14 or later; no rights needed
+    /// Hooks inside the process: any build of CPython 3.8 to 3.15, for PID 3.14 or later; needs no privileges
     Agent,
-    /// CPython's static markers, through BPF: needs root and a CPython built with them
+    /// CPython's static markers, read by BPF: needs root and a CPython built with them
     Usdt,
 }
 
@@ -32,14 +31,14 @@ impl From<Provider> for ProviderChoice {
     }
 }
 
-/// Whom it is about: of `--all`, `-p` and a command, one is there.
+/// The target processes: exactly one of a command, `-p` and `--all`.
 #[derive(Debug, Args)]
-pub struct Aim {
+pub struct TargetArgs {
     /// Where events come from
     #[arg(long, value_enum, value_name = "PROVIDER", default_value_t)]
     pub provider: Provider,
 
-    /// A process that runs already, with its children, until it ends or you press Ctrl-C. Several: -p 1,2 or -p 1 -p 2
+    /// Attach to a running process and its children, until they end or you press Ctrl-C. Several: -p 1,2 or -p 1 -p 2
     #[arg(
         short,
         long,
@@ -50,11 +49,11 @@ pub struct Aim {
     )]
     pub pid: Vec<i32>,
 
-    /// Every Python with static markers on this machine, those that start later too, until you press Ctrl-C
+    /// Attach to every Python with static markers on this machine, also to those that start later, until you press Ctrl-C
     #[arg(long, conflicts_with_all = ["pid", "command"])]
     pub all: bool,
 
-    /// The command
+    /// The program to run, with its arguments
     #[arg(
         value_name = "CMD",
         trailing_var_arg = true,
@@ -64,9 +63,9 @@ pub struct Aim {
     pub command: Vec<OsString>,
 }
 
-impl Aim {
-    /// The target. `name` is that of our own command.
-    pub fn target(&self, name: &str) -> Result<Target> {
+impl TargetArgs {
+    /// The target that the arguments select. `subcommand` is named in errors.
+    pub fn target(&self, subcommand: &str) -> Result<Target> {
         if self.all {
             return Ok(Target::Machine);
         }
@@ -76,47 +75,48 @@ impl Aim {
             pids.dedup();
             return Ok(Target::Processes(pids));
         }
-        // Clap takes whatever looks like an unknown option for the first word of CMD.
+        // Clap takes an unknown option for the first word of CMD.
         if let Some(first) = self.command.first().and_then(|first| first.to_str())
             && first.starts_with('-')
             && !["-m", "-c"].contains(&first)
         {
             bail!(
-                "there is no option {first}; `pyrec {name} --help` lists them, and Python's own go after python3"
+                "there is no option {first}; `pyrec {subcommand} --help` lists the options, and those of Python go \
+                 after python3"
             );
         }
         if let [only] = &self.command[..]
             && ["-m", "-c"].iter().any(|option| only == option)
         {
-            bail!("nothing follows {}; give it what Python needs there", only.display());
+            bail!("{} needs a value: -m MODULE or -c CODE", only.display());
         }
         Ok(Target::Command(self.command.clone()))
     }
 }
 
-/// Which events, of those that pyrec knows.
+/// Which events are recorded or counted.
 #[derive(Debug, Args)]
-pub struct Events {
-    /// Which events: function, line, gc, import, audit, cfunction, instance, separated by commas
+pub struct EventArgs {
+    /// Groups of events, separated by commas: function, line, gc, import, audit, cfunction, instance
     ///
     /// [default: function,gc,import]
     #[arg(
         long,
         value_name = "GROUPS",
         value_delimiter = ',',
-        value_parser = group,
+        value_parser = parse_group,
         default_values_t = MarkerGroup::DEFAULT,
         hide_default_value = true
     )]
     markers: Vec<MarkerGroup>,
 
-    /// Each line executed, too
+    /// Add the group `line`: an event for each executed line
     #[arg(long)]
     pub lines: bool,
 }
 
-impl Events {
-    /// The marker groups, each once.
+impl EventArgs {
+    /// The groups, sorted and without duplicates.
     pub fn groups(&self) -> Vec<MarkerGroup> {
         let mut groups = self.markers.clone();
         if self.lines {
@@ -125,15 +125,5 @@ impl Events {
         groups.sort();
         groups.dedup();
         groups
-    }
-}
-
-/// The status of a program is that of the command.
-pub fn status(exit: Exit) -> ExitCode {
-    match exit {
-        // What wait(2) tells of a status is a byte.
-        Exit::Status(status) => ExitCode::from(status as u8),
-        Exit::Signal(signal) => ExitCode::from(128u8.saturating_add(signal as u8)),
-        Exit::Unknown | Exit::StillRunning => ExitCode::SUCCESS,
     }
 }

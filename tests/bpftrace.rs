@@ -1,25 +1,24 @@
-//! bpftrace beside pyrec, on one run of one program: each marker has the hits that bpftrace counts.
+//! Hits of static markers, counted by bpftrace and recorded by pyrec in the same run.
 
 #![cfg(feature = "record")]
 
 mod support;
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
-use support::markers::{Counter, Gated, attach};
-use support::{Subject, json, on_every_marked_python, program, skipped};
+use support::static_markers::{Counter, Gated, attach};
+use support::{Setup, has_program, json, on_every_marked_python, program};
 
-on_every_marked_python!(hits_are_those_that_bpftrace_counts);
+on_every_marked_python!(each_marker_is_recorded_as_often_as_bpftrace_counts);
 
-fn hits_are_those_that_bpftrace_counts(subject: &Subject) {
-    if Command::new("bpftrace").arg("--version").output().is_err() {
-        return skipped("there is no bpftrace");
+fn each_marker_is_recorded_as_often_as_bpftrace_counts(setup: &Setup) {
+    if !has_program("bpftrace") {
+        return;
     }
-    let (groups, markers) = subject.python.markers();
-    // The parts that start no process: bpftrace would have to be told of each. On 3.15 those that make no generator,
-    // which has an entry too many that pyrec leaves out.
-    let parts = match subject.python.version.as_str() {
+    let (groups, markers) = setup.python.markers();
+    // Parts that start no process, since bpftrace counts a single process. On 3.15 also without generators: their
+    // creation fires an extra entry, which pyrec leaves out.
+    let parts = match setup.python.version.as_str() {
         "3.15" => "recursion methods exceptions decorators classes evaluated collections",
         _ => {
             "recursion methods generators throws exceptions comprehensions lambdas decorators classes evaluated imports \
@@ -27,13 +26,13 @@ fn hits_are_those_that_bpftrace_counts(subject: &Subject) {
         }
     };
     let parts: Vec<&str> = parts.split_whitespace().collect();
-    let mut gated = Gated::start(&subject.python, &program("matrix.py"), &parts);
+    let mut gated = Gated::start(&setup.python, &program("matrix.py"), &parts);
     let counter = Counter::attach(&gated, &markers);
-    let mut pyrec = attach(&gated.pid(), groups);
+    let mut attached = attach(&gated.pid(), groups);
 
     gated.go();
-    assert!(gated.process.end().success() && pyrec.recorder.end().success());
-    let info = json(&pyrec.trace, "info");
+    assert!(gated.process.wait().success() && attached.recorder.wait().success());
+    let info = json(&attached.trace, "info");
     assert_eq!(info["lost"], 0);
     let recorded: BTreeMap<String, u64> = markers
         .iter()

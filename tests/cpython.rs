@@ -1,4 +1,4 @@
-//! CPython's own tests judge whether a program can tell that it is recorded: what passes alone passes recorded.
+//! CPython's own test suite, run under the recorder: tests that pass alone must pass recorded.
 
 #![cfg(feature = "record")]
 
@@ -6,10 +6,10 @@ mod support;
 
 use std::process::Command;
 
-use support::{Python, pyrec, run, skipped};
+use support::{Python, pyrec, run, skip, stdout};
 
-/// Quick ones, of what the agent hooks.
-const QUICK: [&str; 6] = [
+/// Quick modules that test what the agent hooks.
+const QUICK_MODULES: [&str; 6] = [
     "test_generators",
     "test_scope",
     "test_with",
@@ -18,8 +18,8 @@ const QUICK: [&str; 6] = [
     "test_sys_settrace",
 ];
 
-/// Modules of `python -m test`. Not test_dis, test_frame, test_monitoring and test_pdb: `docs/design/agent.md` says
-/// why.
+/// Modules for `python -m test`. `docs/design/agent.md` explains why test_dis, test_frame, test_monitoring and test_pdb are left
+/// out.
 const MODULES: [&str; 44] = [
     "test_asyncgen",
     "test_atexit",
@@ -67,74 +67,73 @@ const MODULES: [&str; 44] = [
     "test_zipapp",
 ];
 
-/// Parts of modules that take too long as a whole, for `python -m unittest`.
+/// Parts of modules that take long, for `python -m unittest`.
 const PARTS: [&str; 5] = [
     "test.test_asyncio.test_futures",
     "test.test_asyncio.test_subprocess",
     "test.test_asyncio.test_tasks",
-    // By its names before 3.12 and since.
+    // The names before and since 3.12.
     "test.test_multiprocessing_spawn.WithProcessesTestProcess",
     "test.test_multiprocessing_spawn.test_processes.WithProcessesTestProcess",
 ];
 
-mod the_quick_ones {
+mod quick_modules_pass {
     use super::*;
 
     #[test]
-    fn by_a_profile_function() {
-        judge(&Python::find("3.11"), &QUICK, &[]);
+    fn with_profile_functions() {
+        assert_pass_recorded(&Python::find("3.11"), &QUICK_MODULES, &[]);
     }
 
     #[test]
-    fn by_monitoring() {
-        judge(&Python::find("3.13"), &QUICK, &[]);
+    fn with_sys_monitoring() {
+        assert_pass_recorded(&Python::find("3.13"), &QUICK_MODULES, &[]);
     }
 }
 
-macro_rules! all_of_them {
+macro_rules! all_modules_pass {
     ($($name:ident $version:literal),+) => {
         $(#[test]
         #[ignore = "it takes minutes; `make soak` runs it"]
         fn $name() {
-            judge(&Python::find($version), &MODULES, &PARTS);
+            assert_pass_recorded(&Python::find($version), &MODULES, &PARTS);
         })+
     };
 }
 
-mod all {
+mod all_modules_pass {
     use super::*;
 
-    all_of_them!(on_3_8 "3.8", on_3_9 "3.9", on_3_10 "3.10", on_3_11 "3.11", on_3_12 "3.12", on_3_13 "3.13",
+    all_modules_pass!(on_3_8 "3.8", on_3_9 "3.9", on_3_10 "3.10", on_3_11 "3.11", on_3_12 "3.12", on_3_13 "3.13",
         on_3_14 "3.14", on_3_15 "3.15");
 }
 
-/// Every module that passes alone passes recorded. What is not part of this Python passes neither way.
-fn judge(python: &Option<Python>, modules: &[&str], parts: &[&str]) {
-    let Some(python) = python.as_ref().filter(|python| has_tests(python)) else {
-        return skipped("there is no such Python with CPython's own tests");
+/// Asserts that every module that passes alone passes recorded. A module that this Python lacks fails both ways.
+fn assert_pass_recorded(python: &Option<Python>, modules: &[&str], parts: &[&str]) {
+    let Some(python) = python.as_ref().filter(|python| has_test_suite(python)) else {
+        return skip("no such Python with CPython's test suite");
     };
-    let most = modules.len() / 2;
+    let half = modules.len() / 2;
     let modules = modules.iter().map(|module| ["-m", "test", "-q", module]);
     let parts = parts.iter().map(|part| ["-m", "unittest", "-q", part]);
     let mut failed = Vec::new();
     let mut passed = 0;
     for words in modules.chain(parts) {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let mut recorded = pyrec("record");
-        recorded.args(["-q", "--"]).arg(&python.program).args(words).current_dir(directory.path());
-        let recorded = run(&mut recorded);
+        let mut record = pyrec("record");
+        record.args(["-q", "--"]).arg(&python.program).args(words).current_dir(directory.path());
+        let recorded = run(&mut record);
         if recorded.status.success() {
             passed += 1;
         } else if run(python.command().args(words).current_dir(directory.path())).status.success() {
-            let said = String::from_utf8_lossy(&recorded.stdout).into_owned();
-            failed.push(format!("{}: {}\n{said}", words[3], recorded.status));
+            failed.push(format!("{}: {}\n{}", words[3], recorded.status, stdout(&recorded)));
         }
     }
     assert!(failed.is_empty(), "{python:?}: {}", failed.join("\n"));
-    assert!(passed > most, "{python:?}: only {passed} pass, alone or recorded");
+    assert!(passed > half, "{python:?}: only {passed} pass, alone or recorded");
 }
 
-fn has_tests(python: &Python) -> bool {
+fn has_test_suite(python: &Python) -> bool {
     let mut command = Command::new(&python.program);
     run(command.args(["-c", "import test.test_generators, test.support"])).status.success()
 }

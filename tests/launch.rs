@@ -1,4 +1,4 @@
-//! Whatever starts Python is recorded: options of the interpreter, modules, environments, children.
+//! Programs started by pyrec: with options of the interpreter, modules, virtual environments, and children.
 
 #![cfg(feature = "record")]
 
@@ -7,18 +7,18 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use support::calls::function;
+use support::call_counts::function;
 use support::venv::Environment;
-use support::{Python, Recording, Subject, json, number, on_every_python, program, pyrec, report, run};
+use support::{Python, Recording, Setup, json, number, on_every_python, program, pyrec, report, run, stdout};
 
-on_every_python!(every_way_to_start_python);
+on_every_python!(every_way_to_start_python_is_recorded);
 
-/// Calls `work` twice, and knows no file.
+/// Calls `work` twice.
 const CODE: &str = "def work(): pass\nwork()\nwork()";
 
-fn every_way_to_start_python(subject: &Subject) {
+fn every_way_to_start_python_is_recorded(setup: &Setup) {
     let script = program("endings.py").to_string_lossy().into_owned();
-    let ways: &[(&[&str], &str, u64)] = &[
+    let table: &[(&[&str], &str, u64)] = &[
         (&[&script, "status"], "work", 1),
         (&["-c", CODE], "work", 2),
         (&["-I", "-c", CODE], "work", 2),
@@ -28,21 +28,19 @@ fn every_way_to_start_python(subject: &Subject) {
         (&["-m", "timeit", "-n", "3", "-r", "1", "-s", CODE, "work()"], "work", 2 + 3),
         (&["-m", "calendar", "2026", "11"], "formatmonth", 1),
     ];
-    for (arguments, name, calls) in ways {
-        let recording = subject.record(&[], arguments);
+    for (arguments, name, calls) in table {
+        let recording = setup.record(&[], arguments);
         assert_eq!(function(&recording.json("stats"), name)["calls"], *calls, "{arguments:?}");
     }
 }
 
 #[test]
-fn a_script_alone_runs_with_the_python3_of_the_path() {
+fn a_script_without_an_interpreter_runs_with_python3_on_the_path() {
     let Some(environment) = Environment::any() else { return };
     let script = program("endings.py");
-    for words in [
-        vec![script.to_str().expect("it is UTF-8"), "status"],
-        vec!["-c", CODE],
-        vec!["-m", "json.tool", "--help"],
-    ] {
+    for words in
+        [vec![script.to_str().expect("UTF-8"), "status"], vec!["-c", CODE], vec!["-m", "json.tool", "--help"]]
+    {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut command = pyrec("record");
         command.args(&words).env("PATH", environment.bin()).current_dir(directory.path());
@@ -54,7 +52,7 @@ fn a_script_alone_runs_with_the_python3_of_the_path() {
 }
 
 #[test]
-fn a_virtual_environment_and_its_console_scripts() {
+fn console_scripts_run_in_their_virtual_environment() {
     let Some(environment) = Environment::any() else { return };
     let script = environment.bin().join("tool");
     let python = environment.bin().join("python");
@@ -62,16 +60,11 @@ fn a_virtual_environment_and_its_console_scripts() {
         format!("#!{}\nimport sys\ndef main():\n    return sys.prefix\nprint(main())\n", python.display());
     fs::write(&script, text)
         .and_then(|()| fs::set_permissions(&script, fs::Permissions::from_mode(0o755)))
-        .expect("it is written");
+        .expect("the script is written");
     for words in [vec![script.clone()], vec![python, script]] {
         let recording = Recording::of(&words);
-        let prefix = fs::canonicalize(String::from_utf8_lossy(&recording.output.stdout).trim())
-            .expect("it printed a path");
-        assert_eq!(
-            prefix,
-            fs::canonicalize(environment.path()).expect("it is there"),
-            "not in the environment"
-        );
+        let prefix = fs::canonicalize(stdout(&recording.output).trim()).expect("the prefix exists");
+        assert_eq!(prefix, fs::canonicalize(environment.path()).expect("the environment exists"));
         assert_eq!(function(&recording.json("stats"), "main")["calls"], 1);
     }
 }
@@ -86,25 +79,25 @@ fn children_are_in_the_same_trace() {
         script.display()
     );
     let recording = Recording::of(&["/bin/sh", "-c", &line]);
-    assert!(recording.output.status.success(), "{}", recording.said());
+    assert!(recording.output.status.success(), "{}", recording.stderr());
     assert_eq!(function(&recording.json("stats"), "work")["calls"], 3);
     assert_eq!(recording.json("info")["processes"], 3);
 }
 
 #[test]
-fn a_daemon_that_outlives_the_program_does_not_hold_the_recording_up() {
+fn the_recording_does_not_wait_for_a_daemon_that_outlives_the_program() {
     let Some(python) = Python::any() else { return };
     let code = "import subprocess, sys\n\
                 subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(30)'], stdin=-3, stdout=-3, stderr=-3, start_new_session=True)";
     let start = std::time::Instant::now();
-    let recording = Recording::of(&[python.program.to_str().expect("it is UTF-8"), "-c", code]);
-    assert!(recording.output.status.success(), "{}", recording.said());
-    assert!(start.elapsed().as_secs() < 25, "it waited for the daemon");
+    let recording = Recording::of(&[python.program.to_str().expect("UTF-8"), "-c", code]);
+    assert!(recording.output.status.success(), "{}", recording.stderr());
+    assert!(start.elapsed().as_secs() < 25, "the recording waited for the daemon");
     assert_eq!(recording.json("info")["ended"]["how"], "exited");
 }
 
 #[test]
-fn programs_that_are_not_python_are_left_alone() {
+fn programs_that_are_not_python_are_not_affected() {
     let Some(python) = Python::any() else { return };
     let line = format!(
         "echo $((1 + 1)); {} -c 'print(3)' | cat; /bin/ls / >/dev/null; exit 6",
@@ -112,27 +105,27 @@ fn programs_that_are_not_python_are_left_alone() {
     );
     let recording = Recording::of(&["-q", "/bin/sh", "-c", &line]);
     assert_eq!(recording.output.status.code(), Some(6));
-    assert_eq!(String::from_utf8_lossy(&recording.output.stdout), "2\n3\n");
-    assert_eq!(recording.said(), "");
+    assert_eq!(stdout(&recording.output), "2\n3\n");
+    assert_eq!(recording.stderr(), "");
     assert_eq!(recording.json("info")["processes"], 1);
 }
 
 #[test]
-fn the_program_does_not_see_the_recorder() {
-    let Some(subject) = Subject::any() else { return };
+fn the_program_observes_no_difference() {
+    let Some(setup) = Setup::any() else { return };
     let code = "import sys, threading\n\
                 print(sys.getprofile(), sys.gettrace(), threading.active_count(), sorted(sys.argv), sys.flags, sys.path)\n\
                 print([name for name in sys.modules if 'pyrec' in name])\n\
                 sys.exit(sys.getrefcount(type('X', (), {})) )";
-    let plain = run(subject.python.command().args(["-c", code]));
-    let words = ["-q", &subject.python.program.to_string_lossy(), "-c", code];
+    let plain = run(setup.python.command().args(["-c", code]));
+    let words = ["-q", &setup.python.program.to_string_lossy(), "-c", code];
     assert_eq!(Recording::of(&words).output, plain);
 }
 
 #[test]
-fn sources_and_threads_are_in_the_trace() {
-    let Some(subject) = Subject::any() else { return };
-    let recording = subject.record(&[], &[program("burst.py").as_os_str(), "10".as_ref(), "3".as_ref()]);
+fn source_texts_threads_and_processes_are_in_the_trace() {
+    let Some(setup) = Setup::any() else { return };
+    let recording = setup.record(&[], &[program("burst.py").as_os_str(), "10".as_ref(), "3".as_ref()]);
     let info = recording.json("info");
     assert_eq!(number(&info, "threads"), 3, "{info}");
     assert_eq!(number(&info["markers"], "thread__start"), 3, "{info}");
@@ -143,8 +136,8 @@ fn sources_and_threads_are_in_the_trace() {
 }
 
 #[test]
-fn markers_are_those_that_were_asked_for() {
-    let Some(subject) = Subject::any() else { return };
+fn only_requested_marker_groups_are_recorded() {
+    let Some(setup) = Setup::any() else { return };
     let table: &[(&[&str], &[&str])] = &[
         (&["--markers", "function"], &["function__entry", "function__return"]),
         (&["--markers", "line"], &["line"]),
@@ -165,11 +158,11 @@ fn markers_are_those_that_were_asked_for() {
     ];
     for (options, expected) in table {
         let code = "import gc, colorsys\nimport colorsys\ngc.collect()\ndef f(): pass\nf()";
-        let recording = subject.record(options, &["-c", code]);
+        let recording = setup.record(options, &["-c", code]);
         let info = recording.json("info");
         let markers = info["markers"].as_object().expect("an object");
         let mut names: Vec<&str> =
-            markers.keys().map(String::as_str).filter(|name| !OURS.contains(name)).collect();
+            markers.keys().map(String::as_str).filter(|name| !RECORDER_MARKERS.contains(name)).collect();
         names.sort_unstable();
         assert_eq!(names, *expected, "{options:?}");
         if options[0] == "--markers" && options[1] == "import" {
@@ -178,6 +171,6 @@ fn markers_are_those_that_were_asked_for() {
     }
 }
 
-/// The recorder's own rows.
-const OURS: [&str; 6] =
+/// Markers of rows that are in every trace.
+const RECORDER_MARKERS: [&str; 6] =
     ["process__start", "process__exit", "thread__start", "thread__exit", "lost", "source"];

@@ -1,4 +1,4 @@
-//! The package in `python/`: its tables hold what the command says.
+//! The Python package in `python/`: its tables contain the data of the command's reports.
 
 #![cfg(feature = "record")]
 
@@ -6,31 +6,31 @@ mod support;
 
 use serde_json::Value;
 use support::venv::{venv, with_package};
-use support::{Subject, json, number, program};
+use support::{Setup, json, number, program, stderr};
 
 #[test]
-fn tables_hold_what_the_command_says() {
-    let (Some(environment), Some(subject)) = (venv(), Subject::any()) else { return };
-    let recording = subject.record(&[], &[program("press.py").as_os_str(), "3".as_ref()]);
-    let script = with_package(environment, "tables.py").arg(recording.trace()).output().expect("Python runs");
-    assert!(script.status.success(), "{}", String::from_utf8_lossy(&script.stderr));
-    let said: Value = serde_json::from_slice(&script.stdout).expect("it prints JSON");
+fn tables_contain_the_data_of_the_reports() {
+    let (Some(environment), Some(setup)) = (venv(), Setup::any()) else { return };
+    let recording = setup.record(&[], &[program("press.py").as_os_str(), "3".as_ref()]);
+    let output = with_package(environment, "tables.py").arg(recording.trace()).output().expect("Python runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let result: Value = serde_json::from_slice(&output.stdout).expect("valid JSON");
 
     let info = json(&recording.trace(), "info");
     let stats = json(&recording.trace(), "stats");
-    let functions = stats["functions"].as_array().expect("functions are a list");
+    let functions = stats["functions"].as_array().expect("an array");
     let calls: u64 = functions.iter().map(|function| number(function, "calls")).sum();
-    let markers = info["markers"].as_object().expect("markers are an object");
-    let rows: u64 = markers.values().map(|count| count.as_u64().expect("a count")).sum();
+    let markers = info["markers"].as_object().expect("an object");
+    let rows: u64 = markers.values().map(|count| count.as_u64().expect("an integer")).sum();
     assert!(calls > 1000, "{info}");
     for library in ["pyarrow", "polars", "pandas"] {
-        let tables = &said[library];
+        let tables = &result[library];
         assert_eq!(number(tables, "events"), rows, "{library}");
         assert_eq!(number(tables, "functions"), functions.len() as u64, "{library}");
         assert_eq!(number(tables, "calls"), calls, "{library}");
     }
-    assert_eq!(said["info"]["command"], info["command"]);
-    assert!(number(&said, "inside") < calls / 2, "a filter leaves less");
-    let refused = said["refused"].as_str().expect("a sentence");
+    assert_eq!(result["info"]["command"], info["command"]);
+    assert!(number(&result, "inside") < calls / 2, "the filter has no effect");
+    let refused = result["refused"].as_str().expect("a string");
     assert!(refused.contains("no-such-flag") && !refused.contains("Traceback"), "{refused}");
 }

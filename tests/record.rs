@@ -1,4 +1,4 @@
-//! `pyrec record`, its manners: statuses, outputs, refusals, and that the program is left as it was.
+//! `pyrec record`: exit statuses, output, errors, and the environment of the program.
 
 #![cfg(feature = "record")]
 
@@ -10,12 +10,12 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::json;
-use support::calls::function;
-use support::{Python, Recording, Subject, in_every_way, is_root, number, program, pyrec, run};
+use support::call_counts::function;
+use support::{Python, Recording, Setup, in_every_way, is_root, number, program, pyrec, run, stderr, stdout};
 
-in_every_way!(the_status_is_the_programs, output_is_untouched);
+in_every_way!(the_exit_status_is_that_of_the_program, the_output_of_the_program_is_not_changed);
 
-fn the_status_is_the_programs(subject: &Subject) {
+fn the_exit_status_is_that_of_the_program(setup: &Setup) {
     let endings = [
         ("status", "0", 0, json!({"how": "exited", "status": 0})),
         ("status", "3", 3, json!({"how": "exited", "status": 3})),
@@ -26,17 +26,17 @@ fn the_status_is_the_programs(subject: &Subject) {
         ("signal", "9", 128 + 9, json!({"how": "killed", "signal": 9})),
     ];
     for (how, number, status, ended) in endings {
-        let python = subject.python.program.to_string_lossy().into_owned();
+        let python = setup.python.program.to_string_lossy().into_owned();
         let script = program("endings.py").to_string_lossy().into_owned();
-        let recording = Recording::of(&["--provider", subject.provider, &python, &script, how, number]);
-        assert_eq!(recording.output.status.code(), Some(status), "{how} {number}: {}", recording.said());
+        let recording = Recording::of(&["--provider", setup.provider, &python, &script, how, number]);
+        assert_eq!(recording.output.status.code(), Some(status), "{how} {number}: {}", recording.stderr());
         assert_eq!(recording.json("info")["ended"], ended, "{how} {number}");
         assert_eq!(function(&recording.json("stats"), "work")["calls"], 1, "{how} {number}");
-        assert_eq!(recording.said().contains("RuntimeError: the end"), how == "raise");
+        assert_eq!(recording.stderr().contains("RuntimeError: the end"), how == "raise");
     }
 }
 
-fn output_is_untouched(subject: &Subject) {
+fn the_output_of_the_program_is_not_changed(setup: &Setup) {
     let echo = |command: &mut Command| -> Output {
         let mut child = command
             .arg(program("echo.py"))
@@ -45,31 +45,36 @@ fn output_is_untouched(subject: &Subject) {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("it starts");
-        child.stdin.take().expect("it is piped").write_all(b"one\ntwo").expect("it reads");
-        child.wait_with_output().expect("it ends")
+            .expect("the program starts");
+        child
+            .stdin
+            .take()
+            .expect("standard input is piped")
+            .write_all(b"one\ntwo")
+            .expect("the write succeeds");
+        child.wait_with_output().expect("the child ends")
     };
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let plain = echo(&mut subject.python.command());
+    let plain = echo(&mut setup.python.command());
     let mut command = pyrec("record");
-    command.args(["-q", "--provider", subject.provider, "--"]).arg(&subject.python.program);
+    command.args(["-q", "--provider", setup.provider, "--"]).arg(&setup.python.program);
     let recorded = echo(command.current_dir(directory.path()));
-    assert_eq!(String::from_utf8_lossy(&plain.stdout), "['an argument', '--help', '-o', 'ä']\none\ntwo");
+    assert_eq!(stdout(&plain), "['an argument', '--help', '-o', 'ä']\none\ntwo");
     assert_eq!(recorded, plain);
 }
 
 #[test]
-fn says_at_the_end_what_there_is_and_what_to_type_next() {
+fn the_last_messages_name_the_trace_and_the_next_command() {
     let Some(python) = Python::any() else { return };
     let recording =
         Recording::of(&[python.program.as_os_str(), program("endings.py").as_os_str(), "status".as_ref()]);
-    let said = recording.said();
-    assert!(said.contains("pyrec.parquet") && said.contains("0 lost"), "{said}");
-    let next = said
+    let messages = recording.stderr();
+    assert!(messages.contains("pyrec.parquet") && messages.contains("0 lost"), "{messages}");
+    let next = messages
         .lines()
         .last()
         .and_then(|line| line.split("next: pyrec ").nth(1))
-        .expect("it says what comes next");
+        .expect("the last message names the next command");
     let mut words = next.split_whitespace();
     let output =
         run(pyrec(words.next().expect("a command")).args(words).current_dir(recording.directory.path()));
@@ -78,7 +83,7 @@ fn says_at_the_end_what_there_is_and_what_to_type_next() {
 }
 
 #[test]
-fn the_previous_recording_is_kept() {
+fn the_previous_trace_is_kept() {
     let Some(python) = Python::any() else { return };
     let directory = tempfile::tempdir().expect("a temporary directory");
     for status in 1..=3 {
@@ -93,30 +98,30 @@ fn the_previous_recording_is_kept() {
 }
 
 #[test]
-fn a_named_output_is_not_overwritten_without_force() {
+fn a_requested_output_is_not_overwritten_without_force() {
     let Some(python) = Python::any() else { return };
     let directory = tempfile::tempdir().expect("a temporary directory");
     let output = directory.path().join("mine.parquet");
-    fs::write(&output, "precious").expect("it is written");
-    let witness = directory.path().join("ran");
-    let code = format!("open({witness:?}, 'w')");
+    fs::write(&output, "precious").expect("the write succeeds");
+    let marker_file = directory.path().join("ran");
+    let code = format!("open({marker_file:?}, 'w')");
     let record = |options: &[&str]| {
         let mut command = pyrec("record");
         command.arg("-o").arg(&output).args(options).arg(&python.program).args(["-c", &code]);
         run(command.current_dir(directory.path()))
     };
     assert_refused(&record(&[]), &["mine.parquet", "-f"]);
-    assert_eq!(fs::read(&output).expect("it is there"), b"precious");
-    assert!(!witness.exists(), "the program ran");
+    assert_eq!(fs::read(&output).expect("the file is readable"), b"precious");
+    assert!(!marker_file.exists(), "the program ran");
 
     assert!(record(&["-f"]).status.success());
-    assert!(witness.exists());
+    assert!(marker_file.exists());
     assert!(number(&support::json(&output, "info"), "events") > 0);
     assert_eq!(files(directory.path()), ["mine.parquet", "ran"]);
 }
 
 #[test]
-fn a_program_that_does_not_exist() {
+fn a_program_that_does_not_exist_is_named() {
     for provider in ["auto", "agent", "usdt"] {
         let recording = Recording::of(&["--provider", provider, "no-such-program", "x"]);
         assert_refused(&recording.output, &["no-such-program"]);
@@ -125,17 +130,17 @@ fn a_program_that_does_not_exist() {
 }
 
 #[test]
-fn what_cannot_be_executed() {
+fn a_file_that_cannot_be_executed_is_named() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("plain.txt");
-    fs::write(&file, "no program").expect("it is written");
+    fs::write(&file, "no program").expect("the write succeeds");
     let recording = Recording::of(&[&file]);
     assert_refused(&recording.output, &["plain.txt"]);
     assert_eq!(files(recording.directory.path()), [""; 0]);
 }
 
 #[test]
-fn an_output_in_a_directory_that_is_not_there() {
+fn an_output_in_a_missing_directory_is_named() {
     let Some(python) = Python::any() else { return };
     let recording =
         Recording::of(&["-o", "no/such/x.parquet", &python.program.to_string_lossy(), "-c", "pass"]);
@@ -143,7 +148,7 @@ fn an_output_in_a_directory_that_is_not_there() {
 }
 
 #[test]
-fn a_python_without_markers() {
+fn usdt_of_a_python_without_markers_is_refused() {
     let Some(python) = Python::without_markers() else { return };
     let recording = Recording::of(&["--provider", "usdt", &python.program.to_string_lossy(), "-c", "pass"]);
     assert_refused(&recording.output, &["marker"]);
@@ -151,11 +156,11 @@ fn a_python_without_markers() {
 }
 
 #[test]
-fn no_rights_to_read_markers() {
+fn usdt_without_privileges_is_refused() {
     let (Some(python), true) = (Python::with_markers(), is_root()) else { return };
     let directory = open_directory();
     let binary = directory.path().join("pyrec");
-    fs::copy(env!("CARGO_BIN_EXE_pyrec"), &binary).expect("it is copied");
+    fs::copy(env!("CARGO_BIN_EXE_pyrec"), &binary).expect("the file is copied");
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--"]).arg(&binary);
     command.args(["record", "--provider", "usdt"]).arg(&python.program).args(["-c", "pass"]);
@@ -163,24 +168,23 @@ fn no_rights_to_read_markers() {
     assert_eq!(files(directory.path()), ["pyrec"]);
 }
 
-/// Under sudo the program runs as whoever typed it, and the trace is theirs.
 #[test]
-fn under_sudo_it_belongs_to_the_user() {
+fn under_sudo_program_and_trace_belong_to_the_invoking_user() {
     use std::os::unix::fs::MetadataExt;
-    let Some(subject) = Subject::usdt() else { return };
+    let Some(setup) = Setup::usdt() else { return };
     let directory = open_directory();
     let mut command = pyrec("record");
     command.env("SUDO_UID", "65534").env("SUDO_GID", "65534").env("SUDO_USER", "nobody");
-    command.args(["-q", "--provider", "usdt"]).arg(&subject.python.program);
+    command.args(["-q", "--provider", "usdt"]).arg(&setup.python.program);
     command.args(["-c", "import os; print(os.getuid(), os.getgid())"]);
     let output = run(command.current_dir(directory.path()));
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "65534 65534\n", "{output:?}");
-    let trace = fs::metadata(directory.path().join("pyrec.parquet")).expect("there is a trace");
+    assert_eq!(stdout(&output), "65534 65534\n", "{output:?}");
+    let trace = fs::metadata(directory.path().join("pyrec.parquet")).expect("the file exists");
     assert_eq!((trace.uid(), trace.gid()), (65534, 65534));
 }
 
 #[test]
-fn nothing_is_left_behind() {
+fn the_session_directory_is_removed() {
     let Some(python) = Python::any() else { return };
     let code = "import os; print(os.environ['PYREC_SESSION'])";
     let recording = Recording::of(&["-q", &python.program.to_string_lossy(), "-c", code]);
@@ -190,57 +194,54 @@ fn nothing_is_left_behind() {
 }
 
 #[test]
-fn the_agent_enters_no_other_program() {
-    let mut sleeper = Command::new("sleep").arg("100").spawn().expect("it starts");
+fn the_agent_attaches_only_to_cpython() {
+    let mut sleeper = Command::new("sleep").arg("100").spawn().expect("the program starts");
     let recording = Recording::of(&["--provider", "agent", "-p", &sleeper.id().to_string()]);
-    let runs_on = sleeper.try_wait().expect("it can be asked").is_none();
+    let runs_on = sleeper.try_wait().expect("the child can be waited for").is_none();
     sleeper.kill().and_then(|()| sleeper.wait()).expect("it ends");
     assert_refused(&recording.output, &[&sleeper.id().to_string(), "no CPython"]);
     assert!(runs_on);
 }
 
 #[test]
-fn a_process_that_does_not_exist() {
+fn a_process_that_does_not_exist_is_named() {
     let recording = Recording::of(&["-p", "4194304"]);
     assert_refused(&recording.output, &["4194304"]);
 }
 
 #[test]
-fn a_program_that_starts_no_python_is_said_to_have_had_none() {
+fn a_recording_without_python_has_a_message() {
     let recording = Recording::of(&["/bin/sh", "-c", "exit 5"]);
-    assert_eq!(recording.output.status.code(), Some(5), "{}", recording.said());
+    assert_eq!(recording.output.status.code(), Some(5), "{}", recording.stderr());
     assert_eq!(recording.json("info")["events"], 0);
-    assert!(
-        recording.said().contains("Python"),
-        "nothing says that there was no Python: {}",
-        recording.said()
-    );
+    assert!(recording.stderr().contains("Python"), "{}", recording.stderr());
 }
 
-/// One sentence with these words in it, on standard error only, and status 1.
+/// Asserts that a command failed with status 1 and one sentence on standard error that contains these words.
 fn assert_refused(output: &Output, words: &[&str]) {
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert_eq!((said.lines().count(), output.stdout.len()), (1, 0), "{said}");
-    assert!(said.starts_with("pyrec: "), "{said}");
+    let stderr = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert_eq!((stderr.lines().count(), output.stdout.len()), (1, 0), "{stderr}");
+    assert!(stderr.starts_with("pyrec: "), "{stderr}");
     for word in words {
-        assert!(said.contains(word), "no {word} in: {said}");
+        assert!(stderr.contains(word), "no {word} in: {stderr}");
     }
 }
 
-/// The names in a directory, sorted.
+/// The names of the files in a directory, sorted.
 fn files(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).expect("it can be listed").flatten();
+    let entries = fs::read_dir(directory).expect("the directory is readable").flatten();
     let mut names: Vec<String> =
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }
 
-/// A directory that anybody may use.
+/// A temporary directory with all permissions.
 fn open_directory() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().expect("a temporary directory");
-    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777))
+        .expect("the permissions are changed");
     directory
 }

@@ -1,4 +1,4 @@
-//! What leaves the house in a shared recording, and that every command reads it.
+//! `pyrec share`: the zip file contains no secret, and every command reads it.
 
 #![cfg(feature = "record")]
 
@@ -9,30 +9,30 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use support::calls::function;
-use support::{Subject, json, number, program, pyrec, report, run};
+use support::call_counts::function;
+use support::{Setup, json, number, program, pyrec, report, run, stderr, stdout};
 use tempfile::TempDir;
 
-/// What must not be in a shared recording: a user, what that user typed and named, and where.
+/// Texts that a shared trace must not contain: the names of user and host, arguments, directories.
 const SECRETS: [&str; 5] = ["wilhelmina", "hunter2secret", "acme", "diary", "zzyzx"];
 
-/// A recording of `private.py` by a user who has a home.
-struct Desk {
+/// A recording of `private.py` by a user with a home directory.
+struct UserRecording {
     folder: TempDir,
 }
 
-impl Desk {
-    fn new(options: &[&str]) -> Option<Desk> {
-        let subject = Subject::any()?;
-        let desk = Desk { folder: tempfile::tempdir().expect("a temporary directory") };
-        fs::create_dir_all(desk.project()).expect("it is made");
-        let text = fs::read_to_string(program("private.py")).expect("it is there");
-        let text = format!("# by wilhelmina, in {}, on zzyzx\n{text}", desk.home().display());
-        fs::write(desk.project().join("run.py"), text).expect("room for a small file");
-        let mut record = desk.pyrec("record");
-        record.arg("-q").args(options).arg(&subject.python.program);
-        desk.run(record.args(["run.py", "acme-corp", "--password=hunter2secret", "7"]));
-        Some(desk)
+impl UserRecording {
+    fn new(options: &[&str]) -> Option<UserRecording> {
+        let setup = Setup::any()?;
+        let recording = UserRecording { folder: tempfile::tempdir().expect("a temporary directory") };
+        fs::create_dir_all(recording.project()).expect("the directory is created");
+        let text = fs::read_to_string(program("private.py")).expect("the file is readable");
+        let text = format!("# by wilhelmina, in {}, on zzyzx\n{text}", recording.home().display());
+        fs::write(recording.project().join("run.py"), text).expect("the write succeeds");
+        let mut record = recording.pyrec("record");
+        record.arg("-q").args(options).arg(&setup.python.program);
+        recording.run(record.args(["run.py", "acme-corp", "--password=hunter2secret", "7"]));
+        Some(recording)
     }
 
     fn home(&self) -> PathBuf {
@@ -47,7 +47,7 @@ impl Desk {
         self.project().join("pyrec.parquet")
     }
 
-    /// The command as that user types it.
+    /// A command in the environment of the user.
     fn pyrec(&self, command: &str) -> Command {
         let mut pyrec = pyrec(command);
         pyrec.env("HOME", self.home()).env("USER", "wilhelmina").env_remove("XDG_CONFIG_HOME");
@@ -67,7 +67,7 @@ impl Desk {
     }
 }
 
-/// All that can be read in a trace: every row, its facts, and what the threads are called.
+/// Everything that the reports print of a trace: all rows, the description, and the threads.
 fn contents(trace: &Path) -> String {
     let everything = "function,line,gc,import,audit,cfunction,source,lost,process__start,process__exit,thread__start,\
                       thread__exit,function__open";
@@ -76,31 +76,33 @@ fn contents(trace: &Path) -> String {
 }
 
 #[test]
-fn nothing_secret_leaves_the_house() {
-    let Some(desk) = Desk::new(&["--markers", "function,gc,import,audit"]) else { return };
-    let before = contents(&desk.trace());
+fn a_shared_trace_contains_no_secret() {
+    let Some(recording) = UserRecording::new(&["--markers", "function,gc,import,audit"]) else { return };
+    let before = contents(&recording.trace());
     for secret in SECRETS {
-        assert!(before.contains(secret), "{secret} is not in the recording itself");
+        assert!(before.contains(secret), "{secret} is not in the original trace");
     }
     for options in
         [&[][..], &["--with-sources"], &["--no-sources"], &["--time", "0s-1h"], &["--root", "work"]]
     {
-        let shared = desk.share("out.zip", &[options, &["-f"]].concat());
+        let shared = recording.share("out.zip", &[options, &["-f"]].concat());
         let after = contents(&shared);
-        let bytes = String::from_utf8_lossy(&fs::read(&shared).expect("it is there")).into_owned();
+        let bytes = String::from_utf8_lossy(&fs::read(&shared).expect("the file is readable")).into_owned();
         for secret in SECRETS {
-            // Words in the program's own text stay where they are not what was found to be a name.
+            // Source text of the program keeps words that were not recognized as names.
             let is_text = ["zzyzx", "acme", "diary"].contains(&secret) && !options.contains(&"--no-sources");
             assert!(is_text || !after.contains(secret), "{options:?}: {secret} in {after}");
-            assert!(is_text || !bytes.contains(secret), "{options:?}: {secret} in its bytes");
+            assert!(is_text || !bytes.contains(secret), "{options:?}: {secret} in the bytes");
         }
     }
 }
 
 #[test]
-fn every_command_reads_it_as_it_is() {
-    let Some(desk) = Desk::new(&["--lines", "--markers", "function,gc,import,audit"]) else { return };
-    let shared = desk.share("out.zip", &[]);
+fn every_command_reads_the_zip_file() {
+    let Some(recording) = UserRecording::new(&["--lines", "--markers", "function,gc,import,audit"]) else {
+        return;
+    };
+    let shared = recording.share("out.zip", &[]);
     for (command, options) in [
         ("info", &[][..]),
         ("stats", &["-n", "5"]),
@@ -117,7 +119,7 @@ fn every_command_reads_it_as_it_is() {
     ] {
         assert!(!report(&shared, command, options).is_empty(), "{command}");
     }
-    let (before, after) = (json(&desk.trace(), "stats"), json(&shared, "stats"));
+    let (before, after) = (json(&recording.trace(), "stats"), json(&shared, "stats"));
     for name in ["leaf", "work", "main", "hidden"] {
         for key in ["calls", "self_ns", "total_ns"] {
             assert_eq!(function(&after, name)[key], function(&before, name)[key], "{name} {key}");
@@ -130,65 +132,63 @@ fn every_command_reads_it_as_it_is() {
 }
 
 #[test]
-fn two_shares_of_one_user_can_be_compared_and_those_of_two_cannot() {
-    let Some(desk) = Desk::new(&[]) else { return };
-    let [one, same] =
-        ["one.zip", "same.zip"].map(|name| fs::read(desk.share(name, &[])).expect("it is there"));
-    assert_eq!(one, same);
-    let key = desk.home().join(".config/pyrec/share.key");
-    let status = fs::metadata(&key).expect("it was made");
+fn shares_with_one_key_have_the_same_tokens_and_those_with_two_keys_do_not() {
+    let Some(recording) = UserRecording::new(&[]) else { return };
+    let [first, second] = ["first.zip", "second.zip"]
+        .map(|name| fs::read(recording.share(name, &[])).expect("the file is readable"));
+    assert_eq!(first, second);
+    let key = recording.home().join(".config/pyrec/share.key");
+    let status = fs::metadata(&key).expect("the file exists");
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&status.permissions()) & 0o777, 0o600);
-    fs::remove_file(key).expect("it is ours");
-    assert_ne!(one, fs::read(desk.share("other.zip", &[])).expect("it is there"));
+    fs::remove_file(key).expect("the file is removed");
+    assert_ne!(first, fs::read(recording.share("other.zip", &[])).expect("the file is readable"));
 }
 
 #[test]
-fn a_dry_run_tells_and_writes_nothing() {
-    let Some(desk) = Desk::new(&[]) else { return };
-    let told = desk.run(desk.pyrec("share").arg("--dry-run"));
-    let told = String::from_utf8(told.stdout).expect("it is text");
+fn a_dry_run_lists_what_would_be_removed_and_writes_no_file() {
+    let Some(recording) = UserRecording::new(&[]) else { return };
+    let text = stdout(&recording.run(recording.pyrec("share").arg("--dry-run")));
     for word in
         ["wilhelmina", "hunter2secret", "acme-corp", "/diary", "home directory", "argument", "trust: "]
     {
-        assert!(told.contains(word), "{word}: {told}");
+        assert!(text.contains(word), "{word}: {text}");
     }
-    assert!(!desk.project().join("pyrec.zip").exists());
-    desk.share("pyrec.zip", &[]);
-    let again = run(desk.pyrec("share").arg("pyrec.zip"));
-    let said = String::from_utf8_lossy(&again.stderr).into_owned();
-    assert!(again.status.code() == Some(1) && said.contains("exists") && said.lines().count() == 1, "{said}");
+    assert!(!recording.project().join("pyrec.zip").exists());
+    recording.share("pyrec.zip", &[]);
+    let second = run(recording.pyrec("share").arg("pyrec.zip"));
+    let stderr = stderr(&second);
+    assert!(
+        second.status.code() == Some(1) && stderr.contains("exists") && stderr.lines().count() == 1,
+        "{stderr}"
+    );
 }
 
 #[test]
-fn the_last_that_fits_is_shared_and_says_so() {
-    let Some(subject) = Subject::any() else { return };
-    let recording = subject.record(&[], &[program("press.py").as_os_str(), "20".as_ref()]);
+fn with_max_size_the_last_part_is_shared_as_a_slice() {
+    let Some(setup) = Setup::any() else { return };
+    let recording = setup.record(&[], &[program("press.py").as_os_str(), "20".as_ref()]);
     let folder = recording.directory.path();
     let share = |name: &str, options: &[&str]| {
         let output = run(pyrec("share").args(options).arg(name).current_dir(folder).env("HOME", folder));
         assert!(output.status.success(), "{output:?}");
         let path = folder.join(name);
-        (
-            fs::metadata(&path).expect("it is there").len(),
-            path,
-            String::from_utf8_lossy(&output.stdout).into_owned(),
-        )
+        (fs::metadata(&path).expect("the file exists").len(), path, stdout(&output))
     };
-    let (all_bytes, all, said) = share("all.zip", &[]);
-    assert!(said.contains("The whole recording") && !said.contains("slice"), "{said}");
-    assert!(said.contains("removed; a search of the new file"), "{said}");
+    let (all_bytes, all, text) = share("all.zip", &[]);
+    assert!(text.contains("The whole recording") && !text.contains("slice"), "{text}");
+    assert!(text.contains("removed; a search of the new file"), "{text}");
     let (limit, size) = (all_bytes / 2, format!("{}B", all_bytes / 2));
-    let (bytes, last, said) = share("last.zip", &["--max-size", &size]);
+    let (bytes, last, text) = share("last.zip", &["--max-size", &size]);
     assert!(bytes <= limit && bytes * 2 > limit, "{bytes} of {limit}");
-    assert!(said.contains("A slice of the recording") && said.contains("the last"), "{said}");
+    assert!(text.contains("A slice of the recording") && text.contains("the last"), "{text}");
     let slice = json(&last, "stats");
     assert!(slice["trust"]["slice"]["from_ns"].as_u64().is_some_and(|from_ns| from_ns > 0), "{slice}");
     assert!(report(&last, "info", &[]).contains("a slice: "));
     let profile = folder.join("last.profile");
     let profiled = run(pyrec("profile").arg("-i").arg(&last).arg(&profile));
-    assert!(String::from_utf8_lossy(&profiled.stdout).contains("a slice: "), "{profiled:?}");
+    assert!(stdout(&profiled).contains("a slice: "), "{profiled:?}");
     assert_eq!(json(&profile, "stats")["trust"]["slice"], slice["trust"]["slice"]);
-    // Its tree begins where that of all does, and what is not a call any more is no repair.
+    // The slice has the calls that were open at its start, so no return is repaired.
     assert_eq!(number(&slice["trust"]["repaired"], "unmatched_returns"), 0, "{slice}");
     let events = |stats: &Value| number(&stats["trust"], "events");
     assert!(events(&slice) > 0 && events(&slice) < events(&json(&all, "stats")));
@@ -199,36 +199,42 @@ fn the_last_that_fits_is_shared_and_says_so() {
 }
 
 #[test]
-fn a_zip_file_of_somebody_else_is_refused_in_one_sentence() {
-    let Some(desk) = Desk::new(&[]) else { return };
-    let shared = fs::read(desk.share("out.zip", &[])).expect("it is there");
-    let bad = desk.project().join("bad.zip");
+fn a_corrupt_zip_file_is_refused_in_one_sentence() {
+    let Some(recording) = UserRecording::new(&[]) else { return };
+    let shared = fs::read(recording.share("out.zip", &[])).expect("the file is readable");
+    let corrupt = recording.project().join("corrupt.zip");
     let len = shared.len();
-    let list_at = u32::from_le_bytes(shared[len - 6..len - 2].try_into().expect("four bytes")) as usize;
+    let directory_at = u32::from_le_bytes(shared[len - 6..len - 2].try_into().expect("four bytes")) as usize;
     let changed = |at: usize, bytes: &[u8]| {
         let mut changed = shared.clone();
         changed[at..at + bytes.len()].copy_from_slice(bytes);
         changed
     };
-    let line_at =
-        list_at + shared[list_at..].windows(4).rposition(|bytes| bytes == b"PK\x01\x02").expect("a list");
+    let entry_at = directory_at
+        + shared[directory_at..]
+            .windows(4)
+            .rposition(|bytes| bytes == b"PK\x01\x02")
+            .expect("the zip file has an entry");
     let cases = [
         shared[..len / 2].to_vec(),
         shared[..len - 1].to_vec(),
         changed(len - 10, &[0xff; 4]),
         changed(len - 6, &[0xff; 4]),
-        // The trace packed, encrypted, longer than the file, elsewhere, and under another name.
-        changed(line_at + 10, &[8]),
-        changed(line_at + 8, &[1]),
-        changed(line_at + 20, &[0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff, 0x7f]),
-        changed(line_at + 42, &[0xff; 4]),
-        changed(line_at + 46, b"../rc"),
+        // The entry of the trace as compressed, encrypted, too long, at another offset, and under another name.
+        changed(entry_at + 10, &[8]),
+        changed(entry_at + 8, &[1]),
+        changed(entry_at + 20, &[0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff, 0x7f]),
+        changed(entry_at + 42, &[0xff; 4]),
+        changed(entry_at + 46, b"../rc"),
     ];
     for (at, bytes) in cases.into_iter().enumerate() {
-        fs::write(&bad, bytes).expect("room");
-        let output = run(pyrec("info").arg("-i").arg(&bad));
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.code() == Some(1) && said.lines().count() == 1, "{at}: {output:?}");
-        assert!(said.contains("bad.zip: it is a zip file") && said.contains("unpack it"), "{at}: {said}");
+        fs::write(&corrupt, bytes).expect("the write succeeds");
+        let output = run(pyrec("info").arg("-i").arg(&corrupt));
+        let stderr = stderr(&output);
+        assert!(output.status.code() == Some(1) && stderr.lines().count() == 1, "{at}: {output:?}");
+        assert!(
+            stderr.contains("corrupt.zip: it is a zip file") && stderr.contains("unpack it"),
+            "{at}: {stderr}"
+        );
     }
 }

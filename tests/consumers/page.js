@@ -1,11 +1,10 @@
-// Opens a page in headless Chromium and does with it what a reader would.
+// Opens a page in headless Chromium and operates it as a reader would.
 //
 //     node page.js MODULES CHROMIUM PAGE[#WHERE] STEP…
 //
 // Steps: `press KEY`, `type TEXT`, `click SELECTOR`, `media FEATURE VALUE`, `size WIDTH HEIGHT`, `shot FILE.png`, `print FILE.pdf`,
-// and `read EXPRESSION`, which tells what that is. Prints
-// `{"read": […], "said": […], "asked": […]}`: what was read, what errors, warnings and dialogs there were, and what was asked
-// for over a network.
+// and `read EXPRESSION`. Prints `{"read": […], "messages": […], "requests": […]}`: the values of the expressions; the errors,
+// warnings and dialogs; and the URLs that were requested from a network.
 
 const [modules, chromium, page, ...steps] = process.argv.slice(2);
 const puppeteer = require(`${modules}/puppeteer-core`);
@@ -14,11 +13,11 @@ const url = require("url");
 
 const run = async (browser) => {
   const tab = await browser.newPage();
-  const found = { read: [], said: [], asked: [] };
-  tab.on("console", (message) => ["error", "warn"].includes(message.type()) && found.said.push(message.text()));
-  tab.on("pageerror", (error) => found.said.push(String(error)));
-  tab.on("dialog", (dialog) => (found.said.push(`dialog: ${dialog.message()}`), dialog.dismiss()));
-  tab.on("request", (request) => request.url().startsWith("file:") || found.asked.push(request.url()));
+  const result = { read: [], messages: [], requests: [] };
+  tab.on("console", (message) => ["error", "warn"].includes(message.type()) && result.messages.push(message.text()));
+  tab.on("pageerror", (error) => result.messages.push(String(error)));
+  tab.on("dialog", (dialog) => (result.messages.push(`dialog: ${dialog.message()}`), dialog.dismiss()));
+  tab.on("request", (request) => request.url().startsWith("file:") || result.requests.push(request.url()));
   await tab.setViewport({ width: 1400, height: 900 });
   const [file, where] = page.split(/#(.*)/s);
   await tab.goto(url.pathToFileURL(path.resolve(file)).href + (where ? `#${where}` : ""));
@@ -33,11 +32,11 @@ const run = async (browser) => {
     else if (verb === "size") await tab.setViewport({ width: Number(words[0]), height: Number(words[1]) });
     else if (verb === "shot") await tab.screenshot({ path: rest });
     else if (verb === "print") await tab.pdf({ path: rest, format: "A4" });
-    else if (verb === "read") found.read.push(await tab.evaluate(rest));
+    else if (verb === "read") result.read.push(await tab.evaluate(rest));
     else throw new Error(`there is no step '${verb}'`);
     if (verb !== "read") await settled();
   }
-  return found;
+  return result;
 };
 
 (async () => {

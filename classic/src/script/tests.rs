@@ -1,4 +1,4 @@
-//! Checks the text of generated scripts. `tests/classic.rs` runs them with the tools.
+//! Checks the text of generated scripts. `tests/classic_tools.rs` runs them with the tools.
 
 use super::*;
 
