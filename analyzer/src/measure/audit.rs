@@ -66,12 +66,12 @@ impl Audit {
         let (matches, lines, groups) = Default::default();
         let mut collector = AuditCollector { names, filter, patterns, matches, lines, groups };
         let columns = Columns { line: true, value: true, text: true };
-        let seen = calls::read(trace, filter, columns, &mut |event, callers| {
+        let summary = calls::read(trace, filter, columns, &mut |event, callers| {
             collector.visit(event, callers);
             Ok(())
         })?;
         let frame_names = FrameNames::new(names, trace.manifest());
-        let since = |time_ns: i64| time_ns.saturating_sub(seen.counts.first_ns);
+        let since = |time_ns: i64| time_ns.saturating_sub(summary.counts.first_ns);
         let group = |((event, stack), sum): ((TextId, Vec<FrameLocation>), GroupSums)| AuditGroup {
             event: names.text_str(event).map_or("?".into(), |event| event.to_string()),
             count: sum.count,
@@ -84,8 +84,8 @@ impl Audit {
             let by_count = |group: &AuditGroup| (Reverse(group.count), group.first_ns);
             a.event.cmp(&b.event).then_with(|| by_count(a).cmp(&by_count(b)))
         });
-        let recorded = seen.counts.of(Marker::Audit);
-        Ok(Audit { groups, recorded, trust: Trust::of_seen(trace.manifest(), &seen) })
+        let recorded = summary.counts.of(Marker::Audit);
+        Ok(Audit { groups, recorded, trust: Trust::of_summary(trace.manifest(), &summary) })
     }
 }
 

@@ -39,10 +39,11 @@ type Property = (&'static str, fn(&Manifest) -> String);
 impl Comparability {
     /// Checks runs whose totals are to be compared.
     pub fn of(runs: &[RunConditions]) -> Comparability {
-        let mut found = Comparability::of_all(runs, recorded_part);
-        found.reasons.extend(runs.iter().filter_map(|run| loss(run.side, run.trust)));
-        found.reasons.dedup();
-        found
+        let mut comparability = Comparability::of_all(runs, recorded_part);
+        let reasons = &mut comparability.reasons;
+        reasons.extend(runs.iter().filter_map(|run| loss(run.side, run.trust)));
+        reasons.dedup();
+        comparability
     }
 
     /// Checks runs whose sequences of calls are to be compared. How a recording ended and where it
@@ -52,7 +53,7 @@ impl Comparability {
     }
 
     fn of_all(runs: &[RunConditions], recorded_part: fn(&Manifest) -> String) -> Comparability {
-        let mut found = Comparability::default();
+        let mut comparability = Comparability::default();
         let manifests: Vec<(Side, &Manifest)> = runs.iter().map(|run| (run.side, run.manifest)).collect();
         let required: [Property; 6] = [
             ("recorded markers", |manifest| word_list(&manifest.markers)),
@@ -62,15 +63,15 @@ impl Comparability {
             ("recorded by", |manifest| manifest.provider.clone()),
             ("recording", recorded_part),
         ];
-        found
+        comparability
             .reasons
             .extend(required.iter().filter_map(|(name, property)| difference(name, &manifests, property)));
         let notable: [Property; 2] = [("exit status", exit_status), ("machine", machine)];
-        found
+        comparability
             .notes
             .extend(notable.iter().filter_map(|(name, property)| difference(name, &manifests, property)));
-        found.notes.extend(not_interleaved(&manifests));
-        found
+        comparability.notes.extend(not_interleaved(&manifests));
+        comparability
     }
 
     /// Whether there is no reason against the comparison.
@@ -150,7 +151,7 @@ fn machine(manifest: &Manifest) -> String {
 /// Describes a loss of more than one in [`EVENTS_PER_LOST_EVENT`] events, or of an unknown number.
 fn loss(side: Side, trust: &Trust) -> Option<String> {
     let side = if side == Side::Old { "an old" } else { "a new" };
-    match trust.all_lost() {
+    match trust.lost_if_known() {
         None => Some(format!("lost events: an unknown number in {side} recording, which was cut short")),
         Some(lost) if lost.saturating_mul(EVENTS_PER_LOST_EVENT) > trust.events => {
             Some(format!("lost events: {lost} of {} in {side} recording", trust.events.saturating_add(lost)))

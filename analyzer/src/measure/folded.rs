@@ -200,8 +200,8 @@ impl Folded {
                     continue;
                 }
                 if let Some(parent) = parent {
-                    let below: &mut FoldedFrame = &mut frames[parent];
-                    below.own = below.own.saturating_sub(weight);
+                    let parent: &mut FoldedFrame = &mut frames[parent];
+                    parent.own = parent.own.saturating_sub(weight);
                 }
                 frames.push(FoldedFrame { parent, own: weight, ..self.frames[id].clone() });
                 let caller = |member: PathMember| {

@@ -69,7 +69,7 @@ impl GcPauses {
     pub fn read(trace: &Trace, filter: &Filter) -> Result<GcPauses> {
         let mut collector = PauseCollector::default();
         let columns = Columns { line: true, value: true, text: true };
-        let seen = calls::read(trace, filter, columns, &mut |event, callers| {
+        let summary = calls::read(trace, filter, columns, &mut |event, callers| {
             collector.visit(event, callers);
             Ok(())
         })?;
@@ -92,10 +92,10 @@ impl GcPauses {
         });
         Ok(GcPauses {
             total_ns: tree::saturating_sum(generations.iter().map(|generation| generation.lengths.total())),
-            run_ns: window.overlap_ns(seen.counts.first_ns, seen.counts.last_ns),
+            run_ns: window.overlap_ns(summary.counts.first_ns, summary.counts.last_ns),
             generations,
             interrupted,
-            trust: Trust::of_seen(trace.manifest(), &seen),
+            trust: Trust::of_summary(trace.manifest(), &summary),
         })
     }
 }
@@ -165,9 +165,9 @@ mod tests {
     fn interrupted(gc: &GcPauses) -> Vec<(Option<&str>, u64, u64, u64)> {
         gc.interrupted
             .iter()
-            .map(|found| {
-                let label = found.place.as_ref().map(|place| place.label.as_str());
-                (label, found.pauses, found.total_ns, found.max_ns)
+            .map(|interrupted| {
+                let label = interrupted.place.as_ref().map(|place| place.label.as_str());
+                (label, interrupted.pauses, interrupted.total_ns, interrupted.max_ns)
             })
             .collect()
     }

@@ -95,7 +95,7 @@ impl Imports {
         // The minimum time applies to imports, not to the calls around them.
         let calls_filter = filter.without_min_time();
         let columns = Columns { line: true, value: true, text: true };
-        let seen = calls::read(trace, &calls_filter, columns, &mut |event, callers| {
+        let summary = calls::read(trace, &calls_filter, columns, &mut |event, callers| {
             collector.visit(event, callers);
             Ok(())
         })?;
@@ -103,14 +103,14 @@ impl Imports {
         let min_time_ns = filter.min_time_ns();
         let outermost = collector.imports.iter().filter(|(_, import)| import.depth == 0);
         let total_ns = tree::saturating_sum(outermost.map(|(_, import)| import.total_ns));
-        let imports = collector.finish(seen.counts.first_ns, min_time_ns, &frame_names);
+        let imports = collector.finish(summary.counts.first_ns, min_time_ns, &frame_names);
         let window = order::time_window(trace, filter)?;
         Ok(Imports {
             total_ns,
-            run_ns: window.overlap_ns(seen.counts.first_ns, seen.counts.last_ns),
+            run_ns: window.overlap_ns(summary.counts.first_ns, summary.counts.last_ns),
             imports,
-            recorded: seen.counts.of(Marker::ImportStart),
-            trust: Trust::of_seen(trace.manifest(), &seen),
+            recorded: summary.counts.of(Marker::ImportStart),
+            trust: Trust::of_summary(trace.manifest(), &summary),
         })
     }
 }
@@ -154,9 +154,8 @@ impl ImportCollector<'_> {
         let open = self.open.entry(thread).or_default();
         // An end without a recorded start is ignored.
         let recent = open.len().saturating_sub(MAX_CALLERS);
-        let Some(at) = open[recent..].iter().rposition(|open| open.name == event.text) else { return };
-        let at = recent + at;
-        open.truncate(at + 1);
+        let Some(index) = open[recent..].iter().rposition(|open| open.name == event.text) else { return };
+        open.truncate(recent + index + 1);
         let Some(ended) = open.pop() else { return };
         let import = &mut self.imports[ended.index].1;
         import.not_found += u64::from(event.value == Some(0));

@@ -160,7 +160,7 @@ impl Instances {
         // The minimum time applies to classes and finalizers, not to the calls around creations.
         let calls_filter = filter.without_min_time();
         let columns = Columns { line: true, value: true, text: true };
-        let seen = calls::read(trace, &calls_filter, columns, &mut |event, callers| {
+        let summary = calls::read(trace, &calls_filter, columns, &mut |event, callers| {
             collector.visit(event, callers);
             Ok(())
         })?;
@@ -169,9 +169,9 @@ impl Instances {
         Ok(Instances {
             finalizers: collector.finalizers(&frame_names, min_time_ns),
             classes: collector.classes(&frame_names, min_time_ns),
-            recorded: seen.counts.of(Marker::InstanceStart),
-            has_functions: seen.counts.of(Marker::FunctionEntry) > 0,
-            trust: Trust::of_seen(trace.manifest(), &seen),
+            recorded: summary.counts.of(Marker::InstanceStart),
+            has_functions: summary.counts.of(Marker::FunctionEntry) > 0,
+            trust: Trust::of_summary(trace.manifest(), &summary),
         })
     }
 }

@@ -6,9 +6,9 @@
 //! several runs  both     ─▶ Diff, Divergences
 //! ```
 //!
-//! Every measure carries a [`Trust`]. Functions are summed by call path, so a measure over a
-//! [`CallTree`](crate::CallTree) needs one pass over its nodes. What a tree does not store, such as
-//! lines and single durations, is collected in a pass over the [calls](crate::calls) of a trace.
+//! A [`CallTree`](crate::CallTree) has one node for each call path, so a measure over it takes one
+//! pass over the nodes. What a tree does not store, such as lines and single durations, is collected
+//! in a pass over the [calls](crate::calls) of a trace. Every measure carries a [`Trust`].
 
 pub mod alignment;
 mod audit;

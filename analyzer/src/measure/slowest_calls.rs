@@ -88,7 +88,7 @@ impl SlowestCalls {
         // The minimum time applies to the slow calls, not to the calls in them.
         let calls_filter = filter.without_min_time();
         let columns = Columns { line: true, value: true, text: true };
-        let seen = calls::read(trace, &calls_filter, columns, &mut |event, _| {
+        let summary = calls::read(trace, &calls_filter, columns, &mut |event, _| {
             search.visit(event);
             Ok(())
         })?;
@@ -105,8 +105,8 @@ impl SlowestCalls {
         }
         let frame_names = FrameNames::new(trace.names(), trace.manifest());
         let clock = &trace.manifest().clock;
-        let calls = details.finish(&seen, clock, trace.names(), &frame_names);
-        Ok(SlowestCalls { calls, of, still_open, trust: Trust::of_seen(trace.manifest(), &seen) })
+        let calls = details.finish(&summary, clock, trace.names(), &frame_names);
+        Ok(SlowestCalls { calls, of, still_open, trust: Trust::of_summary(trace.manifest(), &summary) })
     }
 }
 
@@ -260,7 +260,7 @@ impl DetailCollector {
 
     fn finish(
         self,
-        seen: &TraceSummary,
+        summary: &TraceSummary,
         clock: &Clock,
         names: &Names,
         frame_names: &FrameNames,
@@ -274,7 +274,7 @@ impl DetailCollector {
             let time_ns = call.entry.time_ns;
             Some(SlowCall {
                 function: location(FrameLocation { frame: call.frame, line: 0 }),
-                start_ns: time_ns.saturating_sub(seen.counts.first_ns),
+                start_ns: time_ns.saturating_sub(summary.counts.first_ns),
                 start_unix_ns: clock.unix_ns(time_ns),
                 duration_ns: found.candidate.duration_ns,
                 still_open: found.candidate.is_open,

@@ -32,8 +32,8 @@ impl Trust {
     }
 
     /// The trust of a stream of calls.
-    pub fn of_seen(manifest: &Manifest, seen: &TraceSummary) -> Trust {
-        Trust::new(manifest, &seen.counts, seen.repairs, seen.torn_bytes)
+    pub fn of_summary(manifest: &Manifest, summary: &TraceSummary) -> Trust {
+        Trust::new(manifest, &summary.counts, summary.repairs, summary.torn_bytes)
     }
 
     /// The trust of a profile.
@@ -56,8 +56,8 @@ impl Trust {
 
     /// The number of lost events; none where the recorder was killed or a file is torn, so that it
     /// is unknown.
-    pub fn all_lost(&self) -> Option<u64> {
-        let is_cut = self.ended.is_cut() || self.torn_bytes > 0;
-        (!is_cut).then_some(self.lost)
+    pub fn lost_if_known(&self) -> Option<u64> {
+        let is_incomplete = self.ended.is_cut() || self.torn_bytes > 0;
+        (!is_incomplete).then_some(self.lost)
     }
 }

@@ -68,7 +68,7 @@ pub fn write(trace: &Trace, filter: &Filter, options: &DumpOptions, out: &mut im
     let counts = streams.counts.clone();
     let torn_bytes = trace.files().iter().map(|file| file.torn_bytes()).sum();
     let seen = TraceSummary { counts, repairs: streams.repairs(), torn_bytes };
-    let trust = Trust::of_seen(trace.manifest(), &seen);
+    let trust = Trust::of_summary(trace.manifest(), &seen);
     Ok(write_trust(&trust, options.format, out)?)
 }
 

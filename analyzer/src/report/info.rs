@@ -82,7 +82,7 @@ pub fn write_json(info: &TraceInfo, out: &mut impl Write) -> io::Result<()> {
     let facts = Facts {
         events: info.trust.events,
         markers: info,
-        lost: info.trust.all_lost(),
+        lost: info.trust.lost_if_known(),
         repaired: &info.trust.repaired,
         ended: &info.ended,
         provider: &info.provider,

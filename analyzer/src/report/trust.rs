@@ -15,7 +15,7 @@ use crate::tree::Repairs;
 /// The trust line of a report, without a line end. A value that the trace does not contain is
 /// `unknown`, never 0.
 pub fn trust_line(trust: &Trust) -> String {
-    let lost = match trust.all_lost() {
+    let lost = match trust.lost_if_known() {
         Some(lost) => format!("{} lost", Count(lost)),
         None if trust.lost > 0 => format!("lost unknown ({} known of)", Count(trust.lost)),
         None => "lost unknown".into(),
@@ -88,7 +88,7 @@ impl Serialize for Trust {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("events", &self.events)?;
-        map.serialize_entry("lost", &self.all_lost())?;
+        map.serialize_entry("lost", &self.lost_if_known())?;
         map.serialize_entry("repaired", &self.repaired)?;
         map.serialize_entry("ended", &self.ended)?;
         map.serialize_entry("cost_per_event_ns", &self.cost_per_event_ns)?;

@@ -124,7 +124,7 @@ impl Describer<'_> {
 
     /// The time of a state since the first event of the trace.
     pub fn time_ns(&self, side: usize, state: &Option<ThreadState>) -> Option<i64> {
-        let first_ns = self.runs[side].seen.counts.first_ns;
+        let first_ns = self.runs[side].summary.counts.first_ns;
         state.as_ref().map(|state| state.time_ns.saturating_sub(first_ns))
     }
 

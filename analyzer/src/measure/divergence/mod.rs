@@ -138,7 +138,7 @@ impl Divergences {
             only: total.only,
             unpaired: [0, 1].map(unpaired),
             comparability: comparability(traces, &runs),
-            trust: [0, 1].map(|side| Trust::of_seen(traces[side].manifest(), &runs[side].seen)),
+            trust: [0, 1].map(|side| Trust::of_summary(traces[side].manifest(), &runs[side].summary)),
         })
     }
 }
@@ -190,7 +190,7 @@ fn identities(trace: &Trace, run: &RunSubtrees) -> Vec<ThreadIdentity> {
 }
 
 fn comparability(traces: [&Trace; 2], runs: &[RunSubtrees; 2]) -> Comparability {
-    let trust = [0, 1].map(|index| Trust::of_seen(traces[index].manifest(), &runs[index].seen));
+    let trust = [0, 1].map(|index| Trust::of_summary(traces[index].manifest(), &runs[index].summary));
     let conditions = [(0, Side::Old), (1, Side::New)].map(|(index, side)| RunConditions {
         side,
         manifest: traces[index].manifest(),

@@ -33,7 +33,7 @@ pub struct RunSubtrees {
     /// The command of each process, by process id, where it is known.
     pub commands: FxHashMap<i32, TextId>,
     /// Counts and repairs of the whole trace.
-    pub seen: TraceSummary,
+    pub summary: TraceSummary,
     /// The row groups of the trace, in order.
     pub row_groups: Vec<RowGroupStart>,
 }
@@ -241,7 +241,7 @@ impl RunReader<'_> {
             subtrees: self.context.subtrees,
             frames: self.context.functions.into_frames(),
             commands: self.commands,
-            seen: TraceSummary { counts: self.counts, repairs: self.context.repairs, torn_bytes },
+            summary: TraceSummary { counts: self.counts, repairs: self.context.repairs, torn_bytes },
             row_groups,
         }
     }

@@ -24,10 +24,10 @@ impl Lines {
             collector.visit(moment, callers);
             Ok(())
         };
-        let seen = calls::read(trace, &filter, columns, &mut visit)?;
+        let summary = calls::read(trace, &filter, columns, &mut visit)?;
         let manifest = trace.manifest();
         let has_hits = manifest.markers.iter().any(|group| group == MarkerGroup::Line.name());
-        Ok(collector.finish(manifest, has_hits, &seen))
+        Ok(collector.finish(manifest, has_hits, &summary))
     }
 }
 
@@ -246,7 +246,7 @@ impl<'a> LineCollector<'a> {
         Some(*line)
     }
 
-    fn finish(self, manifest: &Manifest, has_hits: bool, seen: &TraceSummary) -> Lines {
+    fn finish(self, manifest: &Manifest, has_hits: bool, summary: &TraceSummary) -> Lines {
         let frame_names = FrameNames::new(self.names, manifest);
         let mut functions = self.functions();
         let (callees, mut calls) = calls_by_line(self.edges, self.names, &frame_names);
@@ -277,8 +277,8 @@ impl<'a> LineCollector<'a> {
             callees,
             total_ns,
             has_hits,
-            trust: Trust::of_seen(manifest, seen),
-            facts: ProfileMetadata::rows(manifest, &seen.counts, seen.repairs, seen.torn_bytes),
+            trust: Trust::of_summary(manifest, summary),
+            facts: ProfileMetadata::rows(manifest, &summary.counts, summary.repairs, summary.torn_bytes),
         }
     }
 

@@ -27,7 +27,7 @@ pub fn write(trace: &Trace, filter: &Filter, out: &mut (impl Write + Send)) -> R
         let row = row(call_event, callers, titles.get(frame), trace.names());
         row.map_or(Ok(()), |row| Ok(writer.write(&row)?))
     })?;
-    let trust = Trust::of_seen(trace.manifest(), &seen);
+    let trust = Trust::of_summary(trace.manifest(), &seen);
     writer.finish(&[("trust", trust_line(&trust)), ("command", trace.manifest().command.join(" "))])?;
     Ok(trust)
 }

@@ -54,7 +54,7 @@ impl Shell {
         script: &str,
         data: Vec<EmbeddedData>,
     ) -> Shell {
-        let is_whole = |trust: &Trust| trust.all_lost() == Some(0) && trust.torn_bytes == 0;
+        let is_whole = |trust: &Trust| trust.lost_if_known() == Some(0) && trust.torn_bytes == 0;
         Shell {
             title: Plain(title).to_string(),
             is_doubtful: trusts.iter().any(|(_, trust)| !is_whole(trust) || trust.repaired.total() > 0),

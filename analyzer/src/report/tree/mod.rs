@@ -51,7 +51,7 @@ pub fn write(trace: &Trace, filter: &Filter, options: &TreeOptions, out: &mut im
     pipeline.write(merger.finish(), out)?;
     let repairs = pipeline.finish(out)?;
     let torn_bytes = trace.files().iter().map(|file| file.torn_bytes()).sum();
-    let trust = Trust::of_seen(trace.manifest(), &TraceSummary { counts, repairs, torn_bytes });
+    let trust = Trust::of_summary(trace.manifest(), &TraceSummary { counts, repairs, torn_bytes });
     write_trust(options.format, &trust, out)?;
     Ok(())
 }
