@@ -20,8 +20,8 @@ impl Lines {
         let filter = filter.without_min_time();
         let mut collector = LineCollector::new(trace.names());
         let columns = Columns { line: true, value: false, text: false };
-        let mut visit = |moment: CallEvent, callers: Callers| {
-            collector.visit(moment, callers);
+        let mut visit = |event: CallEvent, callers: Callers| {
+            collector.visit(event, callers);
             Ok(())
         };
         let summary = calls::read(trace, &filter, columns, &mut visit)?;
@@ -114,11 +114,11 @@ impl<'a> LineCollector<'a> {
         }
     }
 
-    fn visit(&mut self, moment: CallEvent, callers: Callers) {
-        match moment {
+    fn visit(&mut self, event: CallEvent, callers: Callers) {
+        match event {
             CallEvent::Enter(call) => self.enter(call, callers),
             CallEvent::Leave(call, end) => self.leave(call, end),
-            CallEvent::Instant(event) | CallEvent::UnmatchedReturn(_, event) => self.point(event, callers),
+            CallEvent::Instant(event) | CallEvent::UnmatchedReturn(_, event) => self.instant(event, callers),
         }
     }
 
@@ -159,7 +159,7 @@ impl<'a> LineCollector<'a> {
         }
     }
 
-    fn point(&mut self, event: &Event, callers: Callers) {
+    fn instant(&mut self, event: &Event, callers: Callers) {
         self.charge(event, callers.innermost());
         if event.marker != Marker::Line {
             return;
@@ -177,7 +177,7 @@ impl<'a> LineCollector<'a> {
         }
     }
 
-    /// Charges the time since the previous moment to the executing line of the innermost call.
+    /// Charges the time since the previous event to the executing line of the innermost call.
     fn charge(&mut self, event: &Event, innermost: Option<&Call>) {
         let (Some(call), Some(thread)) = (innermost, self.threads.get_mut(&ThreadId::of(event))) else {
             return;
