@@ -21,6 +21,7 @@
 //! share      redacted copies of traces
 //! measure    what reports show, as plain values
 //! calls      single calls, as a stream
+//! testing    traces and call trees from scripts, for tests only
 //! tree       call paths, merged over the trace
 //! order      rows by thread and by time
 //! filter     what part of a trace a report is about
