@@ -1,7 +1,7 @@
-//! Builds the agent, which the recorder carries inside.
+//! Builds the agent's library, which `src/session/agent_library.rs` embeds.
 //!
-//! Cargo cannot yet name another package's cdylib as an artifact (RFC 3028), so this runs it once more, with a target
-//! directory of its own: the outer one is locked.
+//! Cargo has no stable way to depend on another package's cdylib (RFC 3028), so this script runs
+//! cargo. It uses a target directory of its own, because the outer cargo has locked its one.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ mod skeleton;
 fn main() {
     #[cfg(feature = "bpf-skeleton")]
     skeleton::generate(Path::new("src/bpf"));
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
-    let cargo = env::var_os("CARGO").expect("cargo sets it");
-    let target = env::var("TARGET").expect("cargo sets it");
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets this variable"));
+    let cargo = env::var_os("CARGO").expect("cargo sets this variable");
+    let target = env::var("TARGET").expect("cargo sets this variable");
     for directory in ["agent/src", "agent/build.rs", "agent/Cargo.toml", "wire/src", "wire/Cargo.toml"] {
         println!("cargo::rerun-if-changed={directory}");
     }
@@ -35,12 +35,11 @@ fn main() {
         ])
         .arg("--target-dir")
         .arg(&target_directory)
-        // Clippy would look at the agent in its own turn.
+        // Clippy checks the agent as a workspace member, not here.
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .status()
-        .expect("cargo runs");
-    assert!(status.success(), "the agent does not build");
+        .expect("cargo can be run");
+    assert!(status.success(), "building the agent failed");
     let library = Path::new(&target).join("agent/libpyrec_agent.so");
-    std::fs::copy(target_directory.join(library), out.join("libpyrec_agent.so"))
-        .expect("the agent was built");
+    std::fs::copy(target_directory.join(library), out.join("libpyrec_agent.so")).expect("the library exists");
 }

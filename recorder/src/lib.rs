@@ -1,26 +1,27 @@
 //! The recorder: it takes the events of CPython processes and writes them into a trace.
 //!
 //! ```text
-//! provider: agent, usdt ─▶ drain ─▶ RowWriter ─▶ pipeline ─▶ RotatingWriter ─▶ TraceWriter (schema)
-//! └──────────── draining thread ────────────┘   └────────────── writing thread ─────────────┘
+//! provider: agent, usdt ─▶ RowWriter ─▶ pipeline ─▶ RotatingWriter ─▶ TraceWriter (schema)
+//! └──────── draining thread ───────┘               └────────── writing thread ───────────┘
 //! ```
 //!
-//! [`record`] runs these stages. [`top()`] counts events instead of writing them. [`repair()`] writes
-//! what a killed recorder has left. `docs/life-of-an-event.md` follows one event through all of it.
+//! [`record`] runs these stages. [`top()`] counts events instead of writing them. [`repair()`]
+//! writes what a killed recorder has left. `docs/life-of-an-event.md` follows one event through all
+//! of it.
 //!
 //! # Layers
 //!
 //! A file uses only files further down, which `tests/architecture.rs` checks.
 //!
 //! ```text
-//! inspect/      top.rs      repair.rs     what can be recorded; counting; repair
-//!               recording.rs              the record loop
-//!               prepare.rs                chooses the provider and prepares the target
-//! provider/                               sources of events: agent/, usdt/ (with the C program in bpf/)
-//! target/                                 the target process: launch, attach, supervise
-//! session/                                the directory shared with the agents: page, rings, lock
-//! output/                                 rows, the writing thread, rotation, snapshots, counts
-//! os/                                     facilities of the system: /proc, signals, credentials, clocks
+//! inspect/  top.rs  repair.rs   what can be recorded; counting; repair
+//! recording.rs                  the record loop
+//! prepare.rs                    chooses the provider and prepares the target
+//! provider/                     the sources of events: agent/, and usdt/ with the C program in bpf/
+//! target/                       the target process: launch, attach, supervise
+//! session/                      the directory shared with the agents: page, rings, lock
+//! output/                       rows, the writing thread, rotation, snapshots, counts
+//! os/                           the operating system: /proc, signals, credentials, clocks
 //! ```
 //!
 //! `options.rs` and `error.rs` belong to the whole crate: every folder but `os/` may use them.
@@ -53,7 +54,8 @@ pub use target::attach::Error as AttachError;
 pub use target::target_process::Exit;
 pub use top::{Counted, Live, Top, Wish, top};
 
-/// The path of the agent's library if it exposes static markers to other tools (`--expose-markers`).
+/// The path of the agent's library if it exposes static markers to other tools
+/// (`--expose-markers`).
 pub fn exposed_library() -> PathBuf {
     session::agent_library::exposed_path(os::user::User::invoking().as_ref())
 }

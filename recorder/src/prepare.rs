@@ -32,8 +32,8 @@ pub(crate) struct Prepared {
 pub(crate) enum Purpose<'a> {
     /// Every event becomes a row.
     Record,
-    /// Events are counted, by the provider itself if it can. A launched program writes its output to
-    /// this file, if there is one.
+    /// Events are counted, by the provider itself if it can. A launched program writes its output
+    /// to this file, if there is one.
     Count(Option<&'a File>),
 }
 
@@ -155,7 +155,8 @@ fn attach(
         ProviderChoice::Usdt => Ok(with_usdt()?),
         ProviderChoice::Agent => with_agent(),
         ProviderChoice::Auto => with_usdt().or_else(|usdt_error| match (with_agent(), usdt_error) {
-            // The Python has markers and is too old for the agent, so rights are all that is missing.
+            // The Python has markers and is too old for the agent, so rights are all that is
+            // missing.
             (Err(Error::Attach(AttachError::TooOld { .. })), error @ usdt::Error::NoRights { .. }) => {
                 Err(error.into())
             }

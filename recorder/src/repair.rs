@@ -54,8 +54,8 @@ pub enum Recovery {
     SessionGone(PathBuf),
     /// Nothing: the recorder had no room for its journal.
     NoJournal,
-    /// Nothing: the recorder had no session, because static markers were recorded. Their events were
-    /// in kernel memory.
+    /// Nothing: the recorder had no session, because static markers were recorded. Their events
+    /// were in kernel memory.
     InKernel,
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use pyrec_analyzer::Plain;
-use pyrec_recorder::doctor::{self, Check, Diagnosis, Patient, Verdict};
+use pyrec_recorder::doctor::{self, Check, Diagnosis, PythonSupport, Verdict};
 use serde_json::json;
 
 use crate::output::{print, use_colours};
@@ -73,8 +73,8 @@ fn write_remedy(remedy: Option<&str>, paint: Paint, out: &mut impl Write) -> io:
     }
 }
 
-fn write_python(python: &Patient, paint: Paint, out: &mut impl Write) -> io::Result<()> {
-    let Patient { listing, launched, attached, remedy } = python;
+fn write_python(python: &PythonSupport, paint: Paint, out: &mut impl Write) -> io::Result<()> {
+    let PythonSupport { listing, launched, attached, remedy } = python;
     let verdict = verdict(python);
     let version = listing.version.map_or_else(|| "Python".into(), |version| version.to_string());
     let (launched, attached) = (launched.unwrap_or("not possible"), attached.unwrap_or("not possible"));
@@ -91,7 +91,7 @@ fn write_python(python: &Patient, paint: Paint, out: &mut impl Write) -> io::Res
     write_remedy(remedy.as_deref(), paint, out)
 }
 
-fn verdict(python: &Patient) -> Verdict {
+fn verdict(python: &PythonSupport) -> Verdict {
     match (python.launched, python.attached) {
         (Some(_), Some(_)) => Verdict::Fine,
         (None, None) => Verdict::Failing,
@@ -112,8 +112,8 @@ fn write_json(diagnosis: &Diagnosis, out: &mut impl Write) -> io::Result<()> {
         let Check { name, verdict, found, remedy } = check;
         json!({ "name": name, "verdict": verdict_name(*verdict), "found": found, "remedy": remedy })
     };
-    let python = |python: &Patient| {
-        let Patient { listing, launched, attached, remedy } = python;
+    let python = |python: &PythonSupport| {
+        let PythonSupport { listing, launched, attached, remedy } = python;
         json!({
             "program": listing.program.to_string_lossy(),
             "version": listing.version.map(|version| version.to_string()),

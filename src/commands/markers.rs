@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 use pyrec_analyzer::Plain;
-use pyrec_recorder::listing::{self, Fires, Listed, Listing};
+use pyrec_recorder::listing::{self, Fires, MarkerListing, MarkerSite};
 use serde_json::{Value, json};
 
 use crate::output::print;
@@ -32,7 +32,7 @@ impl Markers {
     /// Prints the list.
     pub fn run(self) -> Result<ExitCode> {
         let listings = match self.python {
-            None => listing::everywhere(),
+            None => listing::all_pythons(),
             Some(python) => match python.to_str().and_then(|pid| pid.parse().ok()) {
                 Some(pid) => vec![listing::of_process(pid)?],
                 None => vec![listing::of_program(&python)?],
@@ -45,7 +45,7 @@ impl Markers {
     }
 }
 
-fn write(listings: &[Listing], out: &mut impl Write) -> io::Result<()> {
+fn write(listings: &[MarkerListing], out: &mut impl Write) -> io::Result<()> {
     for (index, listing) in listings.iter().enumerate() {
         if index > 0 {
             writeln!(out)?;
@@ -55,7 +55,7 @@ fn write(listings: &[Listing], out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn write_listing(listing: &Listing, out: &mut impl Write) -> io::Result<()> {
+fn write_listing(listing: &MarkerListing, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{}", Plain(&title(listing)))?;
     let Some(first) = listing.absent.first().filter(|_| listing.markers.is_empty()) else {
         let rows: Vec<[String; 5]> = listing.markers.iter().map(row).collect();
@@ -68,7 +68,7 @@ fn write_listing(listing: &Listing, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "  no markers: {}", first.advice)
 }
 
-fn title(listing: &Listing) -> String {
+fn title(listing: &MarkerListing) -> String {
     let version = match listing.version {
         Some(version) => format!("CPython {version}"),
         None => "CPython of an unknown version".into(),
@@ -90,7 +90,7 @@ const MAX_WIDTH: usize = 120;
 
 const HEADINGS: [&str; 5] = ["MARKER", "ADDRESS", "SEMAPHORE", "ARGUMENTS", "FIRES"];
 
-fn row(marker: &Listed) -> [String; 5] {
+fn row(marker: &MarkerSite) -> [String; 5] {
     let fires = match (marker.fires, marker.recorded) {
         (Fires::Always, true) => "yes",
         (Fires::WithLine, true) => "while line is on, which pyrec ensures",
@@ -117,13 +117,13 @@ fn write_table(rows: &[[String; 5]], out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn write_json(listings: &[Listing], out: &mut impl Write) -> io::Result<()> {
+fn write_json(listings: &[MarkerListing], out: &mut impl Write) -> io::Result<()> {
     let pythons: Vec<Value> = listings.iter().map(listing_json).collect();
     serde_json::to_writer_pretty(&mut *out, &json!({ "pythons": pythons }))?;
     writeln!(out)
 }
 
-fn listing_json(listing: &Listing) -> Value {
+fn listing_json(listing: &MarkerListing) -> Value {
     let markers = listing.markers.iter().map(|marker| {
         json!({
             "provider": "python",
@@ -161,8 +161,8 @@ mod tests {
 
     use super::*;
 
-    fn listing(markers: Vec<Listed>) -> Listing {
-        Listing {
+    fn listing(markers: Vec<MarkerSite>) -> MarkerListing {
+        MarkerListing {
             program: "/usr/bin/python3".into(),
             interpreter: PathBuf::from("/usr/bin/python3"),
             version: None,
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_longest_cell() {
-        let marker = |name: &str, semaphore| Listed {
+        let marker = |name: &str, semaphore| MarkerSite {
             name: name.into(),
             address: 0x42ec0f,
             semaphore,

@@ -1,4 +1,5 @@
-//! Which static markers a Python has, and what each is good for.
+//! The listing of `pyrec markers`: the static markers of a Python, and which of them pyrec can
+//! record.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -11,104 +12,104 @@ use crate::provider::usdt::{self, Interpreter, Version};
 use crate::target::program;
 use crate::{Error, Result};
 
-/// The markers of one Python.
+/// The static markers of a Python.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listing {
-    /// The program.
+pub struct MarkerListing {
+    /// The path of the program.
     pub program: PathBuf,
-    /// The file that holds the interpreter: the program, or the library that it loads.
+    /// The path of the file with the interpreter: the program, or the libpython that it loads.
     pub interpreter: PathBuf,
-    /// Its version, where the file says it.
+    /// The version, if it can be determined from the file.
     pub version: Option<Version>,
-    /// Who runs it, as far as that was asked.
+    /// The pids of running processes of the program. Empty if they were not searched for.
     pub processes: Vec<i32>,
-    /// What it has, by address.
-    pub markers: Vec<Listed>,
-    /// What it has not.
-    pub absent: Vec<Absent>,
-    /// The groups that pyrec can record by them.
+    /// The markers in the file, by address.
+    pub markers: Vec<MarkerSite>,
+    /// The markers of other versions or builds that are not in the file.
+    pub absent: Vec<AbsentMarker>,
+    /// The groups that pyrec can record by these markers.
     pub groups: Vec<MarkerGroup>,
 }
 
-/// One place of one marker. Addresses are those of the file before it is loaded.
+/// A place in the code where a marker is. Addresses are those in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Its name.
+pub struct MarkerSite {
+    /// The name of the marker.
     pub name: String,
-    /// The instruction to trap on.
+    /// The address of the instruction.
     pub address: u64,
-    /// The counter that switches it on.
+    /// The address of the counter that enables the marker.
     pub semaphore: Option<u64>,
-    /// Where its arguments are, in the assembler's words.
+    /// The locations of the arguments, in assembler syntax.
     pub arguments: String,
-    /// When it fires.
+    /// When the marker fires.
     pub fires: Fires,
-    /// Whether pyrec can record it in this build.
+    /// Whether pyrec can record the marker in this build.
     pub recorded: bool,
 }
 
 /// A marker that is not in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Absent {
-    /// Its name.
+pub struct AbsentMarker {
+    /// The marker.
     pub marker: Marker,
-    /// Why, and what to use in its place.
+    /// The reason, and what to use instead.
     pub advice: &'static str,
 }
 
 /// When a marker fires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fires {
-    /// Whenever somebody listens.
+    /// Whenever a tool has attached to it.
     Always,
-    /// Only while somebody listens to `line`, too.
+    /// Only while a tool has attached to `line`, too.
     WithLine,
-    /// Nowhere: it is declared, but no code leads to it.
+    /// Never: it is declared, but no code of CPython reaches it.
     Never,
-    /// It is none that we know.
+    /// Unknown: pyrec does not know the marker.
     Unknown,
 }
 
-/// Every Python that runs or is installed, by path.
-pub fn everywhere() -> Vec<Listing> {
-    pythons::everywhere().into_iter().map(Listing::new).collect()
+/// Lists the markers of every Python that is running or installed, by path.
+pub fn all_pythons() -> Vec<MarkerListing> {
+    pythons::find_all().into_iter().map(MarkerListing::new).collect()
 }
 
-/// The one that a process runs.
-pub fn of_process(pid: i32) -> Result<Listing> {
+/// Lists the markers of the Python that a process runs.
+pub fn of_process(pid: i32) -> Result<MarkerListing> {
     if !procfs::exists(pid) {
         return Err(Error::NoProcess { pid });
     }
     let interpreter = Interpreter::of_process(pid)?;
     let program = std::fs::read_link(format!("/proc/{pid}/exe"));
     let program = program.unwrap_or_else(|_| interpreter.image.path.clone());
-    Ok(Listing::new(PythonProgram { program, pids: vec![pid], interpreter }))
+    Ok(MarkerListing::new(PythonProgram { program, pids: vec![pid], interpreter }))
 }
 
-/// The one that a program is, or that a script runs.
-pub fn of_program(name: &OsStr) -> Result<Listing> {
+/// Lists the markers of a program, of the interpreter of a script, or of a library.
+pub fn of_program(name: &OsStr) -> Result<MarkerListing> {
     let missing = || Error::Launch {
         program: name.to_string_lossy().into_owned(),
         source: std::io::ErrorKind::NotFound.into(),
     };
-    // A library is no program, but a file with markers.
-    let as_it_is = || PathBuf::from(name).canonicalize().ok();
-    let program = program::find_binary(name).or_else(as_it_is).ok_or_else(missing)?;
+    // A library is not executable, so it is taken by its path.
+    let by_path = || PathBuf::from(name).canonicalize().ok();
+    let program = program::find_binary(name).or_else(by_path).ok_or_else(missing)?;
     let interpreter = Interpreter::of_program(&program)?;
-    Ok(Listing::new(PythonProgram { program, pids: Vec::new(), interpreter }))
+    Ok(MarkerListing::new(PythonProgram { program, pids: Vec::new(), interpreter }))
 }
 
-impl Listing {
-    fn new(found: PythonProgram) -> Listing {
-        let PythonProgram { program, pids: processes, interpreter } = found;
+impl MarkerListing {
+    fn new(python: PythonProgram) -> MarkerListing {
+        let PythonProgram { program, pids: processes, interpreter } = python;
         let image = &interpreter.image;
         let version = image.python.and_then(|python| python.version);
         let groups = usdt::groups(image);
         let can_record = |marker| groups.iter().any(|group| group.markers().contains(&marker));
-        let mut markers: Vec<Listed> = image
+        let mut markers: Vec<MarkerSite> = image
             .notes
             .iter()
-            .map(|note| Listed {
+            .map(|note| MarkerSite {
                 name: note.name.clone(),
                 address: note.address,
                 semaphore: note.semaphore,
@@ -119,17 +120,25 @@ impl Listing {
             .collect();
         markers.sort_by_key(|marker| marker.address);
         let is_absent = |marker: &Marker| !image.notes.iter().any(|note| note.name == marker.name());
-        let absent = MARKERS
+        let absent = CPYTHON_MARKERS
             .into_iter()
             .filter(is_absent)
-            .map(|marker| Absent { marker, advice: advice(marker, version, image.notes.is_empty()) })
+            .map(|marker| AbsentMarker { marker, advice: advice(marker, version, image.notes.is_empty()) })
             .collect();
-        Listing { program, interpreter: image.path.clone(), version, processes, markers, absent, groups }
+        MarkerListing {
+            program,
+            interpreter: image.path.clone(),
+            version,
+            processes,
+            markers,
+            absent,
+            groups,
+        }
     }
 }
 
-/// Those that CPython fires in one version or another.
-const MARKERS: [Marker; 8] = [
+/// The markers that some version of CPython fires.
+const CPYTHON_MARKERS: [Marker; 8] = [
     Marker::FunctionEntry,
     Marker::FunctionReturn,
     Marker::Line,
@@ -172,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_of_3_11_fire_with_lines_only() {
+    fn entries_of_3_11_fire_only_with_line() {
         for minor in [8, 9, 10, 15] {
             assert_eq!(Fires::of("function__entry", version(minor)), Fires::Always, "{minor}");
         }
@@ -183,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_absent_has_a_reason_and_a_remedy() {
+    fn advice_names_the_reason_and_the_agent() {
         let table = [
             (Marker::FunctionEntry, 13, false, "3.12 to 3.14"),
             (Marker::Line, 15, false, "since 3.12"),

@@ -1,4 +1,5 @@
-//! What can be recorded on this machine: checks of the machine, and the static markers of its Pythons.
+//! What can be recorded on this machine: checks of the system, and the static markers of its
+//! Pythons.
 
 pub mod doctor;
 pub mod listing;

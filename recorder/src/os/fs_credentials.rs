@@ -70,8 +70,9 @@ impl FsCredentials {
     /// refusal leaves all three as they were.
     fn apply(&self) -> io::Result<()> {
         let FsCredentials { uid, gid, groups } = self;
-        // SAFETY: the pointer and the length are those of a live slice, which the kernel only reads.
-        // The raw system call changes this thread alone; libc's setgroups would change all threads.
+        // SAFETY: the pointer and the length are those of a live slice, which the kernel only
+        // reads. The raw system call changes this thread alone; libc's setgroups would change all
+        // threads.
         let status = unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) };
         if status != 0 {
             return Err(io::Error::last_os_error());

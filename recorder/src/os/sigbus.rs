@@ -18,8 +18,8 @@ const BUS_ADRERR: c_int = 2;
 pub(crate) fn install_handler() {
     INSTALL.call_once(|| {
         let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = map_zeros;
-        // SAFETY: all zeros is a valid sigaction, and the fields that matter are set before use. The
-        // handler only makes async-signal-safe system calls.
+        // SAFETY: all zeros is a valid sigaction, and the fields that matter are set before use.
+        // The handler only makes async-signal-safe system calls.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = handler as usize;

@@ -80,8 +80,8 @@ impl User {
     /// system calls and allocates nothing.
     pub fn switch_process(&self) -> io::Result<()> {
         let check = |status: i32| if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
-        // SAFETY: the pointer and the length are those of a live slice, which the kernel only reads;
-        // the other calls take plain numbers.
+        // SAFETY: the pointer and the length are those of a live slice, which the kernel only
+        // reads; the other calls take plain numbers.
         unsafe {
             check(libc::setgroups(self.groups.len(), self.groups.as_ptr()))?;
             check(libc::setgid(self.gid))?;

@@ -1,9 +1,9 @@
 //! The way of events behind a provider: into rows, and on a second thread into a trace or counts.
 //!
 //! ```text
-//! RowWriter ── batches, manifests ──▶ Pipeline ──▶ EventSink: RotatingWriter ──▶ TraceWriter (schema)
-//!                                                        or SharedTallies
-//! └────────── draining thread ──────────┘       └──────────── writing thread ─────────────┘
+//! RowWriter ── batches, manifests ─▶ Pipeline ─▶ RotatingWriter ─▶ TraceWriter (schema)
+//!                                                or counts
+//! └────────── draining thread ─────────┘         └─────────── writing thread ──────────┘
 //! ```
 
 pub(crate) mod counts;

@@ -10,8 +10,8 @@ use pyrec_schema::{Batch, Manifest};
 
 use crate::{Error, Result};
 
-/// Messages that may wait for the writing thread. When the queue is full, the draining thread waits,
-/// then the rings fill, then the program waits. So memory is bounded.
+/// Messages that may wait for the writing thread. When the queue is full, the draining thread
+/// waits, then the rings fill, then the program waits. So memory is bounded.
 const QUEUE_LENGTH: usize = 4;
 
 /// Changed positions of the provider in its own files, by file name. No position: the file is gone.
@@ -19,10 +19,11 @@ pub(crate) type PositionUpdates = Vec<(Arc<str>, Option<u64>)>;
 
 /// The destination of rows: a trace, or counts.
 pub(crate) trait EventSink: Send + 'static {
-    /// Takes a batch, and the provider's positions at its end. With `commit_now` it commits at once.
+    /// Takes a batch, and the provider's positions at its end. With `commit_now` it commits at
+    /// once.
     ///
-    /// Returns whether every row up to here is committed: it survives a killed recorder, or the sink
-    /// has no further use for it.
+    /// Returns whether every row up to here is committed: it survives a killed recorder, or the
+    /// sink has no further use for it.
     fn write(
         &mut self,
         batch: &Batch,

@@ -3,8 +3,8 @@
 //! ```text
 //! pyrec.parquet                              without rotation
 //!
-//! pyrec.parquet/000003.parquet  ✗ removed    with --rotate and --keep: each file is a trace of its
-//! pyrec.parquet/000004.parquet               own, and begins with the calls that were open when the
+//! pyrec.parquet/000003.parquet  ✗ removed    with --rotate and --keep: each file is a trace, and
+//! pyrec.parquet/000004.parquet               begins with the calls that were open when the
 //! pyrec.parquet/000005.parquet  ◀── rows     previous one ended
 //! ```
 

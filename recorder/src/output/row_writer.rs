@@ -118,8 +118,8 @@ impl RowWriter {
         self.batch_number
     }
 
-    /// The number of the last batch that is committed. The provider may release the records that its
-    /// rows were made from: they are not needed if the recorder is killed.
+    /// The number of the last batch that is committed. The provider may release the records that
+    /// its rows were made from: they are not needed if the recorder is killed.
     pub(crate) fn committed_batches(&self) -> u64 {
         self.pipeline.committed_batches()
     }
@@ -148,7 +148,8 @@ impl RowWriter {
         self.push_fact(time_ns, (pid, pid), Marker::ProcessStart, Some(i64::from(parent)), text)
     }
 
-    /// Looks up the root directory of a process while it exists, for reading its source files later.
+    /// Looks up the root directory of a process while it exists, for reading its source files
+    /// later.
     pub fn note_root(&mut self, pid: i32, parent: i32) {
         self.sources().note_root(pid, parent);
     }

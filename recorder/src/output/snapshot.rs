@@ -25,8 +25,8 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Copies on a thread of its own, so that the writing thread does not wait for the disk. Reports
-    /// the result on standard error.
+    /// Copies on a thread of its own, so that the writing thread does not wait for the disk.
+    /// Reports the result on standard error.
     pub fn start(self) {
         let copy = move || match self.copy() {
             Ok(path) => report(format_args!("snapshot in {}", path.display())),

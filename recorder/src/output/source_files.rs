@@ -40,7 +40,8 @@ struct ProcessRoots {
 }
 
 impl ProcessRoots {
-    /// The current root of a process; after its exit the last known one, or else the recorder's own.
+    /// The current root of a process; after its exit the last known one, or else the recorder's
+    /// own.
     fn of(&mut self, pid: i32) -> Arc<ProcessRoot> {
         let root = self.current(pid).ok().or_else(|| self.by_pid.get(&pid).cloned());
         let root = root.unwrap_or_else(|| Arc::new(ProcessRoot::own()));

@@ -41,8 +41,8 @@ pub(crate) fn exposed_path(user: Option<&User>) -> PathBuf {
     std::env::temp_dir().join(format!("pyrec-{}", uid_of(user))).join(FILE_NAME)
 }
 
-/// Unpacks the library to [`exposed_path`], with the filesystem credentials of that user. If the file
-/// is there already, it is kept: tools that have attached to it see the next recording too.
+/// Unpacks the library to [`exposed_path`], with the filesystem credentials of that user. If the
+/// file is there already, it is kept: tools that have attached to it see the next recording too.
 ///
 /// Other users can write to the directory above, and the user to the directory of the library. So
 /// every step is relative to an open directory.

@@ -123,8 +123,8 @@ impl SessionDirectory {
     }
 
     fn page(&self) -> &SessionPage {
-        // SAFETY: the mapping is a page long, page-aligned, and lives as long as `self`. Agents write
-        // to the atomic fields only.
+        // SAFETY: the mapping is a page long, page-aligned, and lives as long as `self`. Agents
+        // write to the atomic fields only.
         unsafe { &*self.files.page.as_ptr().cast::<SessionPage>() }
     }
 }
@@ -197,8 +197,8 @@ fn create_page(
     filter_bytes: u32,
 ) -> io::Result<MmapRaw> {
     let mut file = create_file(&directory.join(SESSION))?;
-    // Written rather than extended: if the file system is full, this fails now, and no access to the
-    // mapping raises SIGBUS later.
+    // Written rather than extended: if the file system is full, this fails now, and no access to
+    // the mapping raises SIGBUS later.
     file.write_all(&[0; PAGE_BYTES])?;
     sigbus::install_handler();
     let page = MmapOptions::new().len(PAGE_BYTES).map_raw(&file)?;

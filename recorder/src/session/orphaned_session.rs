@@ -23,7 +23,8 @@ pub(crate) struct OrphanedSession {
 }
 
 impl OrphanedSession {
-    /// Takes a session over, and ends it, so that agents stop writing. None if the directory is gone.
+    /// Takes a session over, and ends it, so that agents stop writing. None if the directory is
+    /// gone.
     ///
     /// The path comes from a trace, which may come from anywhere. So nothing is touched unless it
     /// looks like a session directory.

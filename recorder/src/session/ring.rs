@@ -66,9 +66,9 @@ impl Ring {
 
     /// The page that both sides map.
     pub fn header(&self) -> &RingHeader {
-        // SAFETY: the mapping is a page long, page-aligned, larger than the header, and lives as long
-        // as `self`. Every bit pattern is a valid RingHeader. The fields that the thread changes
-        // after it has set `version` are atomic.
+        // SAFETY: the mapping is a page long, page-aligned, larger than the header, and lives as
+        // long as `self`. Every bit pattern is a valid RingHeader. The fields that the thread
+        // changes after it has set `version` are atomic.
         unsafe { &*self.header.as_ptr().cast::<RingHeader>() }
     }
 
@@ -152,8 +152,8 @@ pub(crate) mod testing {
     /// Number of slots.
     pub const CAPACITY: u32 = 8;
 
-    /// Makes a file the ring of a thread that has written these records, and has counted lost events
-    /// since the time 0 that no record reports.
+    /// Makes a file the ring of a thread that has written these records, and has counted lost
+    /// events since the time 0 that no record reports.
     pub fn write_ring(file: &File, records: &[Record], lost: u64) {
         file.set_len(ring_file_len(CAPACITY) as u64).expect("the file is extended");
         for (number, record) in (0..).zip(records) {

@@ -26,8 +26,8 @@ pub(crate) struct ForkedProgram {
 
 impl ForkedProgram {
     /// Forks. The program will have the recorder's environment and these variables in addition, and
-    /// run as this user. It has the recorder's standard streams; or with `output`, it writes there and
-    /// reads nothing.
+    /// run as this user. It has the recorder's standard streams; or with `output`, it writes there
+    /// and reads nothing.
     pub fn fork(
         words: &[OsString],
         environment: &[(&str, OsString)],
@@ -51,8 +51,9 @@ impl ForkedProgram {
         let file_limit = getrlimit(Resource::Nofile);
         let user = user.cloned();
         let write_end = release.as_raw_fd();
-        // SAFETY: between fork and exec the closure only makes system calls, on numbers and on memory
-        // and descriptors that the forked process inherited. It allocates nothing and takes no locks.
+        // SAFETY: between fork and exec the closure only makes system calls, on numbers and on
+        // memory and descriptors that the forked process inherited. It allocates nothing and takes
+        // no locks.
         unsafe {
             command.pre_exec(move || {
                 // With this copy open, the pipe would not be closed when the recorder exits.

@@ -35,8 +35,8 @@ pub(crate) fn resolve_command(words: &[OsString]) -> Result<Vec<OsString>> {
     Ok([&[python], words].concat())
 }
 
-/// The Python of `PYREC_PYTHON`, that of the virtual environment whose `pyrec` was typed, or the first
-/// one on the `PATH`.
+/// The Python of `PYREC_PYTHON`, that of the virtual environment whose `pyrec` was typed, or the
+/// first one on the `PATH`.
 fn python() -> Option<OsString> {
     let named = std::env::var_os(PYTHON_VARIABLE).filter(|python| !python.is_empty());
     let of_environment = || std::env::args_os().next().and_then(|command| environment_python(&command));
@@ -55,8 +55,8 @@ fn environment_python(command: &OsStr) -> Option<OsString> {
     (bin.parent()?.join("pyvenv.cfg").is_file() && find(python.as_os_str()).is_some()).then(|| python.into())
 }
 
-/// The binary that a program runs in the end: found on the `PATH`, and by the first lines of scripts.
-/// None if it cannot be determined.
+/// The binary that a program runs in the end: found on the `PATH`, and by the first lines of
+/// scripts. None if it cannot be determined.
 pub(crate) fn find_binary(program: &OsStr) -> Option<PathBuf> {
     let mut program = program.to_owned();
     for _ in 0..MAX_SCRIPTS {

@@ -76,7 +76,8 @@ impl Supervisor {
         Ok(exit)
     }
 
-    /// Waits for a launched program after the recording has ended, unless a signal ends the waiting.
+    /// Waits for a launched program after the recording has ended, unless a signal ends the
+    /// waiting.
     pub fn wait_for_exit(&mut self) -> Exit {
         while matches!(self.target, TargetProcess::Child(_)) && !self.is_finished() {
             self.handle_signals();

@@ -83,7 +83,8 @@ impl TargetProcess {
         }
     }
 
-    /// Waits until a process of the target exits, or `wake_fd` is readable, at most as long as `time`.
+    /// Waits until a process of the target exits, or `wake_fd` is readable, at most as long as
+    /// `time`.
     pub fn wait_for(&self, time: Duration, wake_fd: Option<BorrowedFd<'_>>) {
         let handles = match self {
             TargetProcess::Child(program) => std::slice::from_ref(&program.handle),

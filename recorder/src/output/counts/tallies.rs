@@ -1,4 +1,4 @@
-//! RowWriter, counted.
+//! Rows, counted.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

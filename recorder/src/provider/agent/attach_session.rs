@@ -29,8 +29,8 @@ pub(super) struct AttachSession {
 }
 
 impl AttachSession {
-    /// Loads the agent into a process, and waits until it has been loaded. `is_cancelled` is called at
-    /// intervals.
+    /// Loads the agent into a process, and waits until it has been loaded. `is_cancelled` is called
+    /// at intervals.
     pub fn start(
         pid: i32,
         session: &SessionDirectory,
@@ -76,8 +76,8 @@ impl AttachSession {
         self.requested = Instant::now();
     }
 
-    /// Whether every process has removed the hooks, or the time for it is over. Until then the rings
-    /// must be drained, because a thread that waits for free slots does not run the script.
+    /// Whether every process has removed the hooks, or the time for it is over. Until then the
+    /// rings must be drained, because a thread that waits for free slots does not run the script.
     pub fn is_done(&self, session: &SessionDirectory) -> bool {
         self.is_detached(session) || self.requested.elapsed() >= DETACH_TIMEOUT
     }

@@ -4,9 +4,9 @@ use pyrec_schema::{CodeId, TextId};
 
 use super::line_table::LineMap;
 
-/// How far an id may be ahead of the number of definitions. Threads append definitions in any order,
-/// but the gaps are small. So a table takes no more memory than its entries justify, whatever ids a
-/// log contains.
+/// How far an id may be ahead of the number of definitions. Threads append definitions in any
+/// order, but the gaps are small. So a table takes no more memory than its entries justify,
+/// whatever ids a log contains.
 const MAX_ID_GAP: usize = 1 << 16;
 
 /// A code object.

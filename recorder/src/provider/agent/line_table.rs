@@ -49,9 +49,9 @@ fn extend(by_unit: &mut Vec<i32>, units: usize, line: i32) {
     by_unit.resize(end, line);
 }
 
-/// Expands `co_lnotab` of CPython 3.8 and 3.9 (`Objects/lnotab_notes.txt`): pairs of an unsigned byte
-/// increment and a signed line increment. Returns the last line, which extends to the end of the
-/// code; the table does not contain that end.
+/// Expands `co_lnotab` of CPython 3.8 and 3.9 (`Objects/lnotab_notes.txt`): pairs of an unsigned
+/// byte increment and a signed line increment. Returns the last line, which extends to the end of
+/// the code; the table does not contain that end.
 fn lnotab(first_line: i32, table: &[u8], by_unit: &mut Vec<i32>) -> i32 {
     table.chunks_exact(2).fold(first_line, |line, pair| {
         extend(by_unit, usize::from(pair[0]) / 2, line);
@@ -59,8 +59,8 @@ fn lnotab(first_line: i32, table: &[u8], by_unit: &mut Vec<i32>) -> i32 {
     })
 }
 
-/// Expands `co_linetable` of CPython 3.10 (PEP 626): pairs of an unsigned byte increment and a signed
-/// line increment. A line increment of -128 means that these bytes have no line.
+/// Expands `co_linetable` of CPython 3.10 (PEP 626): pairs of an unsigned byte increment and a
+/// signed line increment. A line increment of -128 means that these bytes have no line.
 fn pep_626(first_line: i32, table: &[u8], by_unit: &mut Vec<i32>) {
     let mut line = first_line;
     for pair in table.chunks_exact(2) {
@@ -135,8 +135,8 @@ mod tests {
             expand(LineTable::Pep626, &[4, 0, 8, 2, 2, 128, 2, 255]),
             [10, 10, 12, 12, 12, 12, 10, 11]
         );
-        // Short form (two units, +0), one-line form (four units, +2), no location (one unit), without
-        // columns (one unit, -1).
+        // Short form (two units, +0), one-line form (four units, +2), no location (one unit),
+        // without columns (one unit, -1).
         let table = [0x80 | 1, 0x11, 0x80 | 12 << 3 | 3, 0, 5, 0x80 | 15 << 3, 0x80 | 13 << 3, 3];
         assert_eq!(expand(LineTable::Locations, &table), [10, 10, 12, 12, 12, 12, 10, 11]);
         assert_eq!(expand(LineTable::None, &[]), [10; 8]);

@@ -42,8 +42,8 @@ use crate::{Capture, Error, Result};
 /// Drains every process that the agent is loaded into.
 pub(crate) struct AgentProvider {
     session: SessionDirectory,
-    /// The generation of the session directory when its files were last listed. None if they must be
-    /// listed again.
+    /// The generation of the session directory when its files were last listed. None if they must
+    /// be listed again.
     generation: Option<u32>,
     clock: TickClock,
     processes: Vec<RecordedProcess>,
@@ -65,8 +65,8 @@ impl AgentProvider {
         AgentProvider::with_root(capture, user, ProcessRoot::own())
     }
 
-    /// Loads the agent into a running process. `is_cancelled` is called at intervals, as long as the
-    /// process does not reach a safe point.
+    /// Loads the agent into a running process. `is_cancelled` is called at intervals, as long as
+    /// the process does not reach a safe point.
     pub fn attach(
         pid: i32,
         capture: &Capture,
@@ -191,7 +191,8 @@ impl AgentProvider {
         Ok(true)
     }
 
-    /// Releases slots and deletes files whose rows are committed. Requests a commit if many are not.
+    /// Releases slots and deletes files whose rows are committed. Requests a commit if many are
+    /// not.
     fn release_committed(&mut self, rows: &mut RowWriter) -> Result<()> {
         let committed = rows.committed_batches();
         self.processes.iter_mut().for_each(|process| process.release(committed));

@@ -202,8 +202,8 @@ impl RecordedProcess {
         if is_valid { Ok(()) } else { Err(self.invalid()) }
     }
 
-    /// Writes the events up to the last observation as rows. Returns their number. Threads that have
-    /// ended are closed and their files retired.
+    /// Writes the events up to the last observation as rows. Returns their number. Threads that
+    /// have ended are closed and their files retired.
     pub fn drain(
         &mut self,
         rows: &mut RowWriter,

@@ -42,8 +42,8 @@ pub(super) struct RecordedThread {
     /// File name of `path`.
     name: Arc<str>,
     ring: Ring,
-    /// Positions in the ring, each with the batch that holds the rows up to there. The slots before a
-    /// position are released when its batch is committed.
+    /// Positions in the ring, each with the batch that holds the rows up to there. The slots before
+    /// a position are released when its batch is committed.
     uncommitted: VecDeque<BatchPosition>,
     /// The position up to which slots are released.
     released: u64,
@@ -51,8 +51,8 @@ pub(super) struct RecordedThread {
     tid: i32,
     /// The time of the last row.
     last_ns: i64,
-    /// A loss record that no other record has followed yet. The row is written with that one, because
-    /// it ends the interval of the loss.
+    /// A loss record that no other record has followed yet. The row is written with that one,
+    /// because it ends the interval of the loss.
     pending_loss: Option<PendingLoss>,
 }
 
@@ -219,8 +219,8 @@ impl RecordedThread {
         rows.push_thread_exit(ended_ns, self.pid, self.tid)
     }
 
-    /// Writes the events that were lost last, and adds the time that the thread waited. `at_ns`: when
-    /// the thread or its recording ended.
+    /// Writes the events that were lost last, and adds the time that the thread waited. `at_ns`:
+    /// when the thread or its recording ended.
     pub fn close(&mut self, rows: &mut RowWriter, clock: &TickClock, at_ns: i64) -> Result<()> {
         let waited_ns = rows.facts.waited_ns.get_or_insert(0);
         *waited_ns = waited_ns.saturating_add(self.ring.header().produced.waited_ns.load(Acquire));

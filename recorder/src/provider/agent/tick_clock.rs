@@ -1,14 +1,14 @@
 //! Conversion of the ticks in records into nanoseconds of `CLOCK_MONOTONIC`.
 //!
-//! Reading the time stamp counter takes a third of the time of reading the clock. So the agent reads
-//! the counter, where the kernel trusts it, and the recorder converts. It reads both clocks in every
-//! drain, and interpolates linearly between these anchors:
+//! Reading the time stamp counter takes a third of the time of reading the clock. So the agent
+//! reads the counter, where the kernel trusts it, and the recorder converts. It reads both clocks
+//! in every drain, and interpolates linearly between these anchors:
 //!
 //! ```text
 //! ns ▲              ╱ anchor 3
 //!    │       ╱─────╱
-//!    │   ╱──╱ anchor 2      The function is monotonic: within a thread time never decreases, however
-//!    │  ╱ anchor 1          the rate of the clock is adjusted (adjtimex(2)).
+//!    │   ╱──╱ anchor 2      The function is monotonic: within a thread time never decreases,
+//!    │  ╱ anchor 1          however the rate of the clock is adjusted (adjtimex(2)).
 //!    └──────────────────▶ ticks
 //! ```
 
@@ -24,8 +24,8 @@ const MAX_ANCHORS: usize = 64;
 /// How often both clocks are read for an anchor. The reading that took the shortest time is used.
 const READINGS: usize = 5;
 
-/// The cheapest clock that is correct on this machine: the time stamp counter if the kernel uses it.
-/// The kernel does so only if its rate is constant and all processors have the same value.
+/// The cheapest clock that is correct on this machine: the time stamp counter if the kernel uses
+/// it. The kernel does so only if its rate is constant and all processors have the same value.
 pub(crate) fn best_source() -> ClockSource {
     let kernel_source = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
     match std::fs::read_to_string(kernel_source) {
@@ -78,8 +78,8 @@ impl TickClock {
         }
     }
 
-    /// Adds an anchor. To be called after the heads of the rings are read, and before the records are
-    /// converted: then every record is between two anchors.
+    /// Adds an anchor. To be called after the heads of the rings are read, and before the records
+    /// are converted: then every record is between two anchors.
     pub fn anchor(&mut self) {
         if self.source == ClockSource::Tsc {
             let anchor = self.read();
@@ -167,7 +167,8 @@ impl Segment {
     }
 }
 
-/// Converts many ticks in a row. It keeps the last segment, which nearly always fits the next ticks.
+/// Converts many ticks in a row. It keeps the last segment, which nearly always fits the next
+/// ticks.
 #[derive(Debug)]
 pub(crate) struct TickConverter<'a> {
     clock: &'a TickClock,

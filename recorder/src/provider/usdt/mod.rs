@@ -166,7 +166,7 @@ impl Usdt {
         // Before the search, so that nobody is missed between the two.
         usdt.kernel.name_everyone();
         let (marked, bare): (Vec<PythonProgram>, Vec<PythonProgram>) =
-            pythons::everywhere().into_iter().partition(|found| !found.interpreter.image.notes.is_empty());
+            pythons::find_all().into_iter().partition(|found| !found.interpreter.image.notes.is_empty());
         let marked: Vec<Interpreter> = marked.into_iter().map(|found| found.interpreter).collect();
         usdt.crowd.place(&mut usdt.kernel, &marked, groups, Reach::Machine)?;
         usdt.kernel.watch(true);

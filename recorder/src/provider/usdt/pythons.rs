@@ -1,4 +1,4 @@
-//! The Pythons of this machine: those that run, and those that could be started.
+//! Finding the Pythons of the machine: those that are running, and those that are installed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,63 +7,62 @@ use std::path::{Path, PathBuf};
 use super::Interpreter;
 use crate::os::procfs::{FileId, all_pids, file_id};
 
-/// Where Pythons are besides the `PATH`.
-const FOLDERS: [&str; 3] = ["/usr/bin", "/usr/local/bin", "/bin"];
+/// Directories with Pythons besides those of the `PATH`.
+const DIRECTORIES: [&str; 3] = ["/usr/bin", "/usr/local/bin", "/bin"];
 
-/// A Python that was found.
+/// A program that runs Python.
 #[derive(Debug)]
 pub(crate) struct PythonProgram {
-    /// The program, as those who run it know it.
+    /// The path of the program.
     pub program: PathBuf,
-    /// Who runs it.
+    /// The processes that run it.
     pub pids: Vec<i32>,
     /// Its interpreter.
     pub interpreter: Interpreter,
 }
 
-/// Every Python that runs or is installed, each once, by path. What we may not look into is passed over.
-pub(crate) fn everywhere() -> Vec<PythonProgram> {
-    let mut found = running();
+/// Finds every Python that is running or installed, each file once, in the order of paths. Leaves
+/// out those that cannot be read.
+pub(crate) fn find_all() -> Vec<PythonProgram> {
+    let mut pythons = running();
     for program in installed() {
-        let id = file_id(&program);
-        if id.is_none_or(|id| found.contains_key(&id)) {
-            continue;
-        }
-        if let (Some(id), Ok(interpreter)) = (id, Interpreter::of_program(&program)) {
-            found.insert(id, PythonProgram { program, pids: Vec::new(), interpreter });
+        let Some(id) = file_id(&program).filter(|id| !pythons.contains_key(id)) else { continue };
+        if let Ok(interpreter) = Interpreter::of_program(&program) {
+            pythons.insert(id, PythonProgram { program, pids: Vec::new(), interpreter });
         }
     }
-    let mut found: Vec<PythonProgram> = found.into_values().collect();
-    found.sort_by(|one, other| one.program.cmp(&other.program));
-    found
+    let mut pythons: Vec<PythonProgram> = pythons.into_values().collect();
+    pythons.sort_by(|one, other| one.program.cmp(&other.program));
+    pythons
 }
 
-/// Those that run, each program once.
+/// The Pythons that are running.
 fn running() -> BTreeMap<FileId, PythonProgram> {
-    let mut seen: BTreeMap<FileId, Option<PythonProgram>> = BTreeMap::new();
+    // None for programs that are no Pythons, so that each program is examined once.
+    let mut programs: BTreeMap<FileId, Option<PythonProgram>> = BTreeMap::new();
     for pid in all_pids() {
         let link = format!("/proc/{pid}/exe");
         let Some(id) = file_id(Path::new(&link)) else { continue };
-        let entry = seen.entry(id).or_insert_with(|| {
+        let entry = programs.entry(id).or_insert_with(|| {
             let interpreter = Interpreter::of_process(pid).ok()?;
             Some(PythonProgram { program: fs::read_link(&link).ok()?, pids: Vec::new(), interpreter })
         });
-        entry.iter_mut().for_each(|found| found.pids.push(pid));
+        entry.iter_mut().for_each(|python| python.pids.push(pid));
     }
-    seen.into_iter().filter_map(|(id, found)| Some((id, found?))).collect()
+    programs.into_iter().filter_map(|(id, python)| Some((id, python?))).collect()
 }
 
-/// The programs on the `PATH` and in the usual places that are named as Pythons are.
+/// The files named like Pythons on the `PATH` and in the usual directories.
 fn installed() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(FOLDERS.map(PathBuf::from));
-    let folders = folders.chain(children(Path::new("/opt")).map(|folder| folder.join("bin")));
-    let pyenv = children(&home.join(".pyenv/versions")).map(|folder| folder.join("bin"));
-    let mut programs: Vec<PathBuf> = folders
+    let directories = std::env::split_paths(&path).chain(DIRECTORIES.map(PathBuf::from));
+    let directories = directories.chain(children(Path::new("/opt")).map(|child| child.join("bin")));
+    let pyenv = children(&home.join(".pyenv/versions")).map(|child| child.join("bin"));
+    let mut programs: Vec<PathBuf> = directories
         .chain(pyenv)
-        .flat_map(|folder| children(&folder).collect::<Vec<_>>())
-        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_python))
+        .flat_map(|directory| children(&directory).collect::<Vec<_>>())
+        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_python_name))
         .filter_map(|path| path.canonicalize().ok())
         .collect();
     programs.sort();
@@ -71,12 +70,13 @@ fn installed() -> Vec<PathBuf> {
     programs
 }
 
-fn children(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
+fn children(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
-/// `python3`, `python3.13`, `python3.13t`, but none of the scripts that are named after them.
-fn is_python(name: &str) -> bool {
+/// Whether a file is named like a Python: `python3`, `python3.13`, `python3.13t`, but not
+/// `python3-config`.
+fn is_python_name(name: &str) -> bool {
     let version = name.strip_prefix("python").map(|rest| rest.strip_suffix('t').unwrap_or(rest));
     version.is_some_and(|version| version.chars().all(|c| c.is_ascii_digit() || c == '.'))
 }
@@ -86,12 +86,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pythons_by_their_names() {
+    fn names_of_pythons_are_recognized() {
         for name in ["python", "python3", "python3.11", "python3.13t"] {
-            assert!(is_python(name), "{name}");
+            assert!(is_python_name(name), "{name}");
         }
         for name in ["python3-config", "pythonw.sh", "ipython3", "python3.11-gdb.py", "pypy3"] {
-            assert!(!is_python(name), "{name}");
+            assert!(!is_python_name(name), "{name}");
         }
     }
 }

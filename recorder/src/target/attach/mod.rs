@@ -2,9 +2,9 @@
 //! ([PEP 768]): CPython runs a script for another process at its next safe point.
 //!
 //! ```text
-//! RemoteDebug ── path of a script ──▶ every thread state ── next safe point ──▶ AttachScript runs:
-//!     └ locates the thread states by the offsets in CPython's                     it loads the agent
-//!       section .PyRuntime
+//! RemoteDebug ── path of a script ─▶ thread states ── next safe point ─▶ AttachScript runs:
+//!  └ locates the thread states by the                                    it loads the agent
+//!    offsets in the section .PyRuntime
 //! ```
 //!
 //! The agent's library is an extension module, so the interpreter alone can load it. At the end of
@@ -26,8 +26,9 @@ use crate::os::process_root::ProcessRoot;
 use crate::os::procfs::{self, Mapping};
 use crate::session::{agent_library, file_names, lock};
 
-/// The path of the agent's library in a process that has loaded it before, even if the file is gone.
-/// The path has to be used again: dlopen(3) would load a library with another path a second time.
+/// The path of the agent's library in a process that has loaded it before, even if the file is
+/// gone. The path has to be used again: dlopen(3) would load a library with another path a second
+/// time.
 pub(crate) fn loaded_library(pid: i32) -> Option<String> {
     let mappings = procfs::mappings(pid).ok()?;
     let is_library = |mapping: &&Mapping| mapping.file_name() == Some(agent_library::FILE_NAME);

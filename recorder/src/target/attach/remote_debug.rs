@@ -1,5 +1,5 @@
-//! CPython's remote debugging interface in another process: where each thread state keeps the path of
-//! a script to run.
+//! CPython's remote debugging interface in another process: where each thread state keeps the path
+//! of a script to run.
 
 use std::fs::{self, File};
 use std::io;
@@ -108,7 +108,8 @@ impl RemoteDebug {
         Ok(process)
     }
 
-    /// Requests every thread to run a script at its next safe point. The path is one of the process.
+    /// Requests every thread to run a script at its next safe point. The path is one of the
+    /// process.
     pub fn request_script(&self, path: &str) -> Result<(), Error> {
         let write = || {
             let _stopped = StoppedProcess::stop(self.pid)?;

@@ -23,8 +23,8 @@ impl AttachScript {
         self.text(&call, &format!("open(directory + '/{FAILURE_FILE}', 'w').write(str(error))"))
     }
 
-    /// The script that ends the recording. An exception means that the process is about to exit, and
-    /// is ignored.
+    /// The script that ends the recording. An exception means that the process is about to exit,
+    /// and is ignored.
     pub fn leave(&self) -> String {
         self.text("leave(directory)", "pass")
     }
