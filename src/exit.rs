@@ -7,7 +7,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use pyrec_analyzer::Plain;
+use pyrec_analyzer::Printable;
 #[cfg(feature = "record")]
 use pyrec_recorder::Exit;
 
@@ -25,7 +25,7 @@ pub fn from_result(result: anyhow::Result<ExitCode>) -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Only the outermost message: the libraries' messages include those of their causes.
-            print_message(Plain(&error.to_string()));
+            print_message(Printable(&error.to_string()));
             ExitCode::from(ERROR)
         }
     }
@@ -45,7 +45,7 @@ pub fn from_clap(error: &clap::Error) -> ExitCode {
             ExitCode::from(ERROR)
         }
         _ => {
-            print_message(Plain(&one_sentence(&error.render().to_string())));
+            print_message(Printable(&one_sentence(&error.render().to_string())));
             ExitCode::from(ERROR)
         }
     }

@@ -7,9 +7,9 @@ use std::fmt::{self, Write};
 /// A traced program chooses its own names. A character that would move the terminal's cursor, ring
 /// its bell or change the direction of the text is displayed as an escape: `\u{1b}`.
 #[derive(Clone, Copy, Debug)]
-pub struct Plain<'a>(pub &'a str);
+pub struct Printable<'a>(pub &'a str);
 
-impl fmt::Display for Plain<'_> {
+impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|c| {
             if is_control(c) { write!(f, "{}", c.escape_unicode()) } else { f.write_char(c) }
@@ -35,7 +35,7 @@ mod tests {
     fn control_characters_are_escaped() {
         let text = "\u{1b}[2Ja\rb\u{7f}\u{9b}c\u{202e}d\u{2066}\ne\u{200f}";
         assert_eq!(
-            Plain(text).to_string(),
+            Printable(text).to_string(),
             "\\u{1b}[2Ja\\u{d}b\\u{7f}\\u{9b}c\\u{202e}d\\u{2066}\\u{a}e\\u{200f}"
         );
     }
@@ -43,6 +43,6 @@ mod tests {
     #[test]
     fn letters_of_any_script_are_kept() {
         let text = "größe_Ω_数 <locals>.f\\\"";
-        assert_eq!(Plain(text).to_string(), text);
+        assert_eq!(Printable(text).to_string(), text);
     }
 }

@@ -53,6 +53,6 @@ mod testing;
 pub mod tree;
 
 pub use error::{Error, Result};
-pub use escape::Plain;
+pub use escape::Printable;
 pub use filter::Filter;
 pub use tree::CallTree;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use pyrec_analyzer::{Error, Filter, Plain, report};
+use pyrec_analyzer::{Error, Filter, Printable, report};
 
 use crate::input::{CallFilterArgs, InputArgs};
 use crate::output::{print, write_file};
@@ -72,7 +72,7 @@ impl Export {
         print(|out| -> Result<(), Error> {
             writeln!(out, "{}", report::trust_line(&trust))?;
             let next_step = self.format.next_step(&self.out.display().to_string());
-            Ok(writeln!(out, "{}", Plain(&next_step))?)
+            Ok(writeln!(out, "{}", Printable(&next_step))?)
         })
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
-use pyrec_analyzer::Plain;
+use pyrec_analyzer::Printable;
 use pyrec_analyzer::filter::{Pattern, parse_duration};
 use pyrec_recorder::{
     Capture, OnFull, Options, Outcome, Progress, Rotation, SizeOrDuration, Target, as_invoking_user,
@@ -184,21 +184,21 @@ fn show_progress(line: &ProgressBar, progress: &Progress) {
 /// Messages at the end: the notices of the recorder, the trace with its events and losses, and the next command.
 fn summary(outcome: &Outcome, output: &Path) -> Vec<String> {
     let Outcome { events, lost, waited, bytes, notices, .. } = outcome;
-    let mut messages: Vec<String> = notices.iter().map(|notice| Plain(notice).to_string()).collect();
+    let mut messages: Vec<String> = notices.iter().map(|notice| Printable(notice).to_string()).collect();
     let waited = match waited {
         Some(waited) => format!(", program waited {:.3} s", waited.as_secs_f64()),
         None => String::new(),
     };
     let input = match output == Path::new(DEFAULT_TRACE) {
         true => String::new(),
-        false => format!("-i {} ", Plain(&quoted(&output.to_string_lossy()))),
+        false => format!("-i {} ", Printable(&quoted(&output.to_string_lossy()))),
     };
     messages.push(format!(
         "{events} events in {output}, {bytes}, {lost} lost{waited}",
         events = HumanCount(*events),
         lost = HumanCount(*lost),
         bytes = DecimalBytes(*bytes),
-        output = Plain(&output.to_string_lossy()),
+        output = Printable(&output.to_string_lossy()),
     ));
     // A trace without events has no flame graph. The notices say why it has none.
     if *events > 0 {

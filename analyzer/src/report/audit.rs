@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::display::{Count, Instant, plural};
 use super::{json, trust_line};
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::measure::{Audit, AuditGroup, MAX_CALLERS, Trust};
 
 /// Options of the report.
@@ -44,7 +44,7 @@ fn choose<'a>(audit: &'a Audit, options: &AuditOptions) -> &'a [AuditGroup] {
 }
 
 fn write_group(group: &AuditGroup, out: &mut impl Write) -> io::Result<()> {
-    let (name, first) = (Plain(&group.event), Instant(group.first_ns));
+    let (name, first) = (Printable(&group.event), Instant(group.first_ns));
     match group.count {
         1 => writeln!(out, "{name}  at {first}")?,
         count => writeln!(out, "{name}  {} times, from {first} to {}", Count(count), Instant(group.last_ns))?,
@@ -52,7 +52,7 @@ fn write_group(group: &AuditGroup, out: &mut impl Write) -> io::Result<()> {
     if group.stack.is_empty() {
         writeln!(out, "    (no function)")?;
     }
-    group.stack.iter().try_for_each(|location| writeln!(out, "    {}", Plain(&location.label)))?;
+    group.stack.iter().try_for_each(|location| writeln!(out, "    {}", Printable(&location.label)))?;
     if group.stack.len() < MAX_CALLERS { Ok(()) } else { writeln!(out, "    … more callers") }
 }
 

@@ -22,7 +22,7 @@ use similar::{Algorithm, DiffTag, capture_diff_slices};
 
 use super::display::{Count, Instant, plural};
 use super::{json, trust_line};
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::measure::{
     CallOutcome, CallSummary, Comparability, Divergence, DivergenceSide, Divergences, SourceLocation,
     Sources, Trust, UnpairedThread,
@@ -60,7 +60,7 @@ pub fn write(divergences: &Divergences, options: &DivergenceOptions, out: &mut i
     }
     for (run, unpaired) in ["old", "new"].iter().zip(unpaired) {
         for UnpairedThread { pid, tid, thread, calls } in unpaired {
-            let name = thread.as_deref().map_or(String::new(), |name| format!(" {}", Plain(name)));
+            let name = thread.as_deref().map_or(String::new(), |name| format!(" {}", Printable(name)));
             let process = if pid == tid { String::new() } else { format!(" of {pid}") };
             let calls = plural(*calls, "call");
             writeln!(out, "only in {run}: thread {tid}{name}{process}, which made {calls}")?;
@@ -89,10 +89,10 @@ pub fn write(divergences: &Divergences, options: &DivergenceOptions, out: &mut i
     }
     writeln!(out, "left out: calls inside garbage collections and the import system")?;
     for reason in &comparability.reasons {
-        writeln!(out, "not comparable: {}", Plain(reason))?;
+        writeln!(out, "not comparable: {}", Printable(reason))?;
     }
     for note in &comparability.notes {
-        writeln!(out, "note: {}", Plain(note))?;
+        writeln!(out, "note: {}", Printable(note))?;
     }
     writeln!(out, "old: {}", trust_line(&trust[0]))?;
     writeln!(out, "new: {}", trust_line(&trust[1]))
@@ -153,7 +153,7 @@ impl<W: Write> Listing<'_, W> {
                 }
                 _ => String::new(),
             };
-            writeln!(self.out, "   {head} {}{other}", Plain(&location.label))?;
+            writeln!(self.out, "   {head} {}{other}", Printable(&location.label))?;
         }
         Ok(())
     }
@@ -199,7 +199,7 @@ impl<W: Write> Listing<'_, W> {
             let text =
                 sources.text(file).and_then(|text| text.lines().nth((number as usize).wrapping_sub(1)));
             let module = location.module.as_deref().unwrap_or(base);
-            [format!("{}:{number}", Plain(module)), Plain(text.unwrap_or_default()).to_string()]
+            [format!("{}:{number}", Printable(module)), Printable(text.unwrap_or_default()).to_string()]
         };
         lines.iter().map(line).collect()
     }
@@ -247,7 +247,7 @@ impl<W: Write> Listing<'_, W> {
             CallOutcome::StillOpen => ", does not end",
             CallOutcome::CutByLoss => ", its end is lost",
         };
-        self.row(presence, &format!("{:indent$}{}{times}{inner}{how}", "", Plain(&call.function.label)))
+        self.row(presence, &format!("{:indent$}{}{times}{inner}{how}", "", Printable(&call.function.label)))
     }
 
     fn row(&mut self, presence: Presence, text: &str) -> io::Result<()> {
@@ -273,7 +273,7 @@ fn calls_before(old: &DivergenceSide, new: &DivergenceSide) -> String {
 
 fn thread(side: &DivergenceSide) -> String {
     match &side.thread {
-        Some(name) => format!(", in thread {}", Plain(name)),
+        Some(name) => format!(", in thread {}", Printable(name)),
         None => String::new(),
     }
 }

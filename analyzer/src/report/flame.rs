@@ -7,7 +7,7 @@ use inferno::flamegraph::{self, Direction, TextTruncateDirection};
 
 use super::display::{Count, Percent};
 use super::trust_line;
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::measure::{Folded, Weight};
 use crate::tree;
 use crate::{Error, Result};
@@ -82,9 +82,9 @@ pub(super) fn inferno_options<'a>(
 ) -> flamegraph::Options<'a> {
     let mut inferno = flamegraph::Options::default();
     inferno.title = match &options.title {
-        Some(title) => Plain(title).to_string(),
+        Some(title) => Printable(title).to_string(),
         None if folded.command.is_empty() => "pyrec".into(),
-        None => Plain(&folded.command.join(" ")).to_string(),
+        None => Printable(&folded.command.join(" ")).to_string(),
     };
     inferno.subtitle = Some(subtitle(folded, stacks));
     (inferno.count_name, inferno.factor) = match folded.weight {
@@ -217,7 +217,7 @@ struct DrawnPath {
 
 /// The text of a frame. Semicolons are replaced, since they separate frames.
 pub(super) fn frame_text(label: &str) -> String {
-    Plain(&label.replace(';', ":")).to_string()
+    Printable(&label.replace(';', ":")).to_string()
 }
 
 /// A writer that ignores flushes. inferno flushes its writer at the end, but `out` belongs to the

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::display::{Count, Percent, Time, plural};
 use super::{json, table, trust_line};
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::measure::{GcGeneration, GcPauses, InterruptedLocation, Log2Histogram, Trust};
 
 /// Options of the report.
@@ -74,7 +74,7 @@ fn write_interrupted(
     let row = |found: &InterruptedLocation| {
         let label = found.place.as_ref().map_or("(no function)", |location| location.label.as_str());
         let [total, max] = [found.total_ns, found.max_ns].map(|ns| Time(ns).to_string());
-        [Count(found.pauses).to_string(), total, max, Plain(label).to_string()]
+        [Count(found.pauses).to_string(), total, max, Printable(label).to_string()]
     };
     let rows: Vec<_> = interrupted.iter().take(max_rows).map(row).collect();
     writeln!(out)?;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::display::{Count, Indent, Percent, Time, plural};
 use super::{json, table, trust_line};
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::measure::{Import, Imports, Trust};
 
 /// Writes every import, indented below the one that caused it, and the trust line. Unlike
@@ -29,7 +29,7 @@ pub fn write(imports: &Imports, out: &mut impl Write) -> io::Result<()> {
             .unwrap_or(0)
             .min(table::MAX_COLUMN_WIDTH);
         let row = |(import, module): (&Import, &String)| {
-            let by = import.by.as_ref().map_or(String::new(), |by| Plain(&by.label).to_string());
+            let by = import.by.as_ref().map_or(String::new(), |by| Printable(&by.label).to_string());
             let cell = format!("{module:<width$}  {by}");
             [time(import, import.self_ns), time(import, import.total_ns), cell.trim_end().to_owned()]
         };
@@ -48,7 +48,7 @@ fn time(import: &Import, ns: u64) -> String {
 }
 
 fn module(import: &Import) -> String {
-    let mut module = format!("{}{}", Indent { levels: import.depth, columns: 2 }, Plain(&import.module));
+    let mut module = format!("{}{}", Indent { levels: import.depth, columns: 2 }, Printable(&import.module));
     if import.count > 1 {
         module += &format!(" × {}", Count(import.count));
     }

@@ -7,13 +7,13 @@ use serde::{Serialize, Serializer};
 
 use super::display::{Count, Time, WallClock, plural};
 use super::{json, trust_line};
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::measure::TraceInfo;
 use crate::tree::Repairs;
 
 /// Writes a line for each fact, a line for each marker with its number of rows, and the trust line.
 pub fn write(info: &TraceInfo, out: &mut impl Write) -> io::Result<()> {
-    let mut fact = |name: &str, value: &str| writeln!(out, "{name:<10} {}", Plain(value));
+    let mut fact = |name: &str, value: &str| writeln!(out, "{name:<10} {}", Printable(value));
     match (info.command.is_empty(), info.attached.is_empty()) {
         (false, _) => fact("command", &info.command.join(" "))?,
         (true, false) => fact("attached", &join(info.attached.iter().map(i32::to_string)))?,

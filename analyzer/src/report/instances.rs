@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::display::{Count, Time, plural};
 use super::{json, table, trust_line};
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::measure::{ClassInstances, CreatingLine, Creations, Finalizer, Instances, Trust};
 
 /// Options of the report.
@@ -60,7 +60,7 @@ fn class_rows(class: &ClassInstances, options: &InstancesOptions) -> Vec<[String
         0 => String::new(),
         unfinished => format!(", {} not finished", Count(unfinished)),
     };
-    let mut rows = vec![row(&class.creations, format!("{}{unfinished}", Plain(&class.class)))];
+    let mut rows = vec![row(&class.creations, format!("{}{unfinished}", Printable(&class.class)))];
     let max_lines = if options.rows.is_some() { MAX_LINES } else { usize::MAX };
     let lines = class.lines.iter().take(max_lines);
     rows.extend(lines.map(|line| row(&line.creations, format!("  {}", source_location(line)))));
@@ -79,7 +79,7 @@ fn row(creations: &Creations, cell: String) -> [String; 6] {
 }
 
 fn source_location(line: &CreatingLine) -> String {
-    line.place.as_ref().map_or("(no function)".into(), |location| Plain(&location.label).to_string())
+    line.place.as_ref().map_or("(no function)".into(), |location| Printable(&location.label).to_string())
 }
 
 fn time(ns: Option<u64>) -> String {
@@ -104,7 +104,7 @@ fn write_finalizers(
     let row = |finalizer: &Finalizer| {
         let Finalizer { calls, total_ns, mean_ns, max_ns, .. } = *finalizer;
         let [total, mean, max] = [mean_ns.map(|_| total_ns), mean_ns, max_ns].map(time);
-        [Count(calls).to_string(), total, mean, max, Plain(&finalizer.place.label).to_string()]
+        [Count(calls).to_string(), total, mean, max, Printable(&finalizer.place.label).to_string()]
     };
     let rows: Vec<[String; 5]> = finalizers.iter().map(row).collect();
     table::write(["deleted", "total", "mean", "max", "finalizer"], &rows, out)?;

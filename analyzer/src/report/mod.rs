@@ -34,5 +34,5 @@ pub use trust::trust_line;
 /// A text of the recorded program with control characters escaped, so that it can be printed on a
 /// terminal.
 pub fn printable(text: &str) -> String {
-    crate::escape::Plain(text).to_string()
+    crate::escape::Printable(text).to_string()
 }

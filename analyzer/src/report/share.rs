@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::display::plural;
 use super::table;
 use super::trust::{SliceSpan, trust_line};
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::measure::Trust;
 use crate::share::{Secret, ShareSummary};
 
@@ -89,7 +89,7 @@ pub fn write_redactions(
     secrets.sort_by_key(|secret| (secret.kind, &secret.text));
     let row = |secret: &&Secret| {
         let scope = if secret.is_everywhere { "everywhere" } else { "where it was found" };
-        let [text, token] = [&secret.text, &secret.token].map(|text| Plain(text).to_string());
+        let [text, token] = [&secret.text, &secret.token].map(|text| Printable(text).to_string());
         [secret.kind.name().to_owned(), scope.to_owned(), token, text]
     };
     let rows: Vec<_> = secrets.iter().map(row).collect();

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::display::{Count, Time, plural};
 use super::{json, table, trust_line};
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::measure::{FunctionTotals, GroupedTotals, PauseTotals, Totals, Trust};
 
 /// Options of the table.
@@ -44,7 +44,7 @@ pub fn write(totals: &Totals, options: &StatsOptions, out: &mut impl Write) -> i
 /// Writes a table for each group, and the trust line of all of them.
 pub fn write_groups(totals: &GroupedTotals, options: &StatsOptions, out: &mut impl Write) -> io::Result<()> {
     for group in &totals.groups {
-        writeln!(out, "{}", Plain(&group.label))?;
+        writeln!(out, "{}", Printable(&group.label))?;
         write_functions(&group.functions, group.gc, options, out)?;
         writeln!(out)?;
     }
@@ -147,7 +147,7 @@ fn row(function: &FunctionTotals) -> [String; 11] {
         measured(function.p95_ns),
         measured(function.p99_ns),
         measured(function.max_ns),
-        Plain(&function.label()).to_string(),
+        Printable(&function.label()).to_string(),
     ]
 }
 

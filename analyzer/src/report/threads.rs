@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::display::{Count, Instant, Time};
 use super::table::Columns;
 use super::{json, trust_line};
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::measure::{Process, ProcessThread, Threads, Trust};
 
 const HEAD: [&str; 9] = ["thread", "start", "end", "events", "in calls", "busy", "lost", "repaired", "name"];
@@ -40,7 +40,7 @@ fn process_line(process: &Process) -> String {
         (None, None) => {}
     }
     if let Some(command) = &process.command {
-        line += &format!(": {}", Plain(command));
+        line += &format!(": {}", Printable(command));
     }
     line
 }
@@ -55,7 +55,7 @@ fn row(thread: &ProcessThread) -> [String; 9] {
         thread.busy.map_or("unknown".into(), |busy| format!("{:.1} %", 100.0 * busy)),
         Count(thread.lost).to_string(),
         Count(thread.repaired.total()).to_string(),
-        thread.name.as_deref().map_or("unknown".into(), |name| Plain(name).to_string()),
+        thread.name.as_deref().map_or("unknown".into(), |name| Printable(name).to_string()),
     ]
 }
 

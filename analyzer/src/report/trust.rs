@@ -8,7 +8,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::display::{Count, Time, plural};
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::measure::Trust;
 use crate::tree::Repairs;
 
@@ -34,7 +34,7 @@ pub fn trust_line(trust: &Trust) -> String {
         "trust: {}, {lost}, {}, {}{torn}{slice}, tracing cost {cost}",
         plural(trust.events, "event"),
         repaired(&trust.repaired),
-        Plain(&trust.ended.to_string()),
+        Printable(&trust.ended.to_string()),
     )
 }
 

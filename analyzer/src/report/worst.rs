@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::display::{Count, Indent, Instant, Time, WallClock, plural};
 use super::table::Columns;
 use super::{json, trust_line};
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::measure::{CallTreeRow, MAX_CALLERS, SlowCall, SlowestCalls, Trust};
 
 /// Writes each call with its callers and callees, and the trust line.
@@ -39,14 +39,14 @@ pub fn write(worst: &SlowestCalls, out: &mut impl Write) -> io::Result<()> {
 fn write_call(number: usize, call: &SlowCall, out: &mut impl Write) -> io::Result<()> {
     let time = Time(call.duration_ns);
     let time = if call.still_open { format!("at least {time}, still open") } else { time.to_string() };
-    writeln!(out, "{number}. {}  {time}", Plain(&call.function.label))?;
-    let thread = call.thread.as_deref().map_or(String::new(), |name| format!(" {}", Plain(name)));
+    writeln!(out, "{number}. {}  {time}", Printable(&call.function.label))?;
+    let thread = call.thread.as_deref().map_or(String::new(), |name| format!(" {}", Printable(name)));
     let (start, tid, pid) = (Instant(call.start_ns), call.tid, call.pid);
     let process = if pid == tid { String::new() } else { format!(" of {pid}") };
     let date = call.start_unix_ns.map_or(String::new(), |unix_ns| format!("{}, ", WallClock(unix_ns)));
     writeln!(out, "   at {start}, {date}thread {tid}{thread}{process}")?;
     for location in &call.callers {
-        writeln!(out, "   called by {}", Plain(&location.label))?;
+        writeln!(out, "   called by {}", Printable(&location.label))?;
     }
     if call.callers.len() >= MAX_CALLERS {
         writeln!(out, "   … more callers")?;
@@ -64,7 +64,7 @@ fn row(row: &CallTreeRow) -> [String; 4] {
         Count(*calls).to_string(),
         Time(*total_ns).to_string(),
         Time(*self_ns).to_string(),
-        format!("{}{}", Indent { levels: *depth, columns: 2 }, Plain(&function.label)),
+        format!("{}{}", Indent { levels: *depth, columns: 2 }, Printable(&function.label)),
     ]
 }
 

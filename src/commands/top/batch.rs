@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use pyrec_analyzer::Plain;
+use pyrec_analyzer::Printable;
 use pyrec_analyzer::report::Count;
 use pyrec_schema::MarkerGroup;
 
@@ -81,7 +81,7 @@ fn rates(samples: &Samples, window: Window, groups: &[MarkerGroup]) -> Vec<(&'st
 fn write_row(row: &Row, out: &mut impl Write) -> io::Result<()> {
     let (code, tally) = (row.code(), row.tally);
     let line = code.first_line.map_or_else(|| "-".into(), |line| line.to_string());
-    let (file, name) = (Plain(code.file).to_string(), Plain(code.qualname).to_string());
+    let (file, name) = (Printable(code.file).to_string(), Printable(code.qualname).to_string());
     let file = if file.is_empty() { "-" } else { &file };
     let [self_s, total_s] = [tally.self_ns, tally.total_ns].map(|ns| Duration::from_nanos(ns).as_secs_f64());
     let (pid, calls, all) = (row.pid, tally.calls, row.total.calls);

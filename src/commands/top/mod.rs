@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use clap::Args;
 use pyrec_analyzer::filter::Pattern;
-use pyrec_analyzer::{Filter, Plain};
+use pyrec_analyzer::{Filter, Printable};
 use pyrec_recorder::{Capture, Counted, Live, Wish};
 
 use self::batch::TableOptions;
@@ -92,7 +92,7 @@ impl Top {
         }
         let counted = if self.batch { self.print_tables()? } else { self.draw()? };
         for notice in &counted.notices {
-            print_message(Plain(notice));
+            print_message(Printable(notice));
         }
         Ok(exit::from_program(counted.exit))
     }

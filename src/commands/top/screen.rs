@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use pyrec_analyzer::Plain;
+use pyrec_analyzer::Printable;
 use pyrec_analyzer::report::{Count, Time};
 use pyrec_schema::MarkerGroup;
 use ratatui::Frame;
@@ -95,7 +95,7 @@ pub fn draw(frame: &mut Frame, view: &ViewState, samples: &Samples, context: &Sc
 fn title_line(width: u16, samples: &Samples, context: &ScreenContext) -> Line<'static> {
     let right = format!("  {:.1} s   h help  q quit", samples.current.elapsed.as_secs_f64());
     let room = usize::from(width).saturating_sub(right.chars().count());
-    let left = fit_right(&format!("pyrec top  {}", Plain(&context.title)), room);
+    let left = fit_right(&format!("pyrec top  {}", Printable(&context.title)), room);
     let gap = room.saturating_sub(Span::raw(&left).width());
     Line::from(vec![Span::styled(left, Style::new().bold()), Span::raw(" ".repeat(gap) + &right)])
 }
@@ -119,7 +119,7 @@ fn order_line(view: &ViewState, samples: &Samples) -> Line<'static> {
         Window::Start => "since the start".into(),
     };
     let mut text = format!("by {sort}, {window}");
-    let filter = Plain(&view.filter.text);
+    let filter = Printable(&view.filter.text);
     if view.previous_text.is_some() {
         text += &format!("   filter: {filter}_   Enter applies it, Esc discards it");
     } else if !view.filter.text.is_empty() {
@@ -169,7 +169,7 @@ fn table_lines(area: Rect, view: &ViewState, samples: &Samples) -> Vec<Line<'sta
         };
         let (code, numbers) = (row.code(), columns.iter().map(cell).collect::<String>());
         let line = code.first_line.map_or_else(String::new, |line| format!(":{line}"));
-        let (name, file) = (Plain(code.qualname).to_string(), format!("{}{line}", Plain(code.file)));
+        let (name, file) = (Printable(code.qualname).to_string(), format!("{}{line}", Printable(code.file)));
         Line::raw(numbers + &name_and_file(&name, &file))
     }));
     if rows.is_empty() {

@@ -5,7 +5,7 @@ use std::io::{self, Seek as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
-use pyrec_analyzer::Plain;
+use pyrec_analyzer::Printable;
 use pyrec_analyzer::report::{Count, Time};
 use pyrec_recorder::{Counts, Live, Wish};
 use ratatui::DefaultTerminal;
@@ -134,7 +134,7 @@ impl TerminalSession {
         }
         let text = String::from_utf8_lossy(&bytes);
         let mut lines: Vec<String> =
-            text.lines().rev().take(OUTPUT_LINES).map(|line| Plain(line).to_string()).collect();
+            text.lines().rev().take(OUTPUT_LINES).map(|line| Printable(line).to_string()).collect();
         lines.reverse();
         lines
     }
@@ -172,7 +172,7 @@ impl TerminalSession {
             let (calls, self_time, total_time) =
                 (Count(total.calls), Time(total.self_ns), Time(total.total_ns));
             let line = code.first_line.map_or_else(String::new, |line| format!(":{line}"));
-            let (name, file, pid) = (Plain(code.qualname), Plain(code.file), row.pid);
+            let (name, file, pid) = (Printable(code.qualname), Printable(code.file), row.pid);
             writeln!(out, "{pid:>7} {calls:>13} {self_time:>8} {total_time:>8} {name}  {file}{line}")?;
         }
         Ok(())

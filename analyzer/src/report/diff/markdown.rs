@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::format::{change, count, interval, times, verdict};
 use super::summary::{self, notes, trust_lines};
 use super::tables::{changed_functions, function_summary};
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::measure::diff::{Breach, CallsDiff, Diff};
 
 /// Writes the functions that changed, the rules that broke, notes, and a trust line for each run.
@@ -56,7 +56,7 @@ pub fn write_markdown(
 
 /// A name as inline code in a table cell, with backticks and bars escaped.
 fn code(name: &str) -> String {
-    format!("`{}`", Plain(name).to_string().replace('`', "'").replace('|', "\\|"))
+    format!("`{}`", Printable(name).to_string().replace('`', "'").replace('|', "\\|"))
 }
 
 /// Text with the characters of Markdown and HTML escaped.

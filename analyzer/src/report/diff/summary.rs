@@ -2,7 +2,7 @@
 //! rules.
 
 use super::format;
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::measure::Comparability;
 use crate::measure::diff::{Breach, CountVerdict, Diff, Samples, TimeChange};
 use crate::report::display::{Count, plural};
@@ -40,8 +40,8 @@ pub fn summary<'a>(
 /// explanations of differences.
 pub fn notes(diff: &Diff) -> Vec<String> {
     let reasons =
-        diff.comparability.reasons.iter().map(|reason| format!("not comparable: {}", Plain(reason)));
-    let notes = diff.comparability.notes.iter().map(|note| format!("note: {}", Plain(note)));
+        diff.comparability.reasons.iter().map(|reason| format!("not comparable: {}", Printable(reason)));
+    let notes = diff.comparability.notes.iter().map(|note| format!("note: {}", Printable(note)));
     let one_run = (!diff.has_evidence()).then(|| {
         "note: only several runs of a side show how much times vary; compare them with --old and --new".into()
     });
@@ -66,7 +66,7 @@ fn run_name(diff: &Diff, run: usize) -> String {
 /// One sentence that says why two sides cannot be compared.
 pub fn refusal(comparability: &Comparability) -> String {
     let reasons = comparability.reasons.join("; ");
-    let reasons = Plain(&reasons);
+    let reasons = Printable(&reasons);
     format!("the recordings cannot be compared: {reasons}; use --force to compare them anyway")
 }
 
@@ -80,5 +80,9 @@ pub fn breach(breach: &Breach) -> String {
     let what = breach.what.as_deref().unwrap_or("all together");
     let doubt = if breach.has_evidence { "" } else { "; one run of a side is no evidence" };
     let change = format::change(&breach.samples);
-    format!("`{}` broke: {} had {old} and has {new} ({change}){doubt}", Plain(&breach.rule), Plain(what))
+    format!(
+        "`{}` broke: {} had {old} and has {new} ({change}){doubt}",
+        Printable(&breach.rule),
+        Printable(what)
+    )
 }

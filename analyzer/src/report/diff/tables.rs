@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use super::format::{change, count, interval, times, verdict};
 use super::summary::summary;
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::measure::alignment::{FunctionId, FunctionKind};
 use crate::measure::diff::{CallPath, CallsDiff, CountVerdict, Diff, GcDiff, ImportDiff, LineDiff};
 use crate::report::display::plural;
@@ -130,7 +130,7 @@ fn function_row(diff: &Diff, function: FunctionId) -> [String; 9] {
         interval(self_ns),
         old_total,
         new_total,
-        format!("{}: {}", Plain(&label), verdict("calls", calls, &[self_ns, total_ns])),
+        format!("{}: {}", Printable(&label), verdict("calls", calls, &[self_ns, total_ns])),
     ]
 }
 
@@ -192,7 +192,7 @@ fn path_row(diff: &Diff, path: usize, depth: usize) -> [String; 6] {
         true => format!(": {}", verdict("calls", calls, &[self_ns, total_ns])),
         false => String::new(),
     };
-    let label = format!("{}{}{verdict}", "  ".repeat(depth), Plain(&label));
+    let label = format!("{}{}{verdict}", "  ".repeat(depth), Printable(&label));
     [count(&calls.old), count(&calls.new), old, new, change(&total_ns.samples), label]
 }
 
@@ -241,8 +241,8 @@ fn line_row(diff: &Diff, line: &LineDiff) -> [String; 8] {
         new,
         change(&line.self_ns.samples),
         interval(&line.self_ns),
-        Plain(&diff.line_label(line)).to_string(),
-        if source.is_empty() { verdict } else { format!("{verdict}: {}", Plain(source)) },
+        Printable(&diff.line_label(line)).to_string(),
+        if source.is_empty() { verdict } else { format!("{verdict}: {}", Printable(source)) },
     ]
 }
 
@@ -282,7 +282,7 @@ fn import_row(import: &ImportDiff) -> [String; 7] {
         new,
         change(&import.total_ns.samples),
         interval(&import.total_ns),
-        format!("{}: {verdict}", Plain(&import.modules.join(" > "))),
+        format!("{}: {verdict}", Printable(&import.modules.join(" > "))),
     ]
 }
 

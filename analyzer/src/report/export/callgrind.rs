@@ -17,7 +17,7 @@ use std::io::{self, Write};
 use rustc_hash::FxHashMap;
 
 use crate::Result;
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::measure::{CallGraph, GraphFunction, Trust};
 use crate::report::trust_line;
 use crate::tree;
@@ -25,7 +25,7 @@ use crate::tree;
 /// Writes the functions and their callees.
 pub fn write(graph: &CallGraph, out: &mut impl Write) -> Result<Trust> {
     writeln!(out, "# callgrind format\nversion: 1\ncreator: pyrec {}", env!("CARGO_PKG_VERSION"))?;
-    writeln!(out, "cmd: {}", Plain(&graph.command.join(" ")))?;
+    writeln!(out, "cmd: {}", Printable(&graph.command.join(" ")))?;
     writeln!(out, "desc: {}", trust_line(&graph.trust))?;
     writeln!(out, "positions: line\nevents: ns")?;
     let all_ns = tree::saturating_sum(graph.functions.iter().map(|function| function.sum.self_ns));
@@ -54,13 +54,13 @@ pub fn write(graph: &CallGraph, out: &mut impl Write) -> Result<Trust> {
 
 /// The file of a function; `???`, as in Valgrind, if it is unknown.
 fn file(function: &GraphFunction) -> String {
-    function.name.file.as_deref().map_or("???".into(), |file| Plain(file).to_string())
+    function.name.file.as_deref().map_or("???".into(), |file| Printable(file).to_string())
 }
 
 /// The name of a function. Readers of the format identify functions by name, so the graph adds the
 /// source location to names that several functions share.
 fn name(function: &GraphFunction) -> String {
-    Plain(&function.name.function).to_string()
+    Printable(&function.name.function).to_string()
 }
 
 /// Numbers of names. A name is written in full the first time, and as its number from then on.

@@ -9,7 +9,7 @@
 use std::io::Write;
 
 use crate::Result;
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::measure::{Folded, FoldedFrame, Trust};
 use crate::report::trust_line;
 
@@ -66,6 +66,6 @@ fn paths(frames: &[FoldedFrame]) -> (Vec<Path>, bool) {
 /// The label of a frame. Semicolons are replaced, since they separate frames, and a number sign at
 /// the beginning is escaped, since it starts a comment.
 fn label(frame: &FoldedFrame) -> String {
-    let label = Plain(&frame.label).to_string().replace(';', ":");
+    let label = Printable(&frame.label).to_string().replace(';', ":");
     if label.starts_with('#') { format!("\\{label}") } else { label }
 }

@@ -4,7 +4,7 @@ use pyrec_schema::{Code, Manifest, Names};
 use rustc_hash::FxHashMap;
 
 use crate::CallTree;
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::measure::FrameNames;
 use crate::tree::{Frame, ThreadSummary};
 
@@ -67,7 +67,7 @@ impl<'a> Labels<'a> {
 pub fn command(manifest: &Manifest) -> String {
     match manifest.command.is_empty() {
         true => "pyrec".into(),
-        false => Plain(&manifest.command.join(" ")).to_string(),
+        false => Printable(&manifest.command.join(" ")).to_string(),
     }
 }
 
@@ -80,7 +80,7 @@ pub fn find_thread(calls: &CallTree, pid: i32, tid: i32) -> Option<&ThreadSummar
 /// The name and id of a thread: `MainThread 8274`.
 pub fn thread_name(thread: &ThreadSummary, names: &Names) -> String {
     match names.text_str(thread.info.name) {
-        Some(name) => format!("{} {}", Plain(&name), thread.tid),
+        Some(name) => format!("{} {}", Printable(&name), thread.tid),
         None => format!("thread {}", thread.tid),
     }
 }

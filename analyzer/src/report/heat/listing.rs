@@ -8,7 +8,7 @@ use anstyle::Ansi256Color;
 use pyrec_schema::Code;
 
 use super::bar::HeatBar;
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::filter::Pattern;
 use crate::measure::{FileLines, FunctionLines, LineTotals, Lines, Sources};
 use crate::report::display::{Count, Time, file_name, plural};
@@ -68,8 +68,9 @@ fn write_hottest(
         .map(|(file, line)| {
             let [hits, self_time, total] = numbers(line);
             let source = sources.text(&file.file).and_then(|text| text.lines().nth(line.line as usize - 1));
-            let location = format!("{}:{}", Plain(file_name(file.module.as_deref(), &file.file)), line.line);
-            [hits, self_time, total, location, Plain(source.unwrap_or_default().trim()).to_string()]
+            let location =
+                format!("{}:{}", Printable(file_name(file.module.as_deref(), &file.file)), line.line);
+            [hits, self_time, total, location, Printable(source.unwrap_or_default().trim()).to_string()]
         })
         .collect();
     table::write(["hits", "self", "total", "line", "source"], &rows, out)?;
@@ -94,7 +95,7 @@ fn write_sources(
         })
         .collect();
     if parts.is_empty() {
-        return writeln!(out, "no file or function that ran matches {}", Plain(pattern.as_str()));
+        return writeln!(out, "no file or function that ran matches {}", Printable(pattern.as_str()));
     }
     let hottest_ns =
         parts.iter().flat_map(|(part, _)| part.totals()).map(|line| line.self_ns).max().unwrap_or(0);
@@ -132,8 +133,8 @@ impl<'a> Part<'a> {
     fn headline(&self) -> String {
         let FileLines { file, self_ns, total_ns, .. } = self.file;
         match self.function {
-            None => format!("{}: self {}, total {}", Plain(file), Time(*self_ns), Time(*total_ns)),
-            Some(function) => format!("{} in {}", Plain(&function.qualname), Plain(file)),
+            None => format!("{}: self {}, total {}", Printable(file), Time(*self_ns), Time(*total_ns)),
+            Some(function) => format!("{} in {}", Printable(&function.qualname), Printable(file)),
         }
     }
 
@@ -229,7 +230,7 @@ impl<'t, 'a> Listing<'t, 'a> {
             Some(colour) => format!("{}{heat}{}", Ansi256Color(colour).render_fg(), anstyle::Reset.render()),
             None => heat,
         };
-        let (digits, number, source) = (self.digits, row.number, Plain(row.source).to_string());
+        let (digits, number, source) = (self.digits, row.number, Printable(row.source).to_string());
         format!("{hits:>hits_width$}  {total:>total_width$}  {heat}  {number:>digits$}  {source}")
     }
 }

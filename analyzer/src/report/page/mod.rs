@@ -17,7 +17,7 @@
 mod highlight;
 mod shell;
 
-use crate::escape::Plain;
+use crate::escape::Printable;
 
 pub use highlight::HighlightedSource;
 pub use shell::{EmbeddedData, Shell};
@@ -39,6 +39,6 @@ pub struct FileEntry {
 impl FileEntry {
     /// An entry whose name and path are escaped.
     pub fn new(number: usize, name: &str, path: &str, numbers: String) -> FileEntry {
-        FileEntry { number, name: Plain(name).to_string(), path: Plain(path).to_string(), numbers }
+        FileEntry { number, name: Printable(name).to_string(), path: Printable(path).to_string(), numbers }
     }
 }

@@ -6,7 +6,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::measure::Trust;
 use crate::report::json;
 use crate::{Error, Result};
@@ -56,7 +56,7 @@ impl Shell {
     ) -> Shell {
         let is_whole = |trust: &Trust| trust.lost_if_known() == Some(0) && trust.torn_bytes == 0;
         Shell {
-            title: Plain(title).to_string(),
+            title: Printable(title).to_string(),
             is_doubtful: trusts.iter().any(|(_, trust)| !is_whole(trust) || trust.repaired.total() > 0),
             trust: trusts.into_iter().map(|(line, _)| line).collect(),
             style: format!("{STYLE}{style}"),

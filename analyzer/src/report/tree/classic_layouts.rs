@@ -7,7 +7,7 @@ use pyrec_schema::{Code, Event, Manifest, Marker, Names};
 use rustc_hash::FxHashMap;
 
 use super::lines::{LineKind, TreeLine};
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::order::ThreadId;
 use crate::report::display::Indent;
 
@@ -99,14 +99,14 @@ impl<'a> StapLayout<'a> {
         let thread = ThreadId::of(event);
         let first_line_ns = *self.first_line_ns.entry(thread).or_insert(event.time_ns);
         let us = event.time_ns.saturating_sub(first_line_ns) / 1_000;
-        let program = Plain(self.programs.get(&event.pid).unwrap_or(&self.default_program));
+        let program = Printable(self.programs.get(&event.pid).unwrap_or(&self.default_program));
         let indent = Indent { levels: line.level, columns: 1 };
         write!(out, "{us} {program}({}):{indent} ", event.pid)?;
         match event.marker {
             Marker::FunctionEntry | Marker::FunctionReturn => {
                 let code = self.names.code_str(event.code);
                 let code = Code::parse(&code);
-                let (name, file) = (Plain(code.name()), Plain(code.file));
+                let (name, file) = (Printable(code.name()), Printable(code.file));
                 writeln!(out, "{arrow}{name} in {file}:{}", event.line)
             }
             _ => writeln!(out, "{}:{}", event.marker, arguments(event, self.names)),
@@ -116,13 +116,13 @@ impl<'a> StapLayout<'a> {
 
 /// The arguments of a marker as the classic scripts print them.
 fn arguments(event: &Event, names: &Names) -> String {
-    let text = || Plain(&names.text_str(event.text).unwrap_or_default()).to_string();
+    let text = || Printable(&names.text_str(event.text).unwrap_or_default()).to_string();
     let value = || event.value.map_or(String::new(), |value| value.to_string());
     match event.marker {
         Marker::FunctionEntry | Marker::FunctionReturn | Marker::Line => {
             let code = names.code_str(event.code);
             let code = Code::parse(&code);
-            format!("{}:{}:{}", Plain(base_name(code.file)), Plain(code.name()), event.line)
+            format!("{}:{}:{}", Printable(base_name(code.file)), Printable(code.name()), event.line)
         }
         Marker::GcStart | Marker::GcDone => value(),
         Marker::ImportDone => format!("{}:{}", text(), value()),

@@ -14,7 +14,7 @@ use std::io::{self, Write};
 use pyrec_schema::{Code, Event, LostEvents, Marker, Names};
 
 use super::lines::{EntryTime, LineKind, TreeLine};
-use crate::escape::Plain;
+use crate::escape::Printable;
 use crate::report::display::{Count, Indent, Time, plural};
 use crate::tree::Frame;
 
@@ -114,10 +114,10 @@ impl<'a> PyrecLayout<'a> {
                 let code = self.names.code_str(code);
                 let code = Code::parse(&code);
                 let name = code.qualname.replace(';', ":");
-                format!("{}  {}", Plain(&name), source_location(&code, event.line))
+                format!("{}  {}", Printable(&name), source_location(&code, event.line))
             }
             Frame::Cfunction(name) => {
-                format!("{} (C)", Plain(&self.names.text_str(name).unwrap_or_default()))
+                format!("{} (C)", Printable(&self.names.text_str(name).unwrap_or_default()))
             }
             Frame::Gc => match (event.marker, event.value) {
                 (Marker::GcStart, Some(generation)) => format!("garbage collection  generation {generation}"),
@@ -132,9 +132,10 @@ impl<'a> PyrecLayout<'a> {
     /// functions the text is their name, which is part of the frame.
     fn resumption(&self, event: &Event) -> String {
         match event.marker {
-            Marker::FunctionEntry | Marker::FunctionReturn => {
-                self.names.text_str(event.text).map_or(String::new(), |text| format!("  {}", Plain(&text)))
-            }
+            Marker::FunctionEntry | Marker::FunctionReturn => self
+                .names
+                .text_str(event.text)
+                .map_or(String::new(), |text| format!("  {}", Printable(&text))),
             _ => String::new(),
         }
     }
@@ -142,7 +143,7 @@ impl<'a> PyrecLayout<'a> {
     /// The text of an event without a duration.
     fn instant(&self, event: &Event) -> String {
         let text = self.names.text_str(event.text);
-        let text = Plain(text.as_deref().unwrap_or("?")).to_string();
+        let text = Printable(text.as_deref().unwrap_or("?")).to_string();
         let value = event.value.map_or("unknown".into(), |value| value.to_string());
         match event.marker {
             Marker::Line => source_location(&Code::parse(&self.names.code_str(event.code)), event.line),
@@ -176,5 +177,5 @@ fn is_return_of(line: &TreeLine, entry: &TreeLine) -> bool {
 /// `run.py:12`
 fn source_location(code: &Code, line: i32) -> String {
     let base = code.file.rsplit('/').next().unwrap_or(code.file);
-    if line > 0 { format!("{}:{line}", Plain(base)) } else { Plain(base).to_string() }
+    if line > 0 { format!("{}:{line}", Printable(base)) } else { Printable(base).to_string() }
 }
