@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use pyrec_analyzer::Plain;
+use pyrec_analyzer::Printable;
 use pyrec_recorder::doctor::{self, Check, Diagnosis, PythonSupport, Verdict};
 use serde_json::json;
 
@@ -81,7 +81,7 @@ fn write_python(python: &PythonSupport, paint: Paint, out: &mut impl Write) -> i
     let groups: Vec<&str> = listing.groups.iter().map(|group| group.name()).collect();
     let markers = if groups.is_empty() { "none".into() } else { groups.join(",") };
     let program = listing.program.to_string_lossy();
-    let program = Plain(&program);
+    let program = Printable(&program);
     writeln!(out, "{} {version:<13}  {program}", paint.mark(verdict))?;
     writeln!(
         out,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use pyrec_analyzer::Plain;
+use pyrec_analyzer::Printable;
 use pyrec_recorder::listing::{self, Fires, MarkerListing, MarkerSite};
 use serde_json::{Value, json};
 
@@ -56,7 +56,7 @@ fn write(listings: &[MarkerListing], out: &mut impl Write) -> io::Result<()> {
 }
 
 fn write_listing(listing: &MarkerListing, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "{}", Plain(&title(listing)))?;
+    writeln!(out, "{}", Printable(&title(listing)))?;
     let Some(first) = listing.absent.first().filter(|_| listing.markers.is_empty()) else {
         let rows: Vec<[String; 5]> = listing.markers.iter().map(row).collect();
         write_table(&rows, out)?;
@@ -100,8 +100,14 @@ fn row(marker: &MarkerSite) -> [String; 5] {
         (Fires::Unknown, _) => "unknown",
     };
     let semaphore = marker.semaphore.map_or_else(|| "-".into(), |address| format!("{address:#x}"));
-    let name = format!("python:{}", Plain(&marker.name));
-    [name, format!("{:#x}", marker.address), semaphore, Plain(&marker.arguments).to_string(), fires.into()]
+    let name = format!("python:{}", Printable(&marker.name));
+    [
+        name,
+        format!("{:#x}", marker.address),
+        semaphore,
+        Printable(&marker.arguments).to_string(),
+        fires.into(),
+    ]
 }
 
 /// Writes columns as wide as their longest cell, with numbers aligned to the right.

@@ -169,7 +169,7 @@ impl ThreadPiece {
         }
     }
 
-    /// Reads rows until one is not plain, and returns how many it read. Printable rows are entries,
+    /// Reads rows until one is not plain, and returns how many it read. Plain rows are entries,
     /// lines and returns of the innermost call, at times that do not run backwards. Nearly all rows
     /// are plain. The effect is that of [`Self::push`], but several times as fast, since state that
     /// plain rows do not change is read once.
