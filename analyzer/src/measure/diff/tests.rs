@@ -226,6 +226,15 @@ fn imports_and_collections_are_compared() {
 }
 
 #[test]
+fn measures_that_were_not_read_are_empty() {
+    let script = call(0, "/srv/run.py:3:f", 1);
+    let ((old, _old), (new, _new)) = (testing::trace(&script, 2), testing::trace(&script, 2));
+    let diff = Diff::read(&[old], &[new], &DiffOptions::default()).expect("the traces can be compared");
+    assert!(diff.lines.is_empty() && diff.files.is_empty() && diff.imports.is_empty() && diff.gc.is_empty());
+    assert_eq!((diff.functions.len(), diff.has_hits), (1, false));
+}
+
+#[test]
 fn rules_limit_counts_and_times() {
     let old = call(0, "/srv/run.py:3:parse_a", 100) + &call(200, "/srv/run.py:5:parse_b", 100);
     let new = old.clone() + &call(400, "/srv/run.py:5:parse_b", 5);
