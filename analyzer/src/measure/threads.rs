@@ -74,20 +74,20 @@ impl Threads {
 impl Process {
     fn of(all: &[ThreadSummary], names: &Names, filter: &Filter, origin_ns: i64) -> Option<Process> {
         let pid = all.first()?.pid;
-        let mut facts = ProcessInfo::default();
-        all.iter().for_each(|thread| facts.join(&thread.info.process));
+        let mut info = ProcessInfo::default();
+        all.iter().for_each(|thread| info.join(&thread.info.process));
         let wanted = all.iter().filter(|thread| filter.selects_thread(thread.pid, thread.tid));
         let mut threads: Vec<ProcessThread> =
-            wanted.filter_map(|thread| ProcessThread::of(thread, &facts, names, origin_ns)).collect();
+            wanted.filter_map(|thread| ProcessThread::of(thread, &info, names, origin_ns)).collect();
         threads.sort_by_key(|thread| thread.start_ns);
         let since = |time_ns: i64| time_ns.saturating_sub(origin_ns);
         (!threads.is_empty()).then(|| Process {
             pid,
-            parent: facts.parent,
-            command: names.text_str(facts.command).map(|text| text.to_string()),
-            start_ns: facts.start_ns.map(since),
-            end_ns: facts.exit_ns.map(since),
-            status: facts.status,
+            parent: info.parent,
+            command: names.text_str(info.command).map(|text| text.to_string()),
+            start_ns: info.start_ns.map(since),
+            end_ns: info.exit_ns.map(since),
+            status: info.status,
             threads,
         })
     }
@@ -100,20 +100,20 @@ impl ProcessThread {
         names: &Names,
         origin_ns: i64,
     ) -> Option<ProcessThread> {
-        let facts = &thread.info;
-        let (first_ns, last_ns) = (facts.first_ns?, facts.last_ns?);
+        let info = &thread.info;
+        let (first_ns, last_ns) = (info.first_ns?, info.last_ns?);
         // A thread ends with its process at the latest.
-        let end_ns = facts.ended_ns().or(process.exit_ns);
+        let end_ns = info.ended_ns().or(process.exit_ns);
         let lifetime_ns = end_ns.unwrap_or(last_ns).saturating_sub(first_ns);
         Some(ProcessThread {
             tid: thread.tid,
-            name: names.text_str(facts.name).map(|text| text.to_string()),
+            name: names.text_str(info.name).map(|text| text.to_string()),
             start_ns: first_ns.saturating_sub(origin_ns),
             end_ns: end_ns.map(|end_ns| end_ns.saturating_sub(origin_ns)),
-            events: facts.events,
+            events: info.events,
             in_calls_ns: thread.in_calls_ns,
             busy: (lifetime_ns > 0).then(|| thread.in_calls_ns as f64 / lifetime_ns as f64),
-            lost: facts.lost,
+            lost: info.lost,
             repaired: thread.repairs,
         })
     }

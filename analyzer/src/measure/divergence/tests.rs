@@ -25,19 +25,19 @@ impl Node {
     /// The caller of the call with that number, and its index among the caller's callees.
     fn caller_of(&mut self, number: u64) -> Option<(&mut Node, usize)> {
         let mut next = 1;
-        let at = self.1.iter().position(|node| {
+        let index = self.1.iter().position(|node| {
             let is_in = number < next + node.calls();
             next += if is_in { 0 } else { node.calls() };
             is_in
         })?;
-        if next == number { Some((self, at)) } else { self.1[at].caller_of(number - next) }
+        if next == number { Some((self, index)) } else { self.1[index].caller_of(number - next) }
     }
 }
 
 /// The fewest calls that must be removed from both trees to make them equal, by dynamic programming
 /// over pairs of calls.
-fn min_removals(old: &Node, new: &Node, known: &mut HashMap<(Node, Node), u64>) -> u64 {
-    if let Some(&removals) = known.get(&(old.clone(), new.clone())) {
+fn min_removals(old: &Node, new: &Node, cache: &mut HashMap<(Node, Node), u64>) -> u64 {
+    if let Some(&removals) = cache.get(&(old.clone(), new.clone())) {
         return removals;
     }
     let mut table = vec![vec![0; new.1.len() + 1]; old.1.len() + 1];
@@ -50,12 +50,12 @@ fn min_removals(old: &Node, new: &Node, known: &mut HashMap<(Node, Node), u64>) 
                 .zip(column.checked_sub(1))
                 .filter(|&(row, column)| old.1[row].0 == new.1[column].0);
             let paired = paired
-                .map(|(row, column)| table[row][column] + min_removals(&old.1[row], &new.1[column], known));
+                .map(|(row, column)| table[row][column] + min_removals(&old.1[row], &new.1[column], cache));
             table[row][column] = [removed, added, paired].into_iter().flatten().min().unwrap_or(0);
         }
     }
     let removals = table[old.1.len()][new.1.len()];
-    known.insert((old.clone(), new.clone()), removals);
+    cache.insert((old.clone(), new.clone()), removals);
     removals
 }
 
