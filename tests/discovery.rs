@@ -1,97 +1,148 @@
-//! Pythons that a recording meets on its way, and such as have other numbers and files than the recorder.
+//! Pythons that a recorder by static markers finds during the recording: interpreters that a shell or another Python
+//! starts, that are installed later, or that run in other namespaces.
 
 #![cfg(feature = "record")]
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use pyrec_schema::Marker;
 use support::scripted_program::{Recorder, SCRIPT, ScriptedProgram, leaf_calls};
+use support::static_markers::{Gated, semaphore_addresses};
 use support::trace_rows::{events, open};
-use support::{Python, Recording, Setup, json, number, report, run, stdout, wait_for};
+use support::{Python, Recording, Setup, json, number, program, pyrec, report, run, stdout, wait_for};
 use tempfile::TempDir;
 
 fn setup() -> Option<Python> {
     Setup::usdt().map(|setup| setup.python)
 }
 
-/// A folder with the service's program in it, for those who run it with words of their own.
-fn service() -> (TempDir, String) {
+/// A directory with the script of [`ScriptedProgram`], to be run by commands of the tests.
+fn scripted_program() -> (TempDir, String) {
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let script = folder.path().join("service.py");
+    let script = folder.path().join("scripted.py");
     fs::write(&script, SCRIPT).expect("the write succeeds");
     let script = script.to_string_lossy().into_owned();
     (folder, script)
 }
 
-/// Records `words` by the static markers, which must end well.
-fn record(words: &[&str]) -> Recording {
-    let recording = Recording::of(&[&["--provider", "usdt", "--"], words].concat());
+/// Records `words` by static markers, in an environment with these variables. Panics unless the recording succeeds.
+fn record(words: &[&str], environment: &[(&str, String)]) -> Recording {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut command = pyrec("record");
+    command.envs(environment.iter().cloned()).args(["--provider", "usdt", "--"]).args(words);
+    let recording = Recording { output: run(command.current_dir(directory.path())), directory };
     assert!(recording.output.status.success(), "{}", recording.stderr());
     recording
 }
 
-/// The same until it shows what it should. On a busy machine the recorder may come some milliseconds late to a program
-/// that it has not met, as `docs/reference/markers.md` says; that it always does would be wrong.
-fn record_until(words: &[&str], is_right: impl Fn(&Recording) -> bool) -> Recording {
-    let mut recordings = (0..8).map(|_| record(words));
-    recordings.find(is_right).expect("one of eight recordings has everything")
+/// A library to preload into Python. It holds the interpreter before its first Python code until the recorder has enabled
+/// the markers.
+///
+/// Without it, an interpreter that is found during the recording may reach its first Python code before the recorder is
+/// scheduled, as on a busy machine. Its first events are missing then, which `docs/design/static-markers.md` states.
+const HOLD: &str = r#"
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* HOLD: the name of the interpreter's file, then the addresses of its semaphores, separated by colons. */
+__attribute__((constructor)) static void hold(void)
+{
+    char path[4096] = "", *end;
+    const char *list = getenv("HOLD");
+    size_t length = list ? strcspn(list, ":") : 0;
+    if (!list || readlink("/proc/self/exe", path, sizeof path - 1) < 0)
+        return;
+    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    if (strlen(name) != length || strncmp(list, name, length))
+        return;
+    for (list += length; *list == ':'; list = end) {
+        volatile unsigned short *semaphore = (void *)strtoul(list + 1, &end, 16);
+        for (int ms = 0; !*semaphore && ms < 60000; ms++)
+            usleep(1000);
+    }
+}
+"#;
+
+/// Compiles [`HOLD`]. Returns the environment variables that preload it into this interpreter.
+fn hold(python: &Python, folder: &Path) -> [(&'static str, String); 2] {
+    let (source, library) = (folder.join("hold.c"), folder.join("hold.so"));
+    fs::write(&source, HOLD).expect("the write succeeds");
+    let compiled = run(Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source));
+    assert!(compiled.status.success(), "{compiled:?}");
+    let gated = Gated::start(python, &program("matrix.py"), &[""; 0]);
+    let exe = PathBuf::from(format!("/proc/{}/exe", gated.pid()));
+    let path = fs::read_link(&exe).expect("the process runs");
+    let name = path.file_name().expect("the path has a file name").to_string_lossy().into_owned();
+    let addresses = semaphore_addresses(&exe);
+    // CPython 3.11 fires entries only while the semaphore of `line` is raised, too.
+    let line = (python.version == "3.11").then_some("line");
+    let markers = ["function__entry", "function__return"].into_iter().chain(line);
+    let addresses: String = markers.map(|marker| format!(":{:x}", addresses[marker])).collect();
+    [("LD_PRELOAD", library.display().to_string()), ("HOLD", name + &addresses)]
 }
 
-/// Whether nothing of a call is missing: no entry, no return.
-fn is_whole(trace: &Path) -> bool {
+/// Whether every entry has its return, no event was lost, and nothing was repaired.
+fn is_complete(trace: &Path) -> bool {
     let info = json(trace, "info");
     let repaired = info["repaired"].as_object().expect("an object");
     number(&info, "lost") == 0 && repaired.values().all(|count| count.as_u64() == Some(0))
 }
 
-/// How many interpreters were recorded from their start: what each of them runs first is that module.
-fn starts(trace: &Path) -> usize {
+/// The number of interpreters that were recorded from their start: importlib._bootstrap is the first module that an
+/// interpreter runs.
+fn recorded_starts(trace: &Path) -> usize {
     let dump = report(trace, "dump", &[]);
     let lines = dump.lines().filter(|line| line.contains("<frozen\\simportlib._bootstrap>:1:<module>"));
     lines.filter(|line| line.contains("function__entry")).count()
 }
 
 #[test]
-fn what_a_shell_starts_is_recorded_from_its_first_event() {
+fn pythons_that_a_shell_starts_are_recorded_from_their_first_event() {
     let Some(python) = setup() else { return };
-    let (_folder, script) = service();
-    let program = python.program.to_str().expect("UTF-8");
-    // One after the other, one in a shell of its own, and what the shell itself becomes.
+    let (folder, script) = scripted_program();
+    let binary = python.program.to_str().expect("UTF-8");
+    // A child, a child and a grandchild of a subshell, and the program that the shell itself executes.
     let text = "\"$0\" \"$1\" burst 1000; (\"$0\" \"$1\" spawn 200; true); exec \"$0\" \"$1\" burst 30";
-    let recording = record_until(&["sh", "-c", text, program, &script], |recording| {
-        assert_eq!(leaf_calls(&recording.trace(), &[]), 1230);
-        starts(&recording.trace()) == 4 && is_whole(&recording.trace())
-    });
+    let recording = record(&["sh", "-c", text, binary, &script], &hold(&python, folder.path()));
+    let trace = recording.trace();
+    assert_eq!((leaf_calls(&trace, &[]), recorded_starts(&trace)), (1230, 4));
     let info = recording.json("info");
-    let marker = |name: &str| number(&info["markers"], name);
-    assert_eq!(marker("process__start"), marker("process__exit"), "{info}");
+    assert!(is_complete(&trace), "{info}");
+    let count = |marker: &str| number(&info["markers"], marker);
+    assert_eq!(count("process__start"), count("process__exit"), "{info}");
 }
 
 #[test]
-fn another_python_that_one_becomes_or_starts_is_recorded_from_its_first_event() {
+fn another_python_that_a_program_starts_and_executes_is_recorded_from_its_first_event() {
     let (Some(python), Some(other)) = (setup(), Setup::usdt_of("3.9")) else { return };
-    let (_folder, script) = service();
-    let program = other.python.program.to_str().expect("UTF-8");
+    let (folder, script) = scripted_program();
+    let binary = other.python.program.to_str().expect("UTF-8");
     let text = "import os, subprocess, sys\nsubprocess.run(sys.argv[1:], check=True)\nos.execv(sys.argv[1], sys.argv[1:])\n";
     let first = python.program.to_str().expect("UTF-8");
-    let recording = record_until(&[first, "-c", text, program, &script, "burst", "500"], |recording| {
-        assert_eq!(leaf_calls(&recording.trace(), &[]), 1000);
-        // Becoming another program leaves the calls of the first one open, and nothing else.
-        let repaired = |kind| number(&recording.json("info")["repaired"], kind);
-        (repaired("orphan_entries"), repaired("unmatched_returns"), starts(&recording.trace())) == (0, 0, 3)
-    });
-    let python = recording.json("info")["python"].as_str().map(str::to_owned).unwrap_or_default();
-    assert!(python.contains("3.9.") && python.contains("3.11."), "{python}");
+    let recording =
+        record(&[first, "-c", text, binary, &script, "burst", "500"], &hold(&other.python, folder.path()));
+    let trace = recording.trace();
+    assert_eq!((leaf_calls(&trace, &[]), recorded_starts(&trace)), (1000, 3));
+    // The first program executes another one amid its calls, which therefore have no returns. Nothing else is repaired.
+    let info = recording.json("info");
+    let repaired = |kind| number(&info["repaired"], kind);
+    assert_eq!((repaired("orphan_entries"), repaired("unmatched_returns")), (0, 0), "{info}");
+    let versions = info["python"].as_str().unwrap_or_default();
+    assert!(versions.contains("3.9.") && versions.contains("3.11."), "{versions}");
 }
 
 #[test]
 fn a_program_without_markers_is_named() {
     let (Some(_), Some(bare)) = (setup(), Python::without_markers()) else { return };
-    let recording = record(&["sh", "-c", "\"$0\" -c pass; true", bare.program.to_str().expect("UTF-8")]);
+    // Long enough for the recorder to find the program on a busy machine.
+    let text = "\"$0\" -c 'import time; time.sleep(2)'; true";
+    let recording = record(&["sh", "-c", text, bare.program.to_str().expect("UTF-8")], &[]);
     let stderr = recording.stderr();
     assert!(
         stderr.contains("a program that was started is not recorded: ") && stderr.contains("has no markers"),
@@ -101,26 +152,26 @@ fn a_program_without_markers_is_named() {
 }
 
 #[test]
-fn a_python_that_is_new_on_the_machine_is_recorded_with_all() {
+fn with_all_a_python_that_is_installed_later_is_recorded() {
     let Some(python) = setup() else { return };
     let folder = tempfile::tempdir().expect("a temporary directory");
     let recorder = Recorder::attach(folder.path(), &["--all"]);
     let copy = folder.path().join("newly-installed");
     fs::copy(&python.program, &copy).expect("the file is copied");
-    let mut service = ScriptedProgram::run(Command::new(&copy), &python.program);
-    // Nobody holds it until its markers are placed.
-    wait_for("the markers", || (service.raised_semaphores().len() > 2).then_some(()));
-    service.execute("burst 800");
-    let pid = service.pid();
+    let mut program = ScriptedProgram::run(Command::new(&copy), &python.program);
+    // With --all no process is stopped, so the program waits until its markers are enabled.
+    wait_for("raised semaphores", || (program.raised_semaphores().len() > 2).then_some(()));
+    program.execute("burst 800");
+    let pid = program.pid();
     let trace = recorder.stop();
     assert_eq!(leaf_calls(&trace, &["--pid", &pid]), 800);
-    assert!(service.raised_semaphores().is_empty());
+    assert!(program.raised_semaphores().is_empty());
 }
 
 #[test]
-fn in_a_pid_namespace_the_numbers_are_those_that_its_user_sees() {
+fn in_a_pid_namespace_rows_have_the_pids_of_that_namespace() {
     let Some(python) = setup() else { return };
-    let (folder, script) = service();
+    let (folder, script) = scripted_program();
     let trace = folder.path().join("x.parquet");
     let text = format!(
         "import os, sys\nprint(os.getpid())\nsys.argv[1:] = ['fork', '70']\nexec(open({script:?}).read())\n"
@@ -138,12 +189,12 @@ fn in_a_pid_namespace_the_numbers_are_those_that_its_user_sees() {
     command.args(["-q", "-f", "--markers", "function", "-o"]).arg(&trace);
     let output = run(command.arg("--").arg(&python.program).args(["-c", &text]));
     assert!(output.status.success(), "{output:?}");
-    let stderr: i32 = stdout(&output).trim().parse().expect("its number");
+    let printed_pid: i32 = stdout(&output).trim().parse().expect("a number");
     let trace_read = open(&trace);
-    let pids: std::collections::BTreeSet<i32> = events(&trace_read).map(|event| event.pid).collect();
+    let pids: BTreeSet<i32> = events(&trace_read).map(|event| event.pid).collect();
     assert!(
-        stderr < 100 && pids.contains(&stderr) && pids.iter().all(|&pid| pid < 100),
-        "{stderr} of {pids:?}"
+        printed_pid < 100 && pids.contains(&printed_pid) && pids.iter().all(|&pid| pid < 100),
+        "{printed_pid} of {pids:?}"
     );
     assert_eq!((pids.len(), leaf_calls(&trace, &[])), (2, 70));
     let commands = events(&trace_read).filter(|event| event.marker == Marker::ProcessStart);
@@ -151,21 +202,20 @@ fn in_a_pid_namespace_the_numbers_are_those_that_its_user_sees() {
     assert!(commands.iter().any(|command| command.contains("python")), "{commands:?}");
 }
 
-/// Runs long enough for the recorder to see where.
+/// Runs long enough for the recorder to find the root directory and mounts of the process.
 const INNER: &str = "import time\ntime.sleep(0.3)\n";
 
 #[test]
-fn sources_are_those_that_the_program_sees() {
+fn source_texts_are_read_in_the_mount_namespace_of_the_program() {
     let Some(python) = setup() else { return };
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let [seen, inner] = ["seen", "inner"].map(|name| folder.path().join(name));
-    for (place, text) in [(&seen, "raise SystemExit('the outer one')\n"), (&inner, INNER)] {
-        fs::create_dir(place)
-            .and_then(|()| fs::write(place.join("script.py"), text))
-            .expect("room for a file");
+    let [outer, inner] = ["outer", "inner"].map(|name| folder.path().join(name));
+    for (directory, text) in [(&outer, "raise SystemExit('the outer one')\n"), (&inner, INNER)] {
+        fs::create_dir(directory).expect("the directory is created");
+        fs::write(directory.join("script.py"), text).expect("the write succeeds");
     }
-    let script = seen.join("script.py");
-    let text = format!("mount --bind {} {} && exec \"$@\"", inner.display(), seen.display());
+    let script = outer.join("script.py");
+    let text = format!("mount --bind {} {} && exec \"$@\"", inner.display(), outer.display());
     for provider in ["usdt", "agent"] {
         let mut words: Vec<&str> =
             vec!["--provider", provider, "--", "unshare", "--mount", "sh", "-c", &text, "sh"];
@@ -174,8 +224,9 @@ fn sources_are_those_that_the_program_sees() {
         assert!(recording.output.status.success(), "{}", recording.stderr());
         let trace = open(&recording.trace());
         let sources = events(&trace).filter(|event| event.marker == Marker::Source);
-        let ours = sources.filter(|event| trace.names().code_str(event.code).contains("/seen/script.py"));
-        let texts: Vec<_> = ours.map(|event| trace.names().text_str(event.text)).collect();
+        let of_script =
+            sources.filter(|event| trace.names().code_str(event.code).contains("/outer/script.py"));
+        let texts: Vec<_> = of_script.map(|event| trace.names().text_str(event.text)).collect();
         assert_eq!(texts, [Some(INNER.into())], "{provider}");
     }
 }
