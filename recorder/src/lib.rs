@@ -38,6 +38,8 @@ mod recording;
 mod repair;
 mod session;
 mod target;
+#[cfg(test)]
+mod test_support;
 mod top;
 
 use std::path::PathBuf;

@@ -116,7 +116,7 @@ mod tests {
     fn is_root() -> bool {
         let is_root = rustix::process::geteuid().is_root();
         if !is_root {
-            eprintln!("skipped: switching credentials needs root");
+            crate::test_support::skip("not root");
         }
         is_root
     }

@@ -52,13 +52,26 @@ pub struct Python {
     pub version: (u32, u32),
 }
 
-/// The installed interpreters of these versions. Reports those that are not installed.
+/// Reports that the current test, or a part of it, cannot run on this machine, and why.
+///
+/// # Panics
+///
+/// If the environment variable `PYREC_REQUIRE` is `all`, as in CI, where every test has to run.
+pub fn skip(reason: &str) {
+    if std::env::var_os("PYREC_REQUIRE").is_some_and(|required| required == "all") {
+        panic!("PYREC_REQUIRE=all: {reason}");
+    }
+    let test = thread::current().name().unwrap_or("a test").to_owned();
+    // The test harness captures what `eprintln` prints.
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: {reason}");
+}
+
+/// The installed interpreters of these versions. Skips those that are not installed.
 pub fn pythons(versions: &[u32]) -> Vec<Python> {
     let found = versions.iter().flat_map(|minor| {
         let pythons = find_pythons(*minor);
         if pythons.is_empty() {
-            // Not by eprintln!, which the test harness captures.
-            let _ = writeln!(std::io::stderr(), "SKIPPED: python3.{minor} is not installed");
+            skip(&format!("no python3.{minor}"));
         }
         pythons
     });
@@ -140,7 +153,7 @@ impl SmallMemory {
         mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(directory.path());
         let mounted = mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
         if !mounted {
-            let _ = writeln!(std::io::stderr(), "SKIPPED: mounting a tmpfs is not permitted");
+            skip("no permission to mount a tmpfs");
         }
         mounted.then_some(SmallMemory(directory))
     }

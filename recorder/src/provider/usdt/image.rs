@@ -240,12 +240,10 @@ mod tests {
     fn finds_what_readelf_finds() {
         let path = Path::new("/usr/bin/python3.11");
         let Ok(notes) = Command::new("readelf").args(["-n", "--wide"]).arg(path).output() else {
-            let _ = writeln!(std::io::stderr(), "SKIPPED finds_what_readelf_finds: no readelf");
-            return;
+            return crate::test_support::skip("no readelf");
         };
         if !path.exists() {
-            let _ = writeln!(std::io::stderr(), "SKIPPED finds_what_readelf_finds: no {}", path.display());
-            return;
+            return crate::test_support::skip(format_args!("no {}", path.display()));
         }
         let text = String::from_utf8_lossy(&notes.stdout);
         let theirs: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("Name: ")).collect();

@@ -119,7 +119,6 @@ impl Layout {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
     use std::path::{Path, PathBuf};
     use std::process::Command;
 
@@ -186,7 +185,7 @@ mod tests {
             let Some(headers) = headers(minor) else {
                 let reason =
                     format_args!("no headers of CPython 3.{minor} (apt-get install python3.{minor}-dev)");
-                let _ = writeln!(std::io::stderr(), "SKIPPED agrees_with_the_headers: {reason}");
+                crate::test_support::skip(reason);
                 continue;
             };
             let layout = Layout::of(Version { major: 3, minor, micro: 0 }, None).expect("it is known");

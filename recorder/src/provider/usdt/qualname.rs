@@ -207,16 +207,13 @@ impl Walk<'_> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::io::Write as _;
 
     use super::*;
 
     #[test]
     fn the_names_are_those_that_cpython_gives() {
         if !Path::new("/usr/bin/python3.11").exists() {
-            let _ =
-                writeln!(std::io::stderr(), "SKIPPED the_names_are_those_that_cpython_gives: no python3.11");
-            return;
+            return crate::test_support::skip("no /usr/bin/python3.11");
         }
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/programs/matrix.py");
         let found = names(&std::fs::read(&program).expect("it is there"));

@@ -53,8 +53,7 @@ impl Interpreter {
 /// Those of these versions that are here; says why not where one is not, or cannot be traced.
 fn interpreters(test: &str, minors: &[u8]) -> Vec<Interpreter> {
     let skipped = |reason: &dyn std::fmt::Display| {
-        // Not by `eprintln!`, which the test runner keeps to itself.
-        let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
+        crate::test_support::skip(format_args!("{test}: {reason}"));
     };
     if let Err(error @ (Error::NoRights { .. } | Error::Barred { .. })) = Kernel::load(sending(1 << 16)) {
         skipped(&error);
