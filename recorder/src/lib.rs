@@ -6,12 +6,12 @@
 //! ```
 //!
 //! [`record`] runs these stages. [`top()`] counts events instead of writing them. [`repair()`]
-//! writes what a killed recorder has left. `docs/life-of-an-event.md` follows one event through all
-//! of it.
+//! recovers the events of a killed recorder. `docs/design/life-of-an-event.md` follows one event
+//! through all of it.
 //!
 //! # Layers
 //!
-//! A file uses only files further down, which `tests/architecture.rs` checks.
+//! A file uses only files further down, which `tests/architecture/main.rs` checks.
 //!
 //! ```text
 //! inspect/  top.rs  repair.rs   what can be recorded; counting; repair

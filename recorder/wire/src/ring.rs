@@ -41,6 +41,9 @@ pub struct Produced {
     pub end_ticks: AtomicU64,
     /// The number of records dropped since `lost_since_ticks`, for which no
     /// [`RecordKind::Lost`](crate::RecordKind::Lost) record was written yet.
+    ///
+    /// The thread writes such a record before it resets the counter. If the last record before
+    /// `head` is one, the counter is 0 or counts the same events, and must be ignored.
     pub lost: AtomicU64,
     /// When the first of them was dropped.
     pub lost_since_ticks: AtomicU64,
