@@ -107,7 +107,7 @@ def part(python, rounds, folder):
             trace,
             "--",
             python,
-            ROOT / "bench/parts.py",
+            ROOT / "bench/irregular_calls.py",
             *map(str, arguments),
         ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import marked
+import usdt_overhead
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -168,10 +168,10 @@ def agent(python, rounds, folder):
     texts = []
     for name, program, loops in programs(venv):
         plain = subject("plain", interpreter)
-        floor = subject("bare C callback, 16 bytes", interpreter, ROOT / "bench/probed.py", PYTHONPATH=str(probe))
+        floor = subject("bare C callback, 16 bytes", interpreter, ROOT / "bench/run_with_probe.py", PYTHONPATH=str(probe))
         ours = subject("pyrec record", PYREC, "record", "-q", "-f", "-o", trace, "--", interpreter)
         floor_lines = subject(
-            "bare C callback with lines", interpreter, ROOT / "bench/probed.py", "--lines", PYTHONPATH=str(probe)
+            "bare C callback with lines", interpreter, ROOT / "bench/run_with_probe.py", "--lines", PYTHONPATH=str(probe)
         )
         lines = subject(
             "pyrec record --lines",
@@ -246,7 +246,7 @@ def over(what, ours, floor):
 
 def older_agent(python, venv, rounds, folder):
     """Richards and fib on an interpreter without `sys.monitoring`, beside a bare profile function in C."""
-    floor = ["bare C profile function, 16 bytes", python, ROOT / "bench/probed.py"]
+    floor = ["bare C profile function, 16 bytes", python, ROOT / "bench/run_with_probe.py"]
     pyrec = [PYREC, "record", "-q", "-f", "-o", folder / "older.parquet"]
     path = str(make_probe(python))
     rows = []
@@ -365,12 +365,12 @@ def usdt(file, before, rounds, folder):
         ("bpftrace with both names", 'printf("%s %s\\n", str(arg0), str(arg1))'),
     ]:
         say(f"{file.name}, by the static markers, beside {name}")
-        theirs, ours, trace = marked.measure(file, before, action, PYREC, rounds, folder)
+        theirs, ours, trace = usdt_overhead.measure(file, before, action, PYREC, rounds, folder)
         ratios = [mine / their for mine, their in zip(ours, theirs)]
         rows.append([name, spread(theirs, "{:.0f}"), spread(ours, "{:.0f}"), spread(ratios)])
     say("")
     heading = ["ns per entry or return", "its own", "pyrec record --provider usdt", "pyrec ÷ it"]
-    times = f"{rounds} rounds of {marked.ASKED} times fib(17), processor time"
+    times = f"{rounds} rounds of {usdt_overhead.ASKED} times fib(17), processor time"
     lost = f"- lost: {pyrec_json('info', '-i', trace)['lost']}\n"
     return "\n".join(
         [f"**The static markers**, {version(*before, file)}, {times}:\n", table(heading, rows) + "\n", lost]
@@ -399,7 +399,7 @@ def main():
             print("skipped: the agent's figures, since there is no Python 3.12 or 3.13")
         for older in filter(None, map(find_python, ["3.11", "3.8"] if python else [])):
             sections.append(older_agent(older, make_venv(python), options.rounds, Path(folder)))
-        pythons = marked.interpreters() if os.geteuid() == 0 and shutil.which("bpftrace") else []
+        pythons = usdt_overhead.interpreters() if os.geteuid() == 0 and shutil.which("bpftrace") else []
         sections += [usdt(file, before, options.rounds, Path(folder)) for file, before in pythons]
         if len(pythons) < 2:
             print(

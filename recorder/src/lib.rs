@@ -47,14 +47,14 @@ use std::path::PathBuf;
 pub use error::{Error, Result};
 pub use inspect::{doctor, listing};
 pub use options::{Capture, OnFull, Options, ProviderChoice, Rotation, SizeOrDuration, Target};
-pub use output::counts::{ByGroup, Counts, Function, Tally};
+pub use output::counts::{Counts, FunctionCount, GroupCounts, Tally};
 pub use output::snapshot::snapshots;
 pub use recording::{Outcome, Progress, record};
 pub use repair::{Recovery, Repair, repair};
 pub use session::lock::request_snapshot;
 pub use target::attach::Error as AttachError;
 pub use target::target_process::Exit;
-pub use top::{Counted, Live, Top, Wish, top};
+pub use top::{LiveCounts, TopAction, TopOptions, TopOutcome, top};
 
 /// The path of the agent's library if it exposes static markers to other tools
 /// (`--expose-markers`).

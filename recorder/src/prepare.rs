@@ -14,7 +14,7 @@ use crate::os::procfs;
 use crate::os::user::User;
 use crate::provider::Provider;
 use crate::provider::agent::AgentProvider;
-use crate::provider::usdt::{self, Usdt, Work};
+use crate::provider::usdt::{self, Mode, Usdt};
 use crate::target::launch::ForkedProgram;
 use crate::target::program;
 use crate::target::target_process::{LaunchedProgram, TargetProcess};
@@ -46,10 +46,10 @@ impl<'a> Purpose<'a> {
     }
 
     /// What the BPF program does with events.
-    fn bpf_work(self) -> Work {
+    fn bpf_mode(self) -> Mode {
         match self {
-            Purpose::Record => Work::Send,
-            Purpose::Count(_) => Work::Count,
+            Purpose::Record => Mode::Stream,
+            Purpose::Count(_) => Mode::Count,
         }
     }
 }
@@ -102,7 +102,7 @@ impl Prepared {
                 if capture.provider == ProviderChoice::Agent {
                     return Err(Error::MachineByAgent);
                 }
-                let usdt = Usdt::attach_machine(&capture.groups, purpose.bpf_work())?.filtered(filter);
+                let usdt = Usdt::attach_machine(&capture.groups, purpose.bpf_mode())?.with_filter(filter);
                 Ok(Prepared {
                     provider: Box::new(usdt),
                     target: PreparedTarget::Running(TargetProcess::Machine),
@@ -142,7 +142,7 @@ fn attach(
     is_cancelled: &mut dyn FnMut() -> bool,
 ) -> Result<(Box<dyn Provider>, Manifest)> {
     let with_usdt = || -> Result<(Box<dyn Provider>, Manifest), usdt::Error> {
-        let usdt = Usdt::attach_processes(pids, &capture.groups, purpose.bpf_work())?.filtered(filter);
+        let usdt = Usdt::attach_processes(pids, &capture.groups, purpose.bpf_mode())?.with_filter(filter);
         Ok((Box::new(usdt), initial_manifest("usdt", "monotonic", capture)))
     };
     let mut with_agent = || -> Result<(Box<dyn Provider>, Manifest)> {
@@ -190,10 +190,10 @@ fn launch_with_usdt(
     let binary = as_user(user, || program::find_binary(name)).map_err(Error::credentials)?;
     let binary = binary.ok_or_else(no_binary)?;
     let program = ForkedProgram::fork(words, &[], user, purpose.output())?;
-    let usdt = Usdt::attach_launched(&binary, program.pid(), &capture.groups, purpose.bpf_work())?;
+    let usdt = Usdt::attach_launched(&binary, program.pid(), &capture.groups, purpose.bpf_mode())?;
     let manifest = launched_manifest(words, initial_manifest("usdt", "monotonic", capture));
     Ok(Prepared {
-        provider: Box::new(usdt.filtered(filter)),
+        provider: Box::new(usdt.with_filter(filter)),
         target: PreparedTarget::Forked(program),
         manifest,
     })

@@ -1,7 +1,7 @@
 //! Counting instead of recording: what is entered how often, and where the time goes, while it happens.
 //!
 //! ```text
-//! agent ─▶ rows ─▶ Tallies ─┐
+//! agent ─▶ rows ─▶ RowTallies ─┐
 //!                           ├▶ Counts ─▶ who looks
 //! usdt: the kernel counts ──┘
 //! ```
@@ -17,7 +17,7 @@ use pyrec_schema::{Manifest, Names};
 use crate::os::clock::monotonic_ns;
 use crate::os::signals::SignalWatcher;
 use crate::os::user::User;
-use crate::output::counts::{Counts, Shared, Sums};
+use crate::output::counts::{CountTotals, Counts, SharedTallies};
 use crate::output::pipeline::Pipeline;
 use crate::output::row_writer::RowWriter;
 use crate::prepare::{Prepared, Purpose};
@@ -29,7 +29,7 @@ use crate::{Capture, Error, Result};
 
 /// What to count.
 #[derive(Debug)]
-pub struct Top {
+pub struct TopOptions {
     /// Whose events, and which.
     pub capture: Capture,
     /// Where what a launched program prints is kept; it then has no standard input. Without it, it has ours.
@@ -38,19 +38,19 @@ pub struct Top {
 
 /// What who looks wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum TopAction {
     /// More.
-    GoOn,
+    Continue,
     /// The end of the program, if it was launched, as Ctrl-C would end it; if that was asked before or it was there
     /// before us, the end of counting.
-    End,
+    Interrupt,
     /// The end of counting. A launched program goes on, and is waited for.
-    Enough,
+    Stop,
 }
 
 /// What came of it.
 #[derive(Debug)]
-pub struct Counted {
+pub struct TopOutcome {
     /// How the program ended, and so how the command ends.
     pub exit: Exit,
     /// The last counts.
@@ -60,15 +60,15 @@ pub struct Counted {
 }
 
 /// What can be looked at.
-pub struct Live<'a> {
+pub struct LiveCounts<'a> {
     provider: &'a mut dyn Provider,
     rows: &'a mut RowWriter,
-    tallies: &'a Shared,
+    tallies: &'a SharedTallies,
     names: &'a Names,
     started: Instant,
 }
 
-impl Live<'_> {
+impl LiveCounts<'_> {
     /// What was counted up to now.
     pub fn counts(&mut self) -> Result<Counts> {
         self.rows.send_batch()?;
@@ -78,12 +78,12 @@ impl Live<'_> {
 
 fn counts(
     provider: &dyn Provider,
-    tallies: &Shared,
+    tallies: &SharedTallies,
     names: &Names,
     lost: u64,
     started: Instant,
 ) -> Result<Counts> {
-    let (mut sums, now_ns) = (Sums::default(), monotonic_ns());
+    let (mut sums, now_ns) = (CountTotals::default(), monotonic_ns());
     sums.lost = lost;
     tallies.add_to(&mut sums, now_ns);
     provider.add_counts(&mut sums, now_ns)?;
@@ -91,22 +91,22 @@ fn counts(
 }
 
 /// Counts until the program ends or `look` has enough, who is called a few hundred times a second.
-pub fn top(top: Top, mut look: impl FnMut(&mut Live) -> Result<Wish>) -> Result<Counted> {
+pub fn top(
+    options: TopOptions,
+    mut refresh: impl FnMut(&mut LiveCounts) -> Result<TopAction>,
+) -> Result<TopOutcome> {
     let user = User::invoking();
     let mut signals = SignalWatcher::start().map_err(Error::system("watch for signals"))?;
-    let purpose = Purpose::Count(top.output.as_ref());
+    let purpose = Purpose::Count(options.output.as_ref());
     let mut is_given_up = || signals.pending().next().is_some();
     let Prepared { mut provider, target, manifest } =
-        Prepared::new(&top.capture, purpose, user.as_ref(), &mut is_given_up)?;
-    let (names, tallies) = (Arc::new(Names::new()), Shared::default());
+        Prepared::new(&options.capture, purpose, user.as_ref(), &mut is_given_up)?;
+    let (names, tallies) = (Arc::new(Names::new()), SharedTallies::default());
     let mut rows = RowWriter::new(names.clone(), Arc::default(), Pipeline::start(tallies.clone())?);
-    let subject = target.start()?;
-    let mut counting = Counting {
-        supervisor: Supervisor::new(subject, signals),
-        started: Instant::now(),
-        has_enough: false,
-    };
-    if let Err(error) = counting.run(&mut *provider, &mut rows, &tallies, &names, &mut look) {
+    let target = target.start()?;
+    let mut counting =
+        Counting { supervisor: Supervisor::new(target, signals), started: Instant::now(), is_stopped: false };
+    if let Err(error) = counting.run(&mut *provider, &mut rows, &tallies, &names, &mut refresh) {
         // The program must not pay for our trouble.
         drop(provider);
         counting.supervisor.target.wait();
@@ -119,7 +119,7 @@ struct Counting {
     supervisor: Supervisor,
     started: Instant,
     /// Whether there was enough to look at.
-    has_enough: bool,
+    is_stopped: bool,
 }
 
 impl Counting {
@@ -127,18 +127,18 @@ impl Counting {
         &mut self,
         provider: &mut dyn Provider,
         rows: &mut RowWriter,
-        tallies: &Shared,
+        tallies: &SharedTallies,
         names: &Names,
-        look: &mut impl FnMut(&mut Live) -> Result<Wish>,
+        refresh: &mut impl FnMut(&mut LiveCounts) -> Result<TopAction>,
     ) -> Result<()> {
-        while !self.has_enough && !self.supervisor.is_finished() {
+        while !self.is_stopped && !self.supervisor.is_finished() {
             let events = provider.drain(rows)?;
             self.supervisor.handle_signals();
             let started = self.started;
-            match look(&mut Live { provider, rows, tallies, names, started })? {
-                Wish::GoOn => {}
-                Wish::End => self.supervisor.forward_signal(libc::SIGINT, false),
-                Wish::Enough => self.has_enough = true,
+            match refresh(&mut LiveCounts { provider, rows, tallies, names, started })? {
+                TopAction::Continue => {}
+                TopAction::Interrupt => self.supervisor.forward_signal(libc::SIGINT, false),
+                TopAction::Stop => self.is_stopped = true,
             }
             self.supervisor.target.wait_for(pause_after(events), provider.wake_fd());
         }
@@ -150,9 +150,9 @@ impl Counting {
         provider: Box<dyn Provider>,
         mut rows: RowWriter,
         manifest: &Manifest,
-        tallies: &Shared,
+        tallies: &SharedTallies,
         names: &Names,
-    ) -> Result<Counted> {
+    ) -> Result<TopOutcome> {
         self.supervisor.record_exit(&mut rows)?;
         let (pipeline, facts) = rows.into_parts()?;
         pipeline.finish(manifest.clone())?;
@@ -163,6 +163,10 @@ impl Counting {
         if counts.functions.is_empty() && facts.python.is_empty() {
             notices.insert(NO_PYTHON.into());
         }
-        Ok(Counted { exit: self.supervisor.wait_for_exit(), counts, notices: notices.into_iter().collect() })
+        Ok(TopOutcome {
+            exit: self.supervisor.wait_for_exit(),
+            counts,
+            notices: notices.into_iter().collect(),
+        })
     }
 }

@@ -25,7 +25,7 @@ pub struct Doctor {
 impl Doctor {
     /// Prints the checks and the Pythons.
     pub fn run(self) -> Result<ExitCode> {
-        let diagnosis = doctor::examine();
+        let diagnosis = doctor::diagnose();
         let paint = Paint(!self.json && use_colours());
         print(|out| if self.json { write_json(&diagnosis, out) } else { write(&diagnosis, paint, out) })?;
         Ok(if diagnosis.works() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 use pyrec_analyzer::Printable;
-use pyrec_recorder::listing::{self, Fires, MarkerListing, MarkerSite};
+use pyrec_recorder::listing::{self, FiringCondition, MarkerListing, MarkerSite};
 use serde_json::{Value, json};
 
 use crate::output::print;
@@ -92,12 +92,14 @@ const HEADINGS: [&str; 5] = ["MARKER", "ADDRESS", "SEMAPHORE", "ARGUMENTS", "FIR
 
 fn row(marker: &MarkerSite) -> [String; 5] {
     let fires = match (marker.fires, marker.recorded) {
-        (Fires::Always, true) => "yes",
-        (Fires::WithLine, true) => "while line is on, which pyrec ensures",
-        (Fires::WithLine, false) => "while line is on",
-        (Fires::Always, false) => "yes, but pyrec cannot read it in this build: use --provider agent",
-        (Fires::Never, _) => "never: CPython has no code path to it",
-        (Fires::Unknown, _) => "unknown",
+        (FiringCondition::Always, true) => "yes",
+        (FiringCondition::WithLine, true) => "while line is on, which pyrec ensures",
+        (FiringCondition::WithLine, false) => "while line is on",
+        (FiringCondition::Always, false) => {
+            "yes, but pyrec cannot read it in this build: use --provider agent"
+        }
+        (FiringCondition::Never, _) => "never: CPython has no code path to it",
+        (FiringCondition::Unknown, _) => "unknown",
     };
     let semaphore = marker.semaphore.map_or_else(|| "-".into(), |address| format!("{address:#x}"));
     let name = format!("python:{}", Printable(&marker.name));
@@ -138,10 +140,10 @@ fn listing_json(listing: &MarkerListing) -> Value {
             "semaphore": marker.semaphore,
             "arguments": marker.arguments,
             "fires": match marker.fires {
-                Fires::Always => "yes",
-                Fires::WithLine => "with line",
-                Fires::Never => "no",
-                Fires::Unknown => "unknown",
+                FiringCondition::Always => "yes",
+                FiringCondition::WithLine => "with line",
+                FiringCondition::Never => "no",
+                FiringCondition::Unknown => "unknown",
             },
             "recorded": marker.recorded,
         })
@@ -186,7 +188,7 @@ mod tests {
             address: 0x42ec0f,
             semaphore,
             arguments: "8@%r14".into(),
-            fires: Fires::Always,
+            fires: FiringCondition::Always,
             recorded: true,
         };
         let markers = vec![marker("line", Some(0xa7ed4c)), marker("audit", None)];

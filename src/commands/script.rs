@@ -71,7 +71,7 @@ impl Script {
 /// The markers of a Python, as its file has them. Groups without markers are left out, with a message.
 #[cfg(feature = "record")]
 fn python(name: &std::ffi::OsStr, requested: Vec<MarkerGroup>) -> Result<TargetPython> {
-    use pyrec_recorder::listing::{Fires, of_process, of_program};
+    use pyrec_recorder::listing::{FiringCondition, of_process, of_program};
 
     let listing = match name.to_str().and_then(|pid| pid.parse().ok()) {
         Some(pid) => of_process(pid)?,
@@ -82,7 +82,10 @@ fn python(name: &std::ffi::OsStr, requested: Vec<MarkerGroup>) -> Result<TargetP
     let fires =
         |name: &str| listing.markers.iter().find(|marker| marker.name == name).map(|marker| marker.fires);
     let (groups, absent): (Vec<MarkerGroup>, Vec<MarkerGroup>) = requested.into_iter().partition(|group| {
-        group.markers().iter().all(|marker| fires(marker.name()).is_some_and(|fires| fires != Fires::Never))
+        group
+            .markers()
+            .iter()
+            .all(|marker| fires(marker.name()).is_some_and(|fires| fires != FiringCondition::Never))
     });
     let program = text(&listing.program);
     let names =
@@ -104,7 +107,7 @@ fn python(name: &std::ffi::OsStr, requested: Vec<MarkerGroup>) -> Result<TargetP
         program,
         version,
         groups,
-        entry_needs_line: fires("function__entry") == Some(Fires::WithLine),
+        entry_needs_line: fires("function__entry") == Some(FiringCondition::WithLine),
     })
 }
 

@@ -84,11 +84,11 @@ impl Diagnosis {
 
 /// Runs all checks. One of them places a probe in pyrec itself, in code that never runs, and
 /// removes it.
-pub fn examine() -> Diagnosis {
+pub fn diagnose() -> Diagnosis {
     let kernel = kernel_version();
     let capabilities = CapabilitySet::effective();
     let agent = agent_check();
-    let trial = Usdt::try_out();
+    let trial = Usdt::self_test();
     let checks = vec![
         kernel_check(kernel),
         capabilities_check(capabilities),

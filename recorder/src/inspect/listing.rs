@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use pyrec_schema::{Marker, MarkerGroup};
 
 use crate::os::procfs;
-use crate::provider::usdt::pythons::{self, PythonProgram};
-use crate::provider::usdt::{self, Interpreter, Version};
+use crate::provider::usdt::discovery::{self, PythonProgram};
+use crate::provider::usdt::{self, InterpreterFile, Version};
 use crate::target::program;
 use crate::{Error, Result};
 
@@ -43,7 +43,7 @@ pub struct MarkerSite {
     /// The locations of the arguments, in assembler syntax.
     pub arguments: String,
     /// When the marker fires.
-    pub fires: Fires,
+    pub fires: FiringCondition,
     /// Whether pyrec can record the marker in this build.
     pub recorded: bool,
 }
@@ -59,7 +59,7 @@ pub struct AbsentMarker {
 
 /// When a marker fires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fires {
+pub enum FiringCondition {
     /// Whenever a tool has attached to it.
     Always,
     /// Only while a tool has attached to `line`, too.
@@ -72,7 +72,7 @@ pub enum Fires {
 
 /// Lists the markers of every Python that is running or installed, by path.
 pub fn all_pythons() -> Vec<MarkerListing> {
-    pythons::find_all().into_iter().map(MarkerListing::new).collect()
+    discovery::find_all().into_iter().map(MarkerListing::new).collect()
 }
 
 /// Lists the markers of the Python that a process runs.
@@ -80,7 +80,7 @@ pub fn of_process(pid: i32) -> Result<MarkerListing> {
     if !procfs::exists(pid) {
         return Err(Error::NoProcess { pid });
     }
-    let interpreter = Interpreter::of_process(pid)?;
+    let interpreter = InterpreterFile::of_process(pid)?;
     let program = std::fs::read_link(format!("/proc/{pid}/exe"));
     let program = program.unwrap_or_else(|_| interpreter.image.path.clone());
     Ok(MarkerListing::new(PythonProgram { program, pids: vec![pid], interpreter }))
@@ -95,7 +95,7 @@ pub fn of_program(name: &OsStr) -> Result<MarkerListing> {
     // A library is not executable, so it is taken by its path.
     let by_path = || PathBuf::from(name).canonicalize().ok();
     let program = program::find_binary(name).or_else(by_path).ok_or_else(missing)?;
-    let interpreter = Interpreter::of_program(&program)?;
+    let interpreter = InterpreterFile::of_program(&program)?;
     Ok(MarkerListing::new(PythonProgram { program, pids: Vec::new(), interpreter }))
 }
 
@@ -104,7 +104,7 @@ impl MarkerListing {
         let PythonProgram { program, pids: processes, interpreter } = python;
         let image = &interpreter.image;
         let version = image.python.and_then(|python| python.version);
-        let groups = usdt::groups(image);
+        let groups = usdt::recordable_groups(image);
         let can_record = |marker| groups.iter().any(|group| group.markers().contains(&marker));
         let mut markers: Vec<MarkerSite> = image
             .notes
@@ -114,7 +114,7 @@ impl MarkerListing {
                 address: note.address,
                 semaphore: note.semaphore,
                 arguments: note.arguments.clone(),
-                fires: Fires::of(&note.name, version),
+                fires: FiringCondition::of(&note.name, version),
                 recorded: Marker::from_name(&note.name).is_some_and(can_record),
             })
             .collect();
@@ -149,13 +149,15 @@ const CPYTHON_MARKERS: [Marker; 8] = [
     Marker::Audit,
 ];
 
-impl Fires {
-    fn of(name: &str, version: Option<Version>) -> Fires {
+impl FiringCondition {
+    fn of(name: &str, version: Option<Version>) -> FiringCondition {
         match Marker::from_name(name) {
-            Some(Marker::FunctionEntry) if version.is_some_and(Version::entry_needs_line) => Fires::WithLine,
-            _ if name.starts_with("instance__") => Fires::Never,
-            Some(marker) if marker.is_event() => Fires::Always,
-            _ => Fires::Unknown,
+            Some(Marker::FunctionEntry) if version.is_some_and(Version::entry_needs_line) => {
+                FiringCondition::WithLine
+            }
+            _ if name.starts_with("instance__") => FiringCondition::Never,
+            Some(marker) if marker.is_event() => FiringCondition::Always,
+            _ => FiringCondition::Unknown,
         }
     }
 }
@@ -183,12 +185,16 @@ mod tests {
     #[test]
     fn entries_of_3_11_fire_only_with_line() {
         for minor in [8, 9, 10, 15] {
-            assert_eq!(Fires::of("function__entry", version(minor)), Fires::Always, "{minor}");
+            assert_eq!(
+                FiringCondition::of("function__entry", version(minor)),
+                FiringCondition::Always,
+                "{minor}"
+            );
         }
-        assert_eq!(Fires::of("function__entry", version(11)), Fires::WithLine);
-        assert_eq!(Fires::of("function__return", version(11)), Fires::Always);
-        assert_eq!(Fires::of("instance__new__start", version(9)), Fires::Never);
-        assert_eq!(Fires::of("thread__start", version(9)), Fires::Unknown);
+        assert_eq!(FiringCondition::of("function__entry", version(11)), FiringCondition::WithLine);
+        assert_eq!(FiringCondition::of("function__return", version(11)), FiringCondition::Always);
+        assert_eq!(FiringCondition::of("instance__new__start", version(9)), FiringCondition::Never);
+        assert_eq!(FiringCondition::of("thread__start", version(9)), FiringCondition::Unknown);
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub(crate) mod usdt;
 use std::os::fd::BorrowedFd;
 
 use crate::Result;
-use crate::output::counts::Sums;
+use crate::output::counts::CountTotals;
 use crate::output::row_writer::RowWriter;
 
 /// A source of events. Both providers write the same rows for the same events, so nothing behind
@@ -28,7 +28,7 @@ pub(crate) trait Provider {
     }
 
     /// Adds the counts that the provider keeps itself instead of writing rows.
-    fn add_counts(&self, _: &mut Sums, _now_ns: i64) -> Result<()> {
+    fn add_counts(&self, _: &mut CountTotals, _now_ns: i64) -> Result<()> {
         Ok(())
     }
 

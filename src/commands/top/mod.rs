@@ -14,7 +14,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use pyrec_analyzer::filter::Pattern;
 use pyrec_analyzer::{Filter, Printable};
-use pyrec_recorder::{Capture, Counted, Live, Wish};
+use pyrec_recorder::{Capture, LiveCounts, TopAction, TopOutcome};
 
 use self::batch::TableOptions;
 use self::screen::ScreenContext;
@@ -108,16 +108,16 @@ impl Top {
         }
     }
 
-    fn recorder_options(&self) -> Result<pyrec_recorder::Top> {
+    fn recorder_options(&self) -> Result<pyrec_recorder::TopOptions> {
         let target = self.target.target("top")?;
         let capture = Capture::of(target, self.target.provider.into(), self.events.groups());
-        Ok(pyrec_recorder::Top { capture, output: None })
+        Ok(pyrec_recorder::TopOptions { capture, output: None })
     }
 
-    fn draw(&self) -> Result<Counted> {
+    fn draw(&self) -> Result<TopOutcome> {
         let output = if self.target.command.is_empty() { None } else { Some(tempfile::tempfile()?) };
         let output_reader = output.as_ref().map(|file| file.try_clone()).transpose()?;
-        let options = pyrec_recorder::Top { output, ..self.recorder_options()? };
+        let options = pyrec_recorder::TopOptions { output, ..self.recorder_options()? };
         let context = ScreenContext {
             title: self.title(),
             groups: options.capture.groups.clone(),
@@ -148,7 +148,7 @@ impl Top {
         }
     }
 
-    fn print_tables(&self) -> Result<Counted> {
+    fn print_tables(&self) -> Result<TopOutcome> {
         let options = self.recorder_options()?;
         let (groups, filter) = (options.capture.groups.clone(), self.row_filter());
         let rows = row_limit(self.rows, false, DEFAULT_ROWS);
@@ -179,21 +179,21 @@ impl BatchTables {
     /// Prints a table if one is due.
     fn update(
         &mut self,
-        live: &mut Live,
+        live: &mut LiveCounts,
         options: &TableOptions,
         interval: Duration,
         count: Option<u64>,
-    ) -> pyrec_recorder::Result<Wish> {
+    ) -> pyrec_recorder::Result<TopAction> {
         let due = *self.due.get_or_insert_with(|| Instant::now() + interval);
         if Instant::now() < due {
-            return Ok(Wish::GoOn);
+            return Ok(TopAction::Continue);
         }
         // After a suspend of the machine, missed tables are skipped.
         self.due = Some((due + interval).max(Instant::now()));
         self.samples.push(live.counts()?);
         self.failure = self.print(Window::Interval, options);
         let is_done = self.failure.is_err() || count.is_some_and(|count| self.printed >= count);
-        Ok(if is_done { Wish::Enough } else { Wish::GoOn })
+        Ok(if is_done { TopAction::Stop } else { TopAction::Continue })
     }
 
     fn print(&mut self, window: Window, options: &TableOptions) -> io::Result<()> {

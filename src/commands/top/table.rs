@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use pyrec_analyzer::Filter;
-use pyrec_recorder::{ByGroup, Counts, Tally};
+use pyrec_recorder::{Counts, GroupCounts, Tally};
 use pyrec_schema::{Code, MarkerGroup};
 
 /// The functions that a table lists by default, as many as the classic scripts list.
@@ -103,7 +103,7 @@ impl Samples {
         self.in_window(window, |groups| groups.of(group))
     }
 
-    fn in_window(&self, window: Window, of: impl Fn(&ByGroup) -> u64) -> u64 {
+    fn in_window(&self, window: Window, of: impl Fn(&GroupCounts) -> u64) -> u64 {
         match window {
             Window::Interval => of(&self.current.groups).saturating_sub(of(&self.previous.groups)),
             Window::Start => of(&self.current.groups),
@@ -176,13 +176,13 @@ pub fn per_second(count: u64, time: Duration) -> u64 {
 
 #[cfg(test)]
 pub mod tests {
-    use pyrec_recorder::Function;
+    use pyrec_recorder::FunctionCount;
 
     use super::*;
 
     /// A sample after this many seconds. Functions are process, code, calls, and self and total time in milliseconds.
     pub fn counts(seconds: u64, functions: &[(i32, &str, u64, u64, u64)]) -> Counts {
-        let function = |&(pid, code, calls, self_ms, total_ms): &(i32, &str, u64, u64, u64)| Function {
+        let function = |&(pid, code, calls, self_ms, total_ms): &(i32, &str, u64, u64, u64)| FunctionCount {
             pid,
             code: code.into(),
             tally: Tally { calls, self_ns: self_ms * 1_000_000, total_ns: total_ms * 1_000_000 },

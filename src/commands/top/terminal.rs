@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use pyrec_analyzer::Printable;
 use pyrec_analyzer::report::{Count, Time};
-use pyrec_recorder::{Counts, Live, Wish};
+use pyrec_recorder::{Counts, LiveCounts, TopAction};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event};
 
@@ -66,7 +66,7 @@ impl TerminalSession {
     }
 
     /// Reads keys and, when it is due, a sample of the counters. Draws what has changed.
-    pub fn update(&mut self, live: &mut Live) -> pyrec_recorder::Result<Wish> {
+    pub fn update(&mut self, live: &mut LiveCounts) -> pyrec_recorder::Result<TopAction> {
         let mut has_changed = match self.read_keys() {
             Ok(changed) => changed,
             Err(error) => return Ok(self.fail(error)),
@@ -87,15 +87,15 @@ impl TerminalSession {
         }
         if self.view.quit_presses > self.quits_sent {
             self.quits_sent += 1;
-            return Ok(Wish::End);
+            return Ok(TopAction::Interrupt);
         }
-        Ok(if self.remaining == Some(0) { Wish::Enough } else { Wish::GoOn })
+        Ok(if self.remaining == Some(0) { TopAction::Stop } else { TopAction::Continue })
     }
 
     /// Keeps an error of the terminal, and ends the session.
-    fn fail(&mut self, error: io::Error) -> Wish {
+    fn fail(&mut self, error: io::Error) -> TopAction {
         self.failure = Err(error);
-        Wish::Enough
+        TopAction::Stop
     }
 
     fn read_keys(&mut self) -> io::Result<bool> {

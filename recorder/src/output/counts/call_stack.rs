@@ -18,7 +18,7 @@ use super::Tally;
 
 /// An open call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Open<F> {
+pub(crate) struct OpenCall<F> {
     /// Of which function.
     pub function: F,
     /// When it was entered.
@@ -29,20 +29,20 @@ pub(crate) struct Open<F> {
 
 /// The open calls of a thread, the outermost first. Functions are known by their place in a list.
 #[derive(Debug, Default)]
-pub(super) struct Stack {
-    opens: Vec<Open<usize>>,
+pub(super) struct CallStack {
+    opens: Vec<OpenCall<usize>>,
     /// How often each function is open.
     times: Vec<u32>,
 }
 
-impl Stack {
+impl CallStack {
     /// A call begins.
     pub fn enter(&mut self, function: usize, now_ns: i64) {
         if function >= self.times.len() {
             self.times.resize(function + 1, 0);
         }
         self.times[function] += 1;
-        self.opens.push(Open { function, entered_ns: now_ns, called_ns: 0 });
+        self.opens.push(OpenCall { function, entered_ns: now_ns, called_ns: 0 });
     }
 
     /// A call ends. Returns what that adds to its function.
@@ -67,7 +67,7 @@ impl Stack {
     }
 
     /// The open calls, the outermost first.
-    pub fn opens(&self) -> &[Open<usize>] {
+    pub fn opens(&self) -> &[OpenCall<usize>] {
         &self.opens
     }
 
@@ -79,7 +79,11 @@ impl Stack {
 }
 
 /// What open calls, the outermost first, have taken up to now.
-pub(crate) fn so_far<F: Copy + Eq + Hash>(opens: &[Open<F>], now_ns: i64, mut add: impl FnMut(F, Tally)) {
+pub(crate) fn elapsed_tallies<F: Copy + Eq + Hash>(
+    opens: &[OpenCall<F>],
+    now_ns: i64,
+    mut add: impl FnMut(F, Tally),
+) {
     let mut inner_ns = 0;
     for open in opens.iter().rev() {
         let took_ns = between_ns(open.entered_ns, now_ns);
@@ -106,7 +110,7 @@ mod tests {
 
     /// Calls of functions 0, 1 and 2: `E1@10` enters number 1 at 10 ns, `R1@20` leaves it. Returns self and total times.
     fn times(script: &str, until_ns: i64) -> [(u64, u64); 3] {
-        let (mut stack, mut tallies) = (Stack::default(), [Tally::default(); 3]);
+        let (mut stack, mut tallies) = (CallStack::default(), [Tally::default(); 3]);
         for word in script.split_whitespace() {
             let (step, time_ns) = word.split_once('@').expect("a step and a time");
             let (kind, function) = step.split_at(1);
@@ -117,7 +121,7 @@ mod tests {
                 _ => tallies[function].add(stack.leave(function, time_ns)),
             }
         }
-        so_far(stack.opens(), until_ns, |function, tally| tallies[function].add(tally));
+        elapsed_tallies(stack.opens(), until_ns, |function, tally| tallies[function].add(tally));
         tallies.map(|tally| (tally.self_ns, tally.total_ns))
     }
 

@@ -1,10 +1,10 @@
 //! What has been counted up to an instant.
 
 mod call_stack;
-mod tallies;
+mod row_tallies;
 
-pub(crate) use call_stack::{Open, so_far};
-pub(crate) use tallies::Shared;
+pub(crate) use call_stack::{OpenCall, elapsed_tallies};
+pub(crate) use row_tallies::SharedTallies;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +18,9 @@ pub struct Counts {
     /// How long that was.
     pub elapsed: Duration,
     /// The functions that were entered, in no order.
-    pub functions: Vec<Function>,
+    pub functions: Vec<FunctionCount>,
     /// Events by marker group.
-    pub groups: ByGroup,
+    pub groups: GroupCounts,
     /// Events known not to be counted.
     pub lost: u64,
     /// Calls that are counted, but not timed: they were too deep, or there were too many threads.
@@ -29,7 +29,7 @@ pub struct Counts {
 
 /// A function of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Function {
+pub struct FunctionCount {
     /// The process.
     pub pid: i32,
     /// `FILE:FIRSTLINE:QUALNAME`; of a function in C its name alone.
@@ -60,9 +60,9 @@ impl Tally {
 
 /// A number for each marker group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ByGroup([u64; MarkerGroup::ALL.len()]);
+pub struct GroupCounts([u64; MarkerGroup::ALL.len()]);
 
-impl ByGroup {
+impl GroupCounts {
     /// The number of a group: entries, lines, collections, searched imports, audit events.
     pub fn of(&self, group: MarkerGroup) -> u64 {
         self.0[group as usize]
@@ -75,7 +75,7 @@ impl ByGroup {
 
     /// Counts an event, if it is one that its group is counted by: the one that ends it, but for calls.
     #[inline]
-    pub(crate) fn see(&mut self, marker: Marker) {
+    pub(crate) fn count(&mut self, marker: Marker) {
         let group = match marker {
             Marker::FunctionEntry => MarkerGroup::Function,
             Marker::Line => MarkerGroup::Line,
@@ -91,7 +91,7 @@ impl ByGroup {
 
 /// A function as rows name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Name {
+pub(crate) enum FunctionName {
     /// Of Python.
     Code(CodeId),
     /// Of C.
@@ -100,29 +100,29 @@ pub(crate) enum Name {
 
 /// Counts from several hands, on their way to [`Counts`].
 #[derive(Debug, Default)]
-pub(crate) struct Sums {
-    functions: FxHashMap<(i32, Name), Tally>,
-    pub groups: ByGroup,
+pub(crate) struct CountTotals {
+    functions: FxHashMap<(i32, FunctionName), Tally>,
+    pub groups: GroupCounts,
     pub lost: u64,
     pub untimed: u64,
 }
 
-impl Sums {
+impl CountTotals {
     /// Adds to a function of a process.
-    pub fn add(&mut self, pid: i32, name: Name, tally: Tally) {
+    pub fn add(&mut self, pid: i32, name: FunctionName, tally: Tally) {
         self.functions.entry((pid, name)).or_default().add(tally);
     }
 
     /// The result, after so long.
     pub fn into_counts(self, names: &Names, elapsed: Duration) -> Counts {
-        let Sums { functions, groups, lost, untimed } = self;
-        let function = |((pid, name), tally): ((i32, Name), Tally)| {
+        let CountTotals { functions, groups, lost, untimed } = self;
+        let function = |((pid, name), tally): ((i32, FunctionName), Tally)| {
             let code = match name {
-                Name::Code(code) => names.code_str(code),
-                Name::Text(text) => names.text_str(text).unwrap_or_default(),
+                FunctionName::Code(code) => names.code_str(code),
+                FunctionName::Text(text) => names.text_str(text).unwrap_or_default(),
             };
             // What is not entered has nothing to show: CPython's own instructions after an `__init__`.
-            (tally != Tally::default() && !code.is_empty()).then_some(Function { pid, code, tally })
+            (tally != Tally::default() && !code.is_empty()).then_some(FunctionCount { pid, code, tally })
         };
         let functions = functions.into_iter().filter_map(function).collect();
         Counts { elapsed, functions, groups, lost, untimed }

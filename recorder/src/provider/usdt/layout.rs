@@ -10,7 +10,7 @@
 //! compiles them where they are installed. The recorder does not trust any of them blindly: what they lead to must be
 //! a code object, by its type, and have the names that the marker says.
 
-use super::offsets::Offsets;
+use super::debug_offsets::DebugOffsets;
 use super::version::Version;
 
 /// The most pointers to follow from `_PyRuntime` to a code object.
@@ -79,7 +79,7 @@ const CODE_FLAGS_3_15: u16 = 48;
 
 impl Layout {
     /// The layout of a version, where it is known.
-    pub fn of(version: Version, offsets: Option<&Offsets>) -> Option<Layout> {
+    pub fn of(version: Version, offsets: Option<&DebugOffsets>) -> Option<Layout> {
         match (version.major, version.minor) {
             (3, 8) => Some(CPYTHON_3_8),
             (3, 9 | 10) => Some(CPYTHON_3_9),
@@ -89,7 +89,7 @@ impl Layout {
         }
     }
 
-    fn published(offsets: &Offsets) -> Option<Layout> {
+    fn published(offsets: &DebugOffsets) -> Option<Layout> {
         let short = |number: u64| u16::try_from(number).ok();
         Some(Layout {
             way: [

@@ -1,37 +1,37 @@
 //! The provider that reads CPython's static markers from outside, through BPF.
 //!
 //! ```text
-//! program ─▶ Image ─▶ plan ─▶ probes ─▶ Kernel ─▶ RawEvent ─▶ RowWriter
+//! program ─▶ ElfImage ─▶ plan ─▶ probes ─▶ BpfObject ─▶ RawEvent ─▶ RowWriter
 //!            notes and        what to   the BPF   what it
 //!            symbols          place     program   sends
 //! ```
 //!
-//! Only [`Kernel`] talks to the kernel; everything before and after it is a value. `docs/reference/markers.md` says what the
+//! Only [`BpfObject`] talks to the kernel; everything before and after it is a value. `docs/reference/markers.md` says what the
 //! markers of each CPython really do, and how the code object of an event is found.
 
 mod argument;
-mod crowd;
+mod attached_interpreters;
+mod attached_probes;
+mod bpf_object;
+mod debug_offsets;
+pub(crate) mod discovery;
+mod elf_image;
 mod error;
-mod events;
-mod family;
-mod image;
-mod kernel;
+mod event_array;
+mod interpreter_file;
 mod layout;
-mod library;
-mod namespace;
-mod note;
-mod offsets;
-mod placing;
-mod plan;
-pub(crate) mod pythons;
+mod perf_event;
+mod pid_namespace;
+mod probe_plan;
 mod qualname;
 mod raw_event;
+mod stapsdt_note;
 #[allow(clippy::all, clippy::undocumented_unsafe_blocks, clippy::unwrap_used, missing_docs, unused_qualifications)]
 #[path = "../../bpf/markers.skel.rs"]
 #[rustfmt::skip]
 mod skeleton;
-mod sight;
-mod tallies;
+mod kernel_tallies;
+mod process_tracker;
 #[cfg(test)]
 mod tests;
 mod tracefs;
@@ -46,21 +46,21 @@ use pyrec_schema::{Code, CodeId, Event, LostEvents, Marker, MarkerGroup, TextId}
 use pyrec_wire::FunctionFilter;
 use rustc_hash::FxHashMap;
 
-use crowd::Crowd;
+use attached_interpreters::AttachedInterpreters;
+use attached_probes::AttachScope;
+use bpf_object::{BpfObject, Exec};
+use discovery::PythonProgram;
+use elf_image::ElfImage;
 pub use error::Error;
-use image::Image;
-use kernel::{Call, Kernel};
-pub use library::Interpreter;
-use placing::Reach;
-pub use plan::groups;
-use pythons::PythonProgram;
+pub use interpreter_file::InterpreterFile;
+use kernel_tallies::KernelTallies;
+pub use probe_plan::recordable_groups;
+use process_tracker::{ExitedTask, ProcessTracker};
 use qualname::Qualnames;
-use raw_event::{Definition, Head, ONCE, RawEvent};
-use sight::{Ended, Sight};
-use tallies::Tallies;
+use raw_event::{Definition, EventHeader, RawEvent, SINGLE_EVENT_BIT};
 pub use version::Version;
 
-use crate::output::counts::Sums;
+use crate::output::counts::CountTotals;
 use crate::output::row_writer::RowWriter;
 use crate::provider::Provider;
 
@@ -69,78 +69,78 @@ use crate::provider::Provider;
 const RING_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 24;
 
 /// The part of the machine's memory that a ring may take.
-const RING_SHARE: u64 = 256;
+const MEMORY_DIVISOR: u64 = 256;
 
 /// What the kernel does with events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
+pub enum Mode {
     /// It sends each.
-    Send,
+    Stream,
     /// It counts them, and sends the names of functions alone.
     Count,
 }
 
 /// How the BPF program is loaded.
 #[derive(Clone, Copy, Debug)]
-pub struct Setup {
+pub struct LoadOptions {
     /// Bytes of the ring, a power of two and at least a page.
     pub ring_bytes: u32,
     /// What it does.
-    pub work: Work,
+    pub mode: Mode,
 }
 
-impl Setup {
+impl LoadOptions {
     /// With a ring that fits the machine.
-    fn of(work: Work) -> Setup {
+    fn of(mode: Mode) -> LoadOptions {
         let info = rustix::system::sysinfo();
         let memory = info.totalram as u64 * u64::from(info.mem_unit);
-        let share = memory / RING_SHARE;
+        let share = memory / MEMORY_DIVISOR;
         let bytes = share.clamp(*RING_BYTES.start(), *RING_BYTES.end());
-        Setup { ring_bytes: 1 << bytes.ilog2(), work }
+        LoadOptions { ring_bytes: 1 << bytes.ilog2(), mode }
     }
 }
 
 /// The markers of processes.
 pub struct Usdt {
-    kernel: Kernel,
+    bpf: BpfObject,
     /// The first process.
     pid: i32,
-    crowd: Crowd,
+    interpreters: AttachedInterpreters,
     /// What is asked for of a Python that is met on the way.
     groups: Vec<MarkerGroup>,
     /// Whether all processes are recorded, and not some and whom they start.
-    machine: bool,
-    sight: Sight,
-    codes: Codes,
+    is_machine_wide: bool,
+    tracker: ProcessTracker,
+    codes: CodeTable,
     /// Which functions are recorded.
     filter: FunctionFilter,
     /// Kept between drains for its room.
-    events: Vec<RawEvent>,
+    batch: Vec<RawEvent>,
     /// Where the kernel counts.
-    tallies: Option<Tallies>,
+    tallies: Option<KernelTallies>,
 }
 
 /// What the addresses of code objects stand for.
 #[derive(Default)]
-struct Codes {
+struct CodeTable {
     /// By process and address; none for what is left out.
-    kept: FxHashMap<(i32, u64), Option<CodeId>>,
+    by_address: FxHashMap<(i32, u64), Option<CodeId>>,
     /// By ids that serve one event only.
-    once: FxHashMap<u64, Option<CodeId>>,
+    single_event: FxHashMap<u64, Option<CodeId>>,
     qualnames: Qualnames,
     /// What CPython runs after an `__init__` that it has called by a short cut. In 3.15 it has a return, and no entry.
     init_cleanup: Option<CodeId>,
-    unfound: u64,
-    cut: u64,
+    without_code_object: u64,
+    truncated: u64,
     /// Returns that were left out, since nothing was entered.
     #[cfg(test)]
-    left_out: u64,
+    skipped_cleanups: u64,
 }
 
 impl Usdt {
     /// Reads the markers of processes that run, and of their children.
-    pub fn attach_processes(pids: &[i32], groups: &[MarkerGroup], work: Work) -> Result<Usdt, Error> {
-        Usdt::attach(&interpreters_of(pids)?, pids, groups, Setup::of(work))
+    pub fn attach_processes(pids: &[i32], groups: &[MarkerGroup], mode: Mode) -> Result<Usdt, Error> {
+        Usdt::attach(&interpreters_of(pids)?, pids, groups, LoadOptions::of(mode))
     }
 
     /// Reads the markers of a process that is about to become `program`, and of its children.
@@ -148,50 +148,50 @@ impl Usdt {
         program: &Path,
         pid: i32,
         groups: &[MarkerGroup],
-        work: Work,
+        mode: Mode,
     ) -> Result<Usdt, Error> {
-        let first = match Interpreter::of_program(program) {
+        let first = match InterpreterFile::of_program(program) {
             // What it starts may be one.
             Err(Error::NotPython { .. }) => vec![],
             first => vec![first?],
         };
-        let mut usdt = Usdt::attach(&first, &[pid], groups, Setup::of(work))?;
-        usdt.sight.launched = Some(pid);
+        let mut usdt = Usdt::attach(&first, &[pid], groups, LoadOptions::of(mode))?;
+        usdt.tracker.launched = Some(pid);
         Ok(usdt)
     }
 
     /// Reads the markers of every Python on the machine.
-    pub fn attach_machine(groups: &[MarkerGroup], work: Work) -> Result<Usdt, Error> {
-        let mut usdt = Usdt { machine: true, ..Usdt::load(0, groups, Setup::of(work))? };
+    pub fn attach_machine(groups: &[MarkerGroup], mode: Mode) -> Result<Usdt, Error> {
+        let mut usdt = Usdt { is_machine_wide: true, ..Usdt::load(0, groups, LoadOptions::of(mode))? };
         // Before the search, so that nobody is missed between the two.
-        usdt.kernel.name_everyone();
+        usdt.bpf.follow_all_processes();
         let (marked, bare): (Vec<PythonProgram>, Vec<PythonProgram>) =
-            pythons::find_all().into_iter().partition(|found| !found.interpreter.image.notes.is_empty());
-        let marked: Vec<Interpreter> = marked.into_iter().map(|found| found.interpreter).collect();
-        usdt.crowd.place(&mut usdt.kernel, &marked, groups, Reach::Machine)?;
-        usdt.kernel.watch(true);
+            discovery::find_all().into_iter().partition(|found| !found.interpreter.image.notes.is_empty());
+        let marked: Vec<InterpreterFile> = marked.into_iter().map(|found| found.interpreter).collect();
+        usdt.interpreters.attach(&mut usdt.bpf, &marked, groups, AttachScope::Machine)?;
+        usdt.bpf.set_recording(true);
         let bare = bare.into_iter().filter(|found| !found.pids.is_empty());
-        usdt.crowd.notices.extend(bare.map(|PythonProgram { program, pids, .. }| {
-            let (program, pids) = (program.display(), list(&pids));
+        usdt.interpreters.new_notices.extend(bare.map(|PythonProgram { program, pids, .. }| {
+            let (program, pids) = (program.display(), comma_separated(&pids));
             format!("{program} has no markers and is not recorded (process {pids})")
         }));
         Ok(usdt)
     }
 
     fn attach(
-        interpreters: &[Interpreter],
+        interpreters: &[InterpreterFile],
         pids: &[i32],
         groups: &[MarkerGroup],
-        setup: Setup,
+        options: LoadOptions,
     ) -> Result<Usdt, Error> {
-        let mut usdt = Usdt::load(pids.first().copied().unwrap_or_default(), groups, setup)?;
-        usdt.kernel.name(pids)?;
-        usdt.crowd
-            .place(&mut usdt.kernel, interpreters, groups, Reach::Families(pids))
-            .map_err(|error| gone_or(error, pids))?;
-        usdt.kernel.watch(true);
-        if let Some(error) = usdt.kernel.cannot_follow() {
-            usdt.crowd.notices.push(format!(
+        let mut usdt = Usdt::load(pids.first().copied().unwrap_or_default(), groups, options)?;
+        usdt.bpf.follow_processes(pids)?;
+        usdt.interpreters
+            .attach(&mut usdt.bpf, interpreters, groups, AttachScope::ProcessFamilies(pids))
+            .map_err(|error| prefer_gone(error, pids))?;
+        usdt.bpf.set_recording(true);
+        if let Some(error) = usdt.bpf.child_tracking_error() {
+            usdt.interpreters.new_notices.push(format!(
                 "children are not recorded: that needs root, for the kernel's list of named probes ({error})"
             ));
         }
@@ -199,56 +199,56 @@ impl Usdt {
     }
 
     /// Leaves out the functions that the filter does.
-    pub fn filtered(self, filter: FunctionFilter) -> Usdt {
+    pub fn with_filter(self, filter: FunctionFilter) -> Usdt {
         Usdt { filter, ..self }
     }
 
     /// Loads the program and places a probe on ourselves, where it is never hit. Says why the children of processes
     /// cannot be followed, if they cannot.
-    pub fn try_out() -> Result<Option<std::io::Error>, Error> {
-        let setup = Setup { ring_bytes: *RING_BYTES.start() as u32, work: Work::Send };
-        let (mut kernel, ourselves) = (Kernel::load(setup)?, std::process::id() as i32);
+    pub fn self_test() -> Result<Option<std::io::Error>, Error> {
+        let options = LoadOptions { ring_bytes: *RING_BYTES.start() as u32, mode: Mode::Stream };
+        let (mut bpf, own_pid) = (BpfObject::load(options)?, std::process::id() as i32);
         let path = Path::new("/proc/self/exe");
         let file = File::open(path).map_err(|source| Error::Unreadable { path: path.into(), source })?;
-        let probe = plan::on_entry_point(&Image::of(path, &file)?)?;
-        kernel.place(file.as_fd(), &[probe], Reach::Families(&[ourselves]))?;
-        Ok(kernel.cannot_follow())
+        let probe = probe_plan::entry_point_probe(&ElfImage::of(path, &file)?)?;
+        bpf.attach(file.as_fd(), &[probe], AttachScope::ProcessFamilies(&[own_pid]))?;
+        Ok(bpf.child_tracking_error())
     }
 
-    fn load(pid: i32, groups: &[MarkerGroup], setup: Setup) -> Result<Usdt, Error> {
-        let kernel = Kernel::load(setup)?;
+    fn load(pid: i32, groups: &[MarkerGroup], options: LoadOptions) -> Result<Usdt, Error> {
+        let bpf = BpfObject::load(options)?;
         Ok(Usdt {
-            tallies: (setup.work == Work::Count).then(|| kernel.tallies()).transpose()?,
-            kernel,
+            tallies: (options.mode == Mode::Count).then(|| bpf.map_tallies()).transpose()?,
+            bpf,
             pid,
-            crowd: Crowd::default(),
+            interpreters: AttachedInterpreters::default(),
             groups: groups.to_vec(),
-            machine: false,
-            sight: Sight::default(),
-            codes: Codes::default(),
+            is_machine_wide: false,
+            tracker: ProcessTracker::default(),
+            codes: CodeTable::default(),
             filter: FunctionFilter::default(),
-            events: Vec::new(),
+            batch: Vec::new(),
         })
     }
 
     /// Takes what the kernel has sent. Returns the number of events.
-    fn take_all(&mut self, rows: &mut RowWriter) -> crate::Result<u64> {
+    fn push_events(&mut self, rows: &mut RowWriter) -> crate::Result<u64> {
         let mut count = 0;
         let mut more = true;
         while more {
-            let mut events = std::mem::take(&mut self.events);
-            more = self.kernel.take(&mut events)?;
+            let mut events = std::mem::take(&mut self.batch);
+            more = self.bpf.take_events(&mut events)?;
             for event in events.drain(..) {
-                count += self.row(event, rows)?;
+                count += self.push_event(event, rows)?;
             }
-            self.events = events;
+            self.batch = events;
             if let Some(tallies) = &mut self.tallies {
-                for (function, tally) in self.kernel.settled() {
-                    tallies.settle(function, tally);
+                for (function, tally) in self.bpf.take_evicted_tallies() {
+                    tallies.add_evicted(function, tally);
                 }
             }
-            for (pid, tid) in self.sight.new.drain(..) {
-                self.kernel.adopt(pid, tid);
+            for (pid, tid) in self.tracker.new_threads.drain(..) {
+                self.bpf.cover_new_thread(pid, tid);
             }
         }
         rows.count_events(count);
@@ -256,20 +256,20 @@ impl Usdt {
     }
 
     /// Tells of threads and processes that have ended.
-    fn forget(&mut self, ended: &[Ended], rows: &mut RowWriter) -> crate::Result<()> {
+    fn end_tasks(&mut self, ended: &[ExitedTask], rows: &mut RowWriter) -> crate::Result<()> {
         let processes = ended.iter().filter(|ended| ended.tid.is_none());
-        processes.for_each(|process| self.kernel.release(process.pid));
-        self.sight.tell(ended, rows)
+        processes.for_each(|process| self.bpf.release_process(process.pid));
+        self.tracker.push_exits(ended, rows)
     }
 
-    fn row(&mut self, event: RawEvent, rows: &mut RowWriter) -> crate::Result<u64> {
+    fn push_event(&mut self, event: RawEvent, rows: &mut RowWriter) -> crate::Result<u64> {
         match event {
             RawEvent::Number(head) => {
-                let row = self.number_row(head);
-                if row.as_ref().is_some_and(|row| self.codes.leaves_out(row)) {
+                let row = self.code_or_gc_row(head);
+                if row.as_ref().is_some_and(|row| self.codes.is_init_cleanup(row)) {
                     return Ok(0);
                 }
-                self.sight.see(head.time_ns, head.pid, head.tid, rows)?;
+                self.tracker.observe(head.time_ns, head.pid, head.tid, rows)?;
                 let Some(row) = row else { return Ok(0) };
                 rows.push(row)?;
                 Ok(1)
@@ -278,30 +278,30 @@ impl Usdt {
                 // `line` is whether it was found.
                 let value = (head.marker == Marker::ImportDone).then_some(head.line.into());
                 let text = text.map_or(TextId::NONE, |text| rows.names().text(&text));
-                self.sight.see(head.time_ns, head.pid, head.tid, rows)?;
-                rows.push(Event { value, text, line: 0, ..blank(head) })?;
+                self.tracker.observe(head.time_ns, head.pid, head.tid, rows)?;
+                rows.push(Event { value, text, line: 0, ..row_without_code(head) })?;
                 Ok(1)
             }
-            RawEvent::Defined(definition) => {
+            RawEvent::CodeDefined(definition) => {
                 let code = self.codes.define(&definition, &self.filter, rows);
                 if let Some(tallies) = &mut self.tallies {
                     let Definition { number, time_ns, pid, tid, .. } = *definition;
                     tallies.define(number, pid, code);
-                    self.sight.see(time_ns, pid, tid, rows)?;
+                    self.tracker.observe(time_ns, pid, tid, rows)?;
                 }
                 Ok(0)
             }
-            RawEvent::Freed { pid, code } => {
-                self.codes.kept.remove(&(pid, code));
+            RawEvent::CodeFreed { pid, code } => {
+                self.codes.by_address.remove(&(pid, code));
                 Ok(0)
             }
-            RawEvent::Gone { pid } => {
-                self.codes.kept.retain(|(of, _), _| *of != pid);
+            RawEvent::ProcessEnded { pid } => {
+                self.codes.by_address.retain(|(of, _), _| *of != pid);
                 Ok(0)
             }
             RawEvent::Lost { head, from_ns } => {
-                self.sight.see(head.time_ns, head.pid, head.tid, rows)?;
-                let Head { time_ns: to_ns, pid, tid, what: count, .. } = head;
+                self.tracker.observe(head.time_ns, head.pid, head.tid, rows)?;
+                let EventHeader { time_ns: to_ns, pid, tid, id: count, .. } = head;
                 rows.push_lost(LostEvents { pid, tid, count, from_ns, to_ns })?;
                 Ok(0)
             }
@@ -309,22 +309,24 @@ impl Usdt {
     }
 
     /// None for what is left out.
-    fn number_row(&mut self, head: Head) -> Option<Event> {
+    fn code_or_gc_row(&mut self, head: EventHeader) -> Option<Event> {
         match head.marker {
-            Marker::GcStart | Marker::GcDone => Some(Event { value: Some(head.what as i64), ..blank(head) }),
-            _ => self.codes.of(head.pid, head.what).map(|code| Event { code, ..blank(head) }),
+            Marker::GcStart | Marker::GcDone => {
+                Some(Event { value: Some(head.id as i64), ..row_without_code(head) })
+            }
+            _ => self.codes.of(head.pid, head.id).map(|code| Event { code, ..row_without_code(head) }),
         }
     }
 }
 
-fn blank(head: Head) -> Event {
-    let Head { time_ns, pid, tid, marker, line, .. } = head;
+fn row_without_code(head: EventHeader) -> Event {
+    let EventHeader { time_ns, pid, tid, marker, line, .. } = head;
     // 3.15 says -1 where the body of a class begins.
     let line = line.max(0);
     Event { time_ns, pid, tid, marker, code: CodeId::NONE, line, value: None, text: TextId::NONE }
 }
 
-impl Codes {
+impl CodeTable {
     /// Returns the code; none if it is left out.
     fn define(
         &mut self,
@@ -332,9 +334,9 @@ impl Codes {
         filter: &FunctionFilter,
         rows: &mut RowWriter,
     ) -> Option<CodeId> {
-        let Definition { what, pid, file, first_line, qualname, .. } = definition;
+        let Definition { id, pid, file, first_line, qualname, .. } = definition;
         let from_text = first_line
-            .filter(|_| definition.plain)
+            .filter(|_| definition.is_plain_name)
             .and_then(|first_line| self.qualnames.of(*pid, file, first_line, qualname));
         let code = Code { file, first_line: *first_line, qualname: from_text.unwrap_or(qualname) };
         let code = filter.is_recorded(file, code.qualname).then(|| rows.names().code(&code.to_string()));
@@ -344,41 +346,41 @@ impl Codes {
         if code.is_some() {
             rows.add_source_file(file, *pid);
         }
-        self.unfound += u64::from(!definition.found);
-        self.cut += u64::from(definition.cut);
-        if what & ONCE == 0 {
-            self.kept.insert((*pid, *what), code);
+        self.without_code_object += u64::from(!definition.is_found);
+        self.truncated += u64::from(definition.is_truncated);
+        if id & SINGLE_EVENT_BIT == 0 {
+            self.by_address.insert((*pid, *id), code);
         } else {
-            self.once.insert(*what, code);
+            self.single_event.insert(*id, code);
         }
         code
     }
 
     /// Whether an event is no call's.
-    fn leaves_out(&mut self, row: &Event) -> bool {
+    fn is_init_cleanup(&mut self, row: &Event) -> bool {
         let is_cleanup = self.init_cleanup.is_some_and(|code| code == row.code);
         #[cfg(test)]
         {
-            self.left_out += u64::from(is_cleanup);
+            self.skipped_cleanups += u64::from(is_cleanup);
         }
         is_cleanup
     }
 
     /// The code of an event, none if it is left out. Its definition always came before it.
     fn of(&mut self, pid: i32, what: u64) -> Option<CodeId> {
-        let once = || self.once.remove(&what);
-        self.kept.get(&(pid, what)).copied().or_else(once).unwrap_or(Some(CodeId::NONE))
+        let once = || self.single_event.remove(&what);
+        self.by_address.get(&(pid, what)).copied().or_else(once).unwrap_or(Some(CodeId::NONE))
     }
 
-    fn notices(&self, rows: &mut RowWriter) {
-        if self.unfound > 0 {
-            let count = self.unfound;
+    fn add_notices(&self, rows: &mut RowWriter) {
+        if self.without_code_object > 0 {
+            let count = self.without_code_object;
             rows.add_notice(format!(
                 "the code of {count} events could not be found: they have a name but no first line"
             ));
         }
-        if self.cut > 0 {
-            let count = self.cut;
+        if self.truncated > 0 {
+            let count = self.truncated;
             rows.add_notice(format!(
                 "the names of {count} functions are longer than 4096 bytes and were cut"
             ));
@@ -388,52 +390,52 @@ impl Codes {
 
 impl Provider for Usdt {
     fn drain(&mut self, rows: &mut RowWriter) -> crate::Result<u64> {
-        for Call { time_ns, pid } in self.kernel.called() {
+        for Exec { time_ns, pid } in self.bpf.take_execs() {
             rows.note_root(pid, 0);
-            if self.sight.launched == Some(pid) {
-                self.sight.see(time_ns, pid, pid, rows)?;
+            if self.tracker.launched == Some(pid) {
+                self.tracker.observe(time_ns, pid, pid, rows)?;
             }
-            self.crowd.meet(&mut self.kernel, pid, &self.groups, self.machine);
+            self.interpreters.attach_on_exec(&mut self.bpf, pid, &self.groups, self.is_machine_wide);
         }
-        self.crowd.pythons.drain(..).for_each(|python| rows.add_interpreter(python));
-        self.crowd.notices.drain(..).for_each(|notice| rows.add_notice(notice));
-        let ended = self.sight.look(false);
-        let count = self.take_all(rows)?;
-        self.forget(&ended, rows)?;
+        self.interpreters.new_pythons.drain(..).for_each(|python| rows.add_interpreter(python));
+        self.interpreters.new_notices.drain(..).for_each(|notice| rows.add_notice(notice));
+        let ended = self.tracker.poll_exits(false);
+        let count = self.push_events(rows)?;
+        self.end_tasks(&ended, rows)?;
         Ok(count)
     }
 
-    fn add_counts(&self, sums: &mut Sums, now_ns: i64) -> crate::Result<()> {
+    fn add_counts(&self, sums: &mut CountTotals, now_ns: i64) -> crate::Result<()> {
         let Some(tallies) = &self.tallies else { return Ok(()) };
-        let code_at = |pid, address| self.codes.kept.get(&(pid, address)).copied().flatten();
+        let code_at = |pid, address| self.codes.by_address.get(&(pid, address)).copied().flatten();
         tallies.add_to(sums, now_ns, code_at);
-        tallies::add_hits(self.kernel.hit_sets(), sums);
+        kernel_tallies::add_marker_hits(self.bpf.marker_hits(), sums);
         Ok(())
     }
 
     fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.kernel.call())
+        Some(self.bpf.exec_fd())
     }
 
     fn stop(&mut self, rows: &mut RowWriter) -> crate::Result<()> {
-        self.kernel.remove();
+        self.bpf.detach();
         // Nobody is met from here on.
-        self.kernel.called().clear();
-        let ended = self.sight.look(true);
+        self.bpf.take_execs().clear();
+        let ended = self.tracker.poll_exits(true);
         self.drain(rows)?;
-        self.forget(&ended, rows)?;
-        for lost in self.kernel.losses()? {
+        self.end_tasks(&ended, rows)?;
+        for lost in self.bpf.read_losses()? {
             let pid = if lost.pid == 0 { self.pid } else { lost.pid };
             rows.push_lost(LostEvents { pid, ..lost })?;
         }
-        self.codes.notices(rows);
-        match self.kernel.unheard() {
+        self.codes.add_notices(rows);
+        match self.bpf.unfollowed_processes() {
             0 => {}
             count => {
                 rows.add_notice(format!("{count} processes were too many to follow, and may be missing"))
             }
         }
-        if self.kernel.is_unsure() {
+        if self.bpf.may_miss_children() {
             rows.add_notice(
                 "events of children may be missing, and are not counted as lost: before Linux 6.12 the kernel may take a \
                  child's probes away when a process related to it ends"
@@ -444,17 +446,17 @@ impl Provider for Usdt {
     }
 }
 
-fn list(pids: &[i32]) -> String {
+fn comma_separated(pids: &[i32]) -> String {
     pids.iter().map(i32::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The interpreters that these processes run.
-fn interpreters_of(pids: &[i32]) -> Result<Vec<Interpreter>, Error> {
-    pids.iter().map(|&pid| Interpreter::of_process(pid)).collect()
+fn interpreters_of(pids: &[i32]) -> Result<Vec<InterpreterFile>, Error> {
+    pids.iter().map(|&pid| InterpreterFile::of_process(pid)).collect()
 }
 
 /// A process that is gone fails in many ways; that it is gone says it best.
-fn gone_or(error: Error, pids: &[i32]) -> Error {
+fn prefer_gone(error: Error, pids: &[i32]) -> Error {
     let gone = pids.iter().find(|pid| !Path::new(&format!("/proc/{pid}")).exists());
     gone.map_or(error, |&pid| Error::Gone { pid })
 }

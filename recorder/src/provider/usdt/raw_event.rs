@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! event ─────────┐
-//! body ─▶ Bodies ┴▶ RawEvent
+//! body ─▶ PendingBodies ┴▶ RawEvent
 //! ```
 
 use pyrec_schema::Marker;
 use rustc_hash::FxHashMap;
 
+use super::kernel_tallies::tally_from_map;
 use super::skeleton::types;
-use super::tallies::counts;
 use super::unicode;
 use crate::output::counts::Tally;
 
@@ -17,27 +17,27 @@ use crate::output::counts::Tally;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RawEvent {
     /// A marker that is about a code object or a number.
-    Number(Head),
+    Number(EventHeader),
     /// A marker that is about a name; none where CPython could not say it.
-    Text(Head, Option<Box<str>>),
+    Text(EventHeader, Option<Box<str>>),
     /// What an address stands for from now on.
-    Defined(Box<Definition>),
+    CodeDefined(Box<Definition>),
     /// An address that stands for nothing any more.
-    Freed {
+    CodeFreed {
         /// The process.
         pid: i32,
         /// The address.
         code: u64,
     },
     /// A process that has no codes any more: it has ended, or become another program.
-    Gone {
+    ProcessEnded {
         /// The process.
         pid: i32,
     },
     /// Events that were not sent, before this instant.
     Lost {
         /// Who and when the last one was; `what` is their number.
-        head: Head,
+        head: EventHeader,
         /// When the first of them was lost.
         from_ns: i64,
     },
@@ -53,35 +53,35 @@ pub enum Body {
     /// How many events were lost, and when the first one.
     Loss(u64, i64),
     /// The number of a function, and what its tally was when its place was needed. No event follows.
-    Settled(u64, Tally),
+    EvictedTally(u64, Tally),
 }
 
 /// Bodies that have come ahead of their events, by number.
 #[derive(Debug, Default)]
-pub struct Bodies {
+pub struct PendingBodies {
     by_number: FxHashMap<u64, Body>,
     /// Since somebody last took these.
-    pub settled: Vec<(u64, Tally)>,
+    pub evicted: Vec<(u64, Tally)>,
 }
 
 /// What every event has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields of an event")]
-pub struct Head {
+pub struct EventHeader {
     pub time_ns: i64,
     pub pid: i32,
     pub tid: i32,
     pub marker: Marker,
     /// A code's address, or a number.
-    pub what: u64,
+    pub id: u64,
     pub line: i32,
 }
 
 /// What a code's address stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Definition {
-    /// What events of this code say: its address, or a number with [`ONCE`] for one event whose code was not found.
-    pub what: u64,
+    /// What events of this code say: its address, or a number with [`SINGLE_EVENT_BIT`] for one event whose code was not found.
+    pub id: u64,
     /// Its own number, which no other definition has.
     pub number: u64,
     /// When it was made.
@@ -97,15 +97,15 @@ pub struct Definition {
     /// `co_qualname`, or `co_name`.
     pub qualname: String,
     /// Whether `qualname` is only a name.
-    pub plain: bool,
+    pub is_plain_name: bool,
     /// Whether the code object was found.
-    pub found: bool,
+    pub is_found: bool,
     /// Whether a name was too long to be sent whole.
-    pub cut: bool,
+    pub is_truncated: bool,
 }
 
 /// The bit of an id that stands for a single event only.
-pub const ONCE: u64 = 1 << 63;
+pub const SINGLE_EVENT_BIT: u64 = 1 << 63;
 
 /// The numbers of `enum kind` in `events.h`.
 const MARKERS: [Marker; 8] = [
@@ -129,7 +129,7 @@ const DEFINITION: usize = size_of::<types::definition>();
 
 impl RawEvent {
     /// Joins an event with its body. `None` for what the BPF program never sends.
-    pub fn join(event: &types::event, bodies: &mut Bodies) -> Option<RawEvent> {
+    pub fn join(event: &types::event, bodies: &mut PendingBodies) -> Option<RawEvent> {
         let pid = event.pid as i32;
         match event.stamp & 0xff {
             DEFINED => match bodies.take(event.what)? {
@@ -137,21 +137,21 @@ impl RawEvent {
                     definition.number = event.what;
                     definition.time_ns = event.time_ns as i64;
                     (definition.pid, definition.tid) = (pid, event.tid as i32);
-                    Some(RawEvent::Defined(definition))
+                    Some(RawEvent::CodeDefined(definition))
                 }
                 _ => None,
             },
-            FREED => Some(RawEvent::Freed { pid, code: event.what }),
-            GONE => Some(RawEvent::Gone { pid }),
+            FREED => Some(RawEvent::CodeFreed { pid, code: event.what }),
+            GONE => Some(RawEvent::ProcessEnded { pid }),
             LOST => match bodies.take(event.what)? {
                 Body::Loss(count, from_ns) => {
-                    let head = Head { what: count, ..Head::new(event, Marker::Lost) };
+                    let head = EventHeader { id: count, ..EventHeader::new(event, Marker::Lost) };
                     Some(RawEvent::Lost { head, from_ns })
                 }
                 _ => None,
             },
             kind => {
-                let head = Head::new(event, *MARKERS.get(kind as usize)?);
+                let head = EventHeader::new(event, *MARKERS.get(kind as usize)?);
                 match head.marker {
                     Marker::ImportStart | Marker::ImportDone | Marker::Audit => {
                         match bodies.take(event.what)? {
@@ -166,25 +166,25 @@ impl RawEvent {
     }
 }
 
-impl Head {
-    fn new(event: &types::event, marker: Marker) -> Head {
-        Head {
+impl EventHeader {
+    fn new(event: &types::event, marker: Marker) -> EventHeader {
+        EventHeader {
             time_ns: event.time_ns as i64,
             pid: event.pid as i32,
             tid: event.tid as i32,
             marker,
-            what: event.what,
+            id: event.what,
             line: event.line,
         }
     }
 }
 
-impl Bodies {
+impl PendingBodies {
     /// Keeps a body until its event comes. `false` for bytes that the BPF program never sends.
     #[must_use]
-    pub fn keep(&mut self, bytes: &[u8]) -> bool {
+    pub fn insert(&mut self, bytes: &[u8]) -> bool {
         match Body::decode(bytes) {
-            Some((_, Body::Settled(function, tally))) => self.settled.push((function, tally)),
+            Some((_, Body::EvictedTally(function, tally))) => self.evicted.push((function, tally)),
             Some((number, body)) => drop(self.by_number.insert(number, body)),
             None => return false,
         }
@@ -199,16 +199,16 @@ impl Bodies {
 impl Body {
     /// Takes a record of the ring buffer apart. `None` for bytes that the BPF program never sends.
     fn decode(bytes: &[u8]) -> Option<(u64, Body)> {
-        let types::body { number, kind, .. } = plain(bytes, 0)?;
+        let types::body { number, kind, .. } = read_plain(bytes, 0)?;
         let body = match kind {
             DEFINED => Body::Definition(Box::new(Definition::decode(bytes)?)),
             LOST => {
-                let loss: types::loss = plain(bytes, 0)?;
+                let loss: types::loss = read_plain(bytes, 0)?;
                 Body::Loss(loss.count, loss.from_ns as i64)
             }
             SETTLED => {
-                let tally = plain::<types::settled>(bytes, 0)?.tally;
-                Body::Settled(tally.function, counts(&tally))
+                let tally = read_plain::<types::settled>(bytes, 0)?.tally;
+                Body::EvictedTally(tally.function, tally_from_map(&tally))
             }
             _ => Body::Text(text(bytes)?),
         };
@@ -218,7 +218,7 @@ impl Body {
 
 impl Definition {
     fn decode(bytes: &[u8]) -> Option<Definition> {
-        let definition: types::definition = plain(bytes, 0)?;
+        let definition: types::definition = read_plain(bytes, 0)?;
         let names = bytes.get(DEFINITION..)?;
         // Both names have the same room, whatever it is.
         let (file, qualname) = names.split_at(names.len() / 2);
@@ -226,7 +226,7 @@ impl Definition {
             room.get(..name.bytes as usize).map(|bytes| unicode::decode(name.width, bytes))
         };
         Some(Definition {
-            what: definition.what,
+            id: definition.what,
             number: 0,
             time_ns: 0,
             pid: 0,
@@ -234,16 +234,16 @@ impl Definition {
             file: name(file, &definition.file)?,
             first_line: u32::try_from(definition.first_line).ok(),
             qualname: name(qualname, &definition.qualname)?,
-            plain: definition.plain != 0,
-            found: definition.found != 0,
-            cut: definition.cut != 0,
+            is_plain_name: definition.plain != 0,
+            is_found: definition.found != 0,
+            is_truncated: definition.cut != 0,
         })
     }
 }
 
 /// The string of a body with text: its length counts the zero at the end and is negative for no string.
 fn text(bytes: &[u8]) -> Option<Option<Box<str>>> {
-    let length: i64 = plain(bytes, BODY)?;
+    let length: i64 = read_plain(bytes, BODY)?;
     let Ok(length) = usize::try_from(length) else { return Some(None) };
     let start = BODY + size_of::<i64>();
     let text = bytes.get(start..start + length.saturating_sub(1))?;
@@ -254,20 +254,20 @@ fn text(bytes: &[u8]) -> Option<Option<Box<str>>> {
 ///
 /// # Safety
 /// Every bit pattern must be a valid value.
-unsafe trait Plain: Copy {}
+unsafe trait AnyBitPattern: Copy {}
 
 // SAFETY: integers, and structures of integers without padding.
-unsafe impl Plain for i64 {}
+unsafe impl AnyBitPattern for i64 {}
 // SAFETY: as above.
-unsafe impl Plain for types::body {}
+unsafe impl AnyBitPattern for types::body {}
 // SAFETY: as above.
-unsafe impl Plain for types::loss {}
+unsafe impl AnyBitPattern for types::loss {}
 // SAFETY: as above.
-unsafe impl Plain for types::definition {}
+unsafe impl AnyBitPattern for types::definition {}
 // SAFETY: integers alone.
-unsafe impl Plain for types::settled {}
+unsafe impl AnyBitPattern for types::settled {}
 
-fn plain<T: Plain>(bytes: &[u8], start: usize) -> Option<T> {
+fn read_plain<T: AnyBitPattern>(bytes: &[u8], start: usize) -> Option<T> {
     let bytes = bytes.get(start..)?.get(..size_of::<T>())?;
     // SAFETY: the bytes are as many as T has, need no alignment here, and are valid whatever they hold.
     Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
@@ -284,8 +284,8 @@ mod tests {
         types::event { time_ns: 1_000_000_007, pid: 7, tid: 8, what, line, stamp: 5 << 8 | kind }
     }
 
-    fn head(marker: Marker, what: u64, line: i32) -> Head {
-        Head { time_ns: 1_000_000_007, pid: 7, tid: 8, marker, what, line }
+    fn head(marker: Marker, id: u64, line: i32) -> EventHeader {
+        EventHeader { time_ns: 1_000_000_007, pid: 7, tid: 8, marker, id, line }
     }
 
     /// Bytes as `struct body` of `events.h` has them.
@@ -295,8 +295,8 @@ mod tests {
 
     /// An event with its body.
     fn join(event: &types::event, body: &[u8]) -> Option<RawEvent> {
-        let mut bodies = Bodies::default();
-        if bodies.keep(body) { RawEvent::join(event, &mut bodies) } else { None }
+        let mut bodies = PendingBodies::default();
+        if bodies.insert(body) { RawEvent::join(event, &mut bodies) } else { None }
     }
 
     /// A definition with two names in rooms of `room` bytes: (bytes that count, width, what lies there).
@@ -318,7 +318,7 @@ mod tests {
     fn every_marker_by_its_number() {
         for (kind, line) in [(0, 12), (1, 13), (2, -1), (3, 0), (4, 0)] {
             let expected = RawEvent::Number(head(MARKERS[kind as usize], 5, line));
-            assert_eq!(RawEvent::join(&event(kind, 5, line), &mut Bodies::default()), Some(expected));
+            assert_eq!(RawEvent::join(&event(kind, 5, line), &mut PendingBodies::default()), Some(expected));
         }
         // The order of `enum kind` in events.h.
         let names = MARKERS.map(Marker::name).join(" ");
@@ -350,7 +350,7 @@ mod tests {
     fn a_definition_with_names_of_two_widths() {
         let bytes = definition([(4, 1, b"a.py"), (4, 2, b"\x18\x04\x3c\x04")], 3, [1, 0, 0], 240);
         let expected = Definition {
-            what: 0x7f00,
+            id: 0x7f00,
             number: 3,
             time_ns: 1_000_000_007,
             pid: 7,
@@ -358,28 +358,34 @@ mod tests {
             file: "a.py".into(),
             first_line: Some(3),
             qualname: "Им".into(),
-            plain: false,
-            found: true,
-            cut: false,
+            is_plain_name: false,
+            is_found: true,
+            is_truncated: false,
         };
-        assert_eq!(join(&event(8, 3, 0), &bytes), Some(RawEvent::Defined(Box::new(expected))));
+        assert_eq!(join(&event(8, 3, 0), &bytes), Some(RawEvent::CodeDefined(Box::new(expected))));
     }
 
     #[test]
     fn a_definition_in_the_markers_own_words() {
         let bytes = definition([(5, 0, b"a.py\0"), (2, 0, b"f\0")], -1, [0, 0, 1], 4096);
-        let Some(RawEvent::Defined(definition)) = join(&event(8, 3, 0), &bytes) else {
+        let Some(RawEvent::CodeDefined(definition)) = join(&event(8, 3, 0), &bytes) else {
             panic!("a definition")
         };
         assert_eq!((&*definition.file, &*definition.qualname), ("a.py", "f"));
-        assert_eq!((definition.first_line, definition.found, definition.plain), (None, false, true));
+        assert_eq!(
+            (definition.first_line, definition.is_found, definition.is_plain_name),
+            (None, false, true)
+        );
     }
 
     #[test]
     fn the_end_of_an_address_and_of_a_process_and_a_loss() {
-        let mut none = Bodies::default();
-        assert_eq!(RawEvent::join(&event(9, 42, 0), &mut none), Some(RawEvent::Freed { pid: 7, code: 42 }));
-        assert_eq!(RawEvent::join(&event(10, 0, 0), &mut none), Some(RawEvent::Gone { pid: 7 }));
+        let mut none = PendingBodies::default();
+        assert_eq!(
+            RawEvent::join(&event(9, 42, 0), &mut none),
+            Some(RawEvent::CodeFreed { pid: 7, code: 42 })
+        );
+        assert_eq!(RawEvent::join(&event(10, 0, 0), &mut none), Some(RawEvent::ProcessEnded { pid: 7 }));
         let mut bytes = body(3, 11);
         bytes.extend([99_u64, 500].iter().flat_map(|number| number.to_le_bytes()));
         let lost = RawEvent::Lost { head: head(Marker::Lost, 99, 0), from_ns: 500 };
@@ -390,36 +396,36 @@ mod tests {
     fn a_settled_tally_needs_no_event() {
         let mut bytes = body(3, 12);
         bytes.extend([42_u64, 7, 100, 200, 0].iter().flat_map(|number| number.to_le_bytes()));
-        let mut bodies = Bodies::default();
-        assert!(bodies.keep(&bytes));
-        assert_eq!(bodies.settled, [(42, Tally { calls: 7, self_ns: 100, total_ns: 200 })]);
-        assert!(!bodies.keep(&bytes[..48]));
+        let mut bodies = PendingBodies::default();
+        assert!(bodies.insert(&bytes));
+        assert_eq!(bodies.evicted, [(42, Tally { calls: 7, self_ns: 100, total_ns: 200 })]);
+        assert!(!bodies.insert(&bytes[..48]));
     }
 
     #[test]
     fn a_body_serves_its_own_event_once() {
         let mut bytes = body(3, 11);
         bytes.extend([99_u64, 500].iter().flat_map(|number| number.to_le_bytes()));
-        let mut bodies = Bodies::default();
-        assert!(bodies.keep(&bytes));
+        let mut bodies = PendingBodies::default();
+        assert!(bodies.insert(&bytes));
         assert_eq!(RawEvent::join(&event(11, 4, 0), &mut bodies), None);
         assert!(RawEvent::join(&event(11, 3, 0), &mut bodies).is_some());
         assert_eq!(RawEvent::join(&event(11, 3, 0), &mut bodies), None);
-        assert!(bodies.keep(&bytes));
+        assert!(bodies.insert(&bytes));
         assert_eq!(RawEvent::join(&event(8, 3, 0), &mut bodies), None, "the body of another kind");
     }
 
     #[test]
     fn what_is_not_whole_or_not_ours_is_nothing() {
-        assert_eq!(RawEvent::join(&event(12, 0, 0), &mut Bodies::default()), None);
+        assert_eq!(RawEvent::join(&event(12, 0, 0), &mut PendingBodies::default()), None);
         let whole = definition([(4, 1, b"a.py"), (1, 1, b"f")], 1, [1, 0, 0], 4);
-        let mut bodies = Bodies::default();
-        assert!(bodies.keep(&whole));
+        let mut bodies = PendingBodies::default();
+        assert!(bodies.insert(&whole));
         for length in 0..whole.len() - 8 {
-            assert!(!bodies.keep(&whole[..length]), "{length}");
+            assert!(!bodies.insert(&whole[..length]), "{length}");
         }
         assert!(
-            !bodies.keep(&definition([(5, 1, b"a.py"), (1, 1, b"f")], 1, [1, 0, 0], 4)),
+            !bodies.insert(&definition([(5, 1, b"a.py"), (1, 1, b"f")], 1, [1, 0, 0], 4)),
             "too long a name"
         );
     }
@@ -431,8 +437,8 @@ mod tests {
             if let Some(at) = bytes.get_mut(8..12) {
                 at.copy_from_slice(&u32::from(kind).to_le_bytes());
             }
-            let mut bodies = Bodies::default();
-            let _ = bodies.keep(&bytes);
+            let mut bodies = PendingBodies::default();
+            let _ = bodies.insert(&bytes);
             let _ = RawEvent::join(&event(u32::from(kind), 0, 0), &mut bodies);
         }
     }

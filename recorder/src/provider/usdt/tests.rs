@@ -20,8 +20,8 @@ use crate::output::source_files::SourceFiles;
 mod attached;
 
 /// How a recording loads the BPF program.
-fn sending(ring_bytes: u32) -> Setup {
-    Setup { ring_bytes, work: Work::Send }
+fn sending(ring_bytes: u32) -> LoadOptions {
+    LoadOptions { ring_bytes, mode: Mode::Stream }
 }
 
 /// A CPython with markers.
@@ -55,7 +55,7 @@ fn interpreters(test: &str, minors: &[u8]) -> Vec<Interpreter> {
     let skipped = |reason: &dyn std::fmt::Display| {
         crate::test_support::skip(format_args!("{test}: {reason}"));
     };
-    if let Err(error @ (Error::NoRights { .. } | Error::Barred { .. })) = Kernel::load(sending(1 << 16)) {
+    if let Err(error @ (Error::NoRights { .. } | Error::Barred { .. })) = BpfObject::load(sending(1 << 16)) {
         skipped(&error);
         return vec![];
     }
@@ -73,13 +73,13 @@ fn debian(test: &str) -> Option<Interpreter> {
 }
 
 /// A Python that waits for a line on its standard input before it starts.
-struct Waiting {
+struct HeldPython {
     child: Child,
     input: ChildStdin,
 }
 
-impl Waiting {
-    fn new(python: &Interpreter, arguments: &[&str]) -> Waiting {
+impl HeldPython {
+    fn new(python: &Interpreter, arguments: &[&str]) -> HeldPython {
         let mut child = Command::new("/bin/sh")
             .args(["-c", "read go && exec \"$@\"", "sh"])
             .arg(&python.command)
@@ -89,7 +89,7 @@ impl Waiting {
             .spawn()
             .expect("a shell starts");
         let input = child.stdin.take().expect("piped");
-        Waiting { child, input }
+        HeldPython { child, input }
     }
 
     fn pid(&self) -> i32 {
@@ -150,8 +150,8 @@ impl Recording {
 
 /// Launches Python with these arguments and records it to its end.
 fn record(python: &Interpreter, arguments: &[&str], groups: &[MarkerGroup]) -> Recorded {
-    let mut waiting = Waiting::new(python, arguments);
-    let image = library::Interpreter::of_program(&python.image).expect("an interpreter");
+    let mut waiting = HeldPython::new(python, arguments);
+    let image = InterpreterFile::of_program(&python.image).expect("an interpreter");
     let attached = Usdt::attach(&[image], &[waiting.pid()], groups, sending(RING));
     let mut usdt = attached.expect("the markers attach");
     let mut recording = Recording::new();

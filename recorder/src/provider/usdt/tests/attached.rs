@@ -1,6 +1,6 @@
 //! The provider on a process that runs already.
 
-use super::super::image::Image;
+use super::super::elf_image::ElfImage;
 use super::*;
 
 /// A program that runs already and calls `leaf` as often as it is told. Reading by `os.read` calls nothing that is
@@ -18,7 +18,7 @@ while line := os.read(0, 100):
 
 /// A running [`SERVICE`].
 struct Service {
-    waiting: Waiting,
+    waiting: HeldPython,
     answers: std::io::BufReader<std::process::ChildStdout>,
     script: Script,
 }
@@ -26,7 +26,7 @@ struct Service {
 impl Service {
     fn new(python: &Interpreter) -> Service {
         let script = Script::new(SERVICE);
-        let mut waiting = Waiting::new(python, &[&script.path()]);
+        let mut waiting = HeldPython::new(python, &[&script.path()]);
         waiting.say("go");
         let answers = std::io::BufReader::new(waiting.child.stdout.take().expect("piped"));
         let mut service = Service { waiting, answers, script };
@@ -48,7 +48,7 @@ impl Service {
     /// The counters that switch the markers on, read from the process's memory.
     fn semaphores(&self) -> BTreeMap<String, u16> {
         use std::os::unix::fs::FileExt;
-        let image = Image::read(Path::new("/usr/bin/python3.11")).expect("an ELF file");
+        let image = ElfImage::read(Path::new("/usr/bin/python3.11")).expect("an ELF file");
         let memory = File::open(format!("/proc/{}/mem", self.waiting.pid())).expect("we may read it");
         let mut found = BTreeMap::new();
         for note in image.notes {
@@ -61,7 +61,7 @@ impl Service {
     }
 
     fn end(self) {
-        let Waiting { mut child, input } = self.waiting;
+        let HeldPython { mut child, input } = self.waiting;
         drop(input);
         assert!(child.wait().expect("it is our child").success());
     }
@@ -77,7 +77,7 @@ fn a_running_process_is_left_as_it_was() {
     };
     for calls in [1000, 2000] {
         assert_eq!(raised(&service), none);
-        let mut usdt = Usdt::attach_processes(&[service.waiting.pid()], &MarkerGroup::DEFAULT, Work::Send)
+        let mut usdt = Usdt::attach_processes(&[service.waiting.pid()], &MarkerGroup::DEFAULT, Mode::Stream)
             .expect("the markers attach");
         let markers = [
             "function__entry",
@@ -118,7 +118,7 @@ fn what_is_recorded_and_what_is_lost_is_all_there_was() {
         sending(1 << 16),
     );
     let mut usdt = attached.expect("the markers attach");
-    usdt.kernel.count_hits();
+    usdt.bpf.count_hits();
     let mut recording = Recording::new();
     // Nobody drains while the first burst runs; the second one starts with an empty ring and fills it again.
     service.burst(CALLS);
@@ -132,7 +132,7 @@ fn what_is_recorded_and_what_is_lost_is_all_there_was() {
     let lost_events: u64 = lost.iter().map(|lost| lost.count).sum();
     // Twice: `burst` once and `leaf` as often as said, each entered and left.
     let expected = 2 * 2 * (1 + CALLS);
-    assert_eq!((rows + lost_events, usdt.kernel.hits()), (expected, expected), "{lost:?}");
+    assert_eq!((rows + lost_events, usdt.bpf.hits()), (expected, expected), "{lost:?}");
     assert!(lost_events > rows && lost.len() == 2, "{lost:?}");
     assert_eq!(recorded.lost, lost_events);
     for lost in &lost {
@@ -154,7 +154,7 @@ fn each_thread_tells_its_own_losses() {
          \x20   print('done', flush=True)\n",
     );
     for python in interpreters("each_thread_tells_its_own_losses", &[9, 11, 15]) {
-        let mut waiting = Waiting::new(&python, &["-u", &script.path()]);
+        let mut waiting = HeldPython::new(&python, &["-u", &script.path()]);
         waiting.say("go");
         let mut answers = std::io::BufReader::new(waiting.child.stdout.take().expect("piped"));
         let mut answer = || {
@@ -171,7 +171,7 @@ fn each_thread_tells_its_own_losses() {
             sending(1 << 14),
         );
         let mut usdt = attached.expect("the markers attach");
-        usdt.kernel.count_hits();
+        usdt.bpf.count_hits();
         let mut recording = Recording::new();
         for _ in 0..2 {
             waiting.say("again");
@@ -179,8 +179,8 @@ fn each_thread_tells_its_own_losses() {
             usdt.drain(&mut recording.rows).expect("events are whole");
         }
         usdt.stop(&mut recording.rows).expect("events are whole");
-        let hits = usdt.kernel.hits();
-        let Waiting { mut child, input } = waiting;
+        let hits = usdt.bpf.hits();
+        let HeldPython { mut child, input } = waiting;
         drop(input);
         assert!(child.wait().expect("it is our child").success());
         let recorded = recording.read(String::new());
@@ -192,8 +192,8 @@ fn each_thread_tells_its_own_losses() {
             .collect();
         let sum: u64 = lost.iter().map(|lost| lost.count).sum();
         // 3.15 tells of the end of what it runs after an `__init__`: a thread has one, and no entry of it.
-        let left_out = usdt.codes.left_out;
-        assert_eq!(rows + left_out + sum, hits, "{}: {lost:?}", python.image.display());
+        let skipped_cleanups = usdt.codes.skipped_cleanups;
+        assert_eq!(rows + skipped_cleanups + sum, hits, "{}: {lost:?}", python.image.display());
         assert!(sum > rows && rows > 0, "{}: {rows} rows, {sum} lost", python.image.display());
         let tids: std::collections::BTreeSet<i32> = lost.iter().map(|lost| lost.tid).collect();
         assert!(tids.len() >= 8, "eight threads, and the first one at times: {tids:?}");
@@ -204,11 +204,11 @@ fn each_thread_tells_its_own_losses() {
 fn taking_begins_and_ends_for_all_markers_at_once() {
     let Some(python) = debian("taking_begins_and_ends_for_all_markers_at_once") else { return };
     let script = Script::new("def leaf(): pass\nprint('ready', flush=True)\nwhile True: leaf()\n");
-    let mut waiting = Waiting::new(&python, &[&script.path()]);
+    let mut waiting = HeldPython::new(&python, &[&script.path()]);
     waiting.say("go");
     let mut answers = std::io::BufReader::new(waiting.child.stdout.take().expect("piped"));
     std::io::BufRead::read_line(&mut answers, &mut String::new()).expect("it says that it is ready");
-    let mut usdt = Usdt::attach_processes(&[waiting.pid()], &[MarkerGroup::Function], Work::Send)
+    let mut usdt = Usdt::attach_processes(&[waiting.pid()], &[MarkerGroup::Function], Mode::Stream)
         .expect("the markers attach");
     let mut recording = Recording::new();
     while usdt.drain(&mut recording.rows).expect("events are whole") <= 20 {

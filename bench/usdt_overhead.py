@@ -57,7 +57,7 @@ class Watched:
         command = ["bpftrace", "-e", " ".join([*probes, 'interval:ms:100 { printf("ready\\n"); }'])]
         notes = subprocess.run(["readelf", "-n", self.image], capture_output=True, text=True, check=True).stdout
         if "Name: line" in notes:
-            command = [sys.executable, ROOT / "bench/raised.py", self.image, *command]
+            command = [sys.executable, ROOT / "bench/raise_line_semaphore.py", self.image, *command]
         self.watcher = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         while "ready" not in self.watcher.stdout.readline():
             if self.watcher.poll() is not None:
@@ -89,7 +89,7 @@ class Watched:
 
 def measure(file, before, action, pyrec, rounds, folder):
     """Nanoseconds that an event added in each round: under bpftrace with this action, under pyrec; and the trace."""
-    trace = folder / "marked.parquet"
+    trace = folder / "usdt_overhead.parquet"
     trace.unlink(missing_ok=True)
     _plain, theirs, ours = everyone = [Watched(file, before, folder, number) for number in range(3)]
     theirs.by_bpftrace(action)

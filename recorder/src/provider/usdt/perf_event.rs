@@ -24,43 +24,43 @@ const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 /// Instead of taking the ones off and putting the same ones on, it swaps them. Each event goes on standing for the
 /// thread that it was made for, so when one of the two ends, it takes the other's with it (seen on Linux 6.18).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Switch {
+pub enum ContextSwap {
     /// It leaves each thread its own, since they ask for it.
-    Apart,
+    Prevented,
     /// It swaps them where they are the same: before Linux 6.12 it cannot be asked.
-    Swapped,
+    Possible,
 }
 
-impl Switch {
+impl ContextSwap {
     /// What this kernel can do, tried on ourselves.
-    pub fn allowed() -> Switch {
+    pub fn detect() -> ContextSwap {
         let tried = open_kind(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_DUMMY, 0, INHERIT, OWN_COUNT);
-        if tried.is_ok() { Switch::Apart } else { Switch::Swapped }
+        if tried.is_ok() { ContextSwap::Prevented } else { ContextSwap::Possible }
     }
 }
 
 /// Opens the event with this number on a thread and all that it will start, for as long as the descriptor is there.
-pub fn open(event: u64, tid: i32, switch: Switch) -> io::Result<OwnedFd> {
-    let sample = if switch == Switch::Apart { OWN_COUNT } else { 0 };
+pub fn open_inherited(event: u64, tid: i32, context_swap: ContextSwap) -> io::Result<OwnedFd> {
+    let sample = if context_swap == ContextSwap::Prevented { OWN_COUNT } else { 0 };
     open_kind(PERF_TYPE_TRACEPOINT, event, tid, INHERIT, sample)
 }
 
 /// Opens it on a thread alone.
-pub fn open_alone(event: u64, tid: i32) -> io::Result<OwnedFd> {
+pub fn open_on_thread(event: u64, tid: i32) -> io::Result<OwnedFd> {
     open_kind(PERF_TYPE_TRACEPOINT, event, tid, 0, 0)
 }
 
 /// Opens an event on a thread that never happens, so that what the thread starts has other events than itself, and the
 /// kernel does not swap them.
-pub fn hold(tid: i32) -> io::Result<OwnedFd> {
+pub fn open_swap_guard(tid: i32) -> io::Result<OwnedFd> {
     open_kind(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_DUMMY, tid, 0, 0)
 }
 
 /// Opens it on ourselves, where it never happens: for a BPF program to be attached to. Not on a family's, since the
 /// kernel takes the program away when the first child with an inherited event of that kind ends (Linux 6.18). The
 /// program runs wherever the event happens.
-pub fn anchor(event: u64) -> io::Result<OwnedFd> {
-    open_alone(event, 0)
+pub fn open_anchor(event: u64) -> io::Result<OwnedFd> {
+    open_on_thread(event, 0)
 }
 
 fn open_kind(kind: u64, event: u64, tid: i32, flags: u64, sample: u64) -> io::Result<OwnedFd> {
@@ -74,11 +74,11 @@ fn open_kind(kind: u64, event: u64, tid: i32, flags: u64, sample: u64) -> io::Re
 }
 
 /// The threads of these processes. Each pid comes first among its own.
-pub fn threads(pids: &[i32]) -> BTreeSet<i32> {
-    pids.iter().flat_map(|&pid| threads_of(pid)).collect()
+pub fn threads_of(pids: &[i32]) -> BTreeSet<i32> {
+    pids.iter().flat_map(|&pid| threads_of_process(pid)).collect()
 }
 
-fn threads_of(pid: i32) -> Vec<i32> {
+fn threads_of_process(pid: i32) -> Vec<i32> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     tasks.filter_map(|task| task.file_name().to_str()?.parse().ok()).collect()
 }

@@ -8,10 +8,10 @@ use pyrec_schema::{Marker, MarkerGroup};
 
 use super::Error;
 use super::argument::{Argument, Operand};
-use super::image::{Image, Interpreter};
+use super::elf_image::{ElfImage, InterpreterSymbols};
 use super::layout::Layout;
-use super::note::Note;
 use super::skeleton::types;
+use super::stapsdt_note::StapsdtNote;
 use super::version::Version;
 
 /// A probe to place.
@@ -35,24 +35,29 @@ pub enum Program {
     /// Forgets a code object.
     CodeFreed,
     /// Does nothing.
-    Nothing,
+    Noop,
 }
 
 /// The probes for these groups, in the order in which to place them: what keeps codes apart goes first, and
 /// returns go before entries, since a return without an entry does less harm than an entry without a return.
-pub fn plan(image: &Image, groups: &[MarkerGroup]) -> Result<Vec<Probe>, Error> {
+pub fn plan_probes(image: &ElfImage, groups: &[MarkerGroup]) -> Result<Vec<Probe>, Error> {
     let Some(python) = image.python else { return Err(Error::NotPython { path: image.path.clone() }) };
     check_groups(image, &python, groups)?;
     let in_code = groups.contains(&MarkerGroup::Function) || groups.contains(&MarkerGroup::Line);
     let layout = if in_code { Some(find_layout(image, &python)?) } else { None };
     let mut probes = Vec::new();
     if in_code {
-        probes.push(helper(image, Program::CodeFreed, Some(python.code_dealloc), None)?);
+        probes.push(helper_probe(image, Program::CodeFreed, Some(python.code_dealloc), None)?);
     }
     let needs_line = python.version.is_some_and(|version| version.entry_needs_line());
     if needs_line && groups.contains(&MarkerGroup::Function) && !groups.contains(&MarkerGroup::Line) {
         let line = image.notes.iter().find(|note| note.name == Marker::Line.name());
-        probes.push(helper(image, Program::Nothing, python.never_run, line.and_then(|note| note.semaphore))?);
+        probes.push(helper_probe(
+            image,
+            Program::Noop,
+            python.never_run,
+            line.and_then(|note| note.semaphore),
+        )?);
     }
     let mut markers: Vec<Marker> = groups.iter().flat_map(|group| group.markers()).copied().collect();
     markers.sort_by_key(|marker| *marker == Marker::FunctionEntry);
@@ -66,12 +71,12 @@ pub fn plan(image: &Image, groups: &[MarkerGroup]) -> Result<Vec<Probe>, Error> 
 }
 
 /// The groups that can be recorded by a file's markers.
-pub fn groups(image: &Image) -> Vec<MarkerGroup> {
-    MarkerGroup::ALL.into_iter().filter(|&group| plan(image, &[group]).is_ok()).collect()
+pub fn recordable_groups(image: &ElfImage) -> Vec<MarkerGroup> {
+    MarkerGroup::ALL.into_iter().filter(|&group| plan_probes(image, &[group]).is_ok()).collect()
 }
 
 /// Every group that was asked for must have all its markers.
-fn check_groups(image: &Image, python: &Interpreter, groups: &[MarkerGroup]) -> Result<(), Error> {
+fn check_groups(image: &ElfImage, python: &InterpreterSymbols, groups: &[MarkerGroup]) -> Result<(), Error> {
     if image.notes.is_empty() {
         return Err(Error::NoMarkers { path: image.path.clone() });
     }
@@ -95,22 +100,22 @@ fn check_groups(image: &Image, python: &Interpreter, groups: &[MarkerGroup]) -> 
 }
 
 /// A probe that does nothing, where a program that runs already never comes again.
-pub fn on_entry_point(image: &Image) -> Result<Probe, Error> {
-    helper(image, Program::Nothing, Some(image.entry_point), None)
+pub fn entry_point_probe(image: &ElfImage) -> Result<Probe, Error> {
+    helper_probe(image, Program::Noop, Some(image.entry_point), None)
 }
 
-fn find_layout(image: &Image, python: &Interpreter) -> Result<Layout, Error> {
+fn find_layout(image: &ElfImage, python: &InterpreterSymbols) -> Result<Layout, Error> {
     let unknown = || Error::UnknownLayout { path: image.path.clone(), version: version_text(python) };
     python.version.and_then(|version| Layout::of(version, python.offsets.as_ref())).ok_or_else(unknown)
 }
 
 /// The version in words, also where the file does not say it.
-pub fn version_text(python: &Interpreter) -> String {
+pub fn version_text(python: &InterpreterSymbols) -> String {
     python.version.map_or_else(|| "of an unknown version".into(), |version| version.to_string())
 }
 
-fn helper(
-    image: &Image,
+fn helper_probe(
+    image: &ElfImage,
     program: Program,
     address: Option<u64>,
     semaphore: Option<u64>,
@@ -121,11 +126,11 @@ fn helper(
 }
 
 fn marker_probe(
-    image: &Image,
-    python: &Interpreter,
+    image: &ElfImage,
+    python: &InterpreterSymbols,
     layout: Option<&Layout>,
     marker: Marker,
-    note: &Note,
+    note: &StapsdtNote,
 ) -> Result<Probe, Error> {
     let outside = || unsupported(image, format!("its marker {marker} lies outside of the file"));
     Ok(Probe {
@@ -136,16 +141,16 @@ fn marker_probe(
     })
 }
 
-fn semaphore_offset(image: &Image, semaphore: Option<u64>) -> Result<Option<u64>, Error> {
+fn semaphore_offset(image: &ElfImage, semaphore: Option<u64>) -> Result<Option<u64>, Error> {
     let outside = || unsupported(image, "a marker's semaphore lies outside of the file".into());
     semaphore.map(|address| image.offset(address).ok_or_else(outside)).transpose()
 }
 
 fn site(
-    image: &Image,
-    python: &Interpreter,
+    image: &ElfImage,
+    python: &InterpreterSymbols,
     layout: Option<&Layout>,
-    note: &Note,
+    note: &StapsdtNote,
 ) -> Result<types::site, Error> {
     let unreadable = |one| unsupported(image, format!("its marker {} keeps an argument at {one}", note.name));
     let mut site = types::site::default();
@@ -201,7 +206,7 @@ fn argument(from: &Argument) -> types::argument {
     to
 }
 
-fn unsupported(image: &Image, reason: String) -> Error {
+fn unsupported(image: &ElfImage, reason: String) -> Error {
     Error::Unsupported { path: image.path.clone(), reason }
 }
 
@@ -209,9 +214,9 @@ fn unsupported(image: &Image, reason: String) -> Error {
 mod tests {
     use super::*;
 
-    fn note(name: &str, address: u64) -> Note {
+    fn note(name: &str, address: u64) -> StapsdtNote {
         let semaphore = Some(0x2000 + address);
-        Note {
+        StapsdtNote {
             name: name.into(),
             address: 0x1000 + address,
             semaphore,
@@ -220,10 +225,10 @@ mod tests {
     }
 
     /// A file that is loaded as it lies on the disk.
-    fn image(version: [u8; 3], names: &[&str]) -> Image {
+    fn image(version: [u8; 3], names: &[&str]) -> ElfImage {
         let [major, minor, micro] = version;
         let notes = names.iter().zip(0..).map(|(name, at)| note(name, at)).collect();
-        let python = Interpreter {
+        let python = InterpreterSymbols {
             version: Some(Version { major, minor, micro }),
             runtime: Some(0x5000),
             offsets: None,
@@ -231,7 +236,7 @@ mod tests {
             code_dealloc: 0x1100,
             never_run: Some(0x1300),
         };
-        Image::with("/opt/python".into(), notes, python)
+        ElfImage::with("/opt/python".into(), notes, python)
     }
 
     const ALL_3_11: [&str; 8] = [
@@ -251,9 +256,10 @@ mod tests {
 
     #[test]
     fn functions_of_3_11_raise_the_semaphore_of_lines_without_a_trap_on_them() {
-        let probes = plan(&image([3, 11, 2], &ALL_3_11), &[MarkerGroup::Function]).expect("it has them");
+        let probes =
+            plan_probes(&image([3, 11, 2], &ALL_3_11), &[MarkerGroup::Function]).expect("it has them");
         let [entry, back] = [Marker::FunctionEntry, Marker::FunctionReturn].map(Program::Marker);
-        let order = [Program::CodeFreed, Program::Nothing, back, entry];
+        let order = [Program::CodeFreed, Program::Noop, back, entry];
         assert_eq!(programs(&probes), order);
         assert_eq!((probes[1].offset, probes[1].semaphore), (0x1300, Some(0x2003)));
         assert_eq!((probes[3].offset, probes[3].semaphore), (0x1006, Some(0x2006)));
@@ -265,9 +271,9 @@ mod tests {
 
     #[test]
     fn lines_that_are_wanted_raise_their_own_semaphore() {
-        let probes = plan(&image([3, 11, 2], &ALL_3_11), &[MarkerGroup::Line, MarkerGroup::Function])
+        let probes = plan_probes(&image([3, 11, 2], &ALL_3_11), &[MarkerGroup::Line, MarkerGroup::Function])
             .expect("it has them");
-        assert!(!programs(&probes).contains(&Program::Nothing));
+        assert!(!programs(&probes).contains(&Program::Noop));
         assert!(programs(&probes).contains(&Program::Marker(Marker::Line)));
         // Entries last: a return without an entry does less harm than the reverse.
         assert_eq!(probes.last().map(|probe| probe.program), Some(Program::Marker(Marker::FunctionEntry)));
@@ -276,14 +282,14 @@ mod tests {
     #[test]
     fn collections_need_no_way_to_the_code() {
         let names = ["gc__start", "gc__done"];
-        let probes = plan(&image([3, 13, 1], &names), &[MarkerGroup::Gc]).expect("it has them");
+        let probes = plan_probes(&image([3, 13, 1], &names), &[MarkerGroup::Gc]).expect("it has them");
         assert_eq!(programs(&probes), [Marker::GcStart, Marker::GcDone].map(Program::Marker));
     }
 
     #[test]
     fn a_marker_at_several_addresses_gets_a_probe_at_each() {
         let names = ["audit", "audit", "audit", "audit"];
-        let probes = plan(&image([3, 15, 2], &names), &[MarkerGroup::Audit]).expect("it has them");
+        let probes = plan_probes(&image([3, 15, 2], &names), &[MarkerGroup::Audit]).expect("it has them");
         assert_eq!(
             probes.iter().map(|probe| probe.offset).collect::<Vec<_>>(),
             [0x1000, 0x1001, 0x1002, 0x1003]
@@ -292,8 +298,8 @@ mod tests {
 
     #[test]
     fn says_what_is_missing_and_what_to_do() {
-        let message = |image: &Image, groups: &[MarkerGroup]| {
-            plan(image, groups).expect_err("it lacks them").to_string()
+        let message = |image: &ElfImage, groups: &[MarkerGroup]| {
+            plan_probes(image, groups).expect_err("it lacks them").to_string()
         };
         assert_eq!(
             message(&image([3, 12, 0], &[]), &MarkerGroup::DEFAULT),

@@ -1,6 +1,6 @@
 """Runs a command while the semaphore of CPython's `line` marker is up, without a trap on each line.
 
-    python3 bench/raised.py IMAGE COMMAND [ARGUMENT ...]
+    python3 bench/raise_line_semaphore.py IMAGE COMMAND [ARGUMENT ...]
 
 CPython 3.11 fires entries only then, so whoever counts them needs it. pyrec sees to it by itself; this is for the tools
 that it is measured against. A probe on a function that never runs raises the counter for as long as its descriptor is

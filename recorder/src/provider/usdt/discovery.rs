@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Interpreter;
+use super::InterpreterFile;
 use crate::os::procfs::{FileId, all_pids, file_id};
 
 /// Directories with Pythons besides those of the `PATH`.
@@ -18,7 +18,7 @@ pub(crate) struct PythonProgram {
     /// The processes that run it.
     pub pids: Vec<i32>,
     /// Its interpreter.
-    pub interpreter: Interpreter,
+    pub interpreter: InterpreterFile,
 }
 
 /// Finds every Python that is running or installed, each file once, in the order of paths. Leaves
@@ -27,7 +27,7 @@ pub(crate) fn find_all() -> Vec<PythonProgram> {
     let mut pythons = running();
     for program in installed() {
         let Some(id) = file_id(&program).filter(|id| !pythons.contains_key(id)) else { continue };
-        if let Ok(interpreter) = Interpreter::of_program(&program) {
+        if let Ok(interpreter) = InterpreterFile::of_program(&program) {
             pythons.insert(id, PythonProgram { program, pids: Vec::new(), interpreter });
         }
     }
@@ -44,7 +44,7 @@ fn running() -> BTreeMap<FileId, PythonProgram> {
         let link = format!("/proc/{pid}/exe");
         let Some(id) = file_id(Path::new(&link)) else { continue };
         let entry = programs.entry(id).or_insert_with(|| {
-            let interpreter = Interpreter::of_process(pid).ok()?;
+            let interpreter = InterpreterFile::of_process(pid).ok()?;
             Some(PythonProgram { program: fs::read_link(&link).ok()?, pids: Vec::new(), interpreter })
         });
         entry.iter_mut().for_each(|python| python.pids.push(pid));
@@ -57,11 +57,11 @@ fn installed() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let directories = std::env::split_paths(&path).chain(DIRECTORIES.map(PathBuf::from));
-    let directories = directories.chain(children(Path::new("/opt")).map(|child| child.join("bin")));
-    let pyenv = children(&home.join(".pyenv/versions")).map(|child| child.join("bin"));
+    let directories = directories.chain(entries_in(Path::new("/opt")).map(|child| child.join("bin")));
+    let pyenv = entries_in(&home.join(".pyenv/versions")).map(|child| child.join("bin"));
     let mut programs: Vec<PathBuf> = directories
         .chain(pyenv)
-        .flat_map(|directory| children(&directory).collect::<Vec<_>>())
+        .flat_map(|directory| entries_in(&directory).collect::<Vec<_>>())
         .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_python_name))
         .filter_map(|path| path.canonicalize().ok())
         .collect();
@@ -70,7 +70,7 @@ fn installed() -> Vec<PathBuf> {
     programs
 }
 
-fn children(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+fn entries_in(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 

@@ -11,7 +11,7 @@ const PROVIDER: &[u8] = b"python";
 
 /// One place of one marker. Addresses are those of the file before it is loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
+pub struct StapsdtNote {
     /// The marker's name.
     pub name: String,
     /// The instruction to trap on.
@@ -22,11 +22,11 @@ pub struct Note {
     pub arguments: String,
 }
 
-impl Note {
+impl StapsdtNote {
     /// Takes the body of a note apart. `None` if it is not whole or not CPython's. `base` is the address of the
     /// file's section `.stapsdt.base`: when a tool has moved the file, the note's own idea of it is out of date
     /// by just as much as its other addresses are.
-    pub fn parse(body: &[u8], base: Option<u64>) -> Option<Note> {
+    pub fn parse(body: &[u8], base: Option<u64>) -> Option<StapsdtNote> {
         let (numbers, strings) = body.split_at_checked(24)?;
         let number = |at: usize| numbers[at..at + 8].try_into().ok().map(u64::from_le_bytes);
         let (address, noted_base, semaphore) = (number(0)?, number(8)?, number(16)?);
@@ -37,7 +37,7 @@ impl Note {
         }
         let mut text = || strings.next().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         let (name, arguments) = (text()?, text()?);
-        Some(Note {
+        Some(StapsdtNote {
             name,
             address: address.wrapping_add(moved),
             semaphore: (semaphore != 0).then(|| semaphore.wrapping_add(moved)),
@@ -58,36 +58,36 @@ mod tests {
     fn a_note_as_the_assembler_writes_it() {
         // `readelf -n` of Debian 12's python3.11.
         let body = body([0x4c779b, 0x8c99c0, 0xa7ed40], "python\0function__entry\08@%rbp 8@%r12 -4@%eax\0");
-        let note = Note {
+        let note = StapsdtNote {
             name: "function__entry".into(),
             address: 0x4c779b,
             semaphore: Some(0xa7ed40),
             arguments: "8@%rbp 8@%r12 -4@%eax".into(),
         };
-        assert_eq!(Note::parse(&body, Some(0x8c99c0)), Some(note.clone()));
-        assert_eq!(Note::parse(&body, None), Some(note));
+        assert_eq!(StapsdtNote::parse(&body, Some(0x8c99c0)), Some(note.clone()));
+        assert_eq!(StapsdtNote::parse(&body, None), Some(note));
     }
 
     #[test]
     fn addresses_follow_the_file_when_it_was_moved() {
         let body = body([0x1000, 0x2000, 0x3000], "python\0line\0\0");
-        let note = Note::parse(&body, Some(0x2100)).expect("a whole note");
+        let note = StapsdtNote::parse(&body, Some(0x2100)).expect("a whole note");
         assert_eq!((note.address, note.semaphore), (0x1100, Some(0x3100)));
     }
 
     #[test]
     fn a_marker_without_a_semaphore_stays_without_one() {
-        let note =
-            Note::parse(&body([0x1000, 0x2000, 0], "python\0line\0\0"), Some(0x2100)).expect("a whole note");
+        let note = StapsdtNote::parse(&body([0x1000, 0x2000, 0], "python\0line\0\0"), Some(0x2100))
+            .expect("a whole note");
         assert_eq!(note.semaphore, None);
     }
 
     #[test]
     fn other_notes_and_halves_of_notes_are_none() {
         let whole = body([1, 2, 3], "python\0line\08@%rax\0");
-        assert_eq!(Note::parse(&body([1, 2, 3], "libc\0setjmp\08@%rdi\0"), None), None);
+        assert_eq!(StapsdtNote::parse(&body([1, 2, 3], "libc\0setjmp\08@%rdi\0"), None), None);
         for length in 0..24 + "python\0line".len() {
-            assert_eq!(Note::parse(&whole[..length], None), None, "{length}");
+            assert_eq!(StapsdtNote::parse(&whole[..length], None), None, "{length}");
         }
     }
 }

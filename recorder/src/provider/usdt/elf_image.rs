@@ -9,9 +9,9 @@ use object::read::elf::{ElfFile64, SectionHeader as _};
 use object::{Endianness, Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _};
 
 use super::Error;
+use super::debug_offsets::{DebugOffsets, FIELD_COUNT};
 use super::layout::TYPE_DEALLOC;
-use super::note::Note;
-use super::offsets::{NUMBERS, Offsets};
+use super::stapsdt_note::StapsdtNote;
 use super::version::Version;
 
 /// The type of notes that `sys/sdt.h` writes.
@@ -27,13 +27,13 @@ const MAX_PATH_BYTES: usize = 1 << 12;
 
 /// What attaching needs to know of an ELF file. Addresses are those of the file before it is loaded.
 #[derive(Clone, Debug, Default)]
-pub struct Image {
+pub struct ElfImage {
     /// Where it is.
     pub path: PathBuf,
     /// CPython's markers, none in a build without them.
-    pub notes: Vec<Note>,
+    pub notes: Vec<StapsdtNote>,
     /// The interpreter in it, if there is one.
-    pub python: Option<Interpreter>,
+    pub python: Option<InterpreterSymbols>,
     /// The libraries that it needs, by name.
     pub needed: Vec<String>,
     /// Where the loader looks for them first.
@@ -45,13 +45,13 @@ pub struct Image {
 
 /// An interpreter's landmarks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interpreter {
+pub struct InterpreterSymbols {
     /// Its version, where the file says it.
     pub version: Option<Version>,
     /// `_PyRuntime`.
     pub runtime: Option<u64>,
     /// What it says of its layout, since 3.13.
-    pub offsets: Option<Offsets>,
+    pub offsets: Option<DebugOffsets>,
     /// `PyCode_Type`.
     pub code_type: u64,
     /// The destructor of code objects: `PyCode_Type.tp_dealloc`.
@@ -69,16 +69,16 @@ struct Segment {
 
 type Elf<'data> = ElfFile64<'data, Endianness>;
 
-impl Image {
+impl ElfImage {
     /// Reads the file.
     #[cfg(test)]
-    pub fn read(path: &Path) -> Result<Image, Error> {
+    pub fn read(path: &Path) -> Result<ElfImage, Error> {
         let file = File::open(path).map_err(|source| Error::Unreadable { path: path.into(), source })?;
-        Image::of(path, &file)
+        ElfImage::of(path, &file)
     }
 
     /// Reads an open file. A file without an interpreter or without markers is no error here.
-    pub fn of(path: &Path, file: &File) -> Result<Image, Error> {
+    pub fn of(path: &Path, file: &File) -> Result<ElfImage, Error> {
         let unreadable = |source| Error::Unreadable { path: path.into(), source };
         let wrong = |reason: String| Error::NotAProgram { path: path.into(), reason };
         let metadata = file.metadata().map_err(unreadable)?;
@@ -93,7 +93,7 @@ impl Image {
         }
         let damaged = |error: object::read::Error| wrong(error.to_string());
         let (needed, run_path) = needs(&elf).map_err(damaged)?;
-        Ok(Image {
+        Ok(ElfImage {
             path: path.into(),
             notes: notes(&elf).map_err(damaged)?,
             python: interpreter(&elf),
@@ -106,9 +106,9 @@ impl Image {
 
     /// An interpreter's file that is loaded as it lies on the disk.
     #[cfg(test)]
-    pub fn with(path: PathBuf, notes: Vec<Note>, python: Interpreter) -> Image {
+    pub fn with(path: PathBuf, notes: Vec<StapsdtNote>, python: InterpreterSymbols) -> ElfImage {
         let segments = vec![Segment { address: 0, offset: 0, bytes: u64::MAX }];
-        Image { path, notes, python: Some(python), segments, ..Image::default() }
+        ElfImage { path, notes, python: Some(python), segments, ..ElfImage::default() }
     }
 
     /// Where an address lies in the file.
@@ -128,7 +128,7 @@ fn segments(elf: &Elf<'_>) -> Vec<Segment> {
     elf.segments().map(segment).collect()
 }
 
-fn notes(elf: &Elf<'_>) -> object::read::Result<Vec<Note>> {
+fn notes(elf: &Elf<'_>) -> object::read::Result<Vec<StapsdtNote>> {
     let endian = elf.endian();
     let base = elf.section_by_name(".stapsdt.base").map(|section| section.address());
     let (mut found, mut count) = (Vec::new(), 0);
@@ -140,14 +140,14 @@ fn notes(elf: &Elf<'_>) -> object::read::Result<Vec<Note>> {
                 return Ok(found);
             }
             if note.name() == b"stapsdt" && note.n_type(endian).0 == NT_STAPSDT {
-                found.extend(Note::parse(note.desc(), base));
+                found.extend(StapsdtNote::parse(note.desc(), base));
             }
         }
     }
     Ok(found)
 }
 
-fn interpreter(elf: &Elf<'_>) -> Option<Interpreter> {
+fn interpreter(elf: &Elf<'_>) -> Option<InterpreterSymbols> {
     let symbol = |name: &str| {
         let named = |symbol: &object::read::elf::ElfSymbol64<'_, '_, Endianness>| symbol.name() == Ok(name);
         elf.dynamic_symbols()
@@ -156,11 +156,11 @@ fn interpreter(elf: &Elf<'_>) -> Option<Interpreter> {
     };
     let code_type = symbol("PyCode_Type")?;
     let runtime = symbol("_PyRuntime");
-    let told = symbol("Py_Version").and_then(|at| number_at(elf, at)).map(Version::from_hex);
-    Some(Interpreter {
-        version: told.or_else(|| Version::guess(|name| symbol(name).is_some(), elf.data())),
+    let exported = symbol("Py_Version").and_then(|at| number_at(elf, at)).map(Version::from_hex);
+    Some(InterpreterSymbols {
+        version: exported.or_else(|| Version::guess(|name| symbol(name).is_some(), elf.data())),
         runtime,
-        offsets: runtime.and_then(|at| bytes_at(elf, at, NUMBERS * 8)).and_then(Offsets::parse),
+        offsets: runtime.and_then(|at| bytes_at(elf, at, FIELD_COUNT * 8)).and_then(DebugOffsets::parse),
         code_type,
         code_dealloc: pointer_at(elf, code_type.checked_add(TYPE_DEALLOC)?)?,
         never_run: symbol("Py_FrozenMain"),
@@ -222,7 +222,7 @@ mod tests {
                 damaged[at] ^= change;
                 file.set_len(0).and_then(|()| file.rewind()).expect("it is empty again");
                 file.write_all(&damaged).and_then(|()| file.rewind()).expect("it is written");
-                drop(Image::of(path, &file).map_err(|error| error.to_string()));
+                drop(ElfImage::of(path, &file).map_err(|error| error.to_string()));
             }
         }
     }
@@ -230,10 +230,10 @@ mod tests {
     #[test]
     fn what_is_no_file_of_a_program_is_not_read() {
         let endless = File::open("/dev/zero").expect("it can be read");
-        assert!(matches!(Image::of(Path::new("zero"), &endless), Err(Error::NotAProgram { .. })));
+        assert!(matches!(ElfImage::of(Path::new("zero"), &endless), Err(Error::NotAProgram { .. })));
         let huge = tempfile::tempfile().expect("a temporary file");
         huge.set_len(1 << 40).expect("a hole");
-        assert!(matches!(Image::of(Path::new("huge"), &huge), Err(Error::NotAProgram { .. })));
+        assert!(matches!(ElfImage::of(Path::new("huge"), &huge), Err(Error::NotAProgram { .. })));
     }
 
     #[test]
@@ -247,7 +247,7 @@ mod tests {
         }
         let text = String::from_utf8_lossy(&notes.stdout);
         let theirs: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("Name: ")).collect();
-        let image = Image::read(path).expect("an ELF file");
+        let image = ElfImage::read(path).expect("an ELF file");
         assert_eq!(image.notes.iter().map(|note| note.name.as_str()).collect::<Vec<_>>(), theirs);
         for note in &image.notes {
             let semaphore = note.semaphore.expect("it has one");

@@ -10,143 +10,153 @@ use pyrec_schema::{MarkerGroup, Python};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Error;
-use super::kernel::Kernel;
-use super::library::Interpreter;
-use super::placing::Reach;
-use super::plan::{self, Probe};
+use super::attached_probes::AttachScope;
+use super::bpf_object::BpfObject;
+use super::interpreter_file::InterpreterFile;
+use super::probe_plan::{self, Probe};
 use crate::os::procfs::{FileId, file_id};
 use crate::os::stopped_process::StoppedProcess;
 
 /// Pythons whose markers are placed, and what is to be said of them.
 #[derive(Default)]
-pub struct Crowd {
+pub struct AttachedInterpreters {
     /// The files with the markers, and their probes in the order in which they were defined.
-    files: FxHashMap<FileId, Range<usize>>,
+    probes_by_file: FxHashMap<FileId, Range<usize>>,
     /// Programs that were met on the way, each with who ran it where that matters.
-    programs: FxHashSet<(FileId, Option<i32>)>,
+    seen_programs: FxHashSet<(FileId, Option<i32>)>,
     /// Not told of yet.
-    pub pythons: Vec<Python>,
+    pub new_pythons: Vec<Python>,
     /// Not told of yet.
-    pub notices: Vec<String>,
+    pub new_notices: Vec<String>,
 }
 
-impl Crowd {
+impl AttachedInterpreters {
     /// Places what these Pythons have of the markers. A group that none of them has is an error.
-    pub fn place(
+    pub fn attach(
         &mut self,
-        kernel: &mut Kernel,
-        interpreters: &[Interpreter],
+        bpf: &mut BpfObject,
+        interpreters: &[InterpreterFile],
         groups: &[MarkerGroup],
-        reach: Reach<'_>,
+        scope: AttachScope<'_>,
     ) -> Result<(), Error> {
-        let has = |interpreter: &Interpreter, group| plan::groups(&interpreter.image).contains(&group);
+        let has = |interpreter: &InterpreterFile, group| {
+            probe_plan::recordable_groups(&interpreter.image).contains(&group)
+        };
         let missing =
             |&&group: &&MarkerGroup| !interpreters.iter().any(|interpreter| has(interpreter, group));
         if groups.iter().any(|group| missing(&group)) {
             // Whatever the first one says of all that it was asked for.
             interpreters
                 .iter()
-                .try_for_each(|interpreter| plan::plan(&interpreter.image, groups).map(drop))?;
+                .try_for_each(|interpreter| probe_plan::plan_probes(&interpreter.image, groups).map(drop))?;
         }
         for interpreter in interpreters {
             if self.probes_of(interpreter).is_none() {
-                let probes = self.place_new(kernel, interpreter, groups, reach)?;
-                self.files.extend(id(interpreter).map(|id| (id, probes)));
+                let probes = self.attach_new(bpf, interpreter, groups, scope)?;
+                self.probes_by_file.extend(file_id_of(interpreter).map(|id| (id, probes)));
             }
         }
         Ok(())
     }
 
-    fn probes_of(&self, interpreter: &Interpreter) -> Option<Range<usize>> {
-        self.files.get(&id(interpreter)?).cloned()
+    fn probes_of(&self, interpreter: &InterpreterFile) -> Option<Range<usize>> {
+        self.probes_by_file.get(&file_id_of(interpreter)?).cloned()
     }
 
     /// Places what a Python has of the markers. Returns the named probes among them.
-    fn place_new(
+    fn attach_new(
         &mut self,
-        kernel: &mut Kernel,
-        interpreter: &Interpreter,
+        bpf: &mut BpfObject,
+        interpreter: &InterpreterFile,
         groups: &[MarkerGroup],
-        reach: Reach<'_>,
+        scope: AttachScope<'_>,
     ) -> Result<Range<usize>, Error> {
-        let has = plan::groups(&interpreter.image);
+        let has = probe_plan::recordable_groups(&interpreter.image);
         let (here, elsewhere): (Vec<MarkerGroup>, Vec<MarkerGroup>) =
             groups.iter().partition(|group| has.contains(group));
-        let first = kernel.named_probes();
-        let probes = plan::plan(&interpreter.image, &here)?;
-        self.place_one(kernel, interpreter, &probes, reach)?;
-        self.without(interpreter, &elsewhere);
-        Ok(first..kernel.named_probes())
+        let first = bpf.inheritable_probes();
+        let probes = probe_plan::plan_probes(&interpreter.image, &here)?;
+        self.attach_probes(bpf, interpreter, &probes, scope)?;
+        self.note_missing_groups(interpreter, &elsewhere);
+        Ok(first..bpf.inheritable_probes())
     }
 
     /// A process has become another program. If it is a Python that was not met before, its markers are placed: for the
     /// whole machine, or for everyone in the families, the process standing still meanwhile.
-    pub fn meet(&mut self, kernel: &mut Kernel, pid: i32, groups: &[MarkerGroup], machine: bool) {
+    pub fn attach_on_exec(
+        &mut self,
+        bpf: &mut BpfObject,
+        pid: i32,
+        groups: &[MarkerGroup],
+        is_machine_wide: bool,
+    ) {
         // One that has ended is nobody any more.
         let Some(program) = file_id(Path::new(&format!("/proc/{pid}/exe"))) else { return };
-        let all_at_once = machine || kernel.reaches_families();
-        if !self.programs.insert((program, (!all_at_once).then_some(pid))) {
+        let all_at_once = is_machine_wide || bpf.can_follow_families();
+        if !self.seen_programs.insert((program, (!all_at_once).then_some(pid))) {
             return;
         }
         // Somebody else may have stopped it. Then it goes on, and its first events may be missing.
-        let _held = (!machine).then(|| StoppedProcess::stop(pid).ok());
-        let placed = Interpreter::of_process(pid)
-            .and_then(|interpreter| self.place_late(kernel, &interpreter, pid, groups, machine));
-        match placed {
+        let _stopped = (!is_machine_wide).then(|| StoppedProcess::stop(pid).ok());
+        let attached = InterpreterFile::of_process(pid)
+            .and_then(|interpreter| self.attach_running(bpf, &interpreter, pid, groups, is_machine_wide));
+        match attached {
             Ok(()) | Err(Error::NotPython { .. } | Error::NotAProgram { .. } | Error::Gone { .. }) => {}
-            Err(error) => self.notices.push(format!("a program that was started is not recorded: {error}")),
+            Err(error) => {
+                self.new_notices.push(format!("a program that was started is not recorded: {error}"))
+            }
         }
     }
 
-    fn place_late(
+    fn attach_running(
         &mut self,
-        kernel: &mut Kernel,
-        interpreter: &Interpreter,
+        bpf: &mut BpfObject,
+        interpreter: &InterpreterFile,
         pid: i32,
         groups: &[MarkerGroup],
-        machine: bool,
+        is_machine_wide: bool,
     ) -> Result<(), Error> {
         if interpreter.image.notes.is_empty() {
             return Err(Error::NoMarkers { path: interpreter.image.path.clone() });
         }
-        if machine {
-            return self.place(kernel, std::slice::from_ref(interpreter), groups, Reach::Machine);
+        if is_machine_wide {
+            return self.attach(bpf, std::slice::from_ref(interpreter), groups, AttachScope::Machine);
         }
         let mut reached = BTreeSet::from([pid]);
         let probes = match self.probes_of(interpreter) {
             Some(probes) => {
-                kernel.reach(probes.clone(), &[pid])?;
+                bpf.extend(probes.clone(), &[pid])?;
                 probes
             }
-            None => self.place_new(kernel, interpreter, groups, Reach::Families(&[pid]))?,
+            None => self.attach_new(bpf, interpreter, groups, AttachScope::ProcessFamilies(&[pid]))?,
         };
         if probes.is_empty() {
             // Not handed on: whoever runs this file next needs probes of their own.
             return Ok(());
         }
-        self.files.extend(id(interpreter).map(|id| (id, probes.clone())));
+        self.probes_by_file.extend(file_id_of(interpreter).map(|id| (id, probes.clone())));
         // Whoever is there gets them, too, and hands them on to all that start later.
         loop {
-            let members = kernel.members();
+            let members = bpf.family_members();
             let new: Vec<i32> = members.difference(&reached).copied().collect();
             if new.is_empty() {
                 return Ok(());
             }
-            kernel.reach(probes.clone(), &new)?;
+            bpf.extend(probes.clone(), &new)?;
             reached.extend(new);
         }
     }
 
-    fn place_one(
+    fn attach_probes(
         &mut self,
-        kernel: &mut Kernel,
-        interpreter: &Interpreter,
+        bpf: &mut BpfObject,
+        interpreter: &InterpreterFile,
         probes: &[Probe],
-        reach: Reach<'_>,
+        scope: AttachScope<'_>,
     ) -> Result<(), Error> {
-        kernel.place(interpreter.file.as_fd(), probes, reach)?;
-        self.pythons.extend(interpreter.image.python.map(|python| Python {
-            version: plan::version_text(&python),
+        bpf.attach(interpreter.file.as_fd(), probes, scope)?;
+        self.new_pythons.extend(interpreter.image.python.map(|python| Python {
+            version: probe_plan::version_text(&python),
             build: None,
             executable: Some(interpreter.image.path.to_string_lossy().into_owned()),
             path: Vec::new(),
@@ -154,21 +164,21 @@ impl Crowd {
         Ok(())
     }
 
-    fn without(&mut self, interpreter: &Interpreter, missing: &[MarkerGroup]) {
+    fn note_missing_groups(&mut self, interpreter: &InterpreterFile, missing: &[MarkerGroup]) {
         if missing.is_empty() {
             return;
         }
         let missing: Vec<&str> = missing.iter().map(|group| group.name()).collect();
         let path = interpreter.image.path.display();
-        let version = interpreter.image.python.as_ref().map(plan::version_text).unwrap_or_default();
+        let version = interpreter.image.python.as_ref().map(probe_plan::version_text).unwrap_or_default();
         let missing = missing.join(" and ");
-        self.notices.push(format!(
+        self.new_notices.push(format!(
             "{path} (CPython {version}) is recorded without its {missing} events: it has no such markers"
         ));
     }
 }
 
 /// Nothing where the file does not say it. Such a file is nobody's double.
-fn id(interpreter: &Interpreter) -> Option<FileId> {
+fn file_id_of(interpreter: &InterpreterFile) -> Option<FileId> {
     interpreter.file.metadata().ok().map(|it| (it.dev(), it.ino()))
 }

@@ -1,4 +1,4 @@
-"""Makes calls in a pattern that does not repeat, and one more at a place: python parts.py CALLS [PLACE]."""
+"""Makes calls in a pattern that does not repeat, and one more at a place: python irregular_calls.py CALLS [PLACE]."""
 
 import sys
 

@@ -10,12 +10,12 @@
 const COOKIE: &[u8; 8] = b"xdebugpy";
 
 /// How many of them are looked at.
-pub const NUMBERS: usize = 94;
+pub const FIELD_COUNT: usize = 94;
 
 /// The numbers that the way to a code's names needs, as the file has them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "named as in CPython, structure by structure")]
-pub struct Offsets {
+pub struct DebugOffsets {
     pub runtime_interpreters_head: u64,
     pub interpreter_ceval_gil: u64,
     pub gil_last_holder: u64,
@@ -30,10 +30,10 @@ pub struct Offsets {
     pub string_compact: u64,
 }
 
-impl Offsets {
+impl DebugOffsets {
     /// Takes the start of `_PyRuntime` apart. `None` where it has no such numbers, where they are those of a version
     /// that is not in the list, and where threads run without the lock.
-    pub fn parse(bytes: &[u8]) -> Option<Offsets> {
+    pub fn parse(bytes: &[u8]) -> Option<DebugOffsets> {
         let (cookie, numbers) = bytes.split_first_chunk()?;
         let (numbers, _) = numbers.as_chunks();
         // The cookie is number 0.
@@ -42,7 +42,7 @@ impl Offsets {
         if cookie != COOKIE || version >> 16 != 0x030f || free_threaded != 0 {
             return None;
         }
-        Some(Offsets {
+        Some(DebugOffsets {
             runtime_interpreters_head: number(5)?,
             interpreter_ceval_gil: number(15)?,
             gil_last_holder: number(19)?.checked_sub(number(16)?)?,
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn each_number_by_its_name() {
         let (bytes, place) = runtime([("version", 0x030f_02f0), ("free_threaded", 0)]);
-        let expected = Offsets {
+        let expected = DebugOffsets {
             runtime_interpreters_head: place("runtime.interpreters_head"),
             interpreter_ceval_gil: place("interpreter.ceval_gil"),
             gil_last_holder: place("interpreter.gil_holder") - place("interpreter.gil"),
@@ -122,11 +122,11 @@ mod tests {
             string_ascii: place("unicode.ascii_size"),
             string_compact: place("unicode.compact_size"),
         };
-        assert_eq!(Offsets::parse(&bytes), Some(expected));
+        assert_eq!(DebugOffsets::parse(&bytes), Some(expected));
         assert_eq!(bytes.len(), (1 + FIELDS.split_whitespace().count()) * 8);
-        assert_eq!(bytes.len(), NUMBERS * 8);
+        assert_eq!(bytes.len(), FIELD_COUNT * 8);
         for length in 0..bytes.len() {
-            assert_eq!(Offsets::parse(&bytes[..length]), None, "{length}");
+            assert_eq!(DebugOffsets::parse(&bytes[..length]), None, "{length}");
         }
     }
 
@@ -136,8 +136,8 @@ mod tests {
             [("version", 0x030e_00f0), ("free_threaded", 0)],
             [("version", 0x030f_02f0), ("free_threaded", 1)],
         ] {
-            assert_eq!(Offsets::parse(&runtime(given).0), None, "{given:?}");
+            assert_eq!(DebugOffsets::parse(&runtime(given).0), None, "{given:?}");
         }
-        assert_eq!(Offsets::parse(&[0; NUMBERS * 8]), None);
+        assert_eq!(DebugOffsets::parse(&[0; FIELD_COUNT * 8]), None);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! tallies   a number and counts for each function     ─┐
-//! settled   those whose place another one needed      ─┼▶ Sums
+//! settled   those whose place another one needed      ─┼▶ CountTotals
 //! stacks    open calls of each thread: time up to now ─┘
 //! ```
 
@@ -14,7 +14,7 @@ use pyrec_schema::{CodeId, MarkerGroup};
 use rustc_hash::FxHashMap;
 
 use super::skeleton::types;
-use crate::output::counts::{Name, Open, Sums, Tally, so_far};
+use crate::output::counts::{CountTotals, FunctionName, OpenCall, Tally, elapsed_tallies};
 
 /// How many buckets of tallies there are: `BUCKET_BITS` in `codes.h`.
 pub const BUCKETS: u32 = 1 << 14;
@@ -24,26 +24,26 @@ pub const STACKS: u32 = 1 << 11;
 
 /// What the kernel counts, mapped.
 #[derive(Debug)]
-pub struct Tallies {
+pub struct KernelTallies {
     tallies: MmapRaw,
     stacks: MmapRaw,
     /// Functions by the numbers of their definitions, as long as their tally may be in the map; none for what is left
     /// out.
     functions: FxHashMap<u64, (i32, Option<CodeId>)>,
-    settled: FxHashMap<(i32, CodeId), Tally>,
+    evicted: FxHashMap<(i32, CodeId), Tally>,
 }
 
-impl Tallies {
+impl KernelTallies {
     /// Maps what the program counts in.
-    pub fn map(tallies: impl AsFd, stacks: impl AsFd) -> io::Result<Tallies> {
+    pub fn map(tallies: impl AsFd, stacks: impl AsFd) -> io::Result<KernelTallies> {
         let map = |bytes: usize, file: &dyn AsFd| {
             MmapOptions::new().len(bytes).map_raw_read_only(file.as_fd().as_raw_fd())
         };
-        Ok(Tallies {
+        Ok(KernelTallies {
             tallies: map(size_of::<types::tallies>() * BUCKETS as usize, &tallies)?,
             stacks: map(size_of::<types::stack>() * STACKS as usize, &stacks)?,
             functions: FxHashMap::default(),
-            settled: FxHashMap::default(),
+            evicted: FxHashMap::default(),
         })
     }
 
@@ -53,16 +53,16 @@ impl Tallies {
     }
 
     /// Keeps a tally whose place another function has now.
-    pub fn settle(&mut self, number: u64, tally: Tally) {
+    pub fn add_evicted(&mut self, number: u64, tally: Tally) {
         if let Some((pid, Some(code))) = self.functions.remove(&number) {
-            self.settled.entry((pid, code)).or_default().add(tally);
+            self.evicted.entry((pid, code)).or_default().add(tally);
         }
     }
 
     /// Adds everything up to now. `code_at` says what an address stands for in a process.
-    pub fn add_to(&self, sums: &mut Sums, now_ns: i64, code_at: impl Fn(i32, u64) -> Option<CodeId>) {
-        for (&(pid, code), &tally) in &self.settled {
-            sums.add(pid, Name::Code(code), tally);
+    pub fn add_to(&self, sums: &mut CountTotals, now_ns: i64, code_at: impl Fn(i32, u64) -> Option<CodeId>) {
+        for (&(pid, code), &tally) in &self.evicted {
+            sums.add(pid, FunctionName::Code(code), tally);
         }
         for bucket in 0..BUCKETS as usize {
             // SAFETY: the mapping has so many of these, of integers alone; the program may write meanwhile, and what is
@@ -71,20 +71,20 @@ impl Tallies {
                 unsafe { self.tallies.as_ptr().cast::<types::tallies>().add(bucket).read_volatile() };
             for tally in bucket.ways.iter().filter(|tally| tally.function != 0) {
                 if let Some(&(pid, Some(code))) = self.functions.get(&tally.function) {
-                    sums.add(pid, Name::Code(code), counts(tally));
+                    sums.add(pid, FunctionName::Code(code), tally_from_map(tally));
                 }
             }
         }
         for stack in 0..STACKS as usize {
-            self.add_open(stack, sums, now_ns, &code_at);
+            self.add_open_calls(stack, sums, now_ns, &code_at);
         }
     }
 
     /// Adds what the calls of a thread have taken that are open.
-    fn add_open(
+    fn add_open_calls(
         &self,
         stack: usize,
-        sums: &mut Sums,
+        sums: &mut CountTotals,
         now_ns: i64,
         code_at: &impl Fn(i32, u64) -> Option<CodeId>,
     ) {
@@ -99,24 +99,24 @@ impl Tallies {
         let stack = unsafe { stack.read_volatile() };
         let pid = (thread >> 32) as i32;
         let depth = (stack.depth as usize).min(stack.opens.len());
-        let opens: Vec<Open<u64>> = stack.opens[..depth]
+        let opens: Vec<OpenCall<u64>> = stack.opens[..depth]
             .iter()
-            .map(|open| Open {
+            .map(|open| OpenCall {
                 function: open.code,
                 entered_ns: open.entered_ns as i64,
                 called_ns: open.called_ns,
             })
             .collect();
-        so_far(&opens, now_ns, |address, tally| {
+        elapsed_tallies(&opens, now_ns, |address, tally| {
             if let Some(code) = code_at(pid, address) {
-                sums.add(pid, Name::Code(code), tally);
+                sums.add(pid, FunctionName::Code(code), tally);
             }
         });
     }
 }
 
 /// Adds the hits of markers that are about no function, and what could not be counted as it should.
-pub fn add_hits(sets: &[types::hits], sums: &mut Sums) {
+pub fn add_marker_hits(sets: &[types::hits], sums: &mut CountTotals) {
     for set in sets {
         let groups = [
             (MarkerGroup::Line, set.lines),
@@ -131,7 +131,7 @@ pub fn add_hits(sets: &[types::hits], sums: &mut Sums) {
 }
 
 /// What a tally in the map says.
-pub fn counts(tally: &types::tally) -> Tally {
+pub fn tally_from_map(tally: &types::tally) -> Tally {
     Tally { calls: tally.calls, self_ns: tally.self_ns, total_ns: tally.total_ns }
 }
 
@@ -169,13 +169,13 @@ mod tests {
         put(&stacks, 9 * size_of::<types::stack>(), &[7 << 32 | 8, 2, 64, 1000, 300, 96, 1500, 0]);
         let names = Names::new();
         let [f, g, h] = ["f.py:1:f", "f.py:2:g", "f.py:3:h"].map(|code| names.code(code));
-        let mut mapped = Tallies::map(&tallies, &stacks).expect("they can be mapped");
+        let mut mapped = KernelTallies::map(&tallies, &stacks).expect("they can be mapped");
         mapped.define(5, 7, Some(f));
         mapped.define(6, 7, None);
         mapped.define(4, 7, Some(h));
-        mapped.settle(4, Tally { calls: 2, self_ns: 20, total_ns: 30 });
+        mapped.add_evicted(4, Tally { calls: 2, self_ns: 20, total_ns: 30 });
 
-        let mut sums = Sums::default();
+        let mut sums = CountTotals::default();
         mapped.add_to(&mut sums, 2000, |pid, address| match (pid, address) {
             (7, 64) => Some(f),
             (7, 96) => Some(g),

@@ -15,9 +15,9 @@ use libbpf_rs::{Link, PerfEventOpts, ProgramMut, UprobeMultiOpts, UprobeOpts};
 use rustc_hash::FxHashMap;
 
 use super::error::{Error, PLACE};
-use super::family::{self, Switch};
-use super::namespace;
-use super::plan::Probe;
+use super::perf_event::{self, ContextSwap};
+use super::pid_namespace;
+use super::probe_plan::Probe;
 use super::tracefs::Tracefs;
 use crate::os::capabilities::{Capability, CapabilitySet};
 
@@ -25,103 +25,107 @@ use crate::os::capabilities::{Capability, CapabilitySet};
 const EVERY_PROCESS: i32 = -1;
 
 /// Threads to hold at a time: each takes a descriptor.
-const MAX_HELD: usize = 512;
+const MAX_SWAP_GUARDS: usize = 512;
 
 /// Whom the probes of a file reach.
 #[derive(Clone, Copy, Debug)]
-pub enum Reach<'pids> {
+pub enum AttachScope<'pids> {
     /// These processes, and where that can be all that they will start.
-    Families(&'pids [i32]),
+    ProcessFamilies(&'pids [i32]),
     /// Everyone who runs the file, now or later.
     Machine,
 }
 
 /// Which of the kernel's interfaces is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum AttachMethod {
     /// Perf events: for uprobes the kernel wants CAP_SYS_ADMIN.
     PerfEvents,
     /// Links of their own kind: programs must be loaded for it.
-    Multi,
+    UprobeMulti,
 }
 
-impl Way {
+impl AttachMethod {
     /// The one that our rights allow.
-    pub fn allowed() -> Way {
-        if CapabilitySet::effective().has(Capability::SysAdmin) { Way::PerfEvents } else { Way::Multi }
+    pub fn detect() -> AttachMethod {
+        if CapabilitySet::effective().has(Capability::SysAdmin) {
+            AttachMethod::PerfEvents
+        } else {
+            AttachMethod::UprobeMulti
+        }
     }
 }
 
 /// Probes that are placed for as long as this is there.
-pub struct Placed {
-    way: Way,
+pub struct AttachedProbes {
+    method: AttachMethod,
     links: Vec<Link>,
     /// The same probes on the threads of families.
     inherited: Vec<OwnedFd>,
     /// What the kernel does with them.
-    switch: Switch,
+    context_swap: ContextSwap,
     /// Whether every process has the number for us that it has for the kernel.
-    sees_all: bool,
+    sees_kernel_pids: bool,
     /// The numbers of the probes that are inherited.
     events: Vec<u64>,
     /// Threads of families that are held apart from what they start, the last ones.
-    held: VecDeque<OwnedFd>,
+    swap_guards: VecDeque<OwnedFd>,
     /// The processes whose families these are.
-    named: BTreeSet<i32>,
+    roots: BTreeSet<i32>,
     /// Whether a process that one of them has started was seen while its probes could be swapped.
-    is_unsure: bool,
+    may_miss_children: bool,
     /// The probes on processes that families have started.
-    children: FxHashMap<i32, Vec<OwnedFd>>,
+    child_events: FxHashMap<i32, Vec<OwnedFd>>,
     /// What they are defined in; without it children cannot be followed. Dropped after them.
     tracefs: io::Result<Tracefs>,
 }
 
-impl Placed {
+impl AttachedProbes {
     /// None yet.
-    pub fn new(way: Way) -> Placed {
-        Placed {
-            way,
+    pub fn new(method: AttachMethod) -> AttachedProbes {
+        AttachedProbes {
+            method,
             links: Vec::new(),
             inherited: Vec::new(),
-            switch: Switch::allowed(),
-            sees_all: namespace::nested().is_none(),
+            context_swap: ContextSwap::detect(),
+            sees_kernel_pids: pid_namespace::current_if_nested().is_none(),
             events: Vec::new(),
-            held: VecDeque::new(),
-            named: BTreeSet::new(),
-            is_unsure: false,
-            children: FxHashMap::default(),
+            swap_guards: VecDeque::new(),
+            roots: BTreeSet::new(),
+            may_miss_children: false,
+            child_events: FxHashMap::default(),
             tracefs: Tracefs::open(),
         }
     }
 
     /// Why the children of processes cannot be followed, if they cannot.
-    pub fn cannot_follow(&self) -> Option<io::Error> {
+    pub fn child_tracking_error(&self) -> Option<io::Error> {
         let error = self.tracefs.as_ref().err()?;
         Some(error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error))
     }
 
     /// Places one.
-    pub fn place(
+    pub fn attach(
         &mut self,
         program: &ProgramMut<'_>,
         file: BorrowedFd<'_>,
         probe: &Probe,
         cookie: u64,
-        reach: Reach<'_>,
+        scope: AttachScope<'_>,
     ) -> Result<(), Error> {
-        match (reach, &self.tracefs) {
-            (Reach::Machine, _) => self.place_one(program, file, probe, cookie, EVERY_PROCESS),
-            (Reach::Families(pids), Ok(_)) if self.way == Way::PerfEvents => {
-                self.place_inherited(program, file, probe, cookie, pids)
+        match (scope, &self.tracefs) {
+            (AttachScope::Machine, _) => self.attach_to(program, file, probe, cookie, EVERY_PROCESS),
+            (AttachScope::ProcessFamilies(pids), Ok(_)) if self.method == AttachMethod::PerfEvents => {
+                self.attach_inherited(program, file, probe, cookie, pids)
             }
-            (Reach::Families(pids), _) => {
-                pids.iter().try_for_each(|&pid| self.place_one(program, file, probe, cookie, pid))
+            (AttachScope::ProcessFamilies(pids), _) => {
+                pids.iter().try_for_each(|&pid| self.attach_to(program, file, probe, cookie, pid))
             }
         }
     }
 
     /// For one process, or for everyone.
-    fn place_one(
+    fn attach_to(
         &mut self,
         program: &ProgramMut<'_>,
         file: BorrowedFd<'_>,
@@ -132,12 +136,12 @@ impl Placed {
         let (offset, semaphore) = (probe.offset as usize, probe.semaphore.unwrap_or(0) as usize);
         // By its descriptor, a file has a path wherever it is, and if it has been deleted.
         let file = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let link = match self.way {
-            Way::PerfEvents => {
+        let link = match self.method {
+            AttachMethod::PerfEvents => {
                 let options = UprobeOpts { ref_ctr_offset: semaphore, cookie, ..UprobeOpts::default() };
                 program.attach_uprobe_with_opts(pid, file, offset, options)
             }
-            Way::Multi => {
+            AttachMethod::UprobeMulti => {
                 let options = UprobeMultiOpts {
                     offsets: vec![offset],
                     ref_ctr_offsets: vec![semaphore],
@@ -152,7 +156,7 @@ impl Placed {
     }
 
     /// For processes and all that they will start.
-    fn place_inherited(
+    fn attach_inherited(
         &mut self,
         program: &ProgramMut<'_>,
         file: BorrowedFd<'_>,
@@ -164,33 +168,33 @@ impl Placed {
         let refused = |error| Error::kernel_said(PLACE, &error);
         let event = tracefs.define(file, probe.offset, probe.semaphore).map_err(refused)?;
         // The link owns the descriptor from here on.
-        let anchor = family::anchor(event).map_err(refused)?.into_raw_fd();
+        let anchor = perf_event::open_anchor(event).map_err(refused)?.into_raw_fd();
         let options = PerfEventOpts { cookie, ..PerfEventOpts::default() };
         let link = program.attach_perf_event_with_opts(anchor, options);
         self.links.push(link.map_err(Error::kernel(PLACE))?);
         self.events.push(event);
-        self.reach(self.events.len() - 1..self.events.len(), pids)
+        self.extend(self.events.len() - 1..self.events.len(), pids)
     }
 
     /// Has probes that are defined, by the order in which they were, reach these families.
-    pub fn reach(&mut self, probes: Range<usize>, pids: &[i32]) -> Result<(), Error> {
-        self.named.extend(pids);
+    pub fn extend(&mut self, probes: Range<usize>, pids: &[i32]) -> Result<(), Error> {
+        self.roots.extend(pids);
         let is_first = probes.start == 0;
         let events = self.events.get(probes).unwrap_or_default().to_vec();
         let mut opened = BTreeSet::new();
         // A thread that starts meanwhile may have been started by one that had not got the event yet.
         loop {
-            let new: Vec<i32> = family::threads(pids).difference(&opened).copied().collect();
+            let new: Vec<i32> = perf_event::threads_of(pids).difference(&opened).copied().collect();
             if new.is_empty() {
                 return Ok(());
             }
             for tid in new {
                 opened.insert(tid);
-                if is_first && self.switch == Switch::Swapped {
-                    self.hold(tid);
+                if is_first && self.context_swap == ContextSwap::Possible {
+                    self.add_swap_guard(tid);
                 }
                 for &event in &events {
-                    match family::open(event, tid, self.switch) {
+                    match perf_event::open_inherited(event, tid, self.context_swap) {
                         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
                         Err(error) => return Err(Error::kernel_said(PLACE, &error)),
                         Ok(descriptor) => self.inherited.push(descriptor),
@@ -201,62 +205,62 @@ impl Placed {
     }
 
     /// How many probes are defined.
-    pub fn named_probes(&self) -> usize {
+    pub fn inheritable_probes(&self) -> usize {
         self.events.len()
     }
 
     /// Whether every process has the number for us that it has for the kernel.
-    pub fn sees_all(&self) -> bool {
-        self.sees_all
+    pub fn sees_kernel_pids(&self) -> bool {
+        self.sees_kernel_pids
     }
 
     /// An event of ours, for a program to be attached to, on one of the kernel's trace points; none where children
     /// cannot be followed.
-    pub fn anchor_at(&self, trace_point: &str) -> Option<io::Result<OwnedFd>> {
-        let tracefs = self.tracefs.as_ref().ok().filter(|_| self.way == Way::PerfEvents)?;
-        Some(tracefs.number_of(trace_point).and_then(family::anchor))
+    pub fn open_anchor_at(&self, trace_point: &str) -> Option<io::Result<OwnedFd>> {
+        let tracefs = self.tracefs.as_ref().ok().filter(|_| self.method == AttachMethod::PerfEvents)?;
+        Some(tracefs.number_of(trace_point).and_then(perf_event::open_anchor))
     }
 
     /// Makes sure of a thread that a family has started, where its events may be swapped: of what it has inherited,
     /// and of what it will start. Where the kernel refuses, it goes on with what it has.
-    pub fn adopt(&mut self, pid: i32, tid: i32) {
-        if self.switch == Switch::Apart || self.events.is_empty() {
+    pub fn cover_new_thread(&mut self, pid: i32, tid: i32) {
+        if self.context_swap == ContextSwap::Prevented || self.events.is_empty() {
             return;
         }
-        self.is_unsure |= !self.named.contains(&pid);
-        if !self.sees_all {
+        self.may_miss_children |= !self.roots.contains(&pid);
+        if !self.sees_kernel_pids {
             return;
         }
-        self.hold(tid);
+        self.add_swap_guard(tid);
         if pid == tid {
-            let events = self.events.iter().filter_map(|&event| family::open_alone(event, tid).ok());
-            self.children.insert(pid, events.collect());
+            let events = self.events.iter().filter_map(|&event| perf_event::open_on_thread(event, tid).ok());
+            self.child_events.insert(pid, events.collect());
         }
     }
 
     /// Whether children were seen that may have lost their probes, so that hits of theirs are missing and not counted.
-    pub fn is_unsure(&self) -> bool {
-        self.is_unsure
+    pub fn may_miss_children(&self) -> bool {
+        self.may_miss_children
     }
 
     /// Lets go of a process that has ended.
-    pub fn release(&mut self, pid: i32) {
-        self.children.remove(&pid);
+    pub fn release_process(&mut self, pid: i32) {
+        self.child_events.remove(&pid);
     }
 
-    fn hold(&mut self, tid: i32) {
-        if self.held.len() == MAX_HELD {
-            self.held.pop_front();
+    fn add_swap_guard(&mut self, tid: i32) {
+        if self.swap_guards.len() == MAX_SWAP_GUARDS {
+            self.swap_guards.pop_front();
         }
-        self.held.extend(family::hold(tid));
+        self.swap_guards.extend(perf_event::open_swap_guard(tid));
     }
 
     /// Removes them, and lowers the semaphores that they raised. Nobody is adopted from here on.
-    pub fn clear(&mut self) {
+    pub fn detach_all(&mut self) {
         self.events.clear();
         self.inherited.clear();
-        self.children.clear();
-        self.held.clear();
+        self.child_events.clear();
+        self.swap_guards.clear();
         self.links.clear();
     }
 }

@@ -5,38 +5,38 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyrec_schema::{Batch, CodeId, Event, Manifest, Marker, TextId};
 use rustc_hash::FxHashMap;
 
-use super::call_stack::{Stack, so_far};
-use super::{ByGroup, Name, Sums, Tally};
+use super::call_stack::{CallStack, elapsed_tallies};
+use super::{CountTotals, FunctionName, GroupCounts, Tally};
 use crate::output::pipeline::{EventSink, PositionUpdates};
 
 /// The counts of rows, for the thread that counts and the one that looks.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Shared(Arc<Mutex<Tallies>>);
+pub(crate) struct SharedTallies(Arc<Mutex<RowTallies>>);
 
 /// What rows add up to.
 #[derive(Debug, Default)]
-struct Tallies {
-    functions: Vec<(i32, Name, Tally)>,
-    places: FxHashMap<(i32, Name), usize>,
-    threads: Vec<((i32, i32), Stack)>,
+struct RowTallies {
+    functions: Vec<(i32, FunctionName, Tally)>,
+    places: FxHashMap<(i32, FunctionName), usize>,
+    threads: Vec<((i32, i32), CallStack)>,
     thread_places: FxHashMap<(i32, i32), usize>,
     /// Where in `threads` the last row went, as mostly the next one does.
     recent: usize,
-    groups: ByGroup,
+    groups: GroupCounts,
 }
 
-impl Shared {
+impl SharedTallies {
     /// Adds what was counted up to now.
-    pub fn add_to(&self, sums: &mut Sums, now_ns: i64) {
+    pub fn add_to(&self, sums: &mut CountTotals, now_ns: i64) {
         self.lock().add_to(sums, now_ns);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Tallies> {
+    fn lock(&self) -> MutexGuard<'_, RowTallies> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl EventSink for Shared {
+impl EventSink for SharedTallies {
     /// What is counted is of no more use.
     fn write(&mut self, batch: &Batch, _: PositionUpdates, _: bool) -> Result<bool, pyrec_schema::Error> {
         let mut tallies = self.lock();
@@ -65,17 +65,17 @@ impl EventSink for Shared {
     }
 }
 
-impl Tallies {
+impl RowTallies {
     #[inline]
     fn count(&mut self, event: &Event) {
-        self.groups.see(event.marker);
+        self.groups.count(event.marker);
         match event.marker {
-            Marker::FunctionEntry => self.enter(event, Name::Code(event.code), 1),
+            Marker::FunctionEntry => self.enter(event, FunctionName::Code(event.code), 1),
             // It was entered before anybody looked.
-            Marker::FunctionOpen => self.enter(event, Name::Code(event.code), 0),
-            Marker::FunctionReturn => self.leave(event, Name::Code(event.code)),
-            Marker::CfunctionEntry => self.enter(event, Name::Text(event.text), 1),
-            Marker::CfunctionReturn => self.leave(event, Name::Text(event.text)),
+            Marker::FunctionOpen => self.enter(event, FunctionName::Code(event.code), 0),
+            Marker::FunctionReturn => self.leave(event, FunctionName::Code(event.code)),
+            Marker::CfunctionEntry => self.enter(event, FunctionName::Text(event.text), 1),
+            Marker::CfunctionReturn => self.leave(event, FunctionName::Text(event.text)),
             Marker::ThreadExit => self.end(event.time_ns, |thread| thread == (event.pid, event.tid)),
             Marker::ProcessExit => self.end(event.time_ns, |(pid, _)| pid == event.pid),
             Marker::Lost => self.thread(event).clear(),
@@ -83,7 +83,7 @@ impl Tallies {
         }
     }
 
-    fn enter(&mut self, event: &Event, name: Name, calls: u64) {
+    fn enter(&mut self, event: &Event, name: FunctionName, calls: u64) {
         if is_none(name) {
             return;
         }
@@ -95,18 +95,18 @@ impl Tallies {
         self.thread(event).enter(place, event.time_ns);
     }
 
-    fn leave(&mut self, event: &Event, name: Name) {
+    fn leave(&mut self, event: &Event, name: FunctionName) {
         if let Some(&place) = self.places.get(&(event.pid, name)) {
             let tally = self.thread(event).leave(place, event.time_ns);
             self.functions[place].2.add(tally);
         }
     }
 
-    fn thread(&mut self, event: &Event) -> &mut Stack {
+    fn thread(&mut self, event: &Event) -> &mut CallStack {
         let thread = (event.pid, event.tid);
         if self.threads.get(self.recent).is_none_or(|(recent, _)| *recent != thread) {
             self.recent = *self.thread_places.entry(thread).or_insert_with(|| {
-                self.threads.push((thread, Stack::default()));
+                self.threads.push((thread, CallStack::default()));
                 self.threads.len() - 1
             });
         }
@@ -117,7 +117,7 @@ impl Tallies {
     fn end(&mut self, now_ns: i64, is_it: impl Fn((i32, i32)) -> bool) {
         for (thread, stack) in &self.threads {
             if is_it(*thread) {
-                so_far(stack.opens(), now_ns, |place, tally| self.functions[place].2.add(tally));
+                elapsed_tallies(stack.opens(), now_ns, |place, tally| self.functions[place].2.add(tally));
             }
         }
         self.threads.retain(|(thread, _)| !is_it(*thread));
@@ -126,13 +126,13 @@ impl Tallies {
         self.recent = 0;
     }
 
-    fn add_to(&self, sums: &mut Sums, now_ns: i64) {
+    fn add_to(&self, sums: &mut CountTotals, now_ns: i64) {
         sums.groups = self.groups;
         for &(pid, name, tally) in &self.functions {
             sums.add(pid, name, tally);
         }
         for (_, stack) in &self.threads {
-            so_far(stack.opens(), now_ns, |place, tally| {
+            elapsed_tallies(stack.opens(), now_ns, |place, tally| {
                 let (pid, name, _) = self.functions[place];
                 sums.add(pid, name, tally);
             });
@@ -140,6 +140,6 @@ impl Tallies {
     }
 }
 
-fn is_none(name: Name) -> bool {
-    matches!(name, Name::Code(CodeId::NONE) | Name::Text(TextId::NONE))
+fn is_none(name: FunctionName) -> bool {
+    matches!(name, FunctionName::Code(CodeId::NONE) | FunctionName::Text(TextId::NONE))
 }

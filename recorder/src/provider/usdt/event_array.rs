@@ -19,7 +19,7 @@ use super::skeleton::types;
 
 /// The mapped array.
 #[derive(Debug)]
-pub struct Events {
+pub struct EventArray {
     array: MmapRaw,
     /// The binary logarithm of how many events it has room for.
     bits: u32,
@@ -29,17 +29,17 @@ pub struct Events {
 }
 
 // SAFETY: the mapping and the counter belong to the process, and only this value writes to the counter.
-unsafe impl Send for Events {}
+unsafe impl Send for EventArray {}
 
-impl Events {
+impl EventArray {
     /// Maps the array of `1 << bits` events.
     ///
     /// # Safety
     /// `taken` must stay valid for as long as the value lives, and nobody else may write there.
-    pub unsafe fn map(array: impl AsFd, bits: u32, taken: NonNull<u64>) -> io::Result<Events> {
+    pub unsafe fn map(array: impl AsFd, bits: u32, taken: NonNull<u64>) -> io::Result<EventArray> {
         let bytes = size_of::<types::event>() << bits;
         let array = MmapOptions::new().len(bytes).map_raw_read_only(array.as_fd().as_raw_fd())?;
-        Ok(Events { array, bits, taken: taken.cast(), next: 0 })
+        Ok(EventArray { array, bits, taken: taken.cast(), next: 0 })
     }
 
     /// Moves at most `most` events into `found`. Returns whether there may be more.
@@ -93,7 +93,7 @@ mod tests {
         let mut taken = 0_u64;
         // SAFETY: it lives until the end of the test, and nobody else writes there.
         let mut events =
-            unsafe { Events::map(&file, 2, NonNull::from(&mut taken)) }.expect("it can be mapped");
+            unsafe { EventArray::map(&file, 2, NonNull::from(&mut taken)) }.expect("it can be mapped");
         let count = events.taken;
         let mut take = |most: usize| {
             let mut found = Vec::new();

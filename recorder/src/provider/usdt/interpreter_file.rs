@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use super::image::Image;
+use super::elf_image::ElfImage;
 
 /// Where the loader looks when nothing else says where (ld.so(8), with Debian's folder per architecture).
 const SYSTEM_FOLDERS: [&str; 6] =
@@ -16,60 +16,60 @@ const SYSTEM_FOLDERS: [&str; 6] =
 
 /// Who knows where a program's libraries are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loaded {
+pub enum LibrarySearch {
     /// The process that runs the program.
-    By(i32),
+    InProcess(i32),
     /// Nobody yet: it is about to be started, and the loader's rules are followed.
-    Later,
+    AtLaunch,
 }
 
 /// A file with an interpreter in it.
 #[derive(Debug)]
-pub struct Interpreter {
+pub struct InterpreterFile {
     /// What is in it. Its path is that which the program knows, wherever its root is.
-    pub image: Image,
+    pub image: ElfImage,
     /// The file itself, which may have been deleted or replaced since.
     pub file: File,
 }
 
-impl Interpreter {
+impl InterpreterFile {
     /// The interpreter that a process runs.
-    pub fn of_process(pid: i32) -> Result<Interpreter, Error> {
+    pub fn of_process(pid: i32) -> Result<InterpreterFile, Error> {
         let link = format!("/proc/{pid}/exe");
         let program = std::fs::read_link(&link).map_err(|source| unreadable_process(pid, source))?;
         let file = File::open(&link).map_err(|source| unreadable_process(pid, source))?;
-        Interpreter::of(&program, file, Loaded::By(pid))
+        InterpreterFile::of(&program, file, LibrarySearch::InProcess(pid))
     }
 
     /// The interpreter that a program would run.
-    pub fn of_program(program: &Path) -> Result<Interpreter, Error> {
+    pub fn of_program(program: &Path) -> Result<InterpreterFile, Error> {
         let unreadable = |source| Error::Unreadable { path: program.into(), source };
-        Interpreter::of(program, File::open(program).map_err(unreadable)?, Loaded::Later)
+        InterpreterFile::of(program, File::open(program).map_err(unreadable)?, LibrarySearch::AtLaunch)
     }
 
-    fn of(program: &Path, file: File, loaded: Loaded) -> Result<Interpreter, Error> {
-        let image = Image::of(program, &file)?;
+    fn of(program: &Path, file: File, search: LibrarySearch) -> Result<InterpreterFile, Error> {
+        let image = ElfImage::of(program, &file)?;
         if image.python.is_some() {
-            return Ok(Interpreter { image, file });
+            return Ok(InterpreterFile { image, file });
         }
         let needed = image.needed.iter().find(|name| is_libpython(name));
-        let mapped = match loaded {
-            Loaded::By(pid) => mapped_libpython(pid),
-            Loaded::Later => None,
+        let mapped = match search {
+            LibrarySearch::InProcess(pid) => mapped_libpython(pid),
+            LibrarySearch::AtLaunch => None,
         };
         let (path, file) = match (mapped, needed) {
             (Some(mapped), _) => mapped,
             (None, Some(library)) => {
                 let missing = || Error::NoLibrary { path: program.into(), library: library.clone() };
-                find_library(&image, library, loaded).ok_or_else(missing)?
+                find_library(&image, library, search).ok_or_else(missing)?
             }
             (None, None) => return Err(Error::NotPython { path: program.into() }),
         };
-        let image = Image::of(&path, &file)?;
+        let image = ElfImage::of(&path, &file)?;
         if image.python.is_none() {
             return Err(Error::NotPython { path });
         }
-        Ok(Interpreter { image, file })
+        Ok(InterpreterFile { image, file })
     }
 }
 
@@ -119,10 +119,10 @@ fn libpython_in(maps: &str) -> Option<Mapping<'_>> {
 }
 
 /// The library where the loader would find it, in the root that the program has.
-fn find_library(image: &Image, name: &str, loaded: Loaded) -> Option<(PathBuf, File)> {
-    let (root, environment) = match loaded {
-        Loaded::By(pid) => (format!("/proc/{pid}/root"), environment_of(pid)),
-        Loaded::Later => (String::new(), std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default()),
+fn find_library(image: &ElfImage, name: &str, search: LibrarySearch) -> Option<(PathBuf, File)> {
+    let (root, environment) = match search {
+        LibrarySearch::InProcess(pid) => (format!("/proc/{pid}/root"), environment_of(pid)),
+        LibrarySearch::AtLaunch => (String::new(), std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default()),
     };
     let origin = image.path.parent()?.to_path_buf();
     let run_path = image.run_path.iter().map(|folder| expand_origin(folder, &origin));
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_program_without_python_says_so() {
-        let of = |program: &str| Interpreter::of_program(Path::new(program));
+        let of = |program: &str| InterpreterFile::of_program(Path::new(program));
         let error = of("/bin/true").expect_err("true is not Python");
         assert!(matches!(error, Error::NotPython { .. }), "{error}");
         let error = of("/etc/passwd").expect_err("a text file is not a program");

@@ -13,24 +13,24 @@ use libbpf_rs::{
 };
 use pyrec_schema::{LostEvents, Marker};
 
-use super::events::Events;
-use super::namespace;
-use super::placing::{Placed, Reach, Way};
-use super::plan::{Probe, Program};
-use super::raw_event::{Bodies, RawEvent};
+use super::attached_probes::{AttachMethod, AttachScope, AttachedProbes};
+use super::event_array::EventArray;
+use super::kernel_tallies::{BUCKETS, KernelTallies, STACKS};
+use super::pid_namespace;
+use super::probe_plan::{Probe, Program};
+use super::raw_event::{PendingBodies, RawEvent};
 use super::skeleton::{MarkersProgs, MarkersSkel, MarkersSkelBuilder, types};
-use super::tallies::{BUCKETS, STACKS, Tallies};
-use super::{Error, Setup, Work};
+use super::{Error, LoadOptions, Mode};
 use crate::output::counts::Tally;
 
 /// Events taken at a time: as many as the time between two looks at the clock is worth.
 pub const BATCH: usize = 4096;
 
 /// The part of the ring that is added to it for what is longer than an event.
-const BODIES_SHARE: u32 = 4;
+const BODY_RING_DIVISOR: u32 = 4;
 
 /// The least that it takes: a few names of the greatest length.
-const BODIES_BYTES: u32 = 1 << 16;
+const MIN_BODY_RING_BYTES: u32 = 1 << 16;
 
 /// Where threads that found no room of their own count their losses: `ALL_OTHERS` in `events.h`.
 const ALL_OTHERS: u64 = u64::MAX;
@@ -39,19 +39,19 @@ const ALL_OTHERS: u64 = u64::MAX;
 const NAMED: u64 = 1 << 32;
 
 /// The loaded program.
-pub struct Kernel {
+pub struct BpfObject {
     // Dropped in this order: the probes first, the program last.
-    placed: Placed,
+    probes: AttachedProbes,
     /// Where processes end.
-    ends: Vec<Link>,
+    tracepoint_links: Vec<Link>,
     /// How many places the program has been told of.
-    sites: usize,
-    events: Events,
+    site_count: usize,
+    events: EventArray,
     /// Kept between takes for its room.
-    found: Vec<types::event>,
-    ring: RingBuffer<'static>,
+    batch: Vec<types::event>,
+    bodies: RingBuffer<'static>,
     /// Wakes us when a member of a family becomes another program.
-    calls: RingBuffer<'static>,
+    execs: RingBuffer<'static>,
     inbox: Arc<Mutex<Inbox>>,
     skeleton: MarkersSkel<'static>,
 }
@@ -59,172 +59,190 @@ pub struct Kernel {
 /// Bodies on their way from libbpf's callback.
 #[derive(Default)]
 struct Inbox {
-    bodies: Bodies,
+    bodies: PendingBodies,
     /// Processes that have become another program.
-    called: Vec<Call>,
+    execs: Vec<Exec>,
     malformed: bool,
 }
 
 /// A process has become another program.
 #[derive(Clone, Copy, Debug)]
-pub struct Call {
+pub struct Exec {
     /// When.
     pub time_ns: i64,
     /// The process.
     pub pid: i32,
 }
 
-impl Kernel {
+impl BpfObject {
     /// Loads the program with a ring of `ring_bytes` (a power of two, at least a page).
-    pub fn load(setup: Setup) -> Result<Kernel, Error> {
+    pub fn load(options: LoadOptions) -> Result<BpfObject, Error> {
         // What goes wrong is told by our errors; libbpf would tell it on standard error too.
         libbpf_rs::set_print(None);
-        let way = Way::allowed();
-        let ring_bytes = setup.ring_bytes;
-        let mut skeleton = load(setup, way, true).or_else(|_| load(setup, way, false))?;
-        let nothing = bytes_of(&[0u64; 3]);
+        let method = AttachMethod::detect();
+        let ring_bytes = options.ring_bytes;
+        let mut skeleton = load(options, method, true).or_else(|_| load(options, method, false))?;
+        let nothing = to_bytes(&[0u64; 3]);
         skeleton
             .maps
             .losses
             .update(&ALL_OTHERS.to_ne_bytes(), &nothing, MapFlags::ANY)
             .map_err(Error::kernel("count losses"))?;
         let inbox = Arc::new(Mutex::new(Inbox::default()));
-        let ring = ring(&skeleton, inbox.clone()).map_err(Error::kernel("map the ring buffer"))?;
-        let calls = calls(&skeleton, inbox.clone()).map_err(Error::kernel("map the ring buffer of calls"))?;
+        let bodies =
+            open_body_ring(&skeleton, inbox.clone()).map_err(Error::kernel("map the ring buffer"))?;
+        let execs = open_exec_ring(&skeleton, inbox.clone())
+            .map_err(Error::kernel("map the ring buffer of calls"))?;
         let bss = skeleton.maps.bss_data.as_deref_mut().ok_or(Error::Malformed)?;
         let taken = NonNull::from(&mut bss.taken);
         let bits = event_bits(ring_bytes);
         // SAFETY: the skeleton keeps it mapped, and is dropped after the events.
-        let events = unsafe { Events::map(skeleton.maps.events.as_fd(), bits, taken) };
+        let events = unsafe { EventArray::map(skeleton.maps.events.as_fd(), bits, taken) };
         let events = events.map_err(|source| Error::Kernel {
             what: "map the array of events",
             reason: source.to_string(),
         })?;
-        let mut ends = watch_processes(&skeleton)?;
-        let (placed, found) = (Placed::new(way), Vec::new());
-        ends.extend(watch_births(&skeleton, &placed)?);
-        Ok(Kernel { placed, ends, sites: 0, events, found, ring, calls, inbox, skeleton })
+        let mut tracepoint_links = attach_process_tracepoints(&skeleton)?;
+        let (probes, batch) = (AttachedProbes::new(method), Vec::new());
+        tracepoint_links.extend(attach_new_task_tracepoint(&skeleton, &probes)?);
+        Ok(BpfObject {
+            probes,
+            tracepoint_links,
+            site_count: 0,
+            events,
+            batch,
+            bodies,
+            execs,
+            inbox,
+            skeleton,
+        })
     }
 
     /// Why the children of processes cannot be followed, if they cannot.
-    pub fn cannot_follow(&self) -> Option<std::io::Error> {
-        self.placed.cannot_follow()
+    pub fn child_tracking_error(&self) -> Option<std::io::Error> {
+        self.probes.child_tracking_error()
     }
 
     /// Places the probes of a file, in order.
-    pub fn place(&mut self, file: BorrowedFd<'_>, probes: &[Probe], reach: Reach<'_>) -> Result<(), Error> {
-        let first = self.describe(probes)?;
+    pub fn attach(
+        &mut self,
+        file: BorrowedFd<'_>,
+        probes: &[Probe],
+        scope: AttachScope<'_>,
+    ) -> Result<(), Error> {
+        let first = self.write_sites(probes)?;
         for (cookie, probe) in (first as u64..).zip(probes) {
             let program = program(&self.skeleton.progs, probe.program);
-            self.placed.place(program, file, probe, cookie, reach)?;
+            self.probes.attach(program, file, probe, cookie, scope)?;
         }
         Ok(())
     }
 
     /// Has everyone who these processes start, and they themselves, call us when they become another program.
-    pub fn name(&mut self, pids: &[i32]) -> Result<(), Error> {
-        let name = |pid: &i32| {
+    pub fn follow_processes(&mut self, pids: &[i32]) -> Result<(), Error> {
+        let follow = |pid: &i32| {
             let key = NAMED | u64::from(pid.unsigned_abs());
             self.skeleton.maps.family.update(&key.to_ne_bytes(), &[1], MapFlags::ANY)
         };
-        pids.iter().try_for_each(name).map_err(Error::kernel("follow processes"))
+        pids.iter().try_for_each(follow).map_err(Error::kernel("follow processes"))
     }
 
     /// Has every process of the machine do so.
-    pub fn name_everyone(&mut self) {
+    pub fn follow_all_processes(&mut self) {
         if let Some(bss) = self.skeleton.maps.bss_data.as_deref_mut() {
             bss.everyone = 1;
         }
     }
 
     /// Readable when a member of a family has become another program.
-    pub fn call(&self) -> BorrowedFd<'_> {
+    pub fn exec_fd(&self) -> BorrowedFd<'_> {
         // SAFETY: the descriptor lives as long as the ring buffer does, which is borrowed for as long.
-        unsafe { BorrowedFd::borrow_raw(self.calls.epoll_fd()) }
+        unsafe { BorrowedFd::borrow_raw(self.execs.epoll_fd()) }
     }
 
     /// Who has become another program since this was asked last.
-    pub fn called(&self) -> Vec<Call> {
+    pub fn take_execs(&self) -> Vec<Exec> {
         // What it says of errors was said by the callback.
-        self.calls.consume_raw();
-        std::mem::take(&mut self.inbox.lock().unwrap_or_else(PoisonError::into_inner).called)
+        self.execs.consume_raw();
+        std::mem::take(&mut self.inbox.lock().unwrap_or_else(PoisonError::into_inner).execs)
     }
 
     /// How many processes were too many to follow.
-    pub fn unheard(&self) -> u64 {
+    pub fn unfollowed_processes(&self) -> u64 {
         self.skeleton.maps.bss_data.as_deref().map_or(0, |bss| bss.unheard)
     }
 
     /// The members of the families that we know a number of.
-    pub fn members(&self) -> BTreeSet<i32> {
+    pub fn family_members(&self) -> BTreeSet<i32> {
         let numbers = self.skeleton.maps.family.keys().filter_map(|key| key.try_into().ok());
-        let numbers = numbers.map(u64::from_ne_bytes).filter(|&key| self.placed.sees_all() || key >= NAMED);
+        let numbers =
+            numbers.map(u64::from_ne_bytes).filter(|&key| self.probes.sees_kernel_pids() || key >= NAMED);
         numbers.map(|key| key as u32 as i32).collect()
     }
 
     /// Whether all members of a family are known, and hand probes on to those whom they start.
-    pub fn reaches_families(&self) -> bool {
-        self.placed.sees_all() && self.cannot_follow().is_none()
+    pub fn can_follow_families(&self) -> bool {
+        self.probes.sees_kernel_pids() && self.child_tracking_error().is_none()
     }
 
     /// How many named probes there are.
-    pub fn named_probes(&self) -> usize {
-        self.placed.named_probes()
+    pub fn inheritable_probes(&self) -> usize {
+        self.probes.inheritable_probes()
     }
 
     /// Has named probes reach these processes, too, and all that they will start.
-    pub fn reach(&mut self, probes: std::ops::Range<usize>, pids: &[i32]) -> Result<(), Error> {
-        self.placed.reach(probes, pids)
+    pub fn extend(&mut self, probes: std::ops::Range<usize>, pids: &[i32]) -> Result<(), Error> {
+        self.probes.extend(probes, pids)
     }
 
     /// Makes sure of a thread that a recorded process has started.
-    pub fn adopt(&mut self, pid: i32, tid: i32) {
-        self.placed.adopt(pid, tid);
+    pub fn cover_new_thread(&mut self, pid: i32, tid: i32) {
+        self.probes.cover_new_thread(pid, tid);
     }
 
     /// Whether events of children may be missing that are not counted as lost.
-    pub fn is_unsure(&self) -> bool {
-        self.placed.is_unsure()
+    pub fn may_miss_children(&self) -> bool {
+        self.probes.may_miss_children()
     }
 
     /// Lets go of a process that has ended.
-    pub fn release(&mut self, pid: i32) {
-        self.placed.release(pid);
+    pub fn release_process(&mut self, pid: i32) {
+        self.probes.release_process(pid);
     }
 
     /// Tells the program what it must know of the places. Returns the number of the first one.
-    fn describe(&mut self, probes: &[Probe]) -> Result<usize, Error> {
+    fn write_sites(&mut self, probes: &[Probe]) -> Result<usize, Error> {
         let sites = self.skeleton.maps.bss_data.as_deref_mut().map(|bss| &mut bss.sites);
-        let first = self.sites;
+        let first = self.site_count;
         let free = sites.and_then(|sites| sites.get_mut(first..first + probes.len()));
         let free = free.ok_or(Error::TooManyPythons)?;
         for (site, probe) in free.iter_mut().zip(probes) {
             *site = probe.site.unwrap_or_default();
         }
-        self.sites += probes.len();
+        self.site_count += probes.len();
         Ok(first)
     }
 
     /// Where the program counts, if it does.
-    pub fn tallies(&self) -> Result<Tallies, Error> {
+    pub fn map_tallies(&self) -> Result<KernelTallies, Error> {
         let maps = &self.skeleton.maps;
-        Tallies::map(maps.tallies.as_fd(), maps.stacks.as_fd())
+        KernelTallies::map(maps.tallies.as_fd(), maps.stacks.as_fd())
             .map_err(|source| Error::Kernel { what: "map the counts", reason: source.to_string() })
     }
 
     /// How many hits there were of markers that are about no function.
-    pub fn hit_sets(&self) -> &[types::hits] {
+    pub fn marker_hits(&self) -> &[types::hits] {
         self.skeleton.maps.bss_data.as_deref().map_or(&[], |bss| &bss.tallied)
     }
 
     /// Tallies whose place another function has, since this was asked last.
-    pub fn settled(&self) -> Vec<(u64, Tally)> {
+    pub fn take_evicted_tallies(&self) -> Vec<(u64, Tally)> {
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut inbox.bodies.settled)
+        std::mem::take(&mut inbox.bodies.evicted)
     }
 
     /// Begins or ends taking events, of all markers at one instant.
-    pub fn watch(&mut self, on: bool) {
+    pub fn set_recording(&mut self, on: bool) {
         if let Some(bss) = self.skeleton.maps.bss_data.as_deref_mut() {
             bss.watching = u32::from(on);
         }
@@ -245,42 +263,41 @@ impl Kernel {
     }
 
     /// Removes the probes and lowers the semaphores that they raised.
-    pub fn remove(&mut self) {
-        self.watch(false);
-        self.placed.clear();
-        self.ends.clear();
+    pub fn detach(&mut self) {
+        self.set_recording(false);
+        self.probes.detach_all();
+        self.tracepoint_links.clear();
     }
 
     /// Moves at most [`BATCH`] events that are there into `events`. Returns whether there may be more.
-    pub fn take(&mut self, events: &mut Vec<RawEvent>) -> Result<bool, Error> {
-        self.found.clear();
-        let more = self.events.take(BATCH, &mut self.found);
+    pub fn take_events(&mut self, events: &mut Vec<RawEvent>) -> Result<bool, Error> {
+        self.batch.clear();
+        let more = self.events.take(BATCH, &mut self.batch);
         // A body was sent before its event was whole, so those of the events at hand are all there.
-        let taken = self.ring.consume_raw();
+        let taken = self.bodies.consume_raw();
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        for event in &self.found {
+        for event in &self.batch {
             events.push(RawEvent::join(event, &mut inbox.bodies).ok_or(Error::Malformed)?);
         }
         if inbox.malformed || taken < 0 { Err(Error::Malformed) } else { Ok(more) }
     }
 
     /// What threads have lost and not told in the ring.
-    pub fn losses(&self) -> Result<Vec<LostEvents>, Error> {
-        let losses = &self.skeleton.maps.losses;
-        let lookup =
-            |key: &[u8]| losses.lookup(key, MapFlags::ANY).map_err(Error::kernel("read what was lost"));
-        let mut found = Vec::new();
-        for key in losses.keys() {
+    pub fn read_losses(&self) -> Result<Vec<LostEvents>, Error> {
+        let map = &self.skeleton.maps.losses;
+        let lookup = |key: &[u8]| map.lookup(key, MapFlags::ANY).map_err(Error::kernel("read what was lost"));
+        let mut losses = Vec::new();
+        for key in map.keys() {
             if let Some(value) = lookup(&key)? {
-                found.extend(lost(&key, &value));
+                losses.extend(decode_loss(&key, &value));
             }
         }
-        Ok(found)
+        Ok(losses)
     }
 }
 
 /// Has the program told of processes that end or become another program.
-fn watch_processes(skeleton: &MarkersSkel<'static>) -> Result<Vec<Link>, Error> {
+fn attach_process_tracepoints(skeleton: &MarkersSkel<'static>) -> Result<Vec<Link>, Error> {
     let ends = [
         (&skeleton.progs.on_process_exit, "sched_process_exit"),
         (&skeleton.progs.on_process_exec, "sched_process_exec"),
@@ -292,8 +309,11 @@ fn watch_processes(skeleton: &MarkersSkel<'static>) -> Result<Vec<Link>, Error> 
 }
 
 /// Has the program told of threads and processes that start, where they can be followed.
-fn watch_births(skeleton: &MarkersSkel<'static>, placed: &Placed) -> Result<Option<Link>, Error> {
-    let Some(anchor) = placed.anchor_at("task/task_newtask") else { return Ok(None) };
+fn attach_new_task_tracepoint(
+    skeleton: &MarkersSkel<'static>,
+    probes: &AttachedProbes,
+) -> Result<Option<Link>, Error> {
+    let Some(anchor) = probes.open_anchor_at("task/task_newtask") else { return Ok(None) };
     let refused = |error| Error::kernel_said("watch for processes that start", &error);
     let link = skeleton.progs.on_new_task.attach_perf_event(anchor.map_err(refused)?.into_raw_fd());
     link.map(Some).map_err(Error::kernel("watch for processes that start"))
@@ -301,7 +321,11 @@ fn watch_births(skeleton: &MarkersSkel<'static>, placed: &Placed) -> Result<Opti
 
 /// Opens the program, sizes its buffers and loads it. Programs that may sleep read memory more cheaply; Linux 5.15
 /// does not have them.
-fn load(Setup { ring_bytes, work }: Setup, way: Way, may_sleep: bool) -> Result<MarkersSkel<'static>, Error> {
+fn load(
+    LoadOptions { ring_bytes, mode }: LoadOptions,
+    method: AttachMethod,
+    may_sleep: bool,
+) -> Result<MarkersSkel<'static>, Error> {
     // The skeleton borrows this for as long as it lives. It is a few bytes, once per recording.
     let object: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
     let mut open =
@@ -310,16 +334,16 @@ fn load(Setup { ring_bytes, work }: Setup, way: Way, may_sleep: bool) -> Result<
     if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
         rodata.event_bits = bits;
         rodata.may_sleep = may_sleep;
-        rodata.tallying = work == Work::Count;
-        if let Some(namespace) = namespace::nested() {
+        rodata.tallying = mode == Mode::Count;
+        if let Some(namespace) = pid_namespace::current_if_nested() {
             rodata.namespace_device = namespace.device;
             rodata.namespace_inode = namespace.inode;
         }
     }
     open.maps.events.set_max_entries(1 << bits).map_err(Error::kernel("size the array of events"))?;
-    let bodies = (ring_bytes / BODIES_SHARE).max(BODIES_BYTES);
-    open.maps.bodies.set_max_entries(bodies).map_err(Error::kernel("size the ring buffer"))?;
-    if work == Work::Count {
+    let body_bytes = (ring_bytes / BODY_RING_DIVISOR).max(MIN_BODY_RING_BYTES);
+    open.maps.bodies.set_max_entries(body_bytes).map_err(Error::kernel("size the ring buffer"))?;
+    if mode == Mode::Count {
         let sized = open.maps.tallies.set_max_entries(BUCKETS);
         sized
             .and_then(|()| open.maps.stacks.set_max_entries(STACKS))
@@ -330,7 +354,7 @@ fn load(Setup { ring_bytes, work }: Setup, way: Way, may_sleep: bool) -> Result<
         if may_sleep {
             program.set_flags(libbpf_rs::libbpf_sys::BPF_F_SLEEPABLE);
         }
-        if way == Way::Multi {
+        if method == AttachMethod::UprobeMulti {
             program.set_attach_type(ProgramAttachType::TraceUprobeMulti);
         }
     }
@@ -353,21 +377,24 @@ fn program<'a>(programs: &'a MarkersProgs<'static>, program: Program) -> &'a Pro
         Program::Marker(Marker::ImportDone) => &programs.on_import_done,
         Program::Marker(Marker::Audit) => &programs.on_audit,
         Program::CodeFreed => &programs.on_code_freed,
-        Program::Marker(_) | Program::Nothing => &programs.on_nothing,
+        Program::Marker(_) | Program::Noop => &programs.on_nothing,
     }
 }
 
-fn ring(skeleton: &MarkersSkel<'static>, inbox: Arc<Mutex<Inbox>>) -> libbpf_rs::Result<RingBuffer<'static>> {
+fn open_body_ring(
+    skeleton: &MarkersSkel<'static>,
+    inbox: Arc<Mutex<Inbox>>,
+) -> libbpf_rs::Result<RingBuffer<'static>> {
     let mut builder = RingBufferBuilder::new();
     builder.add(&skeleton.maps.bodies, move |bytes| {
         let mut inbox = inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        inbox.malformed |= !inbox.bodies.keep(bytes);
+        inbox.malformed |= !inbox.bodies.insert(bytes);
         0
     })?;
     builder.build()
 }
 
-fn calls(
+fn open_exec_ring(
     skeleton: &MarkersSkel<'static>,
     inbox: Arc<Mutex<Inbox>>,
 ) -> libbpf_rs::Result<RingBuffer<'static>> {
@@ -377,8 +404,8 @@ fn calls(
         let (numbers, rest) = bytes.as_chunks::<8>();
         match (numbers, rest) {
             ([time_ns, pid], []) => inbox
-                .called
-                .push(Call { time_ns: i64::from_ne_bytes(*time_ns), pid: i64::from_ne_bytes(*pid) as i32 }),
+                .execs
+                .push(Exec { time_ns: i64::from_ne_bytes(*time_ns), pid: i64::from_ne_bytes(*pid) as i32 }),
             _ => inbox.malformed = true,
         }
         0
@@ -387,7 +414,7 @@ fn calls(
 }
 
 /// An entry of the map of losses.
-fn lost(key: &[u8], value: &[u8]) -> Option<LostEvents> {
+fn decode_loss(key: &[u8], value: &[u8]) -> Option<LostEvents> {
     let key = u64::from_ne_bytes(key.try_into().ok()?);
     let (numbers, _) = value.as_chunks::<8>();
     let [count, from_ns, to_ns] = *numbers else { return None };
@@ -397,7 +424,7 @@ fn lost(key: &[u8], value: &[u8]) -> Option<LostEvents> {
     (count > 0).then_some(LostEvents { pid, tid, count, from_ns, to_ns })
 }
 
-fn bytes_of(numbers: &[u64; 3]) -> Vec<u8> {
+fn to_bytes(numbers: &[u64; 3]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_ne_bytes()).collect()
 }
 
