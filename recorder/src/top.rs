@@ -1,12 +1,10 @@
-//! Counting instead of recording: what is entered how often, and where the time goes, while it happens.
+//! Counts events and function times of running processes, for `pyrec top`. No trace is written.
 //!
 //! ```text
 //! agent ─▶ rows ─▶ RowTallies ─┐
-//!                           ├▶ Counts ─▶ who looks
+//!                           ├▶ Counts ─▶ display
 //! usdt: the kernel counts ──┘
 //! ```
-//!
-//! Nothing is written anywhere.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -27,39 +25,40 @@ use crate::target::supervisor::{Supervisor, pause_after};
 use crate::target::target_process::Exit;
 use crate::{Capture, Error, Result};
 
-/// What to count.
+/// Options of [`top()`].
 #[derive(Debug)]
 pub struct TopOptions {
-    /// Whose events, and which.
+    /// The processes and markers to count.
     pub capture: Capture,
-    /// Where what a launched program prints is kept; it then has no standard input. Without it, it has ours.
+    /// A file for the output of a launched program, which then has no standard input. Without it,
+    /// the program shares the terminal.
     pub output: Option<File>,
 }
 
-/// What who looks wants next.
+/// The display's decision after a refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopAction {
-    /// More.
+    /// Continue counting.
     Continue,
-    /// The end of the program, if it was launched, as Ctrl-C would end it; if that was asked before or it was there
-    /// before us, the end of counting.
+    /// Interrupt a launched program, as Ctrl-C does. For an attached process, or the second time,
+    /// stop counting.
     Interrupt,
-    /// The end of counting. A launched program goes on, and is waited for.
+    /// Stop counting. A launched program continues, and pyrec waits for it.
     Stop,
 }
 
-/// What came of it.
+/// The result of [`top()`].
 #[derive(Debug)]
 pub struct TopOutcome {
-    /// How the program ended, and so how the command ends.
+    /// How the program ended, which is also the exit status of the command.
     pub exit: Exit,
     /// The last counts.
     pub counts: Counts,
-    /// Sentences that the user should read.
+    /// Notices for the user.
     pub notices: Vec<String>,
 }
 
-/// What can be looked at.
+/// Access to the current counts for the display.
 pub struct LiveCounts<'a> {
     provider: &'a mut dyn Provider,
     rows: &'a mut RowWriter,
@@ -69,7 +68,7 @@ pub struct LiveCounts<'a> {
 }
 
 impl LiveCounts<'_> {
-    /// What was counted up to now.
+    /// The counts up to now.
     pub fn counts(&mut self) -> Result<Counts> {
         self.rows.send_batch()?;
         counts(self.provider, self.tallies, self.names, self.rows.facts.lost, self.started)
@@ -90,7 +89,8 @@ fn counts(
     Ok(sums.into_counts(names, started.elapsed()))
 }
 
-/// Counts until the program ends or `look` has enough, who is called a few hundred times a second.
+/// Counts until the program ends or `refresh`, which is called a few hundred times a second,
+/// returns [`TopAction::Stop`].
 pub fn top(
     options: TopOptions,
     mut refresh: impl FnMut(&mut LiveCounts) -> Result<TopAction>,
@@ -107,7 +107,7 @@ pub fn top(
     let mut counting =
         Counting { supervisor: Supervisor::new(target, signals), started: Instant::now(), is_stopped: false };
     if let Err(error) = counting.run(&mut *provider, &mut rows, &tallies, &names, &mut refresh) {
-        // The program must not pay for our trouble.
+        // An error of the recorder must not end the program.
         drop(provider);
         counting.supervisor.target.wait();
         return Err(error);
@@ -118,7 +118,7 @@ pub fn top(
 struct Counting {
     supervisor: Supervisor,
     started: Instant,
-    /// Whether there was enough to look at.
+    /// Whether the display has ended counting.
     is_stopped: bool,
 }
 
@@ -157,7 +157,7 @@ impl Counting {
         let (pipeline, facts) = rows.into_parts()?;
         pipeline.finish(manifest.clone())?;
         let counts = counts(&*provider, tallies, names, facts.lost, self.started)?;
-        // The program goes on without us in it.
+        // The program continues without probes or agent.
         drop(provider);
         let mut notices = facts.notices;
         if counts.functions.is_empty() && facts.python.is_empty() {

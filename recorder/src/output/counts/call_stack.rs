@@ -1,4 +1,4 @@
-//! The open calls of a thread, and the time that each takes.
+//! The open calls of a thread, and their self and total times.
 //!
 //! ```text
 //! rows   E a       E b       R b       R a
@@ -6,9 +6,9 @@
 //! b                ├─ self ──┤
 //! ```
 //!
-//! A return ends the innermost call of its function, and with it those above, whose returns were not seen: their time is
-//! that call's. A return of a function that is not open changes nothing. The BPF program keeps the same rules
-//! (`bpf/tally.h`).
+//! A return ends the innermost call of its function, and with it those above, whose returns were
+//! not seen: their time is that call's. A return of a function that is not open changes nothing.
+//! The BPF program keeps the same rules (`bpf/tally.h`).
 
 use std::hash::Hash;
 
@@ -19,24 +19,24 @@ use super::Tally;
 /// An open call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OpenCall<F> {
-    /// Of which function.
+    /// The function.
     pub function: F,
-    /// When it was entered.
+    /// The time of its entry, in nanoseconds.
     pub entered_ns: i64,
-    /// Time of calls that it made and that have ended.
+    /// Total time of its completed callees, in nanoseconds.
     pub called_ns: u64,
 }
 
-/// The open calls of a thread, the outermost first. Functions are known by their place in a list.
+/// The open calls of a thread, outermost first. A function is an index into a list.
 #[derive(Debug, Default)]
 pub(super) struct CallStack {
     opens: Vec<OpenCall<usize>>,
-    /// How often each function is open.
+    /// Number of open calls of each function.
     times: Vec<u32>,
 }
 
 impl CallStack {
-    /// A call begins.
+    /// Opens a call.
     pub fn enter(&mut self, function: usize, now_ns: i64) {
         if function >= self.times.len() {
             self.times.resize(function + 1, 0);
@@ -45,7 +45,7 @@ impl CallStack {
         self.opens.push(OpenCall { function, entered_ns: now_ns, called_ns: 0 });
     }
 
-    /// A call ends. Returns what that adds to its function.
+    /// Closes a call. Returns the times to add to its function.
     pub fn leave(&mut self, function: usize, now_ns: i64) -> Tally {
         if self.times.get(function).is_none_or(|&times| times == 0) {
             return Tally::default();
@@ -71,14 +71,14 @@ impl CallStack {
         &self.opens
     }
 
-    /// Nobody knows which of them go on.
+    /// Discards all open calls, after a loss of events.
     pub fn clear(&mut self) {
         self.opens.clear();
         self.times.clear();
     }
 }
 
-/// What open calls, the outermost first, have taken up to now.
+/// Computes the times of open calls, outermost first, up to `now_ns`.
 pub(crate) fn elapsed_tallies<F: Copy + Eq + Hash>(
     opens: &[OpenCall<F>],
     now_ns: i64,
@@ -108,7 +108,8 @@ mod tests {
 
     use super::*;
 
-    /// Calls of functions 0, 1 and 2: `E1@10` enters number 1 at 10 ns, `R1@20` leaves it. Returns self and total times.
+    /// Calls of functions 0, 1 and 2: `E1@10` enters number 1 at 10 ns, `R1@20` leaves it. Returns
+    /// self and total times.
     fn times(script: &str, until_ns: i64) -> [(u64, u64); 3] {
         let (mut stack, mut tallies) = (CallStack::default(), [Tally::default(); 3]);
         for word in script.split_whitespace() {

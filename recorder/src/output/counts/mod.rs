@@ -1,4 +1,4 @@
-//! What has been counted up to an instant.
+//! Event counts and function times up to an instant, for `pyrec top`.
 
 mod call_stack;
 mod row_tallies;
@@ -12,45 +12,45 @@ use std::time::Duration;
 use pyrec_schema::{CodeId, Marker, MarkerGroup, Names, TextId};
 use rustc_hash::FxHashMap;
 
-/// What has been counted since the beginning, up to an instant.
+/// The counts from the start up to an instant.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
-    /// How long that was.
+    /// Time since the start.
     pub elapsed: Duration,
-    /// The functions that were entered, in no order.
+    /// The functions that were entered, unordered.
     pub functions: Vec<FunctionCount>,
     /// Events by marker group.
     pub groups: GroupCounts,
     /// Events known not to be counted.
     pub lost: u64,
-    /// Calls that are counted, but not timed: they were too deep, or there were too many threads.
+    /// Calls that are counted without times, because of their depth or the number of threads.
     pub untimed: u64,
 }
 
-/// A function of a process.
+/// The counts of a function in a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionCount {
     /// The process.
     pub pid: i32,
-    /// `FILE:FIRSTLINE:QUALNAME`; of a function in C its name alone.
+    /// `FILE:FIRSTLINE:QUALNAME`; for a C function its name.
     pub code: Arc<str>,
-    /// What was counted of it.
+    /// Its calls and times.
     pub tally: Tally,
 }
 
-/// What is counted of a function.
+/// Calls and times of a function.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// How often it was entered. A generator counts once per resume.
+    /// Number of entries. Each resume of a generator counts.
     pub calls: u64,
-    /// Time in itself, in nanoseconds.
+    /// Self time in nanoseconds.
     pub self_ns: u64,
-    /// Time in itself and in what it called, in nanoseconds. Recursion counts once.
+    /// Total time in nanoseconds. Recursive calls count once.
     pub total_ns: u64,
 }
 
 impl Tally {
-    /// Both together.
+    /// Adds another tally.
     pub fn add(&mut self, other: Tally) {
         self.calls = self.calls.saturating_add(other.calls);
         self.self_ns = self.self_ns.saturating_add(other.self_ns);
@@ -58,22 +58,22 @@ impl Tally {
     }
 }
 
-/// A number for each marker group.
+/// Number of events for each marker group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GroupCounts([u64; MarkerGroup::ALL.len()]);
 
 impl GroupCounts {
-    /// The number of a group: entries, lines, collections, searched imports, audit events.
+    /// The number of a group: entries, lines, collections, imports, audit events.
     pub fn of(&self, group: MarkerGroup) -> u64 {
         self.0[group as usize]
     }
 
-    /// Adds to one.
+    /// Adds to the number of a group.
     pub fn add(&mut self, group: MarkerGroup, count: u64) {
         self.0[group as usize] += count;
     }
 
-    /// Counts an event, if it is one that its group is counted by: the one that ends it, but for calls.
+    /// Counts an event. Of a pair of markers one counts: the entry of calls, the end of the others.
     #[inline]
     pub(crate) fn count(&mut self, marker: Marker) {
         let group = match marker {
@@ -89,16 +89,16 @@ impl GroupCounts {
     }
 }
 
-/// A function as rows name it.
+/// The name of a function in rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum FunctionName {
-    /// Of Python.
+    /// A Python function.
     Code(CodeId),
-    /// Of C.
+    /// A C function.
     Text(TextId),
 }
 
-/// Counts from several hands, on their way to [`Counts`].
+/// Accumulates counts of several sources before they become [`Counts`].
 #[derive(Debug, Default)]
 pub(crate) struct CountTotals {
     functions: FxHashMap<(i32, FunctionName), Tally>,
@@ -108,12 +108,12 @@ pub(crate) struct CountTotals {
 }
 
 impl CountTotals {
-    /// Adds to a function of a process.
+    /// Adds a tally to a function of a process.
     pub fn add(&mut self, pid: i32, name: FunctionName, tally: Tally) {
         self.functions.entry((pid, name)).or_default().add(tally);
     }
 
-    /// The result, after so long.
+    /// Resolves names. `elapsed` is the time since the start.
     pub fn into_counts(self, names: &Names, elapsed: Duration) -> Counts {
         let CountTotals { functions, groups, lost, untimed } = self;
         let function = |((pid, name), tally): ((i32, FunctionName), Tally)| {
@@ -121,7 +121,8 @@ impl CountTotals {
                 FunctionName::Code(code) => names.code_str(code),
                 FunctionName::Text(text) => names.text_str(text).unwrap_or_default(),
             };
-            // What is not entered has nothing to show: CPython's own instructions after an `__init__`.
+            // Functions without counts are omitted, such as CPython's pseudo code object after an
+            // `__init__`.
             (tally != Tally::default() && !code.is_empty()).then_some(FunctionCount { pid, code, tally })
         };
         let functions = functions.into_iter().filter_map(function).collect();

@@ -9,24 +9,24 @@ use super::call_stack::{CallStack, elapsed_tallies};
 use super::{CountTotals, FunctionName, GroupCounts, Tally};
 use crate::output::pipeline::{EventSink, PositionUpdates};
 
-/// The counts of rows, for the thread that counts and the one that looks.
+/// Counts that the counting thread and the display share.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedTallies(Arc<Mutex<RowTallies>>);
 
-/// What rows add up to.
+/// The counts of rows.
 #[derive(Debug, Default)]
 struct RowTallies {
     functions: Vec<(i32, FunctionName, Tally)>,
     places: FxHashMap<(i32, FunctionName), usize>,
     threads: Vec<((i32, i32), CallStack)>,
     thread_places: FxHashMap<(i32, i32), usize>,
-    /// Where in `threads` the last row went, as mostly the next one does.
+    /// Index in `threads` of the last row's thread, which is mostly that of the next row.
     recent: usize,
     groups: GroupCounts,
 }
 
 impl SharedTallies {
-    /// Adds what was counted up to now.
+    /// Adds the counts up to `now_ns`.
     pub fn add_to(&self, sums: &mut CountTotals, now_ns: i64) {
         self.lock().add_to(sums, now_ns);
     }
@@ -37,7 +37,7 @@ impl SharedTallies {
 }
 
 impl EventSink for SharedTallies {
-    /// What is counted is of no more use.
+    /// Counts the batch, which is not needed afterwards.
     fn write(&mut self, batch: &Batch, _: PositionUpdates, _: bool) -> Result<bool, pyrec_schema::Error> {
         let mut tallies = self.lock();
         batch.iter().for_each(|event| tallies.count(&event));
@@ -71,7 +71,7 @@ impl RowTallies {
         self.groups.count(event.marker);
         match event.marker {
             Marker::FunctionEntry => self.enter(event, FunctionName::Code(event.code), 1),
-            // It was entered before anybody looked.
+            // Entered before counting started.
             Marker::FunctionOpen => self.enter(event, FunctionName::Code(event.code), 0),
             Marker::FunctionReturn => self.leave(event, FunctionName::Code(event.code)),
             Marker::CfunctionEntry => self.enter(event, FunctionName::Text(event.text), 1),
@@ -113,7 +113,7 @@ impl RowTallies {
         &mut self.threads[self.recent].1
     }
 
-    /// Threads end: what is open in them ends with them.
+    /// Closes the open calls of threads that have ended.
     fn end(&mut self, now_ns: i64, is_it: impl Fn((i32, i32)) -> bool) {
         for (thread, stack) in &self.threads {
             if is_it(*thread) {

@@ -1,6 +1,7 @@
-//! Where a marker's arguments are, as its note says it.
+//! Parses the argument locations of a stapsdt note.
 //!
-//! One argument is `SIZE@OPERAND`, the operand in the assembler's words; a negative size is that of a signed number:
+//! An argument is `SIZE@OPERAND` with the operand in assembler syntax; a negative size means a
+//! signed number:
 //!
 //! ```text
 //! 8@%rbp             a register                    -4@$-1              a constant
@@ -11,7 +12,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Register(pub u8);
 
-/// Names of a register by the bytes of it that they mean: 8, 4, 2 and 1.
+/// Names of each register for widths of 8, 4, 2 and 1 bytes.
 const REGISTERS: [[&str; 4]; 17] = [
     ["rax", "eax", "ax", "al"],
     ["rbx", "ebx", "bx", "bl"],
@@ -40,7 +41,7 @@ impl Register {
     }
 }
 
-/// Where an argument is.
+/// The location of an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operand {
     /// In the instruction itself.
@@ -58,19 +59,19 @@ pub enum Operand {
     },
 }
 
-/// One argument of a marker at one place.
+/// An argument of a marker site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argument {
-    /// Where it is.
+    /// Its location.
     pub operand: Operand,
-    /// How many bytes of it count: 1, 2, 4 or 8.
+    /// Its size in bytes: 1, 2, 4 or 8.
     pub bytes: u8,
     /// Whether its highest bit is a sign.
     pub signed: bool,
 }
 
 impl Argument {
-    /// Takes one argument of a note apart. `None` for a shape that is not in the list above.
+    /// Parses an argument. `None` for an unsupported form.
     pub fn parse(text: &str) -> Option<Argument> {
         let (size, operand) = text.split_once('@')?;
         let size: i8 = size.parse().ok()?;
@@ -79,7 +80,10 @@ impl Argument {
         Some(Argument { operand: parse_operand(operand)?, bytes, signed: size < 0 })
     }
 
-    /// Takes all arguments of a note apart, or names the one that cannot be.
+    /// Parses all arguments of a note.
+    ///
+    /// # Errors
+    /// The text of the first unsupported argument.
     pub fn parse_all(text: &str) -> Result<Vec<Argument>, String> {
         split(text).map(|one| Argument::parse(one).ok_or_else(|| one.to_owned())).collect()
     }

@@ -1,4 +1,4 @@
-//! The Pythons that a recording has met, each with its markers placed once.
+//! The interpreters that a recording has attached to. The probes of each file are attached once.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -17,21 +17,25 @@ use super::probe_plan::{self, Probe};
 use crate::os::procfs::{FileId, file_id};
 use crate::os::stopped_process::StoppedProcess;
 
-/// Pythons whose markers are placed, and what is to be said of them.
+/// The interpreters with attached probes, and what is to be reported about them.
 #[derive(Default)]
 pub struct AttachedInterpreters {
-    /// The files with the markers, and their probes in the order in which they were defined.
+    /// The inheritable probes of each interpreter file, as a range in the order of definition.
     probes_by_file: FxHashMap<FileId, Range<usize>>,
-    /// Programs that were met on the way, each with who ran it where that matters.
+    /// Programs that were executed, so that each is examined once: per machine, or per process
+    /// where probes are not inherited.
     seen_programs: FxHashSet<(FileId, Option<i32>)>,
-    /// Not told of yet.
+    /// Interpreters that are not in the manifest yet.
     pub new_pythons: Vec<Python>,
-    /// Not told of yet.
+    /// Notices that are not in the manifest yet.
     pub new_notices: Vec<String>,
 }
 
 impl AttachedInterpreters {
-    /// Places what these Pythons have of the markers. A group that none of them has is an error.
+    /// Attaches probes for the requested groups to these interpreters.
+    ///
+    /// # Errors
+    /// A group that none of them has; a probe that cannot be attached.
     pub fn attach(
         &mut self,
         bpf: &mut BpfObject,
@@ -45,7 +49,7 @@ impl AttachedInterpreters {
         let missing =
             |&&group: &&MarkerGroup| !interpreters.iter().any(|interpreter| has(interpreter, group));
         if groups.iter().any(|group| missing(&group)) {
-            // Whatever the first one says of all that it was asked for.
+            // The error of the first interpreter that lacks one of the groups.
             interpreters
                 .iter()
                 .try_for_each(|interpreter| probe_plan::plan_probes(&interpreter.image, groups).map(drop))?;
@@ -63,7 +67,8 @@ impl AttachedInterpreters {
         self.probes_by_file.get(&file_id_of(interpreter)?).cloned()
     }
 
-    /// Places what a Python has of the markers. Returns the named probes among them.
+    /// Attaches probes for those of the groups that an interpreter has. Returns its inheritable
+    /// probes.
     fn attach_new(
         &mut self,
         bpf: &mut BpfObject,
@@ -81,8 +86,8 @@ impl AttachedInterpreters {
         Ok(first..bpf.inheritable_probes())
     }
 
-    /// A process has become another program. If it is a Python that was not met before, its markers are placed: for the
-    /// whole machine, or for everyone in the families, the process standing still meanwhile.
+    /// Handles an `exec` of a process. Attaches probes if the program is a Python that has none
+    /// yet: for the whole machine, or for all followed processes, while the process is stopped.
     pub fn attach_on_exec(
         &mut self,
         bpf: &mut BpfObject,
@@ -90,13 +95,13 @@ impl AttachedInterpreters {
         groups: &[MarkerGroup],
         is_machine_wide: bool,
     ) {
-        // One that has ended is nobody any more.
+        // A process that has ended has no program.
         let Some(program) = file_id(Path::new(&format!("/proc/{pid}/exe"))) else { return };
         let all_at_once = is_machine_wide || bpf.can_follow_families();
         if !self.seen_programs.insert((program, (!all_at_once).then_some(pid))) {
             return;
         }
-        // Somebody else may have stopped it. Then it goes on, and its first events may be missing.
+        // If it cannot be stopped, its first events may be missing.
         let _stopped = (!is_machine_wide).then(|| StoppedProcess::stop(pid).ok());
         let attached = InterpreterFile::of_process(pid)
             .and_then(|interpreter| self.attach_running(bpf, &interpreter, pid, groups, is_machine_wide));
@@ -131,11 +136,11 @@ impl AttachedInterpreters {
             None => self.attach_new(bpf, interpreter, groups, AttachScope::ProcessFamilies(&[pid]))?,
         };
         if probes.is_empty() {
-            // Not handed on: whoever runs this file next needs probes of their own.
+            // Not inherited: the next process that runs this file needs its own probes.
             return Ok(());
         }
         self.probes_by_file.extend(file_id_of(interpreter).map(|id| (id, probes.clone())));
-        // Whoever is there gets them, too, and hands them on to all that start later.
+        // All followed processes get the probes, and processes that they start inherit them.
         loop {
             let members = bpf.family_members();
             let new: Vec<i32> = members.difference(&reached).copied().collect();
@@ -178,7 +183,7 @@ impl AttachedInterpreters {
     }
 }
 
-/// Nothing where the file does not say it. Such a file is nobody's double.
+/// The identity of the file; `None` if unknown, and then it is attached to each time.
 fn file_id_of(interpreter: &InterpreterFile) -> Option<FileId> {
     interpreter.file.metadata().ok().map(|it| (it.dev(), it.ino()))
 }

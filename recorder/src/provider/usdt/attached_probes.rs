@@ -1,4 +1,4 @@
-//! Placing probes, in the way that our rights allow.
+//! Probes that are attached to processes, by the interface that the recorder's capabilities allow.
 //!
 //! | rights | way | children |
 //! |---|---|---|
@@ -21,32 +21,32 @@ use super::probe_plan::Probe;
 use super::tracefs::Tracefs;
 use crate::os::capabilities::{Capability, CapabilitySet};
 
-/// What libbpf takes for the pid of everyone.
+/// The pid that libbpf takes for all processes.
 const EVERY_PROCESS: i32 = -1;
 
-/// Threads to hold at a time: each takes a descriptor.
+/// Limit of swap guards. Each takes a descriptor.
 const MAX_SWAP_GUARDS: usize = 512;
 
-/// Whom the probes of a file reach.
+/// The processes that the probes of a file are attached to.
 #[derive(Clone, Copy, Debug)]
 pub enum AttachScope<'pids> {
-    /// These processes, and where that can be all that they will start.
+    /// These processes and, if the kernel interface allows it, all processes that they start.
     ProcessFamilies(&'pids [i32]),
-    /// Everyone who runs the file, now or later.
+    /// All processes that run the file, now or later.
     Machine,
 }
 
-/// Which of the kernel's interfaces is used.
+/// The kernel interface by which uprobes are attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttachMethod {
-    /// Perf events: for uprobes the kernel wants CAP_SYS_ADMIN.
+    /// Perf events. Needs CAP_SYS_ADMIN for uprobes.
     PerfEvents,
-    /// Links of their own kind: programs must be loaded for it.
+    /// Uprobe-multi links. The programs must be loaded with that attach type.
     UprobeMulti,
 }
 
 impl AttachMethod {
-    /// The one that our rights allow.
+    /// The interface that the capabilities of the recorder allow.
     pub fn detect() -> AttachMethod {
         if CapabilitySet::effective().has(Capability::SysAdmin) {
             AttachMethod::PerfEvents
@@ -56,32 +56,33 @@ impl AttachMethod {
     }
 }
 
-/// Probes that are placed for as long as this is there.
+/// Attached probes; dropping it detaches them.
 pub struct AttachedProbes {
     method: AttachMethod,
     links: Vec<Link>,
-    /// The same probes on the threads of families.
+    /// The inheritable events on the threads of followed processes.
     inherited: Vec<OwnedFd>,
-    /// What the kernel does with them.
+    /// Whether the kernel may swap them between threads.
     context_swap: ContextSwap,
-    /// Whether every process has the number for us that it has for the kernel.
+    /// Whether the recorder is in the initial pid namespace, so that its pids are the kernel's.
     sees_kernel_pids: bool,
-    /// The numbers of the probes that are inherited.
+    /// The tracefs ids of the inheritable probes, in the order of definition.
     events: Vec<u64>,
-    /// Threads of families that are held apart from what they start, the last ones.
+    /// The newest swap guards (see [`perf_event::open_swap_guard`]).
     swap_guards: VecDeque<OwnedFd>,
-    /// The processes whose families these are.
+    /// The processes that were attached to explicitly; the others have inherited their probes.
     roots: BTreeSet<i32>,
-    /// Whether a process that one of them has started was seen while its probes could be swapped.
+    /// Whether a child was observed whose probes the kernel could swap.
     may_miss_children: bool,
-    /// The probes on processes that families have started.
+    /// Additional events on child processes, by pid.
     child_events: FxHashMap<i32, Vec<OwnedFd>>,
-    /// What they are defined in; without it children cannot be followed. Dropped after them.
+    /// Defines the inheritable probes; without it children cannot be followed. Dropped after the
+    /// events.
     tracefs: io::Result<Tracefs>,
 }
 
 impl AttachedProbes {
-    /// None yet.
+    /// No probes.
     pub fn new(method: AttachMethod) -> AttachedProbes {
         AttachedProbes {
             method,
@@ -98,13 +99,13 @@ impl AttachedProbes {
         }
     }
 
-    /// Why the children of processes cannot be followed, if they cannot.
+    /// The reason why children cannot be followed, if they cannot.
     pub fn child_tracking_error(&self) -> Option<io::Error> {
         let error = self.tracefs.as_ref().err()?;
         Some(error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error))
     }
 
-    /// Places one.
+    /// Attaches a probe.
     pub fn attach(
         &mut self,
         program: &ProgramMut<'_>,
@@ -124,7 +125,7 @@ impl AttachedProbes {
         }
     }
 
-    /// For one process, or for everyone.
+    /// Attaches a probe to one process, or to [`EVERY_PROCESS`].
     fn attach_to(
         &mut self,
         program: &ProgramMut<'_>,
@@ -134,7 +135,7 @@ impl AttachedProbes {
         pid: i32,
     ) -> Result<(), Error> {
         let (offset, semaphore) = (probe.offset as usize, probe.semaphore.unwrap_or(0) as usize);
-        // By its descriptor, a file has a path wherever it is, and if it has been deleted.
+        // A path by descriptor works in every mount namespace and for deleted files.
         let file = format!("/proc/self/fd/{}", file.as_raw_fd());
         let link = match self.method {
             AttachMethod::PerfEvents => {
@@ -155,7 +156,7 @@ impl AttachedProbes {
         Ok(())
     }
 
-    /// For processes and all that they will start.
+    /// Attaches a probe to processes and all processes that they start.
     fn attach_inherited(
         &mut self,
         program: &ProgramMut<'_>,
@@ -176,13 +177,13 @@ impl AttachedProbes {
         self.extend(self.events.len() - 1..self.events.len(), pids)
     }
 
-    /// Has probes that are defined, by the order in which they were, reach these families.
+    /// Extends defined probes, given by their order of definition, to these processes.
     pub fn extend(&mut self, probes: Range<usize>, pids: &[i32]) -> Result<(), Error> {
         self.roots.extend(pids);
         let is_first = probes.start == 0;
         let events = self.events.get(probes).unwrap_or_default().to_vec();
         let mut opened = BTreeSet::new();
-        // A thread that starts meanwhile may have been started by one that had not got the event yet.
+        // A thread that starts meanwhile may have been started by one without the event.
         loop {
             let new: Vec<i32> = perf_event::threads_of(pids).difference(&opened).copied().collect();
             if new.is_empty() {
@@ -204,25 +205,26 @@ impl AttachedProbes {
         }
     }
 
-    /// How many probes are defined.
+    /// Number of defined inheritable probes.
     pub fn inheritable_probes(&self) -> usize {
         self.events.len()
     }
 
-    /// Whether every process has the number for us that it has for the kernel.
+    /// Whether the recorder is in the initial pid namespace, so that its pids are the kernel's.
     pub fn sees_kernel_pids(&self) -> bool {
         self.sees_kernel_pids
     }
 
-    /// An event of ours, for a program to be attached to, on one of the kernel's trace points; none where children
-    /// cannot be followed.
+    /// Opens an anchor event on a kernel trace point, to attach a BPF program to. `None` if
+    /// children cannot be followed.
     pub fn open_anchor_at(&self, trace_point: &str) -> Option<io::Result<OwnedFd>> {
         let tracefs = self.tracefs.as_ref().ok().filter(|_| self.method == AttachMethod::PerfEvents)?;
         Some(tracefs.number_of(trace_point).and_then(perf_event::open_anchor))
     }
 
-    /// Makes sure of a thread that a family has started, where its events may be swapped: of what it has inherited,
-    /// and of what it will start. Where the kernel refuses, it goes on with what it has.
+    /// Protects a new thread of a followed process where inherited events may be swapped: a swap
+    /// guard for what it starts, and non-inherited events for a new process. Failure leaves the
+    /// inherited events.
     pub fn cover_new_thread(&mut self, pid: i32, tid: i32) {
         if self.context_swap == ContextSwap::Prevented || self.events.is_empty() {
             return;
@@ -238,12 +240,13 @@ impl AttachedProbes {
         }
     }
 
-    /// Whether children were seen that may have lost their probes, so that hits of theirs are missing and not counted.
+    /// Whether children may have lost their probes, so that events are missing and not counted as
+    /// lost.
     pub fn may_miss_children(&self) -> bool {
         self.may_miss_children
     }
 
-    /// Lets go of a process that has ended.
+    /// Closes the additional events of a process that has ended.
     pub fn release_process(&mut self, pid: i32) {
         self.child_events.remove(&pid);
     }
@@ -255,7 +258,7 @@ impl AttachedProbes {
         self.swap_guards.extend(perf_event::open_swap_guard(tid));
     }
 
-    /// Removes them, and lowers the semaphores that they raised. Nobody is adopted from here on.
+    /// Detaches all probes, which lowers their semaphores. No new thread is covered afterwards.
     pub fn detach_all(&mut self) {
         self.events.clear();
         self.inherited.clear();

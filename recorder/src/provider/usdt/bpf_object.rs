@@ -1,4 +1,4 @@
-//! The BPF program in the kernel: loading it, placing its probes, taking its records.
+//! The loaded BPF object: loads it, attaches its probes, reads its maps and rings.
 
 use std::collections::BTreeSet;
 use std::mem::MaybeUninit;
@@ -23,61 +23,62 @@ use super::skeleton::{MarkersProgs, MarkersSkel, MarkersSkelBuilder, types};
 use super::{Error, LoadOptions, Mode};
 use crate::output::counts::Tally;
 
-/// Events taken at a time: as many as the time between two looks at the clock is worth.
+/// Limit of events per [`BpfObject::take_events`].
 pub const BATCH: usize = 4096;
 
-/// The part of the ring that is added to it for what is longer than an event.
+/// The body ring has 1/4 of the size of the event ring.
 const BODY_RING_DIVISOR: u32 = 4;
 
-/// The least that it takes: a few names of the greatest length.
+/// The minimum size of the body ring in bytes: room for a few names of the greatest length.
 const MIN_BODY_RING_BYTES: u32 = 1 << 16;
 
-/// Where threads that found no room of their own count their losses: `ALL_OTHERS` in `events.h`.
+/// The key of the losses of threads without an entry of their own: `ALL_OTHERS` in `events.h`.
 const ALL_OTHERS: u64 = u64::MAX;
 
-/// What tells those whom we have named from their numbers in the first namespace: `NAMED` in `family.h`.
+/// Marks keys with a pid of the recorder's namespace; the others are of the initial one: `NAMED` in
+/// `family.h`.
 const NAMED: u64 = 1 << 32;
 
-/// The loaded program.
+/// The loaded BPF object.
 pub struct BpfObject {
     // Dropped in this order: the probes first, the program last.
     probes: AttachedProbes,
-    /// Where processes end.
+    /// Links of the trace points for exec, exit and new tasks.
     tracepoint_links: Vec<Link>,
-    /// How many places the program has been told of.
+    /// Number of marker sites that the BPF program has a description of.
     site_count: usize,
     events: EventArray,
-    /// Kept between takes for its room.
+    /// A buffer that is reused by every take.
     batch: Vec<types::event>,
     bodies: RingBuffer<'static>,
-    /// Wakes us when a member of a family becomes another program.
+    /// The ring of `exec` records, which wakes the recorder.
     execs: RingBuffer<'static>,
     inbox: Arc<Mutex<Inbox>>,
     skeleton: MarkersSkel<'static>,
 }
 
-/// Bodies on their way from libbpf's callback.
+/// Records that libbpf's callbacks have received.
 #[derive(Default)]
 struct Inbox {
     bodies: PendingBodies,
-    /// Processes that have become another program.
+    /// `exec` calls of followed processes.
     execs: Vec<Exec>,
     malformed: bool,
 }
 
-/// A process has become another program.
+/// An `exec` call.
 #[derive(Clone, Copy, Debug)]
 pub struct Exec {
-    /// When.
+    /// The time, `CLOCK_MONOTONIC` in nanoseconds.
     pub time_ns: i64,
     /// The process.
     pub pid: i32,
 }
 
 impl BpfObject {
-    /// Loads the program with a ring of `ring_bytes` (a power of two, at least a page).
+    /// Loads the BPF object, without any probe.
     pub fn load(options: LoadOptions) -> Result<BpfObject, Error> {
-        // What goes wrong is told by our errors; libbpf would tell it on standard error too.
+        // libbpf would print errors on standard error in addition to returning them.
         libbpf_rs::set_print(None);
         let method = AttachMethod::detect();
         let ring_bytes = options.ring_bytes;
@@ -96,7 +97,8 @@ impl BpfObject {
         let bss = skeleton.maps.bss_data.as_deref_mut().ok_or(Error::Malformed)?;
         let taken = NonNull::from(&mut bss.taken);
         let bits = event_bits(ring_bytes);
-        // SAFETY: the skeleton keeps it mapped, and is dropped after the events.
+        // SAFETY: the skeleton keeps the counter mapped and is dropped after `events`, which alone
+        // writes to it.
         let events = unsafe { EventArray::map(skeleton.maps.events.as_fd(), bits, taken) };
         let events = events.map_err(|source| Error::Kernel {
             what: "map the array of events",
@@ -118,12 +120,12 @@ impl BpfObject {
         })
     }
 
-    /// Why the children of processes cannot be followed, if they cannot.
+    /// The reason why children cannot be followed, if they cannot.
     pub fn child_tracking_error(&self) -> Option<std::io::Error> {
         self.probes.child_tracking_error()
     }
 
-    /// Places the probes of a file, in order.
+    /// Attaches the probes of a file, in order.
     pub fn attach(
         &mut self,
         file: BorrowedFd<'_>,
@@ -138,7 +140,7 @@ impl BpfObject {
         Ok(())
     }
 
-    /// Has everyone who these processes start, and they themselves, call us when they become another program.
+    /// Follows these processes and their descendants: their `exec` calls are reported.
     pub fn follow_processes(&mut self, pids: &[i32]) -> Result<(), Error> {
         let follow = |pid: &i32| {
             let key = NAMED | u64::from(pid.unsigned_abs());
@@ -147,32 +149,33 @@ impl BpfObject {
         pids.iter().try_for_each(follow).map_err(Error::kernel("follow processes"))
     }
 
-    /// Has every process of the machine do so.
+    /// Follows every process of the machine.
     pub fn follow_all_processes(&mut self) {
         if let Some(bss) = self.skeleton.maps.bss_data.as_deref_mut() {
             bss.everyone = 1;
         }
     }
 
-    /// Readable when a member of a family has become another program.
+    /// A descriptor that is readable when a followed process has called `exec`.
     pub fn exec_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor lives as long as the ring buffer does, which is borrowed for as long.
+        // SAFETY: the descriptor lives as long as the ring buffer does, which is borrowed for as
+        // long.
         unsafe { BorrowedFd::borrow_raw(self.execs.epoll_fd()) }
     }
 
-    /// Who has become another program since this was asked last.
+    /// Takes the `exec` calls since the previous call.
     pub fn take_execs(&self) -> Vec<Exec> {
-        // What it says of errors was said by the callback.
+        // The result is that of the callback, which returns 0.
         self.execs.consume_raw();
         std::mem::take(&mut self.inbox.lock().unwrap_or_else(PoisonError::into_inner).execs)
     }
 
-    /// How many processes were too many to follow.
+    /// Number of processes and `exec` records for which a map or ring had no room.
     pub fn unfollowed_processes(&self) -> u64 {
         self.skeleton.maps.bss_data.as_deref().map_or(0, |bss| bss.unheard)
     }
 
-    /// The members of the families that we know a number of.
+    /// The followed processes whose pid in the recorder's namespace is known.
     pub fn family_members(&self) -> BTreeSet<i32> {
         let numbers = self.skeleton.maps.family.keys().filter_map(|key| key.try_into().ok());
         let numbers =
@@ -180,37 +183,37 @@ impl BpfObject {
         numbers.map(|key| key as u32 as i32).collect()
     }
 
-    /// Whether all members of a family are known, and hand probes on to those whom they start.
+    /// Whether all followed processes are known and their children inherit probes.
     pub fn can_follow_families(&self) -> bool {
         self.probes.sees_kernel_pids() && self.child_tracking_error().is_none()
     }
 
-    /// How many named probes there are.
+    /// Number of inheritable probes.
     pub fn inheritable_probes(&self) -> usize {
         self.probes.inheritable_probes()
     }
 
-    /// Has named probes reach these processes, too, and all that they will start.
+    /// Extends inheritable probes to these processes and all processes that they start.
     pub fn extend(&mut self, probes: std::ops::Range<usize>, pids: &[i32]) -> Result<(), Error> {
         self.probes.extend(probes, pids)
     }
 
-    /// Makes sure of a thread that a recorded process has started.
+    /// Protects the probes of a new thread (see [`AttachedProbes::cover_new_thread`]).
     pub fn cover_new_thread(&mut self, pid: i32, tid: i32) {
         self.probes.cover_new_thread(pid, tid);
     }
 
-    /// Whether events of children may be missing that are not counted as lost.
+    /// Whether events of children may be missing without being counted as lost.
     pub fn may_miss_children(&self) -> bool {
         self.probes.may_miss_children()
     }
 
-    /// Lets go of a process that has ended.
+    /// Closes the additional events of a process that has ended.
     pub fn release_process(&mut self, pid: i32) {
         self.probes.release_process(pid);
     }
 
-    /// Tells the program what it must know of the places. Returns the number of the first one.
+    /// Writes the descriptions of marker sites. Returns the index of the first one.
     fn write_sites(&mut self, probes: &[Probe]) -> Result<usize, Error> {
         let sites = self.skeleton.maps.bss_data.as_deref_mut().map(|bss| &mut bss.sites);
         let first = self.site_count;
@@ -223,32 +226,32 @@ impl BpfObject {
         Ok(first)
     }
 
-    /// Where the program counts, if it does.
+    /// Maps the counts of [`Mode::Count`].
     pub fn map_tallies(&self) -> Result<KernelTallies, Error> {
         let maps = &self.skeleton.maps;
         KernelTallies::map(maps.tallies.as_fd(), maps.stacks.as_fd())
             .map_err(|source| Error::Kernel { what: "map the counts", reason: source.to_string() })
     }
 
-    /// How many hits there were of markers that are about no function.
+    /// Hits of markers without a code object, in several sets.
     pub fn marker_hits(&self) -> &[types::hits] {
         self.skeleton.maps.bss_data.as_deref().map_or(&[], |bss| &bss.tallied)
     }
 
-    /// Tallies whose place another function has, since this was asked last.
+    /// Takes the tallies that were evicted from the map since the previous call.
     pub fn take_evicted_tallies(&self) -> Vec<(u64, Tally)> {
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut inbox.bodies.evicted)
     }
 
-    /// Begins or ends taking events, of all markers at one instant.
+    /// Starts or stops recording for all markers at one instant.
     pub fn set_recording(&mut self, on: bool) {
         if let Some(bss) = self.skeleton.maps.bss_data.as_deref_mut() {
             bss.watching = u32::from(on);
         }
     }
 
-    /// Has the program count hits, apart from all that it does with them.
+    /// Counts all hits, independently of events and losses.
     #[cfg(test)]
     pub fn count_hits(&mut self) {
         if let Some(bss) = self.skeleton.maps.bss_data.as_deref_mut() {
@@ -256,24 +259,25 @@ impl BpfObject {
         }
     }
 
-    /// How many hits it has counted.
+    /// The number of hits.
     #[cfg(test)]
     pub fn hits(&self) -> u64 {
         self.skeleton.maps.bss_data.as_deref().map_or(0, |bss| bss.hits)
     }
 
-    /// Removes the probes and lowers the semaphores that they raised.
+    /// Detaches all probes, which lowers their semaphores.
     pub fn detach(&mut self) {
         self.set_recording(false);
         self.probes.detach_all();
         self.tracepoint_links.clear();
     }
 
-    /// Moves at most [`BATCH`] events that are there into `events`. Returns whether there may be more.
+    /// Appends at most [`BATCH`] pending events. Returns whether there may be more.
     pub fn take_events(&mut self, events: &mut Vec<RawEvent>) -> Result<bool, Error> {
         self.batch.clear();
         let more = self.events.take(BATCH, &mut self.batch);
-        // A body was sent before its event was whole, so those of the events at hand are all there.
+        // A body is submitted before its event is complete, so the bodies of these events are
+        // available.
         let taken = self.bodies.consume_raw();
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         for event in &self.batch {
@@ -282,7 +286,7 @@ impl BpfObject {
         if inbox.malformed || taken < 0 { Err(Error::Malformed) } else { Ok(more) }
     }
 
-    /// What threads have lost and not told in the ring.
+    /// The losses that have not been sent as events.
     pub fn read_losses(&self) -> Result<Vec<LostEvents>, Error> {
         let map = &self.skeleton.maps.losses;
         let lookup = |key: &[u8]| map.lookup(key, MapFlags::ANY).map_err(Error::kernel("read what was lost"));
@@ -296,7 +300,7 @@ impl BpfObject {
     }
 }
 
-/// Has the program told of processes that end or become another program.
+/// Attaches to the trace points of process exit and exec.
 fn attach_process_tracepoints(skeleton: &MarkersSkel<'static>) -> Result<Vec<Link>, Error> {
     let ends = [
         (&skeleton.progs.on_process_exit, "sched_process_exit"),
@@ -308,7 +312,7 @@ fn attach_process_tracepoints(skeleton: &MarkersSkel<'static>) -> Result<Vec<Lin
         .map_err(Error::kernel("watch for processes that end"))
 }
 
-/// Has the program told of threads and processes that start, where they can be followed.
+/// Attaches to the trace point of new tasks, if children can be followed.
 fn attach_new_task_tracepoint(
     skeleton: &MarkersSkel<'static>,
     probes: &AttachedProbes,
@@ -319,14 +323,14 @@ fn attach_new_task_tracepoint(
     link.map(Some).map_err(Error::kernel("watch for processes that start"))
 }
 
-/// Opens the program, sizes its buffers and loads it. Programs that may sleep read memory more cheaply; Linux 5.15
-/// does not have them.
+/// Opens the object, sets its map sizes and constants, and loads it. Sleepable programs read user
+/// memory more cheaply, but Linux 5.15 does not support them for uprobes.
 fn load(
     LoadOptions { ring_bytes, mode }: LoadOptions,
     method: AttachMethod,
     may_sleep: bool,
 ) -> Result<MarkersSkel<'static>, Error> {
-    // The skeleton borrows this for as long as it lives. It is a few bytes, once per recording.
+    // Leaked because the skeleton borrows it: a few bytes per recording.
     let object: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
     let mut open =
         MarkersSkelBuilder::default().open(object).map_err(Error::kernel("read the BPF program"))?;
@@ -361,7 +365,7 @@ fn load(
     open.load().map_err(Error::kernel("load the BPF program"))
 }
 
-/// The binary logarithm of the number of events in so many bytes.
+/// The binary logarithm of the number of events that fit in `ring_bytes`.
 fn event_bits(ring_bytes: u32) -> u32 {
     (ring_bytes / size_of::<types::event>() as u32).ilog2()
 }
@@ -413,7 +417,7 @@ fn open_exec_ring(
     builder.build()
 }
 
-/// An entry of the map of losses.
+/// Decodes an entry of the map of losses.
 fn decode_loss(key: &[u8], value: &[u8]) -> Option<LostEvents> {
     let key = u64::from_ne_bytes(key.try_into().ok()?);
     let (numbers, _) = value.as_chunks::<8>();

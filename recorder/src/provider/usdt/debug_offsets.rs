@@ -1,10 +1,12 @@
-//! `_Py_DebugOffsets`: what a CPython since 3.13 says of the layout of its own memory, at the start of `_PyRuntime`.
+//! `_Py_DebugOffsets`: what a CPython since 3.13 says of the layout of its own memory, at the start
+//! of `_PyRuntime`.
 //!
 //! ```text
 //! "xdebugpy" │ version │ free threaded? │ numbers of one structure │ numbers of the next │ …
 //! ```
 //!
-//! All are u64. Which number is which depends on the minor version (`Include/internal/pycore_debug_offsets.h`).
+//! All are u64. Which number is which depends on the minor version
+//! (`Include/internal/pycore_debug_offsets.h`).
 
 /// How the numbers begin.
 const COOKIE: &[u8; 8] = b"xdebugpy";
@@ -31,8 +33,8 @@ pub struct DebugOffsets {
 }
 
 impl DebugOffsets {
-    /// Takes the start of `_PyRuntime` apart. `None` where it has no such numbers, where they are those of a version
-    /// that is not in the list, and where threads run without the lock.
+    /// Takes the start of `_PyRuntime` apart. `None` where it has no such numbers, where they are
+    /// those of a version that is not in the list, and where threads run without the lock.
     pub fn parse(bytes: &[u8]) -> Option<DebugOffsets> {
         let (cookie, numbers) = bytes.split_first_chunk()?;
         let (numbers, _) = numbers.as_chunks();
@@ -92,7 +94,8 @@ mod tests {
         bytes.size bytes.ob_size bytes.ob_sval
         unicode.size unicode.state unicode.length unicode.ascii_size unicode.compact_size";
 
-    /// The start of a `_PyRuntime` in which each field holds 8 times its place, but for those that are given.
+    /// The start of a `_PyRuntime` in which each field holds 8 times its place, but for those that
+    /// are given.
     fn runtime(given: [(&str, u64); 2]) -> (Vec<u8>, impl Fn(&str) -> u64) {
         let names: Vec<&str> = FIELDS.split_whitespace().collect();
         let place =

@@ -1,4 +1,4 @@
-//! The file that holds an interpreter: its markers, its symbols, and where they lie.
+//! Reads the ELF file of an interpreter: stapsdt notes, symbols and segments.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -17,46 +17,46 @@ use super::version::Version;
 /// The type of notes that `sys/sdt.h` writes.
 const NT_STAPSDT: u32 = 3;
 
-/// A longer file is no interpreter, whatever its owner makes it claim: nobody's has come near.
+/// Limit of the file size. No interpreter comes near it; the file may be hostile.
 const MAX_BYTES: u64 = 512 << 20;
 
-/// Nor has anybody's so many notes, needed libraries, or so long a path.
+/// Limits of the number of notes, the number of needed libraries, and the length of a path.
 const MAX_NOTES: usize = 1 << 14;
 const MAX_LIBRARIES: usize = 1 << 10;
 const MAX_PATH_BYTES: usize = 1 << 12;
 
-/// What attaching needs to know of an ELF file. Addresses are those of the file before it is loaded.
+/// The parts of an ELF file that attaching needs. Addresses are link-time addresses of the file.
 #[derive(Clone, Debug, Default)]
 pub struct ElfImage {
-    /// Where it is.
+    /// The path of the file.
     pub path: PathBuf,
-    /// CPython's markers, none in a build without them.
+    /// CPython's markers; empty in a build without them.
     pub notes: Vec<StapsdtNote>,
-    /// The interpreter in it, if there is one.
+    /// The symbols of the interpreter, if the file contains one.
     pub python: Option<InterpreterSymbols>,
-    /// The libraries that it needs, by name.
+    /// Names of the needed libraries.
     pub needed: Vec<String>,
-    /// Where the loader looks for them first.
+    /// The `RUNPATH` or `RPATH` entries.
     pub run_path: Vec<String>,
-    /// Where a program begins.
+    /// The entry point of the program.
     pub entry_point: u64,
     segments: Vec<Segment>,
 }
 
-/// An interpreter's landmarks.
+/// Addresses and facts of an interpreter from its symbol table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InterpreterSymbols {
-    /// Its version, where the file says it.
+    /// The version, if it can be determined.
     pub version: Option<Version>,
     /// `_PyRuntime`.
     pub runtime: Option<u64>,
-    /// What it says of its layout, since 3.13.
+    /// The layout that CPython publishes since 3.13.
     pub offsets: Option<DebugOffsets>,
     /// `PyCode_Type`.
     pub code_type: u64,
     /// The destructor of code objects: `PyCode_Type.tp_dealloc`.
     pub code_dealloc: u64,
-    /// `Py_FrozenMain`, which does not run.
+    /// `Py_FrozenMain`, which is not executed by a normal interpreter.
     pub never_run: Option<u64>,
 }
 
@@ -111,7 +111,7 @@ impl ElfImage {
         ElfImage { path, notes, python: Some(python), segments, ..ElfImage::default() }
     }
 
-    /// Where an address lies in the file.
+    /// Converts an address to a file offset.
     pub fn offset(&self, address: u64) -> Option<u64> {
         self.segments.iter().find_map(|segment| {
             let distance = address.checked_sub(segment.address)?;
@@ -167,7 +167,7 @@ fn interpreter(elf: &Elf<'_>) -> Option<InterpreterSymbols> {
     })
 }
 
-/// The pointer that will lie at an address once the file is loaded, still as an address of the file.
+/// The pointer at an address after relocation, as a link-time address.
 fn pointer_at(elf: &Elf<'_>, address: u64) -> Option<u64> {
     let relocated = elf
         .dynamic_relocations()
@@ -210,7 +210,8 @@ mod tests {
 
     use super::*;
 
-    /// A program of this machine with a byte changed here and there, most of them where the tables are.
+    /// A program of this machine with a byte changed here and there, most of them where the tables
+    /// are.
     #[test]
     fn a_damaged_program_is_an_error_or_another_program() {
         let path = Path::new("/bin/true");

@@ -1,12 +1,13 @@
-//! The array in which the BPF program leaves its events, as the recorder sees it.
+//! The memory-mapped ring of events that the BPF program writes and the recorder reads.
 //!
 //! ```text
 //! taken ─▶ │ event │ event │ event │   │   │   ◀─ head
-//!            whole   whole   being written
+//!           complete complete  incomplete
 //! ```
 //!
-//! An event is whole when its stamp says which time round the array it is of. The first one that is not ends what can
-//! be taken: its writer was held up between getting the place and filling it.
+//! An event is complete when its stamp has the number of the current round through the array.
+//! Reading stops at the first incomplete event: its writer has claimed the slot and not filled it
+//! yet.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _};
@@ -21,21 +22,21 @@ use super::skeleton::types;
 #[derive(Debug)]
 pub struct EventArray {
     array: MmapRaw,
-    /// The binary logarithm of how many events it has room for.
+    /// The binary logarithm of its capacity in events.
     bits: u32,
-    /// Where the program reads how many were taken.
+    /// The number of events taken, which the BPF program reads.
     taken: NonNull<AtomicU64>,
     next: u64,
 }
 
-// SAFETY: the mapping and the counter belong to the process, and only this value writes to the counter.
+// SAFETY: mapping and counter are not bound to a thread, and only this value writes to the counter.
 unsafe impl Send for EventArray {}
 
 impl EventArray {
     /// Maps the array of `1 << bits` events.
     ///
     /// # Safety
-    /// `taken` must stay valid for as long as the value lives, and nobody else may write there.
+    /// `taken` must stay valid for as long as the value lives, and nothing else may write there.
     pub unsafe fn map(array: impl AsFd, bits: u32, taken: NonNull<u64>) -> io::Result<EventArray> {
         let bytes = size_of::<types::event>() << bits;
         let array = MmapOptions::new().len(bytes).map_raw_read_only(array.as_fd().as_raw_fd())?;
@@ -51,23 +52,24 @@ impl EventArray {
             found.push(event);
             self.next += 1;
         }
-        // SAFETY: valid by the contract of `map`, and aligned as the program has it.
+        // SAFETY: valid by the contract of `map`; the BPF program aligns it to 64 bytes.
         unsafe { self.taken.as_ref() }.store(self.next, Ordering::Release);
         found.len() - before == most
     }
 
     fn whole(&self, place: u64) -> Option<types::event> {
         let index = place & ((1 << self.bits) - 1);
-        // SAFETY: the mapping has `1 << bits` events, of integers alone.
+        // SAFETY: `index` is below `1 << bits`, the number of events in the mapping.
         let event = unsafe { self.array.as_ptr().cast::<types::event>().add(index as usize) };
-        // SAFETY: as above; the program may write meanwhile, and is looked at without any assumption.
+        // SAFETY: as above. The BPF program may write concurrently, hence the volatile read of an
+        // integer.
         let stamp = unsafe { (&raw const (*event).stamp).read_volatile() };
         if stamp >> 8 != ((place >> self.bits) + 1) as u32 & 0xff_ffff {
             return None;
         }
-        // The stamp is written last.
+        // The BPF program writes the stamp last.
         fence(Ordering::Acquire);
-        // SAFETY: as above; the program writes here again only after `taken` has gone past.
+        // SAFETY: as above. The BPF program reuses the slot only after `taken` has passed it.
         Some(unsafe { event.read_volatile() })
     }
 }

@@ -1,4 +1,4 @@
-//! Which file holds a program's interpreter: the program itself, or the libpython that it loads.
+//! Finds the file with a program's interpreter: the program itself, or the libpython that it loads.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -10,25 +10,25 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use super::elf_image::ElfImage;
 
-/// Where the loader looks when nothing else says where (ld.so(8), with Debian's folder per architecture).
+/// The default directories of the loader (ld.so(8), with Debian's folder per architecture).
 const SYSTEM_FOLDERS: [&str; 6] =
     ["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/local/lib", "/lib64", "/lib", "/usr/lib"];
 
-/// Who knows where a program's libraries are.
+/// How the libraries of a program are located.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LibrarySearch {
-    /// The process that runs the program.
+    /// In the process that runs the program.
     InProcess(i32),
-    /// Nobody yet: it is about to be started, and the loader's rules are followed.
+    /// By the rules of the loader, for a program that is about to be started.
     AtLaunch,
 }
 
-/// A file with an interpreter in it.
+/// An open file that contains an interpreter.
 #[derive(Debug)]
 pub struct InterpreterFile {
-    /// What is in it. Its path is that which the program knows, wherever its root is.
+    /// Its contents. The path is relative to the root directory of the process.
     pub image: ElfImage,
-    /// The file itself, which may have been deleted or replaced since.
+    /// The open file, which may have been deleted or replaced since.
     pub file: File,
 }
 

@@ -1,8 +1,8 @@
-//! What the BPF program has counted, as the recorder sees it.
+//! The memory-mapped counts of the BPF program (`bpf/tally.h`).
 //!
 //! ```text
-//! tallies   a number and counts for each function     ─┐
-//! settled   those whose place another one needed      ─┼▶ CountTotals
+//! tallies   number and counts of each function        ─┐
+//! settled   tallies evicted from the map              ─┼▶ CountTotals
 //! stacks    open calls of each thread: time up to now ─┘
 //! ```
 
@@ -16,25 +16,25 @@ use rustc_hash::FxHashMap;
 use super::skeleton::types;
 use crate::output::counts::{CountTotals, FunctionName, OpenCall, Tally, elapsed_tallies};
 
-/// How many buckets of tallies there are: `BUCKET_BITS` in `codes.h`.
+/// Number of buckets of tallies: `BUCKET_BITS` in `codes.h`.
 pub const BUCKETS: u32 = 1 << 14;
 
-/// How many stacks there are: `STACK_BITS` in `tally.h`.
+/// Number of stacks: `STACK_BITS` in `tally.h`.
 pub const STACKS: u32 = 1 << 11;
 
-/// What the kernel counts, mapped.
+/// The mapped counts, and the functions that they belong to.
 #[derive(Debug)]
 pub struct KernelTallies {
     tallies: MmapRaw,
     stacks: MmapRaw,
-    /// Functions by the numbers of their definitions, as long as their tally may be in the map; none for what is left
-    /// out.
+    /// Functions by definition number, while their tally may be in the map. `None`: the filter
+    /// excludes it.
     functions: FxHashMap<u64, (i32, Option<CodeId>)>,
     evicted: FxHashMap<(i32, CodeId), Tally>,
 }
 
 impl KernelTallies {
-    /// Maps what the program counts in.
+    /// Maps the two BPF arrays.
     pub fn map(tallies: impl AsFd, stacks: impl AsFd) -> io::Result<KernelTallies> {
         let map = |bytes: usize, file: &dyn AsFd| {
             MmapOptions::new().len(bytes).map_raw_read_only(file.as_fd().as_raw_fd())
@@ -47,26 +47,26 @@ impl KernelTallies {
         })
     }
 
-    /// Says which function a number stands for.
+    /// Assigns a definition number to a function.
     pub fn define(&mut self, number: u64, pid: i32, code: Option<CodeId>) {
         self.functions.insert(number, (pid, code));
     }
 
-    /// Keeps a tally whose place another function has now.
+    /// Adds a tally that was evicted from the map.
     pub fn add_evicted(&mut self, number: u64, tally: Tally) {
         if let Some((pid, Some(code))) = self.functions.remove(&number) {
             self.evicted.entry((pid, code)).or_default().add(tally);
         }
     }
 
-    /// Adds everything up to now. `code_at` says what an address stands for in a process.
+    /// Adds all counts up to `now_ns`. `code_at` maps a process and address to a code.
     pub fn add_to(&self, sums: &mut CountTotals, now_ns: i64, code_at: impl Fn(i32, u64) -> Option<CodeId>) {
         for (&(pid, code), &tally) in &self.evicted {
             sums.add(pid, FunctionName::Code(code), tally);
         }
         for bucket in 0..BUCKETS as usize {
-            // SAFETY: the mapping has so many of these, of integers alone; the program may write meanwhile, and what is
-            // read is taken for no more than numbers.
+            // SAFETY: the mapping has `BUCKETS` of these, of integers alone. The BPF program may
+            // write concurrently, hence the volatile read.
             let bucket =
                 unsafe { self.tallies.as_ptr().cast::<types::tallies>().add(bucket).read_volatile() };
             for tally in bucket.ways.iter().filter(|tally| tally.function != 0) {
@@ -80,7 +80,7 @@ impl KernelTallies {
         }
     }
 
-    /// Adds what the calls of a thread have taken that are open.
+    /// Adds the time of the open calls of a thread.
     fn add_open_calls(
         &self,
         stack: usize,
@@ -88,14 +88,15 @@ impl KernelTallies {
         now_ns: i64,
         code_at: &impl Fn(i32, u64) -> Option<CodeId>,
     ) {
-        // SAFETY: the mapping has so many of these.
+        // SAFETY: the mapping has `STACKS` of these.
         let stack = unsafe { self.stacks.as_ptr().cast::<types::stack>().add(stack) };
-        // SAFETY: as above; a thread's number is an integer whatever is written meanwhile.
+        // SAFETY: as above. The BPF program may write concurrently, hence the volatile read of an
+        // integer.
         let thread = unsafe { (&raw const (*stack).thread).read_volatile() };
         if thread == 0 {
             return;
         }
-        // SAFETY: as above. The program may write meanwhile; then times are off until the next look.
+        // SAFETY: as above. A concurrent write makes times inaccurate until the next read.
         let stack = unsafe { stack.read_volatile() };
         let pid = (thread >> 32) as i32;
         let depth = (stack.depth as usize).min(stack.opens.len());
@@ -115,7 +116,7 @@ impl KernelTallies {
     }
 }
 
-/// Adds the hits of markers that are about no function, and what could not be counted as it should.
+/// Adds the hits of markers without a code object, the lost calls and the calls without times.
 pub fn add_marker_hits(sets: &[types::hits], sums: &mut CountTotals) {
     for set in sets {
         let groups = [
@@ -130,7 +131,7 @@ pub fn add_marker_hits(sets: &[types::hits], sums: &mut CountTotals) {
     }
 }
 
-/// What a tally in the map says.
+/// Converts a tally of the map.
 pub fn tally_from_map(tally: &types::tally) -> Tally {
     Tally { calls: tally.calls, self_ns: tally.self_ns, total_ns: tally.total_ns }
 }
@@ -162,10 +163,12 @@ mod tests {
     fn tallies_settled_ones_and_open_calls_add_up() {
         let tallies = array(size_of::<types::tallies>() * BUCKETS as usize);
         let stacks = array(size_of::<types::stack>() * STACKS as usize);
-        // Number, calls, self, total, when a thread ended; the second way of the bucket, and the last of all.
+        // Number, calls, self, total, when a thread ended; the second way of the bucket, and the
+        // last of all.
         put(&tallies, 3 * size_of::<types::tallies>() + size_of::<types::tally>(), &[5, 7, 100, 200, 0]);
         put(&tallies, (BUCKETS as usize * WAYS - 1) * size_of::<types::tally>(), &[6, 1, 10, 10, 0]);
-        // A thread, its depth, and calls: the code at 64 has called that at 96 at 1500, and before that for 300 ns.
+        // A thread, its depth, and calls: the code at 64 has called that at 96 at 1500, and before
+        // that for 300 ns.
         put(&stacks, 9 * size_of::<types::stack>(), &[7 << 32 | 8, 2, 64, 1000, 300, 96, 1500, 0]);
         let names = Names::new();
         let [f, g, h] = ["f.py:1:f", "f.py:2:g", "f.py:3:h"].map(|code| names.code(code));

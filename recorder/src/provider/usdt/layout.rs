@@ -6,9 +6,10 @@
 //! 3.15         _PyRuntime ─▶ interpreter ─▶ lock ─▶ thread state ─▶ frame ─▶ code ─▶ file, qualname
 //! ```
 //!
-//! CPython 3.15 publishes its numbers. Those of the older ones are in the headers under `Include/internal`; a test
-//! compiles them where they are installed. The recorder does not trust any of them blindly: what they lead to must be
-//! a code object, by its type, and have the names that the marker says.
+//! CPython 3.15 publishes its numbers. Those of the older ones are in the headers under
+//! `Include/internal`; a test compiles them where they are installed. The recorder does not trust
+//! any of them blindly: what they lead to must be a code object, by its type, and have the names
+//! that the marker says.
 
 use super::debug_offsets::DebugOffsets;
 use super::version::Version;
@@ -19,8 +20,8 @@ pub const STEPS: usize = 5;
 /// Distances in bytes from the start of each structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// From `_PyRuntime` to the code that the thread with the lock executes: where the next pointer is in each
-    /// structure. Those that are not needed come last and are 0.
+    /// From `_PyRuntime` to the code that the thread with the lock executes: where the next pointer
+    /// is in each structure. Those that are not needed come last and are 0.
     pub way: [u16; STEPS],
     /// How many of them are needed. The last one is where a frame has its code.
     pub steps: u8,
@@ -38,7 +39,8 @@ pub struct Layout {
     pub code_qualname: Option<u16>,
     /// Where the characters of a compact ASCII string start.
     pub string_ascii: u16,
-    /// Where those of another compact string start, or the pointer to those of one that is not compact.
+    /// Where those of another compact string start, or the pointer to those of one that is not
+    /// compact.
     pub string_data: u16,
 }
 

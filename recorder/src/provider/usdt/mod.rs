@@ -1,4 +1,5 @@
-//! The provider that reads CPython's static markers from outside, through BPF.
+//! The `usdt` provider: reads CPython's static markers (USDT probes) from outside the process, with
+//! a BPF program.
 //!
 //! ```text
 //! program ─▶ ElfImage ─▶ plan ─▶ probes ─▶ BpfObject ─▶ RawEvent ─▶ RowWriter
@@ -6,8 +7,9 @@
 //!            symbols          place     program   sends
 //! ```
 //!
-//! Only [`BpfObject`] talks to the kernel; everything before and after it is a value. `docs/reference/markers.md` says what the
-//! markers of each CPython really do, and how the code object of an event is found.
+//! Only [`BpfObject`] talks to the kernel; everything before and after it is a value.
+//! `docs/reference/markers.md` says what the markers of each CPython really do, and how the code
+//! object of an event is found.
 
 mod argument;
 mod attached_interpreters;
@@ -64,33 +66,33 @@ use crate::output::counts::CountTotals;
 use crate::output::row_writer::RowWriter;
 use crate::provider::Provider;
 
-/// The smallest and the largest ring. The largest holds half a second of the fastest program, and costs the recorder
-/// twice its size in resident memory, since it is mapped twice in a row.
+/// The smallest and the largest event ring, in bytes. The largest holds half a second of events of
+/// the fastest program.
 const RING_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 24;
 
-/// The part of the machine's memory that a ring may take.
+/// A ring takes at most this fraction (1/256) of the machine's memory.
 const MEMORY_DIVISOR: u64 = 256;
 
-/// What the kernel does with events.
+/// Whether the BPF program sends events or counts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// It sends each.
+    /// Sends every event.
     Stream,
-    /// It counts them, and sends the names of functions alone.
+    /// Counts events in the kernel, and sends only the definitions of code objects.
     Count,
 }
 
-/// How the BPF program is loaded.
+/// Parameters of loading the BPF program.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadOptions {
-    /// Bytes of the ring, a power of two and at least a page.
+    /// Size of the event ring in bytes: a power of two, at least a page.
     pub ring_bytes: u32,
-    /// What it does.
+    /// Whether events are sent or counted.
     pub mode: Mode,
 }
 
 impl LoadOptions {
-    /// With a ring that fits the machine.
+    /// Options with a ring size that suits the memory of the machine.
     fn of(mode: Mode) -> LoadOptions {
         let info = rustix::system::sysinfo();
         let memory = info.totalram as u64 * u64::from(info.mem_unit);
@@ -100,50 +102,52 @@ impl LoadOptions {
     }
 }
 
-/// The markers of processes.
+/// Probes on the static markers of processes, and the state to turn their events into rows.
 pub struct Usdt {
     bpf: BpfObject,
-    /// The first process.
+    /// The process that losses without a known process are attributed to.
     pid: i32,
     interpreters: AttachedInterpreters,
-    /// What is asked for of a Python that is met on the way.
+    /// The requested marker groups, for Pythons that start during the recording.
     groups: Vec<MarkerGroup>,
-    /// Whether all processes are recorded, and not some and whom they start.
+    /// Whether all processes of the machine are recorded, not only selected ones and their
+    /// children.
     is_machine_wide: bool,
     tracker: ProcessTracker,
     codes: CodeTable,
     /// Which functions are recorded.
     filter: FunctionFilter,
-    /// Kept between drains for its room.
+    /// A buffer that is reused by every drain.
     batch: Vec<RawEvent>,
-    /// Where the kernel counts.
+    /// The maps in which the BPF program counts; present in [`Mode::Count`].
     tallies: Option<KernelTallies>,
 }
 
-/// What the addresses of code objects stand for.
+/// The code objects that events refer to by address.
 #[derive(Default)]
 struct CodeTable {
-    /// By process and address; none for what is left out.
+    /// By process and address. `None`: the filter excludes the code object.
     by_address: FxHashMap<(i32, u64), Option<CodeId>>,
-    /// By ids that serve one event only.
+    /// By an id that is valid for one event. `None`: as above.
     single_event: FxHashMap<u64, Option<CodeId>>,
     qualnames: Qualnames,
-    /// What CPython runs after an `__init__` that it has called by a short cut. In 3.15 it has a return, and no entry.
+    /// The pseudo code object that CPython runs after an inlined call of `__init__`. In CPython
+    /// 3.15 it has a return marker but no entry marker.
     init_cleanup: Option<CodeId>,
     without_code_object: u64,
     truncated: u64,
-    /// Returns that were left out, since nothing was entered.
+    /// Returns of `init_cleanup` that were skipped.
     #[cfg(test)]
     skipped_cleanups: u64,
 }
 
 impl Usdt {
-    /// Reads the markers of processes that run, and of their children.
+    /// Attaches to running processes and their children.
     pub fn attach_processes(pids: &[i32], groups: &[MarkerGroup], mode: Mode) -> Result<Usdt, Error> {
         Usdt::attach(&interpreters_of(pids)?, pids, groups, LoadOptions::of(mode))
     }
 
-    /// Reads the markers of a process that is about to become `program`, and of its children.
+    /// Attaches to a stopped process that will execute `program`, and to its children.
     pub fn attach_launched(
         program: &Path,
         pid: i32,
@@ -151,7 +155,7 @@ impl Usdt {
         mode: Mode,
     ) -> Result<Usdt, Error> {
         let first = match InterpreterFile::of_program(program) {
-            // What it starts may be one.
+            // A process that it starts may be Python.
             Err(Error::NotPython { .. }) => vec![],
             first => vec![first?],
         };
@@ -160,10 +164,10 @@ impl Usdt {
         Ok(usdt)
     }
 
-    /// Reads the markers of every Python on the machine.
+    /// Attaches to every Python on the machine.
     pub fn attach_machine(groups: &[MarkerGroup], mode: Mode) -> Result<Usdt, Error> {
         let mut usdt = Usdt { is_machine_wide: true, ..Usdt::load(0, groups, LoadOptions::of(mode))? };
-        // Before the search, so that nobody is missed between the two.
+        // Before the search, so that a process that starts between the two is not missed.
         usdt.bpf.follow_all_processes();
         let (marked, bare): (Vec<PythonProgram>, Vec<PythonProgram>) =
             discovery::find_all().into_iter().partition(|found| !found.interpreter.image.notes.is_empty());
@@ -192,19 +196,19 @@ impl Usdt {
         usdt.bpf.set_recording(true);
         if let Some(error) = usdt.bpf.child_tracking_error() {
             usdt.interpreters.new_notices.push(format!(
-                "children are not recorded: that needs root, for the kernel's list of named probes ({error})"
+                "children are not recorded: defining named probes in tracefs needs root ({error})"
             ));
         }
         Ok(usdt)
     }
 
-    /// Leaves out the functions that the filter does.
+    /// Records only the functions that the filter includes.
     pub fn with_filter(self, filter: FunctionFilter) -> Usdt {
         Usdt { filter, ..self }
     }
 
-    /// Loads the program and places a probe on ourselves, where it is never hit. Says why the children of processes
-    /// cannot be followed, if they cannot.
+    /// Loads the BPF program and attaches a probe to pyrec itself, at an address that is never
+    /// executed again. Returns the reason why children cannot be recorded, if they cannot.
     pub fn self_test() -> Result<Option<std::io::Error>, Error> {
         let options = LoadOptions { ring_bytes: *RING_BYTES.start() as u32, mode: Mode::Stream };
         let (mut bpf, own_pid) = (BpfObject::load(options)?, std::process::id() as i32);
@@ -231,7 +235,7 @@ impl Usdt {
         })
     }
 
-    /// Takes what the kernel has sent. Returns the number of events.
+    /// Converts all pending events to rows. Returns the number of events.
     fn push_events(&mut self, rows: &mut RowWriter) -> crate::Result<u64> {
         let mut count = 0;
         let mut more = true;
@@ -255,7 +259,7 @@ impl Usdt {
         Ok(count)
     }
 
-    /// Tells of threads and processes that have ended.
+    /// Writes the rows of threads and processes that have exited, and releases their probes.
     fn end_tasks(&mut self, ended: &[ExitedTask], rows: &mut RowWriter) -> crate::Result<()> {
         let processes = ended.iter().filter(|ended| ended.tid.is_none());
         processes.for_each(|process| self.bpf.release_process(process.pid));
@@ -275,7 +279,7 @@ impl Usdt {
                 Ok(1)
             }
             RawEvent::Text(head, text) => {
-                // `line` is whether it was found.
+                // For this marker, `line` holds whether the module was found.
                 let value = (head.marker == Marker::ImportDone).then_some(head.line.into());
                 let text = text.map_or(TextId::NONE, |text| rows.names().text(&text));
                 self.tracker.observe(head.time_ns, head.pid, head.tid, rows)?;
@@ -308,7 +312,7 @@ impl Usdt {
         }
     }
 
-    /// None for what is left out.
+    /// The row of a code or gc event. `None` if the filter excludes the code object.
     fn code_or_gc_row(&mut self, head: EventHeader) -> Option<Event> {
         match head.marker {
             Marker::GcStart | Marker::GcDone => {
@@ -321,13 +325,13 @@ impl Usdt {
 
 fn row_without_code(head: EventHeader) -> Event {
     let EventHeader { time_ns, pid, tid, marker, line, .. } = head;
-    // 3.15 says -1 where the body of a class begins.
+    // CPython 3.15 passes -1 at the start of a class body.
     let line = line.max(0);
     Event { time_ns, pid, tid, marker, code: CodeId::NONE, line, value: None, text: TextId::NONE }
 }
 
 impl CodeTable {
-    /// Returns the code; none if it is left out.
+    /// Adds a definition. Returns the code, `None` if the filter excludes it.
     fn define(
         &mut self,
         definition: &Definition,
@@ -356,7 +360,7 @@ impl CodeTable {
         code
     }
 
-    /// Whether an event is no call's.
+    /// Whether a row is of the pseudo code object after an inlined `__init__`, which is not a call.
     fn is_init_cleanup(&mut self, row: &Event) -> bool {
         let is_cleanup = self.init_cleanup.is_some_and(|code| code == row.code);
         #[cfg(test)]
@@ -366,7 +370,7 @@ impl CodeTable {
         is_cleanup
     }
 
-    /// The code of an event, none if it is left out. Its definition always came before it.
+    /// The code of an event, `None` if the filter excludes it. Its definition precedes it.
     fn of(&mut self, pid: i32, what: u64) -> Option<CodeId> {
         let once = || self.single_event.remove(&what);
         self.by_address.get(&(pid, what)).copied().or_else(once).unwrap_or(Some(CodeId::NONE))
@@ -376,14 +380,12 @@ impl CodeTable {
         if self.without_code_object > 0 {
             let count = self.without_code_object;
             rows.add_notice(format!(
-                "the code of {count} events could not be found: they have a name but no first line"
+                "the code objects of {count} events were not found: their functions have a name but no first line"
             ));
         }
         if self.truncated > 0 {
             let count = self.truncated;
-            rows.add_notice(format!(
-                "the names of {count} functions are longer than 4096 bytes and were cut"
-            ));
+            rows.add_notice(format!("the names of {count} functions were truncated to 4096 bytes"));
         }
     }
 }
@@ -419,7 +421,7 @@ impl Provider for Usdt {
 
     fn stop(&mut self, rows: &mut RowWriter) -> crate::Result<()> {
         self.bpf.detach();
-        // Nobody is met from here on.
+        // No further program is attached to.
         self.bpf.take_execs().clear();
         let ended = self.tracker.poll_exits(true);
         self.drain(rows)?;
@@ -431,14 +433,14 @@ impl Provider for Usdt {
         self.codes.add_notices(rows);
         match self.bpf.unfollowed_processes() {
             0 => {}
-            count => {
-                rows.add_notice(format!("{count} processes were too many to follow, and may be missing"))
-            }
+            count => rows.add_notice(format!(
+                "{count} processes could not be followed and may be missing: the table of processes was full"
+            )),
         }
         if self.bpf.may_miss_children() {
             rows.add_notice(
-                "events of children may be missing, and are not counted as lost: before Linux 6.12 the kernel may take a \
-                 child's probes away when a process related to it ends"
+                "events of children may be missing, and are not counted as lost: before Linux 6.12 the kernel may remove a \
+                 child's probes when a related process ends"
                     .into(),
             );
         }
@@ -455,7 +457,7 @@ fn interpreters_of(pids: &[i32]) -> Result<Vec<InterpreterFile>, Error> {
     pids.iter().map(|&pid| InterpreterFile::of_process(pid)).collect()
 }
 
-/// A process that is gone fails in many ways; that it is gone says it best.
+/// Replaces an error by [`Error::Gone`] if one of the processes has ended, which is then its cause.
 fn prefer_gone(error: Error, pids: &[i32]) -> Error {
     let gone = pids.iter().find(|pid| !Path::new(&format!("/proc/{pid}")).exists());
     gone.map_or(error, |&pid| Error::Gone { pid })

@@ -1,4 +1,4 @@
-//! Perf events on threads and on everything that they start.
+//! Perf events on threads, inherited by the threads and processes that they start.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -10,55 +10,57 @@ use super::tracefs::made;
 const PERF_TYPE_TRACEPOINT: u64 = 2;
 const PERF_TYPE_SOFTWARE: u64 = 1;
 const PERF_COUNT_SW_DUMMY: u64 = 9;
-/// The size of the first published attributes, which have all that is needed here.
+/// Size of the first version of `perf_event_attr`, in bytes.
 const ATTRIBUTES_BYTES: u64 = 64;
-/// The second of the flags: threads and processes that the thread starts get the event, too.
+/// The `inherit` flag: new threads and child processes get the event, too.
 const INHERIT: u64 = 1 << 1;
-/// What samples would say (`PERF_SAMPLE_TID` and `PERF_SAMPLE_READ`). There are none, but an inherited event whose
-/// samples say its own count must stay with its thread, and so must all others of the thread.
+/// `PERF_SAMPLE_TID | PERF_SAMPLE_READ`. No samples are taken, but an inherited event with these
+/// must stay with its thread, and with it all other events of the thread.
 const OWN_COUNT: u64 = 1 << 1 | 1 << 4;
 const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 
-/// What the kernel does with the inherited events of two related threads when one follows the other on a processor.
+/// Whether the kernel may swap the inherited events of two related threads at a context switch.
 ///
-/// Instead of taking the ones off and putting the same ones on, it swaps them. Each event goes on standing for the
-/// thread that it was made for, so when one of the two ends, it takes the other's with it (seen on Linux 6.18).
+/// If both have the same events, the kernel swaps their contexts instead of rescheduling the
+/// events. Each event still belongs to the thread that it was created for, so the exit of one
+/// thread removes the events of the other (observed on Linux 6.18).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContextSwap {
-    /// It leaves each thread its own, since they ask for it.
+    /// Each thread keeps its own events, because of [`OWN_COUNT`].
     Prevented,
-    /// It swaps them where they are the same: before Linux 6.12 it cannot be asked.
+    /// Equal contexts are swapped: Linux before 6.12 rejects [`OWN_COUNT`] on inherited events.
     Possible,
 }
 
 impl ContextSwap {
-    /// What this kernel can do, tried on ourselves.
+    /// Detects the behaviour of this kernel by opening an event on the recorder itself.
     pub fn detect() -> ContextSwap {
         let tried = open_kind(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_DUMMY, 0, INHERIT, OWN_COUNT);
         if tried.is_ok() { ContextSwap::Prevented } else { ContextSwap::Possible }
     }
 }
 
-/// Opens the event with this number on a thread and all that it will start, for as long as the descriptor is there.
+/// Opens the trace event `event` on a thread and on everything that it starts, until the descriptor
+/// is closed.
 pub fn open_inherited(event: u64, tid: i32, context_swap: ContextSwap) -> io::Result<OwnedFd> {
     let sample = if context_swap == ContextSwap::Prevented { OWN_COUNT } else { 0 };
     open_kind(PERF_TYPE_TRACEPOINT, event, tid, INHERIT, sample)
 }
 
-/// Opens it on a thread alone.
+/// Opens a trace event on one thread, without inheritance.
 pub fn open_on_thread(event: u64, tid: i32) -> io::Result<OwnedFd> {
     open_kind(PERF_TYPE_TRACEPOINT, event, tid, 0, 0)
 }
 
-/// Opens an event on a thread that never happens, so that what the thread starts has other events than itself, and the
-/// kernel does not swap them.
+/// Opens a dummy event on a thread, without inheritance. The events of the thread then differ from
+/// those of its children, so the kernel does not swap them.
 pub fn open_swap_guard(tid: i32) -> io::Result<OwnedFd> {
     open_kind(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_DUMMY, tid, 0, 0)
 }
 
-/// Opens it on ourselves, where it never happens: for a BPF program to be attached to. Not on a family's, since the
-/// kernel takes the program away when the first child with an inherited event of that kind ends (Linux 6.18). The
-/// program runs wherever the event happens.
+/// Opens a trace event on the recorder itself, to attach a BPF program to. The program runs for
+/// every event of that id. An inherited event would not do: the kernel detaches the program when
+/// the first child with such an event ends (observed on Linux 6.18).
 pub fn open_anchor(event: u64) -> io::Result<OwnedFd> {
     open_on_thread(event, 0)
 }
@@ -66,14 +68,14 @@ pub fn open_anchor(event: u64) -> io::Result<OwnedFd> {
 fn open_kind(kind: u64, event: u64, tid: i32, flags: u64, sample: u64) -> io::Result<OwnedFd> {
     let attributes = [kind | ATTRIBUTES_BYTES << 32, event, 0, sample, 0, flags, 0, 0];
     let (any_cpu, no_group) = (-1, -1);
-    // SAFETY: a system call with a pointer to attributes of the size that they tell.
+    // SAFETY: the pointer refers to attributes of the size that they declare.
     made(unsafe {
         let attributes = attributes.as_ptr();
         libc::syscall(libc::SYS_perf_event_open, attributes, tid, any_cpu, no_group, PERF_FLAG_FD_CLOEXEC)
     })
 }
 
-/// The threads of these processes. Each pid comes first among its own.
+/// The ids of all threads of these processes.
 pub fn threads_of(pids: &[i32]) -> BTreeSet<i32> {
     pids.iter().flat_map(|&pid| threads_of_process(pid)).collect()
 }

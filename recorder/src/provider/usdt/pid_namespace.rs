@@ -1,21 +1,21 @@
-//! The pid namespace that we are in.
+//! The pid namespace of the recorder.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-/// The number that the kernel gives to the namespace it starts with.
+/// The inode of the initial pid namespace.
 const INITIAL_NAMESPACE_INODE: u64 = 0xeffffffc;
 
-/// A namespace, as the kernel tells it from others.
+/// The identity of a pid namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PidNamespace {
-    /// The device, as the kernel packs its numbers, which is not how programs are told them.
+    /// The device in the kernel's encoding, which differs from that of `stat`.
     pub device: u64,
     /// The inode.
     pub inode: u64,
 }
 
-/// Ours, where that is not the first one, in which everybody has the number that the kernel has for them.
+/// The namespace of the recorder; `None` for the initial one, whose pids are those of the kernel.
 pub fn current_if_nested() -> Option<PidNamespace> {
     let it = fs::metadata("/proc/self/ns/pid").ok()?;
     let device = u64::from(libc::major(it.dev())) << 20 | u64::from(libc::minor(it.dev()));

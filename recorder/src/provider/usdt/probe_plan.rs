@@ -1,8 +1,9 @@
-//! Which probes to place for what is asked for.
+//! Selects the probes for the requested marker groups.
 //!
-//! Function and line markers bring helpers: a probe on the destructor of code objects, so that a code's address is
-//! never taken for that of another code; and on CPython 3.11 one that keeps the line marker's semaphore raised,
-//! without which entries do not fire, on a function that never runs.
+//! Function and line markers bring helpers: a probe on the destructor of code objects, so that a
+//! code's address is never taken for that of another code; and on CPython 3.11 one that keeps the
+//! line marker's semaphore raised, without which entries do not fire, on a function that never
+//! runs.
 
 use pyrec_schema::{Marker, MarkerGroup};
 
@@ -14,32 +15,33 @@ use super::skeleton::types;
 use super::stapsdt_note::StapsdtNote;
 use super::version::Version;
 
-/// A probe to place.
+/// A probe to attach.
 #[derive(Clone, Debug)]
 pub struct Probe {
-    /// What runs there.
+    /// The BPF program that it runs.
     pub program: Program,
-    /// Where it is in the file.
+    /// The file offset of the probed instruction.
     pub offset: u64,
-    /// Where the counter is in the file that must be raised while the probe is placed.
+    /// The file offset of the semaphore that is raised while the probe is attached.
     pub semaphore: Option<u64>,
-    /// What the program must know of the place.
+    /// The description of the marker site for the BPF program.
     pub site: Option<types::site>,
 }
 
 /// The programs of `markers.bpf.c`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
-    /// The one for a marker.
+    /// The handler of a marker.
     Marker(Marker),
-    /// Forgets a code object.
+    /// The handler of the destructor of code objects.
     CodeFreed,
-    /// Does nothing.
+    /// An empty program, for probes that only raise a semaphore.
     Noop,
 }
 
-/// The probes for these groups, in the order in which to place them: what keeps codes apart goes first, and
-/// returns go before entries, since a return without an entry does less harm than an entry without a return.
+/// The probes for these groups, in the order in which to place them: what keeps codes apart goes
+/// first, and returns go before entries, since a return without an entry does less harm than an
+/// entry without a return.
 pub fn plan_probes(image: &ElfImage, groups: &[MarkerGroup]) -> Result<Vec<Probe>, Error> {
     let Some(python) = image.python else { return Err(Error::NotPython { path: image.path.clone() }) };
     check_groups(image, &python, groups)?;
@@ -70,18 +72,18 @@ pub fn plan_probes(image: &ElfImage, groups: &[MarkerGroup]) -> Result<Vec<Probe
     Ok(probes)
 }
 
-/// The groups that can be recorded by a file's markers.
+/// The groups that can be recorded with the markers of a file.
 pub fn recordable_groups(image: &ElfImage) -> Vec<MarkerGroup> {
     MarkerGroup::ALL.into_iter().filter(|&group| plan_probes(image, &[group]).is_ok()).collect()
 }
 
-/// Every group that was asked for must have all its markers.
+/// Checks that the file has all markers of the requested groups.
 fn check_groups(image: &ElfImage, python: &InterpreterSymbols, groups: &[MarkerGroup]) -> Result<(), Error> {
     if image.notes.is_empty() {
         return Err(Error::NoMarkers { path: image.path.clone() });
     }
     let has = |marker: &Marker| image.notes.iter().any(|note| note.name == marker.name());
-    // No CPython fires those of instances, wherever they may be listed.
+    // No CPython fires the instance markers, even if the file lists them.
     let can_record =
         |group: &&MarkerGroup| **group != MarkerGroup::Instance && group.markers().iter().all(has);
     let (present, missing): (Vec<MarkerGroup>, Vec<MarkerGroup>) = groups.iter().partition(can_record);
@@ -99,7 +101,7 @@ fn check_groups(image: &ElfImage, python: &InterpreterSymbols, groups: &[MarkerG
     })
 }
 
-/// A probe that does nothing, where a program that runs already never comes again.
+/// An empty probe at the entry point, which a running program never executes again.
 pub fn entry_point_probe(image: &ElfImage) -> Result<Probe, Error> {
     helper_probe(image, Program::Noop, Some(image.entry_point), None)
 }
@@ -109,7 +111,7 @@ fn find_layout(image: &ElfImage, python: &InterpreterSymbols) -> Result<Layout, 
     python.version.and_then(|version| Layout::of(version, python.offsets.as_ref())).ok_or_else(unknown)
 }
 
-/// The version in words, also where the file does not say it.
+/// The version as text, also if unknown.
 pub fn version_text(python: &InterpreterSymbols) -> String {
     python.version.map_or_else(|| "of an unknown version".into(), |version| version.to_string())
 }

@@ -1,4 +1,4 @@
-//! Threads and processes, from when they are first seen until they end.
+//! The observed threads and processes: writes their start and exit rows.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,23 +9,23 @@ use crate::os::clock::monotonic_ns;
 use crate::os::process_handle::ProcessHandle;
 use crate::output::row_writer::RowWriter;
 
-/// Time between two looks at who has ended.
+/// Interval between two checks for exited threads and processes.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Who was seen.
+/// The threads and processes that events came from.
 #[derive(Default)]
 pub struct ProcessTracker {
     processes: FxHashMap<i32, TrackedProcess>,
-    /// Events come in runs of one thread.
+    /// Process and thread of the last event. Consecutive events are mostly of one thread.
     last_thread: Option<(i32, i32)>,
-    /// First seen, process and thread, since somebody last took these.
+    /// Newly observed threads (process, thread) that the caller has not drained yet.
     pub new_threads: Vec<(i32, i32)>,
-    /// The process whose end is somebody else's to tell.
+    /// The launched process, whose exit row the supervisor writes.
     pub launched: Option<i32>,
     last_poll: Option<Instant>,
 }
 
-/// A process that was seen.
+/// An observed process.
 struct TrackedProcess {
     handle: ProcessHandle,
     threads: FxHashSet<i32>,
@@ -36,12 +36,12 @@ struct TrackedProcess {
 pub struct ExitedTask {
     /// The process.
     pub pid: i32,
-    /// None for the whole process.
+    /// The thread; `None` for the whole process.
     pub tid: Option<i32>,
 }
 
 impl ProcessTracker {
-    /// Writes a row for a process and for a thread that was not seen before.
+    /// Writes the start rows of a process and a thread that have not been observed before.
     #[inline]
     pub fn observe(&mut self, time_ns: i64, pid: i32, tid: i32, rows: &mut RowWriter) -> crate::Result<()> {
         if self.last_thread == Some((pid, tid)) {
@@ -66,7 +66,8 @@ impl ProcessTracker {
         Ok(())
     }
 
-    /// Who has ended, now and then: to be told once everything is drained that they did before.
+    /// Returns the threads and processes that have exited, at most once per interval unless
+    /// `force`. Their rows are to be written after their pending events are drained.
     pub fn poll_exits(&mut self, force: bool) -> Vec<ExitedTask> {
         if !force && self.last_poll.is_some_and(|polled| polled.elapsed() < POLL_INTERVAL) {
             return Vec::new();
@@ -75,7 +76,7 @@ impl ProcessTracker {
         self.processes.iter().flat_map(|(&pid, process)| process.exited(pid)).collect()
     }
 
-    /// Writes their rows, and forgets them: their numbers may come again.
+    /// Writes exit rows and removes the entries, because pids and tids are reused.
     pub fn push_exits(&mut self, exited: &[ExitedTask], rows: &mut RowWriter) -> crate::Result<()> {
         let now_ns = monotonic_ns();
         for &ExitedTask { pid, tid } in exited {

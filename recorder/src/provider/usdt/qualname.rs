@@ -1,4 +1,5 @@
-//! Qualified names from the source text, for the CPythons before 3.11, whose code objects have only a plain name.
+//! Qualified names from the source text, for the CPythons before 3.11, whose code objects have only
+//! a plain name.
 //!
 //! ```text
 //! class Shop:                 Shop
@@ -7,8 +8,9 @@
 //!             key() for …
 //! ```
 //!
-//! A code object is found in the text by its first line and its name. Where two that differ have both in common, as
-//! lambdas of one line may, or where the text is not at hand, the plain name must do.
+//! A code object is found in the text by its first line and its name. Where two that differ have
+//! both in common, as lambdas of one line may, or where the text is not at hand, the plain name
+//! must do.
 
 use std::path::{Path, PathBuf};
 
@@ -44,7 +46,8 @@ impl Qualnames {
     }
 }
 
-/// The text as the process sees it. A path that is relative to a folder that nobody knows is no file.
+/// The text as the process sees it. A path that is relative to a folder that nobody knows is no
+/// file.
 fn read(pid: i32, file: &str) -> Option<Vec<u8>> {
     let inside = Path::new(file).strip_prefix("/").ok()?;
     let _credentials = switch_to(User::for_files_of(pid).as_ref()).ok()?;
@@ -255,7 +258,8 @@ a, b = lambda: 1, lambda: (lambda: 2)
         ] {
             assert_eq!(name(line, plain).as_deref(), Some(qualname), "{line} {plain}");
         }
-        // Three lambdas of one line, of which one is in another: nobody can tell them apart by line and name.
+        // Three lambdas of one line, of which one is in another: nobody can tell them apart by line
+        // and name.
         assert_eq!(found.get(&(13, "<lambda>".into())), Some(&None));
         assert_eq!(name(99, "open"), None);
     }

@@ -1,4 +1,4 @@
-//! What the BPF program sends, taken apart.
+//! Decodes events and bodies that the BPF program sends.
 //!
 //! ```text
 //! event ─────────┐
@@ -13,58 +13,59 @@ use super::skeleton::types;
 use super::unicode;
 use crate::output::counts::Tally;
 
-/// One event. The layouts are those of `events.h`, by way of the skeleton.
+/// A decoded event. The layouts are those of `events.h`, by way of the skeleton.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RawEvent {
-    /// A marker that is about a code object or a number.
+    /// A marker with a code object or a number.
     Number(EventHeader),
-    /// A marker that is about a name; none where CPython could not say it.
+    /// A marker with a text; `None` if CPython could not encode it.
     Text(EventHeader, Option<Box<str>>),
-    /// What an address stands for from now on.
+    /// A code object is at an address from now on.
     CodeDefined(Box<Definition>),
-    /// An address that stands for nothing any more.
+    /// The code object at an address was freed.
     CodeFreed {
         /// The process.
         pid: i32,
         /// The address.
         code: u64,
     },
-    /// A process that has no codes any more: it has ended, or become another program.
+    /// A process has ended or called `exec`; its code objects are gone.
     ProcessEnded {
         /// The process.
         pid: i32,
     },
-    /// Events that were not sent, before this instant.
+    /// A loss: events of a thread that were not sent.
     Lost {
-        /// Who and when the last one was; `what` is their number.
+        /// Thread and time of the last lost event; `id` is the number of lost events.
         head: EventHeader,
-        /// When the first of them was lost.
+        /// Time of the first lost event.
         from_ns: i64,
     },
 }
 
-/// What is too long for an event, and is sent beside it.
+/// Data of variable length, sent through the ring buffer ahead of the event that refers to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// A name; none where CPython could not say it.
+    /// A text; `None` if CPython could not encode it.
     Text(Option<Box<str>>),
-    /// What an address stands for.
+    /// The definition of a code object.
     Definition(Box<Definition>),
-    /// How many events were lost, and when the first one.
+    /// Number of lost events, and the time of the first.
     Loss(u64, i64),
-    /// The number of a function, and what its tally was when its place was needed. No event follows.
+    /// The definition number of a function and its tally, evicted from the map. No event refers to
+    /// it.
     EvictedTally(u64, Tally),
 }
 
-/// Bodies that have come ahead of their events, by number.
+/// Bodies whose events have not been read yet, by number.
 #[derive(Debug, Default)]
 pub struct PendingBodies {
     by_number: FxHashMap<u64, Body>,
-    /// Since somebody last took these.
+    /// Evicted tallies that the caller has not taken yet.
     pub evicted: Vec<(u64, Tally)>,
 }
 
-/// What every event has.
+/// The fields that all events have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields of an event")]
 pub struct EventHeader {
@@ -72,39 +73,40 @@ pub struct EventHeader {
     pub pid: i32,
     pub tid: i32,
     pub marker: Marker,
-    /// A code's address, or a number.
+    /// The address of a code object, a single-event id, or a number.
     pub id: u64,
     pub line: i32,
 }
 
-/// What a code's address stands for.
+/// The definition of a code object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Definition {
-    /// What events of this code say: its address, or a number with [`SINGLE_EVENT_BIT`] for one event whose code was not found.
+    /// The id in events of this code object: its address, or a number with [`SINGLE_EVENT_BIT`] for
+    /// one event whose code was not found.
     pub id: u64,
-    /// Its own number, which no other definition has.
+    /// The number of the definition, unique within the recording.
     pub number: u64,
-    /// When it was made.
+    /// Time of the first event with this code object.
     pub time_ns: i64,
     /// The process.
     pub pid: i32,
-    /// The thread that met it first.
+    /// The thread of that event.
     pub tid: i32,
     /// `co_filename`.
     pub file: String,
-    /// `co_firstlineno`, none where the code object could not be found.
+    /// `co_firstlineno`; `None` if the code object was not found.
     pub first_line: Option<u32>,
     /// `co_qualname`, or `co_name`.
     pub qualname: String,
-    /// Whether `qualname` is only a name.
+    /// Whether `qualname` is only `co_name`.
     pub is_plain_name: bool,
     /// Whether the code object was found.
     pub is_found: bool,
-    /// Whether a name was too long to be sent whole.
+    /// Whether a name was truncated.
     pub is_truncated: bool,
 }
 
-/// The bit of an id that stands for a single event only.
+/// The bit of an id that is valid for one event only: `ONCE` in `events.h`.
 pub const SINGLE_EVENT_BIT: u64 = 1 << 63;
 
 /// The numbers of `enum kind` in `events.h`.
@@ -128,7 +130,7 @@ const BODY: usize = size_of::<types::body>();
 const DEFINITION: usize = size_of::<types::definition>();
 
 impl RawEvent {
-    /// Joins an event with its body. `None` for what the BPF program never sends.
+    /// Joins an event with its body. `None` if it is invalid.
     pub fn join(event: &types::event, bodies: &mut PendingBodies) -> Option<RawEvent> {
         let pid = event.pid as i32;
         match event.stamp & 0xff {
@@ -180,7 +182,7 @@ impl EventHeader {
 }
 
 impl PendingBodies {
-    /// Keeps a body until its event comes. `false` for bytes that the BPF program never sends.
+    /// Stores a body until its event is read. Returns `false` for invalid bytes.
     #[must_use]
     pub fn insert(&mut self, bytes: &[u8]) -> bool {
         match Body::decode(bytes) {
@@ -197,7 +199,7 @@ impl PendingBodies {
 }
 
 impl Body {
-    /// Takes a record of the ring buffer apart. `None` for bytes that the BPF program never sends.
+    /// Decodes a record of the ring buffer. `None` if it is invalid.
     fn decode(bytes: &[u8]) -> Option<(u64, Body)> {
         let types::body { number, kind, .. } = read_plain(bytes, 0)?;
         let body = match kind {
@@ -220,7 +222,7 @@ impl Definition {
     fn decode(bytes: &[u8]) -> Option<Definition> {
         let definition: types::definition = read_plain(bytes, 0)?;
         let names = bytes.get(DEFINITION..)?;
-        // Both names have the same room, whatever it is.
+        // Both names have buffers of the same size.
         let (file, qualname) = names.split_at(names.len() / 2);
         let name = |room: &[u8], name: &types::name| {
             room.get(..name.bytes as usize).map(|bytes| unicode::decode(name.width, bytes))
@@ -241,7 +243,8 @@ impl Definition {
     }
 }
 
-/// The string of a body with text: its length counts the zero at the end and is negative for no string.
+/// Decodes the string of a text body. Its length includes the final zero and is negative if there
+/// is none.
 fn text(bytes: &[u8]) -> Option<Option<Box<str>>> {
     let length: i64 = read_plain(bytes, BODY)?;
     let Ok(length) = usize::try_from(length) else { return Some(None) };
@@ -250,7 +253,7 @@ fn text(bytes: &[u8]) -> Option<Option<Box<str>>> {
     Some(Some(String::from_utf8_lossy(text).into()))
 }
 
-/// Types that any bytes make a value of.
+/// Types for which every bit pattern is a valid value.
 ///
 /// # Safety
 /// Every bit pattern must be a valid value.
@@ -269,7 +272,8 @@ unsafe impl AnyBitPattern for types::settled {}
 
 fn read_plain<T: AnyBitPattern>(bytes: &[u8], start: usize) -> Option<T> {
     let bytes = bytes.get(start..)?.get(..size_of::<T>())?;
-    // SAFETY: the bytes are as many as T has, need no alignment here, and are valid whatever they hold.
+    // SAFETY: the slice has `size_of::<T>()` bytes, the read is unaligned, and every bit pattern is
+    // valid.
     Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
@@ -299,7 +303,8 @@ mod tests {
         if bodies.insert(body) { RawEvent::join(event, &mut bodies) } else { None }
     }
 
-    /// A definition with two names in rooms of `room` bytes: (bytes that count, width, what lies there).
+    /// A definition with two names in rooms of `room` bytes: (bytes that count, width, what lies
+    /// there).
     fn definition(names: [(u32, u32, &[u8]); 2], first_line: i32, flags: [u32; 3], room: usize) -> Vec<u8> {
         let mut bytes = body(3, 8);
         bytes.extend(0x7f00_u64.to_le_bytes());

@@ -1,31 +1,32 @@
-//! A marker's note: what `sys/sdt.h` leaves in an ELF file for each place where a marker is.
+//! A stapsdt note: the ELF note that `sys/sdt.h` writes for each site of a static marker.
 //!
 //! ```text
 //! pc: u64 │ base: u64 │ semaphore: u64 │ provider \0 │ name \0 │ arguments \0
 //! ```
 //!
-//! One marker may be at several places, each with its own note and its own argument locations.
+//! A marker may have several sites, each with its own note and argument locations.
 
 /// The provider's name in CPython's notes.
 const PROVIDER: &[u8] = b"python";
 
-/// One place of one marker. Addresses are those of the file before it is loaded.
+/// A site of a marker. Addresses are link-time addresses of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StapsdtNote {
     /// The marker's name.
     pub name: String,
     /// The instruction to trap on.
     pub address: u64,
-    /// The counter that switches the marker on, if it has one.
+    /// The semaphore that enables the marker, if it has one.
     pub semaphore: Option<u64>,
-    /// Where its arguments are, in the assembler's words.
+    /// The argument locations in assembler syntax.
     pub arguments: String,
 }
 
 impl StapsdtNote {
-    /// Takes the body of a note apart. `None` if it is not whole or not CPython's. `base` is the address of the
-    /// file's section `.stapsdt.base`: when a tool has moved the file, the note's own idea of it is out of date
-    /// by just as much as its other addresses are.
+    /// Parses the body of a note. `None` if it is incomplete or of another provider. `base` is the
+    /// address of the section `.stapsdt.base`. If a tool such as prelink has moved the file, it
+    /// differs from the base in the note, and all addresses of the note are adjusted by the
+    /// difference.
     pub fn parse(body: &[u8], base: Option<u64>) -> Option<StapsdtNote> {
         let (numbers, strings) = body.split_at_checked(24)?;
         let number = |at: usize| numbers[at..at + 8].try_into().ok().map(u64::from_le_bytes);

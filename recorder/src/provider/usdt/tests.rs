@@ -1,6 +1,8 @@
-//! The provider against CPythons with markers: Debian 12's own 3.11, and those that `scripts/pythons` makes.
+//! The provider against CPythons with markers: Debian 12's own 3.11, and those that
+//! `scripts/pythons` makes.
 //!
-//! Calls are judged by `sys.setprofile` in a run of its own, which shares no code with what it judges.
+//! Calls are judged by `sys.setprofile` in a run of its own, which shares no code with what it
+//! judges.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -198,8 +200,9 @@ fn program(name: &str) -> PathBuf {
         .expect("it is there")
 }
 
-/// Runs a program under `sys.setprofile`, or `sys.monitoring` where CPython has it, and prints one line for each code
-/// of its file: how often it was entered, thrown into and left, and its name as the trace writes it.
+/// Runs a program under `sys.setprofile`, or `sys.monitoring` where CPython has it, and prints one
+/// line for each code of its file: how often it was entered, thrown into and left, and its name as
+/// the trace writes it.
 const COUNTER: &str = r#"
 import collections, runpy, sys, threading
 path, sys.argv = sys.argv[1], sys.argv[1:]
@@ -231,8 +234,9 @@ finally:
         print("counted", event, number, code, file=sys.stderr)
 "#;
 
-/// Prints the first line, the name and the qualified name of each code that a text is compiled to, by CPython 3.11,
-/// which is the first to know the last and the last that gives comprehensions a code of their own.
+/// Prints the first line, the name and the qualified name of each code that a text is compiled to,
+/// by CPython 3.11, which is the first to know the last and the last that gives comprehensions a
+/// code of their own.
 const COMPILED: &str = r#"
 import sys, types
 def tell(code):
@@ -243,7 +247,8 @@ def tell(code):
 tell(compile(open(sys.argv[1]).read(), "x", "exec"))
 "#;
 
-/// Qualified names by first line and name, a tab between them; none where they do not tell codes apart.
+/// Qualified names by first line and name, a tab between them; none where they do not tell codes
+/// apart.
 pub fn compiled_names(path: &Path) -> BTreeMap<String, Option<String>> {
     let output = Command::new("/usr/bin/python3.11").args(["-c", COMPILED]).arg(path).output();
     let output = output.expect("it runs");
@@ -317,9 +322,9 @@ fn calls_and_returns_are_exactly_those_that_setprofile_sees() {
         let recorded = record(&python, &arguments, &[MarkerGroup::Function]);
         assert_eq!((recorded.lost, &recorded.notices), (0, &vec![]), "{}", python.image.display());
         if python.image.ends_with("python3.15") {
-            // 3.15 has no marker where an exception is thrown into a generator, which the counter leaves out by
-            // itself, and none where a generator is closed that handles no exceptions: one is in `chain`, which is
-            // closed half-way, and one is dropped.
+            // 3.15 has no marker where an exception is thrown into a generator, which the counter
+            // leaves out by itself, and none where a generator is closed that handles no
+            // exceptions: one is in `chain`, which is closed half-way, and one is dropped.
             let count = format!("{file}:104:generators.<locals>.count");
             returns.entry(count).and_modify(|count| *count -= 2);
         }
@@ -349,7 +354,8 @@ impl Script {
 #[test]
 fn addresses_that_are_used_again_are_new_codes() {
     let Some(python) = debian("addresses_that_are_used_again_are_new_codes") else { return };
-    // Each round frees its code and strings before the next one makes its own, mostly at the same addresses.
+    // Each round frees its code and strings before the next one makes its own, mostly at the same
+    // addresses.
     let script = Script::new(
         "for i in range(2000):\n    exec(compile(f'def f{i:04}(): pass\\nf{i:04}()', f'<{i:04}>', 'exec'), {})\n",
     );
@@ -418,7 +424,8 @@ fn entry_return_and_line_rows_say_their_line() {
         .map(|event| (event.marker, event.line))
         .collect();
     use Marker::{FunctionEntry as E, FunctionReturn as R, Line as L};
-    // By reading the program: the first call starts at line 1, each resume at the line of its yield.
+    // By reading the program: the first call starts at line 1, each resume at the line of its
+    // yield.
     let expected = [(E, 1), (L, 2), (L, 3), (R, 3), (E, 3), (L, 2), (L, 3), (R, 3), (E, 3), (L, 2), (R, 2)];
     assert_eq!(steps, expected);
 }

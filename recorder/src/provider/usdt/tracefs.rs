@@ -1,7 +1,7 @@
-//! Probes that the kernel knows by name.
+//! Named uprobes in tracefs.
 //!
-//! A process's children inherit only perf events on what tracefs has a name for. So the names are defined here, and
-//! taken back when the probes are gone. Those of a recorder that was killed are dead words: they probe nothing, and
+//! Child processes inherit only perf events on probes that are defined in tracefs. The names are
+//! removed when the probes are detached. Names that a killed recorder has left are inactive, and
 //! the next recorder removes them.
 
 use std::ffi::CStr;
@@ -11,26 +11,29 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Where it is mounted, where it is.
+/// The usual mount points of tracefs.
 const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
-/// What our groups of names start with; the recorder's pid follows, and a number.
+/// Prefix of probe groups; the recorder's pid and the number of the recording follow.
 const PREFIX: &str = "pyrec_";
 
-/// Recordings of this process, for names of their own.
+/// Number of recordings of this process, for unique group names.
 static RECORDINGS: AtomicU32 = AtomicU32::new(0);
 
 /// The kernel's list of named probes.
 pub struct Tracefs {
     root: PathBuf,
-    /// A mount that nobody else sees, where there is none that everybody sees.
+    /// A detached mount, if tracefs is not mounted.
     _mount: Option<OwnedFd>,
     group: String,
     names: u32,
 }
 
 impl Tracefs {
-    /// Opens the list; fails without the rights to write it.
+    /// Opens tracefs.
+    ///
+    /// # Errors
+    /// It cannot be mounted or `uprobe_events` cannot be written to.
     pub fn open() -> io::Result<Tracefs> {
         let (root, mount) = match PLACES.map(PathBuf::from).into_iter().find(|place| list(place).is_ok()) {
             Some(root) => (root, None),
@@ -47,7 +50,7 @@ impl Tracefs {
         Ok(tracefs)
     }
 
-    /// Names a place in a file, with the counter to raise while it is probed. Returns the kernel's number for it.
+    /// Defines a uprobe at a file offset, with the offset of its semaphore. Returns its event id.
     pub fn define(&mut self, file: BorrowedFd<'_>, offset: u64, semaphore: Option<u64>) -> io::Result<u64> {
         let name = format!("{}/m{}", self.group, self.names);
         // By its descriptor, a file has a path wherever it is, and if it has been deleted.
@@ -58,13 +61,13 @@ impl Tracefs {
         self.number_of(&name)
     }
 
-    /// The kernel's number for one that is defined, or for a trace point of its own.
+    /// The event id of a defined uprobe or of a kernel trace point.
     pub fn number_of(&self, name: &str) -> io::Result<u64> {
         let number = fs::read_to_string(self.root.join("events").join(name).join("id"))?;
         number.trim().parse().map_err(io::Error::other)
     }
 
-    /// Removes the names of recorders that are no more. What fails is left for the next one.
+    /// Removes the probes of recorders that no longer run. Failures are left for the next recorder.
     fn remove_dead(&self) {
         for group in names_in(&self.root.join("events")) {
             let pid = group.strip_prefix(PREFIX).and_then(|rest| rest.split('_').next());
@@ -78,10 +81,10 @@ impl Tracefs {
 }
 
 impl Drop for Tracefs {
-    /// The probes must be gone by now.
+    /// Removes the definitions. The perf events on them must be closed.
     fn drop(&mut self) {
         for name in 0..self.names {
-            // In use by nobody, and if the kernel says otherwise, the next recorder tries again.
+            // If this fails, the next recorder removes it.
             let _ = say(&self.root, &format!("-:{}/m{name}\n", self.group));
         }
     }
@@ -102,7 +105,7 @@ fn names_in(folder: &Path) -> Vec<String> {
     folders.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
-/// Mounts it nowhere: only our descriptor leads to it.
+/// Creates a detached mount that is reachable only by the descriptor.
 fn private_mount() -> io::Result<OwnedFd> {
     let name: &CStr = c"tracefs";
     let null = std::ptr::null::<u8>();
@@ -118,10 +121,10 @@ fn private_mount() -> io::Result<OwnedFd> {
     made(unsafe { libc::syscall(libc::SYS_fsmount, fd, libc::FSMOUNT_CLOEXEC, 0) })
 }
 
-/// What a system call says that makes a descriptor.
+/// Converts the result of a system call that creates a descriptor.
 pub(super) fn made(result: libc::c_long) -> io::Result<OwnedFd> {
     match i32::try_from(result) {
-        // SAFETY: the kernel has just made it, and nobody else knows of it.
+        // SAFETY: the kernel has just created the descriptor, so nothing else owns it.
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
         _ => Err(io::Error::last_os_error()),
     }

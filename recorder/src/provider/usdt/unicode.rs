@@ -1,7 +1,8 @@
-//! A Python string's characters as they lie in memory.
+//! Decodes the characters of a Python string from its memory.
 
-/// Decodes characters of `width` bytes each (1, 2 or 4, `PyUnicode_KIND`); width 0 is UTF-8 with a zero at its
-/// end. What is no character, as a lone surrogate, becomes U+FFFD. A last character that was cut is left out.
+/// Decodes characters of `width` bytes each (1, 2 or 4, `PyUnicode_KIND`); width 0 is UTF-8 with a
+/// zero at its end. What is no character, as a lone surrogate, becomes U+FFFD. A last character
+/// that was cut is left out.
 pub fn decode(width: u32, bytes: &[u8]) -> String {
     match width {
         1 => bytes.iter().map(|&byte| char::from(byte)).collect(),

@@ -1,4 +1,4 @@
-//! Which CPython an ELF file holds.
+//! The version of the CPython in an ELF file.
 
 /// A version of CPython.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -9,7 +9,7 @@ pub struct Version {
     pub micro: u8,
 }
 
-/// A function that each minor version brought, for those before 3.11, which do not say what they are.
+/// A function that each minor version introduced. Versions before 3.11 do not export their number.
 const BROUGHT: [(u8, &str); 4] = [
     (10, "PyModule_AddObjectRef"),
     (9, "PyFrame_GetBack"),
@@ -23,8 +23,8 @@ impl Version {
         Version { major: (hex >> 24) as u8, minor: (hex >> 16) as u8, micro: (hex >> 8) as u8 }
     }
 
-    /// From what a file exports and the bytes of the file, in which `PY_VERSION` is a string. A micro version that
-    /// is not there is 0.
+    /// From what a file exports and the bytes of the file, in which `PY_VERSION` is a string. A
+    /// micro version that is not there is 0.
     pub fn guess(exports: impl Fn(&str) -> bool, file: &[u8]) -> Option<Version> {
         let (minor, _) = BROUGHT.into_iter().find(|(_, function)| exports(function))?;
         let micro = find_micro(file, minor).unwrap_or(0);
@@ -42,7 +42,8 @@ impl Version {
     }
 }
 
-/// The micro version in the first string of the file that is `PY_VERSION`: `3.9.2`, or `3.9.2+` between releases.
+/// The micro version in the first string of the file that is `PY_VERSION`: `3.9.2`, or `3.9.2+`
+/// between releases.
 fn find_micro(file: &[u8], minor: u8) -> Option<u8> {
     let prefix = format!("3.{minor}.");
     file.split(|&byte| byte == 0).find_map(|string| {
