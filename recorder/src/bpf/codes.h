@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //
-// Which code objects the recorder knows. A code object's address identifies it within its process for as long as it
-// lives; whoever frees it, ends the process or becomes another program says so here.
+// The table of code objects that have been defined to the recorder. A key is an address and a process. Freeing the
+// object, process exit and exec remove entries.
 //
-// The table is made of buckets of four. A code that finds its bucket full takes another one's place, which is then
-// told to the recorder once more when it is met again.
+// The table is 4-way set associative. In a full bucket a new code object evicts another one, which is defined again
+// at its next event.
 
 #pragma once
 
@@ -30,7 +30,7 @@ struct {
     __type(value, struct bucket);
 } codes SEC(".maps");
 
-// Processes that have codes in the table.
+// Processes with code objects in the table.
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 1 << 13);
@@ -38,7 +38,7 @@ struct {
     __type(value, u8);
 } processes SEC(".maps");
 
-// Whether `processes` had no room for one. Then any of those that end may be it.
+// 1 once `processes` was full. From then on any process that ends may have entries.
 u32 too_many_processes;
 
 #define PID_BITS 22
@@ -63,7 +63,7 @@ static __always_inline struct bucket *bucket_of(u64 code, u32 pid)
 
 #define SUSPENDS_BIT 1ULL
 
-// The entry of a code, if the marker said the same names when the code was met first.
+// Finds the entry of a code object. The marker's names must be those of its definition.
 static __always_inline struct code *find_code(u64 address, u32 pid, u64 names)
 {
     u64 word = word_of(address, pid);
@@ -87,7 +87,7 @@ static __always_inline void keep_code(u64 address, u32 pid, u64 names, u64 now)
         too_many_processes = 1;
     if (!bucket)
         return;
-    // Whose place it takes when there is no free one is left to chance.
+    // If no entry is free, the clock selects the one to evict.
     struct code *place = &bucket->ways[now >> 4 & (WAYS - 1)];
     for (int way = 0; way < WAYS; way++)
         if (!bucket->ways[way].word)
@@ -102,7 +102,7 @@ static __always_inline void keep_code(u64 address, u32 pid, u64 names, u64 now)
     place->word = word;
 }
 
-// Returns whether the code was known.
+// Removes a code object. Returns whether the table had it.
 static __always_inline bool forget_code(u64 address, u32 pid)
 {
     u64 word = word_of(address, pid);
@@ -127,7 +127,7 @@ static long forget_in_bucket(void *map, u32 *number, struct bucket *bucket, u32 
     return 0;
 }
 
-// Forgets all codes of a process. Returns whether it may have had any.
+// Removes all code objects of a process. Returns whether it may have had any.
 static __always_inline bool forget_process(u32 pid)
 {
     if (bpf_map_delete_elem(&processes, &pid) && !too_many_processes)

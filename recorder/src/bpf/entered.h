@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //
-// Which code a frame was entered with, so that its return need not read the frame. An entry is taken out by its return:
-// what lies at an address from then on is another frame. Nor is it believed without the marker's names.
+// A cache of the code object of each open frame, so that a return need not read the frame. The return removes the
+// entry, because the address is reused. A cached code object must also match the names of the marker.
 
 #pragma once
 
@@ -10,7 +10,7 @@
 #define FRAME_BITS 13
 
 struct entered {
-    u64 word; // the frame's address and the process, but for two bits that the place has; 0 if there is none
+    u64 word; // the frame's address and the process, but for two bits that the index has; 0 if free
     u64 code;
 };
 
@@ -21,8 +21,8 @@ struct {
     __type(value, struct entered);
 } frames SEC(".maps");
 
-// Addresses are below 2^47 and even ones of 8 bytes: two bits more than there is room for beside a pid. Frames that
-// call each other lie one behind the other, and so do their places.
+// Addresses are below 2^47 and even ones of 8 bytes: two bits more than there is room for beside a pid. Frames of
+// nested calls are adjacent in memory, and so are their indices.
 static __always_inline struct entered *place_of(u64 frame, u32 pid, u64 *word)
 {
     u32 place = (frame >> 3 ^ pid << 5) & ((1 << FRAME_BITS) - 1);
@@ -40,7 +40,7 @@ static __always_inline void enter_frame(u64 frame, u32 pid, u64 code)
     place->code = code;
 }
 
-// The code of a frame, 0 where nothing is known of it. `last`: it is the last event of this frame.
+// The code object of a frame, 0 if not cached. `last`: this is the last event of the frame, so the entry is removed.
 static __always_inline u64 entered_code(u64 frame, u32 pid, bool last)
 {
     u64 word;

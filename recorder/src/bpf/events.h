@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //
-// What is sent to the recorder. Events are of one size and go through an array that the recorder has mapped: that
-// costs a fifth of what a ring buffer of the kernel's does. What is longer, a *body*, goes through such a ring buffer,
-// and an event in the array says when it was its turn.
+// Data that is sent to the recorder. Events have a fixed size and go through an array that the recorder has mapped,
+// at a fifth of the cost of a BPF ring buffer. Data of variable length, a *body*, goes through a ring buffer; an
+// event in the array refers to it and gives its position in the order of events.
 //
 //     events   │ entry │ return │ defined 7 │ entry │ audit 8 │ return │ …
 //     bodies              │ 7: file, qualname … │ 8: event's name │ …
@@ -42,10 +42,10 @@ struct event {
     u32 stamp; // the kind, and above it which time round the array this is, from 1; written last
 };
 
-// An id that stands for one event only, and not for a code.
+// Marks an id that is valid for one event, not for a code object.
 #define ONCE (1ULL << 63)
 
-// How every body starts.
+// The header of every body.
 struct body {
     u64 number;
     u32 kind; // of the event that it belongs to
@@ -72,12 +72,12 @@ struct name {
 
 struct definition {
     struct body body;
-    u64 what; // what events of this code will say
+    u64 what; // the id in events of this code object
     struct name file;
     struct name qualname;
-    s32 first_line; // -1 where nobody knows it
+    s32 first_line; // -1 if unknown
     u32 found;      // 0: the code was not found, and the names are the marker's own arguments
-    u32 cut;        // 1: a name is longer than its room
+    u32 cut;        // 1: a name was truncated
     u32 plain;      // 1: `qualname` is only a name
 };
 
@@ -93,14 +93,14 @@ struct long_definition {
     u8 qualname[LONG_NAME];
 };
 
-// Makes the generator of the Rust side know the layouts.
+// Emits the layouts for the skeleton generator.
 const struct event event_layout;
 const struct body body_layout;
 const struct text text_layout;
 const struct loss loss_layout;
 const struct definition definition_layout;
 
-// The binary logarithm of how many events there is room for.
+// The binary logarithm of the capacity in events.
 const volatile u32 event_bits = 9;
 
 struct {
@@ -116,11 +116,11 @@ struct {
     __uint(max_entries, 1 << 16);
 } bodies SEC(".maps");
 
-// How many events were given a place, and how many the recorder has taken. Each has a cache line of its own.
+// Number of claimed slots, and number of events that the recorder has read. Each has its own cache line.
 u64 head __attribute__((aligned(64)));
 u64 taken __attribute__((aligned(64)));
 
-// Counts bodies, so that a number is never given twice.
+// The number of the last body. Numbers are unique within a recording.
 u64 last_body __attribute__((aligned(64)));
 
 struct losing {
@@ -129,10 +129,10 @@ struct losing {
     u64 to_ns;
 };
 
-// Where threads that find no room in `losses` count together. The recorder puts it there.
+// The shared key for threads that find `losses` full. The recorder creates its entry.
 #define ALL_OTHERS (~0ULL)
 
-// Threads that have lost events and not told so yet.
+// Losses of threads that have not been sent yet.
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 1 << 14);
@@ -140,10 +140,10 @@ struct {
     __type(value, struct losing);
 } losses SEC(".maps");
 
-// How many entries `losses` has.
+// Number of entries of `losses`.
 u64 losing_threads;
 
-// Takes a place for an event, if there is one. No other event gets it.
+// Claims a slot for an event. Fails if the array is full, or after 64 lost races.
 static __always_inline bool claim(u64 *place)
 {
     u64 at = *(volatile u64 *)&head;
@@ -170,7 +170,7 @@ static __always_inline void put(u64 place, u64 thread, u64 now, enum kind kind, 
     event->tid = (u32)thread;
     event->what = what;
     event->line = line;
-    // x86 makes stores seen in their order; the compiler must keep it.
+    // x86 does not reorder stores; the barrier keeps the compiler from it.
     asm volatile("" ::: "memory");
     *(volatile u32 *)&event->stamp = (u32)((place >> event_bits) + 1) << 8 | kind;
 }
@@ -191,7 +191,7 @@ static __always_inline int count_loss(struct losing *losing, u64 now)
     return 0;
 }
 
-// There was no room for an event.
+// Counts an event for which there was no slot.
 static __noinline int lose(u64 thread, u64 now)
 {
     u64 others = ALL_OTHERS;
@@ -207,7 +207,7 @@ static __noinline int lose(u64 thread, u64 now)
     return losing ? count_loss(losing, now) : 0;
 }
 
-// Tells of what the thread has lost, if it has. Returns whether events may follow.
+// Sends the pending loss of a thread, if any. Returns whether the thread may send events.
 static __noinline bool tell_loss(u64 thread)
 {
     u64 place = 0;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //
-// Who belongs to the recorded families, and the call to the recorder when one of them becomes another program: it may
-// be a Python that the recorder has not met.
+// The set of followed processes: those that the recorder selects, and their descendants. An exec of one is reported,
+// because the new program may be a Python without probes.
 //
-//     named ─▶ member ─ starts ─▶ member ─ becomes another program ─▶ call
+//     selected ─▶ member ─ fork ─▶ member ─ exec ─▶ report to the recorder
 
 #pragma once
 
 #include "kernel.h"
 #include <bpf/bpf_helpers.h>
 
-// The pid namespace that the recorder is in, 0 where that is the first one, whose numbers everybody has.
+// The pid namespace of the recorder; 0 if it is the initial one, whose pids the kernel uses.
 const volatile u64 namespace_device = 0;
 const volatile u64 namespace_inode = 0;
 
@@ -19,8 +19,8 @@ struct bpf_pidns_info {
     u32 tgid;
 };
 
-// The process and the thread, numbered as the recorder's user sees them. One in a namespace below the recorder's has
-// no such number that the kernel tells, and keeps that of the first one.
+// Process and thread with their ids in the recorder's pid namespace. For a process in a namespace below that one, the
+// kernel has no helper; the ids are then those of the initial namespace.
 static __always_inline u64 current_thread(void)
 {
     u64 thread = bpf_get_current_pid_tgid();
@@ -30,7 +30,7 @@ static __always_inline u64 current_thread(void)
     return (u64)seen.tgid << 32 | seen.pid;
 }
 
-// Members by the numbers of the first namespace, and those that the recorder has named by the numbers that it sees.
+// Keys are pids of the initial namespace. This bit marks pids of the recorder's namespace, which the recorder adds.
 #define NAMED (1ULL << 32)
 
 struct {
@@ -45,19 +45,19 @@ struct call {
     u64 pid;
 };
 
-// Makes the generator of the Rust side know the layout.
+// Emits the layout for the skeleton generator.
 const struct call call_layout;
 
-// Processes that have become another program.
+// Exec calls of followed processes.
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
     __uint(max_entries, 1 << 14);
 } calls SEC(".maps");
 
-// 1: every process of the machine is a member.
+// 1: all processes of the machine are followed.
 u32 everyone;
 
-// Members and calls that there was no room for.
+// Number of members and exec reports for which there was no room.
 u64 unheard;
 
 static __always_inline void join_family(u64 number)
@@ -74,7 +74,7 @@ static __always_inline bool is_member(void)
     return everyone || bpf_map_lookup_elem(&family, &number) || bpf_map_lookup_elem(&family, &named);
 }
 
-// A thread ends, and a process if it was the first one.
+// Removes a thread that exits; the main thread stands for its process.
 static __always_inline void leave_family(void)
 {
     u64 number = (u32)bpf_get_current_pid_tgid();
@@ -83,7 +83,7 @@ static __always_inline void leave_family(void)
     bpf_map_delete_elem(&family, &named);
 }
 
-// Wakes the recorder.
+// Reports an exec and wakes the recorder.
 static __always_inline void call_recorder(void)
 {
     struct call call = { .time_ns = bpf_ktime_get_ns(), .pid = current_thread() >> 32 };

@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //
-// From a marker to the code object that runs.
+// Finds the code object of a marker hit.
 //
-// The interpreter's own pointers lead there, but each is a read of the program's memory, and those cost more than all
-// else here. The function around a marker has the frame, or the code, in a register at that moment: the compiler
-// chose it, so it is the same one at each hit. Which one is learned from where the pointers led. What it holds is taken
-// for a code only if the recorder knows this code already and the marker says its names.
+// The interpreter's pointers lead to it, but each is a read of user memory, the most expensive operation here. The
+// function with the marker site holds the frame or the code object in a register that the compiler chose, the same one
+// at every hit. The pointer chain is followed once to learn that register. Its value is accepted as a code object only
+// if the code object is defined already and has the names in the marker's arguments.
 //
-// The code of a return is the one that its frame was entered with, and takes no read at all: see `entered.h`.
+// The code object of a return is cached by its frame and needs no read: see `entered.h`.
 
 #pragma once
 
 #include "codes.h"
 #include "site.h"
 
-// What CPython 3.15 keeps in the lowest bits of a pointer.
+// Tag bits of CPython 3.15's stack references.
 #define TAG 7ULL
 
 // `learned` of a site: 0, or a register's number and whether it holds the frame or the code itself.
 #define LEARNED 0x100
 #define HOLDS_CODE 0x200
 
-// The frame that the thread with the GIL executes. A null on the way ends as a null here: low addresses are never
-// mapped, and a failed read gives zero.
+// The frame that the GIL holder executes. A null pointer in the chain gives null: low addresses are never mapped, and
+// a failed read gives zero.
 static __always_inline u64 current_frame(struct pt_regs *registers, const struct site *site)
 {
     u64 pointer = read_pointer(registers->rip + site->way_distance);
@@ -37,7 +37,7 @@ static __always_inline u64 code_of(u64 frame, const struct site *site)
     return read_pointer(frame + site->frame_code) & ~TAG;
 }
 
-// The frame by way of the register that was learned, 0 if that is not what was learned.
+// The frame in the learned register, 0 if none was learned or it holds the code object.
 static __always_inline u64 frame_at_hand(struct pt_regs *registers, const struct site *site)
 {
     u16 learned = site->learned;
@@ -45,7 +45,7 @@ static __always_inline u64 frame_at_hand(struct pt_regs *registers, const struct
     return holds_frame ? read_register(registers, learned & 0xff) : 0;
 }
 
-// The code by way of the register that was learned, 0 if none was.
+// The code object by the learned register, 0 if none was learned.
 static __always_inline u64 code_at_hand(struct pt_regs *registers, const struct site *site, u64 frame)
 {
     u16 learned = site->learned;
@@ -54,11 +54,11 @@ static __always_inline u64 code_at_hand(struct pt_regs *registers, const struct 
     return learned ? read_register(registers, learned & 0xff) : 0;
 }
 
-// A function keeps what it needs after a call in one of these.
+// The callee-saved registers, which hold values across calls.
 static const u8 KEPT_ACROSS_CALLS[] = { 1, 6, 12, 13, 14, 15 }; // rbx, rbp, r12 to r15
 
-// Chooses a register that holds the frame, or else the code. One that held it before and does not now held it by
-// chance: it was the caller's, and there are others.
+// Learns a register that holds the frame, or else the code object. A learned register that no longer holds it is
+// excluded: it held the value by chance, as a leftover of the caller.
 static __always_inline void learn(struct pt_regs *registers, struct site *site, u64 frame, u64 code)
 {
     u16 learned = 0;
@@ -70,7 +70,7 @@ static __always_inline void learn(struct pt_regs *registers, struct site *site, 
         bool may_be = !(site->refuted >> number & 1);
         if (held == frame && may_be && (!learned || learned & HOLDS_CODE))
             learned = LEARNED | number;
-        // Where the frame is looked at, too, the code alone does not do.
+        // Sites with entries at creation need the frame, not only the code object.
         else if (held == code && may_be && !learned && !site->entry_at_creation)
             learned = LEARNED | HOLDS_CODE | number;
     }
@@ -102,8 +102,8 @@ static __always_inline bool is_compact_ascii(const struct string *string)
     return (string->state >> 5 & 3) == 3;
 }
 
-// Whether a marker's argument is this string: it is the string's own buffer of UTF-8. A string that has none cannot be
-// told in UTF-8, and the argument is null, or a question mark in 3.15.
+// Whether a marker's argument is this string: it points to the string's own UTF-8 buffer. A string without one cannot
+// be encoded, and the argument is null, or a question mark in 3.15.
 static __noinline bool is_said(u64 object, u64 argument, const struct site *site)
 {
     struct string string;
@@ -116,7 +116,7 @@ static __noinline bool is_said(u64 object, u64 argument, const struct site *site
     return utf8 == argument || !utf8;
 }
 
-// Whether there is a code object, and it is the one that the marker names.
+// Whether `code` is a code object with the names in the marker's arguments.
 static __noinline bool is_named(struct pt_regs *registers, u64 code, const struct site *site)
 {
     u64 code_type = registers->rip + site->code_type_distance;
@@ -125,7 +125,7 @@ static __noinline bool is_named(struct pt_regs *registers, u64 code, const struc
         && is_said(read_pointer(code + site->code_name), read_argument(registers, &site->arguments[1]), site);
 }
 
-// The two names of a marker, folded.
+// A hash of the addresses of the marker's two names.
 static __always_inline u64 said_names(struct pt_regs *registers, const struct site *site)
 {
     u64 file = read_argument(registers, &site->arguments[0]);
@@ -143,8 +143,8 @@ static __always_inline bool can_suspend(u64 code, const struct site *site)
     return flags & CODE_SUSPENDS;
 }
 
-// Whether an entry of a code that can suspend itself is none: making a generator begins its frame on the thread's
-// stack, and no return follows. A generator that is resumed owns its frame itself.
+// Whether an entry of a generator-like code object is its creation, which has no return: the frame is still owned by
+// the thread. A resumed generator owns its frame.
 static __always_inline bool is_being_made(u64 frame, const struct site *site)
 {
     u8 owner = 1;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //
-// The few types and numbers of the kernel that the program needs, so that building it takes neither kernel headers
-// nor type information of the kernel it was built on. All of them are part of the kernel's stable interface.
+// Declarations of kernel types and constants that the program needs, so that the build needs neither kernel headers
+// nor BTF. All of them are part of the stable kernel interface.
 
 #pragma once
 
@@ -32,7 +32,7 @@ enum { BPF_F_MMAPABLE = 1 << 10 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 enum { BPF_RB_NO_WAKEUP = 1 };
 
-// The registers of the program that hit a probe (arch/x86/include/uapi/asm/ptrace.h).
+// The user registers at a probe hit (arch/x86/include/uapi/asm/ptrace.h).
 struct pt_regs {
     unsigned long r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
     unsigned long orig_rax, rip, cs, eflags, rsp, ss;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //
-// What runs when a marker is hit. It sends numbers, or only counts (`tally.h`); a code object's names travel once, ahead of the first event
-// that needs them.
+// The BPF programs: a handler for each marker. It sends an event or only counts (`tally.h`). The names of a code
+// object are sent once, in a definition ahead of its first event.
 //
 //     marker ─▶ site ─▶ register ─▶ frame ─▶ code ─▶ event
 //                                             │
@@ -17,14 +17,14 @@
 #include "site.h"
 #include "tally.h"
 
-// The kernel lets only programs that name a licence compatible with its own read memory.
+// The helpers that read memory require a licence that is compatible with the GPL.
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-// 1 from when the last probe is placed until the first one is removed. Placing them takes half a second on a busy
-// machine: without this, a program that runs already would show returns without their entries for as long.
+// 1 while all probes are attached. Attaching takes up to half a second on a busy machine; without this switch a running
+// process would show returns without entries for that time.
 u32 watching;
 
-// How many hits there were while `counting` was 1, by themselves: a test holds all rows and losses against it.
+// Number of hits while `counting` is 1: a test compares it with rows plus losses.
 u32 counting;
 u64 hits;
 
@@ -34,7 +34,7 @@ static __always_inline void count_hit(void)
         __sync_fetch_and_add(&hits, 1);
 }
 
-// Where a string's characters are.
+// The location of a string's characters.
 struct characters {
     u64 address;
     struct name name;
@@ -57,7 +57,7 @@ static __always_inline bool find_characters(u64 object, const struct site *site,
     return true;
 }
 
-// What a definition says.
+// The content of a definition.
 struct facts {
     u64 what;
     struct characters file;
@@ -82,7 +82,7 @@ static __always_inline bool read_facts(u64 code, const struct site *site, struct
         && find_characters(read_pointer(code + name), site, &facts->qualname);
 }
 
-// Copies at most `room` bytes and says how many.
+// Copies at most `room` bytes and stores the number of copied bytes.
 #define COPY_NAME(to, from, room)                                                            \
     do {                                                                                     \
         u32 bytes = (from).name.bytes;                                                       \
@@ -137,11 +137,11 @@ static __noinline bool send_definition(struct facts *facts, u64 thread, u64 now)
     SEND_DEFINITION(long_definition, LONG_NAME);
 }
 
-// The event is none.
+// Result of `identify` for a hit that is not an event.
 #define NO_EVENT (~0ULL)
 
-// The code of a marker when it is not known yet, or cannot be had from a register. Returns what its event says; 0 where
-// there was no room to define it.
+// The slow path: finds a code object that is not defined yet or not in the learned register, and defines it. Returns
+// the id for the event; 0 if there was no room for the definition.
 static __noinline u64 identify(struct pt_regs *registers, struct site *site, u64 now)
 {
     u64 thread = current_thread();
@@ -165,10 +165,10 @@ static __noinline u64 identify(struct pt_regs *registers, struct site *site, u64
     if (facts.found && find_code(code, pid, names))
         return code;
     if (!facts.found || !read_facts(code, site, &facts)) {
-        // Nobody could tell such calls apart.
+        // Such calls cannot be told apart.
         if (tallying)
             return 0;
-        // The marker's own words must do.
+        // The marker's arguments are the names.
         facts.found = 0;
         facts.first_line = -1;
         facts.plain = 1;
@@ -308,7 +308,7 @@ int on_audit(struct pt_regs *registers)
     return with_text(registers, AUDIT);
 }
 
-// code_dealloc(PyObject *): the address may stand for another code from now on.
+// code_dealloc(PyObject *): the address may be reused for another code object.
 SEC("uprobe")
 int on_code_freed(struct pt_regs *registers)
 {
@@ -318,7 +318,7 @@ int on_code_freed(struct pt_regs *registers)
     return 0;
 }
 
-// The addresses of a process that ends, or becomes another program, stand for other codes under its pid later.
+// After exit or exec, the addresses under this pid may belong to other code objects.
 static __always_inline int on_process_gone(void)
 {
     u64 thread = current_thread(), place;
@@ -348,7 +348,7 @@ struct new_task {
     u32 tid;
 };
 
-// A thread that is not the first one takes the first one's number, who has left by now.
+// If a thread other than the main thread calls exec, it takes over the pid; `old_tid` is its former id.
 SEC("raw_tp/sched_process_exec")
 int on_process_exec(struct execution *context)
 {
@@ -362,7 +362,7 @@ int on_process_exec(struct execution *context)
     return on_process_gone();
 }
 
-// By whom a thread or process is started, before it runs. Threads are counted as members, too: that does no harm.
+// Runs in the parent, before the new task runs. Threads become members, too, which is harmless.
 SEC("tracepoint")
 int on_new_task(struct new_task *context)
 {
@@ -371,7 +371,7 @@ int on_new_task(struct new_task *context)
     return 0;
 }
 
-// Only there to be placed: a probe keeps the semaphore of a marker raised that nobody wants to trap on.
+// An empty program. A probe with it raises the semaphore of a marker without trapping on the marker.
 SEC("uprobe")
 int on_nothing(void)
 {

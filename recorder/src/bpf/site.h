@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //
-// A place where a marker is: where its arguments are, and how its interpreter lays out memory.
+// A marker site: the argument locations, and the memory layout of its interpreter.
 
 #pragma once
 
@@ -9,7 +9,7 @@
 
 #define MAX_SITES 512
 
-// How a marker's note says where an argument is.
+// The kinds of argument locations.
 enum operand { NOWHERE, CONSTANT, REGISTER, MEMORY };
 
 // An argument: `constant`, a register, or what lies at `constant + base + (index << scale)`.
@@ -25,8 +25,8 @@ struct argument {
     u8 unused;
 };
 
-// A place in an interpreter's code where a marker is, and how that interpreter lays out its memory. Addresses are
-// told as distances from the place itself, which makes them true wherever the file is loaded.
+// The description of a marker site. Addresses are relative to the probed instruction, which makes them independent of
+// the load address.
 struct site {
     struct argument arguments[3];
     s64 way_distance;       // to the first pointer on the way to the code that runs
@@ -48,13 +48,13 @@ struct site {
     u16 unused[3];
 };
 
-// Written before the first probe is placed; a probe's cookie is its site's number.
+// Written before the probes are attached. The cookie of a probe is the index of its site.
 struct site sites[MAX_SITES];
 
-// Whether the programs may sleep, which Linux 5.15 does not let them.
+// Whether the programs are sleepable, which Linux 5.15 does not support for uprobes.
 const volatile bool may_sleep = false;
 
-// Reads the program's memory. A copy that may sleep is cheaper than one that has to make sure that it never does.
+// Reads user memory. The sleepable copy is cheaper than the one with page faults disabled.
 static __always_inline long read_user(void *to, u32 bytes, u64 from)
 {
     if (may_sleep)
@@ -62,8 +62,8 @@ static __always_inline long read_user(void *to, u32 bytes, u64 from)
     return bpf_probe_read_user(to, bytes, (void *)from);
 }
 
-// A function of its own, for the sake of its small frame: since Linux 6.12 one of 64 bytes or more lies in memory of its
-// own, where the kernel's check of the copy looks for it in a tree under a lock. That costs as much as the copy.
+// Not inlined, to keep the stack frame small: since Linux 6.12 a frame of 64 bytes or more is a private stack, and the
+// hardened usercopy check finds it by a tree lookup under a lock, which costs as much as the copy.
 static __noinline u64 read_pointer(u64 address)
 {
     u64 value = 0;
@@ -71,8 +71,8 @@ static __noinline u64 read_pointer(u64 address)
     return value;
 }
 
-// The verifier wants constant offsets into the context, so each register is a case of its own, in assembler: the
-// compiler would fold cases written in C into one load at a computed offset.
+// The verifier requires constant offsets into the context, so each register is a case in assembler: the compiler would
+// merge cases in C into one load with a computed offset.
 #define REGISTER_CASE(number, name)                                                          \
     case number:                                                                             \
         asm volatile("%0 = *(u64 *)(%1 + %2)"                                                \

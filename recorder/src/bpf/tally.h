@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //
-// Counting instead of sending. Each place of `codes` has a tally beside it, and each thread a stack of its open calls,
-// from which their times come. User space has both mapped and looks when it likes: no event is copied.
+// Counts calls in the kernel instead of sending events. Each slot of `codes` has a tally, and each thread a stack of
+// open calls, from which self and total times are computed. The recorder has both mapped: no event is copied.
 //
 //     entry   tally of the function: calls + 1; a call on the thread's stack
 //     return  off the stack; tally of the function: its time, without that of the calls that it made
 //
 // Nothing here needs more than one writer at a time. Markers are hit by the thread that holds the interpreter's lock,
-// and a tally belongs to one process, a stack to one thread. The rules are those of `top/stack.rs`.
+// and a tally belongs to one process, a stack to one thread. Rules: `output/counts/call_stack.rs`.
 
 #pragma once
 
 #include "codes.h"
 #include "events.h"
 
-// 1: hits are counted, and only names are sent.
+// 1: hits are counted, and only definitions are sent.
 const volatile bool tallying = false;
 
 struct tally {
@@ -38,7 +38,7 @@ struct {
     __type(value, struct tallies);
 } tallies SEC(".maps");
 
-// Calls that are deeper are counted, but not timed.
+// Deeper calls are counted without times.
 #define MAX_DEPTH 256
 #define STACK_BITS 11
 #define STACK_WAYS 8
@@ -64,17 +64,17 @@ struct {
     __type(value, struct stack);
 } stacks SEC(".maps");
 
-// What a tally was when its place was needed for another function.
+// A tally that was evicted from the map by another function.
 struct settled {
     struct body body;
     struct tally tally;
 };
 
-// Makes the generator of the Rust side know the layout.
+// Emits the layout for the skeleton generator.
 const struct settled settled_layout;
 
-// How many hits there were of markers that are about no function. One set for every few processors, so that they
-// seldom meet.
+// Hits of markers without a code object, and failures. One set for every few processors, to avoid contention on
+// cache lines.
 struct hits {
     u64 lines;
     u64 collections;
@@ -108,7 +108,7 @@ static __always_inline struct tally *tally_of(u64 code, u32 pid)
     return 0;
 }
 
-// A code has got a place: whoever's it was before is told for good.
+// Starts the tally of a new code object, and sends the tally that the slot had before.
 static __always_inline void begin_tally(u64 code, u32 pid, u64 function)
 {
     struct tally *tally = tally_of(code, pid);
@@ -125,7 +125,7 @@ static __always_inline void begin_tally(u64 code, u32 pid, u64 function)
     tally->function = function;
 }
 
-// The thread's own stack; one that nobody has where it has none and wants one.
+// The stack of a thread. If it has none and `wanted` is set, a free one is claimed.
 static __always_inline struct stack *stack_of(u64 thread, bool wanted)
 {
     for (int way = 0; way < STACK_WAYS; way++) {
@@ -229,8 +229,8 @@ static __always_inline void tally_hit(enum kind kind)
         __sync_fetch_and_add(&hits->audits, 1);
 }
 
-// A call ends with its thread, and `inner_ns` is what the call that it had open has taken. The outermost one of a
-// function comes first, and leaves a mark.
+// Closes a call of a thread that exits. `inner_ns` is the time of its open callee. Calls are closed outermost first;
+// `ended_ns` marks the function so that recursive calls add to its total time once.
 static __noinline int end_open(struct open *open, u32 pid, u64 now, u64 inner_ns)
 {
     u64 took_ns = now - open->entered_ns, called_ns = open->called_ns + inner_ns;
@@ -244,7 +244,7 @@ static __noinline int end_open(struct open *open, u32 pid, u64 now, u64 inner_ns
     return 0;
 }
 
-// A thread ends: what is open in it ends with it.
+// Closes all open calls of a thread that exits.
 static __noinline int end_stack(u64 thread, u64 now)
 {
     struct stack *stack = stack_of(thread, false);
