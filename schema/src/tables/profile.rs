@@ -140,6 +140,10 @@ impl ProfileKey {
     pub fn fact(row: ProfileRowKind, name: Option<&str>) -> ProfileKey {
         ProfileKey { row, id: None, parent: None, frame: None, name: name.map(Arc::from), bucket: None }
     }
+
+    fn frame_and_name(&self) -> (Option<&str>, Option<&str>) {
+        (self.frame.as_deref(), self.name.as_deref())
+    }
 }
 
 /// The value columns of a row. When rows are merged all are added, except for the minimum and the
@@ -216,7 +220,7 @@ impl Profile {
     /// written. Returns the first contradiction.
     pub(super) fn check(&self) -> Result<(), &'static str> {
         let mut events = 0u64;
-        let mut measured: BTreeMap<(&Option<Arc<str>>, &Option<Arc<str>>), u64> = BTreeMap::new();
+        let mut measured: BTreeMap<(Option<&str>, Option<&str>), u64> = BTreeMap::new();
         for (key, sums) in self.rows_of(ProfileRowKind::Path) {
             let calls = sums.count.checked_sub(sums.orphans);
             let calls = calls.ok_or("a call path has more orphaned entries than entries")?;
@@ -230,11 +234,11 @@ impl Profile {
             }
             let rows = [sums.count, calls, sums.points].into_iter().fold(0, u64::saturating_add);
             events = events.saturating_add(rows);
-            let of_frame = measured.entry((&key.frame, &key.name)).or_default();
+            let of_frame = measured.entry(key.frame_and_name()).or_default();
             *of_frame = of_frame.saturating_add(sums.measured);
         }
         for (key, sums) in self.rows_of(ProfileRowKind::Duration) {
-            let left = measured.get_mut(&(&key.frame, &key.name));
+            let left = measured.get_mut(&key.frame_and_name());
             let left = left.and_then(|calls| Some((calls.checked_sub(sums.count)?, calls)));
             let (left, calls) = left.ok_or("a function has more durations than measured calls")?;
             *calls = left;
