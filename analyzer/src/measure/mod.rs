@@ -7,8 +7,9 @@
 //! ```
 //!
 //! A [`CallTree`](crate::CallTree) has one node for each call path, so a measure over it takes one
-//! pass over the nodes. What a tree does not store, such as lines and single durations, is collected
-//! in a pass over the [calls](crate::calls) of a trace. Every measure carries a [`Trust`].
+//! pass over the nodes. What a tree does not store, such as lines and single durations, is
+//! collected in a pass over the [calls](crate::calls) of a trace. Every measure carries a
+//! [`Trust`].
 
 pub mod alignment;
 mod audit;
