@@ -1,4 +1,7 @@
-"""Makes calls in a pattern that does not repeat, and one more at a place: python irregular_calls.py CALLS [PLACE]."""
+"""Makes CALLS calls in a pattern that does not repeat, and an extra one after PLACE calls.
+
+    python irregular_calls.py CALLS [PLACE]
+"""
 
 import sys
 

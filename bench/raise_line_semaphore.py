@@ -1,10 +1,10 @@
-"""Runs a command while the semaphore of CPython's `line` marker is up, without a trap on each line.
+"""Runs a command while the semaphore of CPython's `line` marker is raised, without a trap on each line.
 
     python3 bench/raise_line_semaphore.py IMAGE COMMAND [ARGUMENT ...]
 
-CPython 3.11 fires entries only then, so whoever counts them needs it. pyrec sees to it by itself; this is for the tools
-that it is measured against. A probe on a function that never runs raises the counter for as long as its descriptor is
-open, and the command inherits that.
+CPython 3.11 fires entry markers only while that semaphore is raised. pyrec raises it by itself; this script does so for
+the tools that pyrec is compared with. A uprobe on a function that never runs raises the semaphore until its descriptor
+is closed; the command inherits the descriptor.
 """
 
 import ctypes

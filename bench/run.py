@@ -168,10 +168,16 @@ def agent(python, rounds, folder):
     texts = []
     for name, program, loops in programs(venv):
         plain = subject("plain", interpreter)
-        floor = subject("bare C callback, 16 bytes", interpreter, ROOT / "bench/run_with_probe.py", PYTHONPATH=str(probe))
+        floor = subject(
+            "bare C callback, 16 bytes", interpreter, ROOT / "bench/run_with_probe.py", PYTHONPATH=str(probe)
+        )
         ours = subject("pyrec record", PYREC, "record", "-q", "-f", "-o", trace, "--", interpreter)
         floor_lines = subject(
-            "bare C callback with lines", interpreter, ROOT / "bench/run_with_probe.py", "--lines", PYTHONPATH=str(probe)
+            "bare C callback with lines",
+            interpreter,
+            ROOT / "bench/run_with_probe.py",
+            "--lines",
+            PYTHONPATH=str(probe),
         )
         lines = subject(
             "pyrec record --lines",
@@ -272,7 +278,7 @@ def older_agent(python, venv, rounds, folder):
 
 
 def keeping_up(python, folder):
-    """How many events a second of processor time emits, drains and writes: who is the slowest holds up the others."""
+    """How many events a second of processor time emits, drains and writes: the slowest stage limits the others."""
     rows = []
     for threads, processes in [(1, 1), (2, 1), (4, 1), (1, 2), (1, 4)]:
         say(f"the recorder's threads: {threads} threads, {processes} processes")

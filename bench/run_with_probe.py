@@ -1,4 +1,4 @@
-"""Runs a program under `probe`: python run_with_probe.py [--lines] PROGRAM ARGUMENTS…"""
+"""Runs a program with the callbacks of probe.c: python run_with_probe.py [--lines] PROGRAM ARGUMENTS…"""
 
 import runpy
 import sys

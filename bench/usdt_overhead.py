@@ -1,8 +1,8 @@
-"""What an event of the static markers costs a program that bpftrace watches, or pyrec.
+"""Measures the cost of a static marker event under bpftrace and under pyrec.
 
-Each of them watches a process of its own, which runs its own copy of the interpreter: a probe sits in a file, and so none
-is in another's way. All watch at once, and the processes are asked in turn to call `fib` for a few milliseconds of
-processor time, so that whatever else the machine does falls on all alike.
+Each tool traces a process of its own, which runs its own copy of the interpreter, because a uprobe belongs to a file.
+All tools run at the same time, and the processes call `fib` in turn for a few milliseconds of processor time, so that
+other load on the machine affects all alike.
 """
 
 import os
@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MADE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pyrec/pythons"
 
-# How often each is asked in a round, and its entries and returns: fib(17) is 2 F(18) - 1 calls.
+# Calls of `fib(17)` in each round, and the entries and returns of one: fib(17) is 2 F(18) - 1 calls.
 ASKED, EVENTS = 50, 2 * (2 * 2584 - 1)
 FUNCTIONS = ("function__entry", "function__return")
 PROGRAM = """
@@ -34,13 +34,13 @@ for line in sys.stdin:
 
 
 def interpreters():
-    """Those with markers of functions that are here: the file, and what comes before it on the command line."""
+    """The installed interpreters with function markers: the file, and the words before it on the command line."""
     debian, made = Path("/usr/bin/python3.11"), MADE / "sid/usr/bin/python3.15"
     return [(file, before) for file, before in [(debian, []), (made, [MADE / "sid.run"])] if file.exists()]
 
 
 class Watched:
-    """A process that says what fib cost it, and whoever watches it."""
+    """A process that reports the processor time of `fib`, and the tool that traces it."""
 
     def __init__(self, file, before, folder, name):
         self.image = folder / f"{file.name}-{name}"
@@ -52,7 +52,7 @@ class Watched:
         self.watcher = None
 
     def by_bpftrace(self, action):
-        """What bpftrace prints by the clock it prints once it watches."""
+        """Starts bpftrace. The output of its interval probe shows that it has attached."""
         probes = [f"usdt:{self.image}:python:{marker} {{ {action.format(n)}; }}" for n, marker in enumerate(FUNCTIONS)]
         command = ["bpftrace", "-e", " ".join([*probes, 'interval:ms:100 { printf("ready\\n"); }'])]
         notes = subprocess.run(["readelf", "-n", self.image], capture_output=True, text=True, check=True).stdout
@@ -65,7 +65,7 @@ class Watched:
         threading.Thread(target=lambda: [None for _ in self.watcher.stdout], daemon=True).start()
 
     def by_pyrec(self, pyrec, trace):
-        """The trace is begun when all is attached."""
+        """Starts pyrec. It creates the trace once all probes are attached."""
         options = ["-q", "-f", "--provider", "usdt", "--markers", "function", "-o", trace]
         self.watcher = subprocess.Popen([pyrec, "record", *options, "-p", str(self.process.pid)])
         while not trace.exists():

@@ -138,8 +138,8 @@ mod tests {
                 [(50, 50), (0, 0), (0, 0)],
             ),
             ("the same while it goes on", "E0@0 E1@10 E0@20 R0@25", 40, [(15, 40), (25, 30), (0, 0)]),
-            ("a return that nobody saw", "E0@0 E1@10 E2@12 R2@14 R0@20", 99, [(18, 20), (0, 0), (2, 2)]),
-            ("an entry that nobody saw", "E0@0 R1@10 R0@20", 99, [(20, 20), (0, 0), (0, 0)]),
+            ("a missing return", "E0@0 E1@10 E2@12 R2@14 R0@20", 99, [(18, 20), (0, 0), (2, 2)]),
+            ("a missing entry", "E0@0 R1@10 R0@20", 99, [(20, 20), (0, 0), (0, 0)]),
             (
                 "two calls one after the other",
                 "E0@0 E1@1 R1@3 E1@5 R1@9 R0@10",

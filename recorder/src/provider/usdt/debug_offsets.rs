@@ -8,13 +8,13 @@
 //! All are u64. Which number is which depends on the minor version
 //! (`Include/internal/pycore_debug_offsets.h`).
 
-/// How the numbers begin.
+/// The magic number.
 const COOKIE: &[u8; 8] = b"xdebugpy";
 
-/// How many of them are looked at.
+/// Number of u64 fields that are read, the magic number included.
 pub const FIELD_COUNT: usize = 94;
 
-/// The numbers that the way to a code's names needs, as the file has them.
+/// The offsets on the path to a code object's names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "named as in CPython, structure by structure")]
 pub struct DebugOffsets {

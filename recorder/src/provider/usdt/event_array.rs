@@ -93,7 +93,7 @@ mod tests {
         let file = tempfile::tempfile().expect("a temporary file");
         file.set_len(4 * 32).expect("room");
         let mut taken = 0_u64;
-        // SAFETY: it lives until the end of the test, and nobody else writes there.
+        // SAFETY: it lives until the end of the test, and nothing else writes there.
         let mut events =
             unsafe { EventArray::map(&file, 2, NonNull::from(&mut taken)) }.expect("it can be mapped");
         let count = events.taken;

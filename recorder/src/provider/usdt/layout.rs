@@ -1,4 +1,5 @@
-//! How a CPython lays its memory out, as far as the way from a thread to its code's names needs it.
+//! The memory layouts of CPython versions: the offsets on the path from `_PyRuntime` to a code
+//! object's names.
 //!
 //! ```text
 //! 3.8 – 3.10   _PyRuntime ─▶ thread state ─▶ frame ─▶ code ─▶ file, name
@@ -14,18 +15,18 @@
 use super::debug_offsets::DebugOffsets;
 use super::version::Version;
 
-/// The most pointers to follow from `_PyRuntime` to a code object.
+/// Maximum number of pointers to follow from `_PyRuntime` to a code object.
 pub const STEPS: usize = 5;
 
-/// Distances in bytes from the start of each structure.
+/// Offsets in bytes from the start of each structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// From `_PyRuntime` to the code that the thread with the lock executes: where the next pointer
     /// is in each structure. Those that are not needed come last and are 0.
     pub way: [u16; STEPS],
-    /// How many of them are needed. The last one is where a frame has its code.
+    /// Number of pointers on the path. The last one is where a frame has its code.
     pub steps: u8,
-    /// Where a frame says who owns it, from 3.11 on.
+    /// The `owner` field of a frame, since 3.11.
     pub frame_owner: u16,
     /// `PyCodeObject.co_flags`.
     pub code_flags: u16,
@@ -35,7 +36,7 @@ pub struct Layout {
     pub code_file: u16,
     /// `PyCodeObject.co_name`.
     pub code_name: u16,
-    /// `PyCodeObject.co_qualname`, which came with 3.11.
+    /// `PyCodeObject.co_qualname`, since 3.11.
     pub code_qualname: Option<u16>,
     /// Where the characters of a compact ASCII string start.
     pub string_ascii: u16,
@@ -49,7 +50,7 @@ pub const TYPE_DEALLOC: u64 = 48;
 
 const CPYTHON_3_8: Layout = Layout { way: [1368, 24, 32, 0, 0], ..CPYTHON_3_9 };
 
-/// And 3.10.
+/// The layout of 3.9 and 3.10.
 const CPYTHON_3_9: Layout = Layout {
     way: [568, 24, 32, 0, 0],
     steps: 3,
@@ -113,7 +114,7 @@ impl Layout {
         })
     }
 
-    /// Where a frame has its code.
+    /// The field of a frame that refers to its code object.
     pub fn frame_code(&self) -> u16 {
         self.way[usize::from(self.steps) - 1]
     }

@@ -23,20 +23,20 @@ use crate::os::user::User;
 /// A longer file is not read.
 const MAX_BYTES: u64 = 1 << 22;
 
-/// Deeper than any program that CPython compiles.
+/// Limit of the depth of syntax nodes; CPython compiles no program that is deeper.
 const MAX_DEPTH: usize = 1000;
 
-/// The files that were read, by name.
+/// Qualified names by file, read on first use.
 #[derive(Default)]
 pub struct Qualnames {
     files: FxHashMap<String, Names>,
 }
 
-/// Qualified names by first line and name; none where they are several.
+/// Qualified names by first line and name; `None` if ambiguous.
 type Names = FxHashMap<(u32, String), Option<String>>;
 
 impl Qualnames {
-    /// The qualified name of a code object that a process runs, if the text says it.
+    /// The qualified name of a code object, if the source text determines it.
     pub fn of(&mut self, pid: i32, file: &str, first_line: u32, name: &str) -> Option<&str> {
         if !self.files.contains_key(file) {
             let names = read(pid, file).map(|text| names(&text)).unwrap_or_default();
@@ -57,7 +57,7 @@ fn read(pid: i32, file: &str) -> Option<Vec<u8>> {
     if bytes <= MAX_BYTES { std::fs::read(path).ok() } else { None }
 }
 
-/// What a piece of the text is in, and how names in it begin.
+/// The kind of scope that encloses a syntax node.
 #[derive(Clone, Copy)]
 enum Scope {
     Module,
@@ -65,40 +65,43 @@ enum Scope {
     Function,
 }
 
-struct Walk<'text> {
+struct NameCollector<'text> {
     text: &'text [u8],
     names: Names,
 }
 
-/// Where a piece of the text is.
+/// The context of a syntax node.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct Context<'a> {
     scope: Scope,
     qualname: &'a str,
-    /// Names that a `global` statement of the scope sends to the module.
+    /// Names that a `global` statement of the scope binds in the module.
     globals: &'a [String],
     depth: usize,
 }
 
 fn names(text: &[u8]) -> Names {
     let mut parser = Parser::new();
-    let mut walk = Walk { text, names: Names::default() };
+    let mut walk = NameCollector { text, names: Names::default() };
     let parsed = parser.set_language(&tree_sitter_python::LANGUAGE.into()).ok();
     if let Some(tree) = parsed.and_then(|()| parser.parse(text, None)) {
-        walk.children(tree.root_node(), Place { scope: Scope::Module, qualname: "", globals: &[], depth: 0 });
+        walk.children(
+            tree.root_node(),
+            Context { scope: Scope::Module, qualname: "", globals: &[], depth: 0 },
+        );
     }
     walk.names
 }
 
-impl Walk<'_> {
-    fn children(&mut self, node: Node<'_>, place: Place<'_>) {
+impl NameCollector<'_> {
+    fn children(&mut self, node: Node<'_>, place: Context<'_>) {
         for child in node.named_children(&mut node.walk()) {
             self.visit(child, place);
         }
     }
 
-    fn visit(&mut self, node: Node<'_>, place: Place<'_>) {
-        let place = Place { depth: place.depth + 1, ..place };
+    fn visit(&mut self, node: Node<'_>, place: Context<'_>) {
+        let place = Context { depth: place.depth + 1, ..place };
         if place.depth > MAX_DEPTH {
             return;
         }
@@ -118,7 +121,7 @@ impl Walk<'_> {
     }
 
     /// The first line of a decorated code is that of its first decorator.
-    fn decorated(&mut self, node: Node<'_>, place: Place<'_>) {
+    fn decorated(&mut self, node: Node<'_>, place: Context<'_>) {
         for child in node.named_children(&mut node.walk()) {
             match child.kind() {
                 "function_definition" => self.definition(child, node, Scope::Function, place),
@@ -129,7 +132,7 @@ impl Walk<'_> {
     }
 
     /// `first` is what the code begins with.
-    fn definition(&mut self, node: Node<'_>, first: Node<'_>, scope: Scope, place: Place<'_>) {
+    fn definition(&mut self, node: Node<'_>, first: Node<'_>, scope: Scope, place: Context<'_>) {
         let name = node.child_by_field_name("name").and_then(|name| name.utf8_text(self.text).ok());
         let name = name.unwrap_or_default().to_owned();
         let body = node.child_by_field_name("body");
@@ -141,16 +144,26 @@ impl Walk<'_> {
         let mut globals = Vec::new();
         if let Some(body) = body {
             self.globals(body, &mut globals, place.depth);
-            self.children(body, Place { scope, qualname: &qualname, globals: &globals, depth: place.depth });
+            self.children(
+                body,
+                Context { scope, qualname: &qualname, globals: &globals, depth: place.depth },
+            );
         }
     }
 
     /// A code with a name of its own in angle brackets; all but `body` is computed outside.
-    fn inner(&mut self, node: Node<'_>, body: Option<Node<'_>>, name: &str, scope: Scope, place: Place<'_>) {
+    fn inner(
+        &mut self,
+        node: Node<'_>,
+        body: Option<Node<'_>>,
+        name: &str,
+        scope: Scope,
+        place: Context<'_>,
+    ) {
         let qualname = self.name(node, name, place);
         for child in node.named_children(&mut node.walk()) {
             if Some(child) == body {
-                self.visit(child, Place { scope, qualname: &qualname, globals: &[], depth: place.depth });
+                self.visit(child, Context { scope, qualname: &qualname, globals: &[], depth: place.depth });
             } else {
                 self.visit(child, place);
             }
@@ -158,9 +171,10 @@ impl Walk<'_> {
     }
 
     /// What the first `for` goes through is computed outside; all else is inside.
-    fn comprehension(&mut self, node: Node<'_>, name: &str, place: Place<'_>) {
+    fn comprehension(&mut self, node: Node<'_>, name: &str, place: Context<'_>) {
         let qualname = self.name(node, name, place);
-        let inside = Place { scope: Scope::Function, qualname: &qualname, globals: &[], depth: place.depth };
+        let inside =
+            Context { scope: Scope::Function, qualname: &qualname, globals: &[], depth: place.depth };
         let clause = node.named_children(&mut node.walk()).find(|child| child.kind() == "for_in_clause");
         for child in node.named_children(&mut node.walk()) {
             if Some(child) != clause {
@@ -175,7 +189,7 @@ impl Walk<'_> {
     }
 
     /// Notes the qualified name of a code that begins at `first`.
-    fn name(&mut self, first: Node<'_>, name: &str, place: Place<'_>) -> String {
+    fn name(&mut self, first: Node<'_>, name: &str, place: Context<'_>) -> String {
         let qualname = match place.scope {
             Scope::Module => name.to_owned(),
             _ if place.globals.iter().any(|global| global == name) => name.to_owned(),

@@ -86,7 +86,7 @@ fn a_running_process_is_left_as_it_was() {
             "gc__start",
             "import__find__load__done",
             "import__find__load__start",
-            // Nobody asked for lines, but 3.11 keeps entries back without it.
+            // Not requested, but in 3.11 entries fire only with it.
             "line",
         ];
         assert_eq!(raised(&service), markers);
@@ -120,7 +120,7 @@ fn what_is_recorded_and_what_is_lost_is_all_there_was() {
     let mut usdt = attached.expect("the markers attach");
     usdt.bpf.count_hits();
     let mut recording = Recording::new();
-    // Nobody drains while the first burst runs; the second one starts with an empty ring and fills it again.
+    // The ring is not drained during the first burst; the second one starts with an empty ring and fills it again.
     service.burst(CALLS);
     usdt.drain(&mut recording.rows).expect("records are whole");
     service.burst(CALLS);
