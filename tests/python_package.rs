@@ -4,9 +4,19 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use support::venv::{venv, with_package};
 use support::{Setup, json, number, program, stderr};
+
+fn names(list: &Value) -> BTreeSet<&str> {
+    list.as_array().expect("an array").iter().filter_map(Value::as_str).collect()
+}
+
+fn keys(object: &Value) -> BTreeSet<&str> {
+    object.as_object().expect("an object").keys().map(String::as_str).collect()
+}
 
 #[test]
 fn tables_contain_the_data_of_the_reports() {
@@ -28,6 +38,14 @@ fn tables_contain_the_data_of_the_reports() {
         assert_eq!(number(tables, "events"), rows, "{library}");
         assert_eq!(number(tables, "functions"), functions.len() as u64, "{library}");
         assert_eq!(number(tables, "calls"), calls, "{library}");
+        assert_eq!(names(&tables["function_columns"]), keys(&functions[0]), "{library}");
+        // Tables without rows have the same columns.
+        assert_eq!(number(tables, "rows_without_rows"), 0, "{library}");
+        for kind in ["call", "function"] {
+            let [all, none] = ["", "_without_rows"].map(|part| &tables[format!("{kind}_columns{part}")]);
+            assert_eq!(all, none, "{library}");
+            assert!(names(all).len() >= 16, "{library}: {all}");
+        }
     }
     assert_eq!(result["info"]["command"], info["command"]);
     assert!(number(&result, "inside") < calls / 2, "the filter has no effect");

@@ -24,6 +24,27 @@ def open(*paths: "StrPath", **filters: Any) -> "Trace":
     return Trace(paths or ("pyrec.parquet",), filters)
 
 
+# The columns of `Trace.functions`: the keys that `pyrec stats --json` prints for a function.
+_FUNCTION_COLUMNS = [
+    ("file", "string"),
+    ("first_line", "int64"),
+    ("name", "string"),
+    ("qualname", "string"),
+    ("module", "string"),
+    ("calls", "int64"),
+    ("total_ns", "int64"),
+    ("self_ns", "int64"),
+    ("min_ns", "int64"),
+    ("mean_ns", "int64"),
+    ("max_ns", "int64"),
+    ("p50_ns", "int64"),
+    ("p95_ns", "int64"),
+    ("p99_ns", "int64"),
+    ("gc_ns", "int64"),
+    ("tracing_ns", "int64"),
+]
+
+
 class Trace:
     """A trace. Each method reads the files anew and returns a `pyarrow.Table`, or what `library` names."""
 
@@ -57,10 +78,12 @@ class Trace:
 
     def functions(self, library: str = "pyarrow") -> Any:
         """A row for every function with its calls and times, as `pyrec stats --json` prints them."""
-        from pyarrow import Table
+        import pyarrow
 
         rows = json.loads(run(["stats", "--json", *self._input, *self._filters]))["functions"]
-        return _as(library, Table.from_pylist(rows))
+        # With types, so that a table without rows has its columns, and a column of nulls its type.
+        schema = pyarrow.schema([(name, pyarrow.type_for_alias(kind)) for name, kind in _FUNCTION_COLUMNS])
+        return _as(library, pyarrow.Table.from_pylist(rows, schema=schema))
 
 
 def _flags(filters: Dict[str, Any]) -> Iterator[str]:
