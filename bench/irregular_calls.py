@@ -1,6 +1,6 @@
 """Makes CALLS calls in a pattern that does not repeat, and an extra one after PLACE calls.
 
-    python irregular_calls.py CALLS [PLACE]
+python irregular_calls.py CALLS [PLACE]
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Prints the sales of a made-up shop by month.
 
-    python sales.py [ORDERS]
+python sales.py [ORDERS]
 """
 
 import random
