@@ -219,7 +219,7 @@ fn a_recording_without_python_has_a_message() {
 
 /// Asserts that a command failed with status 1 and one sentence on standard error that contains these words.
 fn assert_refused(output: &Output, words: &[&str]) {
-    let stderr = stderr(&output);
+    let stderr = stderr(output);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert_eq!((stderr.lines().count(), output.stdout.len()), (1, 0), "{stderr}");
     assert!(stderr.starts_with("pyrec: "), "{stderr}");
