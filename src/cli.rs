@@ -176,7 +176,8 @@ pub enum Command {
     Man(Man),
 }
 
-/// Parses a command line. The error may be a request for the help page or the version, which prints itself.
+/// Parses a command line. The error may be a request for the help page or the version, which prints
+/// itself.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
     Cli::try_parse_from(words).map(|cli| cli.command)
 }

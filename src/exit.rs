@@ -1,7 +1,8 @@
 //! The end of the command: its exit status, and the sentence about an error.
 //!
-//! The status is 0 for success, 1 for an error, and 2 for a gate that failed (`pyrec diff --fail-on`). `pyrec record` and
-//! `pyrec top` exit with the status of the program that they started.
+//! The status is 0 for success, 1 for an error, and 2 for a gate that failed (`pyrec diff
+//! --fail-on`). `pyrec record` and `pyrec top` exit with the status of the program that they
+//! started.
 
 use std::io;
 use std::process::ExitCode;
@@ -31,8 +32,8 @@ pub fn from_result(result: anyhow::Result<ExitCode>) -> ExitCode {
     }
 }
 
-/// The exit status of a command line that clap did not turn into a command: a request for help or the version, which is
-/// printed, or a usage error.
+/// The exit status of a command line that clap did not turn into a command: a request for help or
+/// the version, which is printed, or a usage error.
 pub fn from_clap(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -51,7 +52,8 @@ pub fn from_clap(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// The exit status of a recorded program, as a shell reports it. Success where the program was not started by pyrec.
+/// The exit status of a recorded program, as a shell reports it. Success where the program was not
+/// started by pyrec.
 #[cfg(feature = "record")]
 pub fn from_program(exit: Exit) -> ExitCode {
     match exit {

@@ -10,7 +10,8 @@ use pyrec_analyzer::tree::{self, GroupedCalls, GroupsBuilder};
 use pyrec_analyzer::{CallTree, Filter};
 use pyrec_schema::{Marker, MarkerGroup, Profile, Trace, is_profile, read_profile};
 
-/// The trace that recordings are written to and reports read, unless the command line names another.
+/// The trace that recordings are written to and reports read, unless the command line names
+/// another.
 pub const DEFAULT_TRACE: &str = "pyrec.parquet";
 
 /// The trace that was at [`DEFAULT_TRACE`] before the last recording.
@@ -19,7 +20,8 @@ pub const PREVIOUS_TRACE: &str = "pyrec.old.parquet";
 /// The traces to read.
 #[derive(Debug, Args)]
 pub struct InputArgs {
-    /// The recording: a file, a directory of files, or a glob in quotes; may be repeated [default: pyrec.parquet]
+    /// The trace: a file, a directory of files, or a glob in quotes; may be repeated [default:
+    /// pyrec.parquet]
     #[arg(short = 'i', long = "input", value_name = "TRACE")]
     traces: Vec<PathBuf>,
 }
@@ -44,7 +46,7 @@ pub struct RangeFilterArgs {
     #[command(flatten)]
     threads: ThreadFilterArgs,
 
-    /// Only this range of time since the start of the recording: `1s-10s`, `500ms-`, `-2s`
+    /// Only this range of time since the start of the trace: `1s-10s`, `500ms-`, `-2s`
     #[arg(long, value_name = "FROM-TO", allow_hyphen_values = true)]
     time: Option<TimeRange>,
 }
@@ -110,7 +112,8 @@ impl InputArgs {
     /// The call tree of one recording, or the sum of those of several recordings and profiles.
     pub fn calls(&self, filter: &Filter) -> Result<CallTree> {
         let paths = self.paths()?;
-        // A single recording is opened once: only if that fails, or if there are several, are profiles looked for.
+        // A single recording is opened once: only if that fails, or if there are several, are
+        // profiles looked for.
         let opened = Trace::open(&paths);
         if let Ok(trace) = &opened
             && trace.recordings().len() == 1
@@ -152,7 +155,7 @@ impl InputArgs {
         if self.traces.is_empty() {
             if !Path::new(DEFAULT_TRACE).exists() {
                 bail!(
-                    "there is no {DEFAULT_TRACE} here; make one with `pyrec record`, or name a recording with -i"
+                    "there is no {DEFAULT_TRACE} here; make one with `pyrec record`, or name a trace with -i"
                 );
             }
             return Ok(vec![DEFAULT_TRACE.into()]);
@@ -197,8 +200,8 @@ fn sum_profiles(paths: Vec<PathBuf>, filter: &Filter) -> Result<Profile> {
     Ok(sum)
 }
 
-/// The number of rows to print, or None for all: the requested number, where 0 is all; by default all of JSON, and
-/// `default` rows of text.
+/// The number of rows to print, or None for all: the requested number, where 0 is all; by default
+/// all of JSON, and `default` rows of text.
 pub fn row_limit(requested: Option<usize>, is_json: bool, default: usize) -> Option<usize> {
     match requested {
         Some(0) => None,

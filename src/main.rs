@@ -1,7 +1,8 @@
 //! `pyrec`: a flight recorder for Python.
 //!
-//! `cli` parses the command line into one of the commands in `commands/`. A command is a file: its flags, and the calls
-//! of the recorder or the analyzer that they lead to. The other modules hold what several commands share.
+//! `cli` parses the command line into one of the commands in `commands/`. A command is a file: its
+//! flags, and the calls of the recorder or the analyzer that they lead to. The other modules hold
+//! what several commands share.
 
 mod cli;
 mod commands;

@@ -29,7 +29,8 @@ where
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints a line to standard error, after `pyrec: `. A write error is ignored: the terminal may be closed.
+/// Prints a line to standard error, after `pyrec: `. A write error is ignored: the terminal may be
+/// closed.
 pub fn print_message(text: impl Display) {
     let _ = stderr().write_all(format!("pyrec: {text}\n").as_bytes());
 }
@@ -87,8 +88,8 @@ pub fn refuse_to_replace_trace(path: &Path, advice: &str) -> Result<()> {
     Ok(())
 }
 
-/// Draws a report into a file for a browser, then prints the trust line. With `-` for the path, standard output gets the
-/// picture alone.
+/// Draws a report into a file for a browser, then prints the trust line. With `-` for the path,
+/// standard output gets the picture alone.
 pub fn write_picture(
     path: &Path,
     trust: &Trust,

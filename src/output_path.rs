@@ -10,8 +10,8 @@ use crate::input::{DEFAULT_TRACE, PREVIOUS_TRACE};
 
 /// A free path for a new recording.
 ///
-/// An existing recording is renamed before the new one begins. [`OutputPath::finish`] renames it back if no new recording
-/// was written.
+/// An existing recording is renamed before the new one begins. [`OutputPath::finish`] renames it
+/// back if no new recording was written.
 #[derive(Debug)]
 pub struct OutputPath {
     path: PathBuf,
@@ -22,7 +22,8 @@ pub struct OutputPath {
 }
 
 impl OutputPath {
-    /// Frees the requested path, or the default path in `directory`. `force` allows a requested path to be replaced.
+    /// Frees the requested path, or the default path in `directory`. `force` allows a requested
+    /// path to be replaced.
     pub fn free(requested: Option<&Path>, force: bool, directory: &Path) -> Result<OutputPath> {
         match requested {
             Some(path) => OutputPath::free_requested(path, force),
@@ -35,7 +36,8 @@ impl OutputPath {
         &self.path
     }
 
-    /// Renames the recording at the default path to the name of the previous one, which is replaced.
+    /// Renames the recording at the default path to the name of the previous one, which is
+    /// replaced.
     fn free_default(directory: &Path) -> Result<OutputPath> {
         let (path, previous) = (directory.join(DEFAULT_TRACE), directory.join(PREVIOUS_TRACE));
         let mut output = OutputPath { path: path.clone(), renames: Vec::new(), replaced: None };
@@ -59,7 +61,8 @@ impl OutputPath {
         Ok(output)
     }
 
-    /// Renames a recording that is to be replaced. It is removed only when the new recording exists.
+    /// Renames a recording that is to be replaced. It is removed only when the new recording
+    /// exists.
     fn set_aside(&mut self, path: &Path) -> Result<()> {
         let is_file =
             path.symlink_metadata().is_ok_and(|metadata| metadata.is_file() || metadata.is_symlink());
@@ -87,8 +90,8 @@ impl OutputPath {
         Ok(())
     }
 
-    /// Ends the recording, after success and failure alike. Removes the replaced recording if a new one exists; else
-    /// undoes the renames.
+    /// Ends the recording, after success and failure alike. Removes the replaced recording if a new
+    /// one exists; else undoes the renames.
     pub fn finish(mut self) -> Result<()> {
         if !exists(&self.path) {
             return self.undo_renames();

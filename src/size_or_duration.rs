@@ -5,7 +5,8 @@ use pyrec_analyzer::filter::parse_duration;
 #[cfg(feature = "record")]
 use pyrec_recorder::SizeOrDuration;
 
-/// Parses a size into bytes: a number with the unit B, kB, MB, GB, KiB, MiB or GiB, at least one byte.
+/// Parses a size into bytes: a number with the unit B, kB, MB, GB, KiB, MiB or GiB, at least one
+/// byte.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let error = || format!("`{text}` is not a size; write a number and a unit, such as 25MB, 10MiB or 500kB");
     let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

@@ -1,4 +1,5 @@
-//! Arguments of `pyrec record` and `pyrec top`: which processes, by which provider, and which events.
+//! Arguments of `pyrec record` and `pyrec top`: which processes, by which provider, and which
+//! events.
 
 use std::ffi::OsString;
 
@@ -15,7 +16,8 @@ pub enum Provider {
     /// The agent for CMD; for PID the static markers if they can be read, else the agent
     #[default]
     Auto,
-    /// Hooks inside the process: any build of CPython 3.8 to 3.15, for PID 3.14 or later; needs no privileges
+    /// Hooks inside the process: any build of CPython 3.8 to 3.15, for PID 3.14 or later; needs no
+    /// privileges
     Agent,
     /// CPython's static markers, read by BPF: needs root and a CPython built with them
     Usdt,
@@ -38,7 +40,8 @@ pub struct TargetArgs {
     #[arg(long, value_enum, value_name = "PROVIDER", default_value_t)]
     pub provider: Provider,
 
-    /// Attach to a running process and its children, until they end or you press Ctrl-C. Several: -p 1,2 or -p 1 -p 2
+    /// Attach to a running process and its children, until they end or you press Ctrl-C. Several:
+    /// -p 1,2 or -p 1 -p 2
     #[arg(
         short,
         long,
@@ -49,7 +52,8 @@ pub struct TargetArgs {
     )]
     pub pid: Vec<i32>,
 
-    /// Attach to every Python with static markers on this machine, also to those that start later, until you press Ctrl-C
+    /// Attach to every Python with static markers on this machine, also to those that start later,
+    /// until you press Ctrl-C
     #[arg(long, conflicts_with_all = ["pid", "command"])]
     pub all: bool,
 
@@ -97,7 +101,8 @@ impl TargetArgs {
 /// Which events are recorded or counted.
 #[derive(Debug, Args)]
 pub struct EventArgs {
-    /// Groups of events, separated by commas: function, line, gc, import, audit, cfunction, instance
+    /// Groups of events, separated by commas: function, line, gc, import, audit, cfunction,
+    /// instance
     ///
     /// [default: function,gc,import]
     #[arg(

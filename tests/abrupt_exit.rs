@@ -1,7 +1,9 @@
-//! Programs that end without cleaning up, by `os._exit` or a signal: the trace contains every call up to the end.
+//! Programs that end without cleaning up, by `os._exit` or a signal: the trace contains every call
+//! up to the end.
 //!
-//! The program `numbered.py` counts its own calls, for each thread in a mapped file that outlives the process. A call is
-//! recorded before it is counted, so a trace contains at least the counted calls of a thread, and at most one more.
+//! The program `numbered.py` counts its own calls, for each thread in a mapped file that outlives
+//! the process. A call is recorded before it is counted, so a trace contains at least the counted
+//! calls of a thread, and at most one more.
 
 #![cfg(feature = "record")]
 
@@ -22,8 +24,8 @@ fn every_call_before_os_exit_is_recorded(setup: &Setup) {
     assert_eq!(record_to_end(setup, "now"), Some(0));
 }
 
-/// Before CPython 3.12, a daemon thread may use the interpreter after its finalization. That crashes about one process in
-/// two hundred with SIGSEGV, recorded or not.
+/// Before CPython 3.12, a daemon thread may use the interpreter after its finalization. That
+/// crashes about one process in two hundred with SIGSEGV, recorded or not.
 fn every_call_of_daemon_threads_is_recorded(setup: &Setup) {
     const SIGSEGV: i32 = 11;
     let may_crash = ["3.8", "3.9", "3.10", "3.11"].contains(&&*setup.python.version);
@@ -58,7 +60,8 @@ fn record_and_kill(python: &Python, (threads, children): (usize, usize)) {
     let mut recorder = start(python, folder.path(), threads, children, "forever");
     let all_threads = threads * (children + 1);
     wait_for("a call of each thread", || (numbered(folder.path()).len() == all_threads).then_some(()));
-    // Long enough for several thread switches, so that the signal can arrive at any instruction of any thread.
+    // Long enough for several thread switches, so that the signal can arrive at any instruction of
+    // any thread.
     let moment = Duration::from_micros(random(30_000));
     std::thread::sleep(moment);
     let processes: BTreeSet<String> =
@@ -94,7 +97,8 @@ fn start(python: &Python, folder: &Path, threads: usize, children: usize, end: &
     Background::start(command.stdout(Stdio::null()).stderr(Stdio::null()))
 }
 
-/// Asserts that the trace has an entry and a return of each counted call, and at most one more call of each thread.
+/// Asserts that the trace has an entry and a return of each counted call, and at most one more call
+/// of each thread.
 fn assert_all_calls_recorded(folder: &Path, context: &str) {
     let trace = folder.join("x.parquet");
     let recorded = recorded(&trace);

@@ -58,7 +58,8 @@ impl Server {
         self.folder.path().join(name)
     }
 
-    /// Waits for this many more rounds of the server. Returns what the server observed of itself in the last round.
+    /// Waits for this many more rounds of the server. Returns what the server observed of itself in
+    /// the last round.
     fn rounds(&self, more: u64) -> String {
         let last_round = || {
             let text = fs::read_to_string(self.path("seen")).ok()?;
@@ -86,8 +87,8 @@ impl Server {
     }
 }
 
-/// Asserts that the calls that were open at the start are in the trace, so that no return lacks its entry. Returns the
-/// `info` report.
+/// Asserts that the calls that were open at the start are in the trace, so that no return lacks its
+/// entry. Returns the `info` report.
 fn assert_open_calls_are_known(trace: &Path) -> Value {
     let info = json(trace, "info");
     let markers = &info["markers"];
@@ -163,8 +164,8 @@ fn every_thread_is_recorded_with_the_stack_that_it_had_at_the_start() {
             let found = functions.iter().find(|function| function["name"] == name);
             found.map_or(0, |function| number(function, "calls"))
         };
-        // These were called once, before the recording, and have not returned. The script that loads the agent is not in the
-        // trace.
+        // These were called once, before the recording, and have not returned. The script that
+        // loads the agent is not in the trace.
         assert_eq!((calls("main"), calls("serve"), calls("wait")), (1, 1, 1), "{stats}");
         assert!(!functions.iter().any(|function| function["file"] == "<string>"), "{stats}");
     });

@@ -1,5 +1,5 @@
-//! Recorders by static markers attach to a running program and detach again: the program is not affected, and each hit of
-//! a marker is a row or a counted loss.
+//! Recorders by static markers attach to a running program and detach again: the program is not
+//! affected, and each hit of a marker is a row or a counted loss.
 
 #![cfg(feature = "record")]
 
@@ -32,7 +32,8 @@ fn attaching_and_detaching_fifty_times_leaves_no_trace_in_the_kernel() {
     }
 }
 
-/// Attaches `rounds` recorders, one after the other, each for `time`. Every second recorder is killed.
+/// Attaches `rounds` recorders, one after the other, each for `time`. Every second recorder is
+/// killed.
 fn attach_and_detach(setup: &Setup, rounds: usize, time: Duration) {
     if !has_program("bpftool") {
         return;
@@ -114,8 +115,9 @@ impl Objects {
     }
 }
 
-/// Asserts that rows and lost events between the first and the last mark are as many as the calls between them. The
-/// program calls `thousand_K` after each thousand rounds. A recorder that was killed may have written no row.
+/// Asserts that rows and lost events between the first and the last mark are as many as the calls
+/// between them. The program calls `thousand_K` after each thousand rounds. A recorder that was
+/// killed may have written no row.
 fn assert_rows_and_losses_equal_hits(trace: &Path, ended_normally: bool) {
     let trace = open(trace);
     let mut marks = HashMap::<CodeId, Option<i64>>::new();

@@ -1,5 +1,5 @@
-//! Static markers in interpreters whose binary is not at its path: deleted, replaced, in a shared library, in another root
-//! directory or mount namespace.
+//! Static markers in interpreters whose binary is not at its path: deleted, replaced, in a shared
+//! library, in another root directory or mount namespace.
 
 #![cfg(feature = "record")]
 
@@ -51,7 +51,8 @@ fn a_program_whose_file_was_deleted_or_replaced_is_recorded() {
     }
 }
 
-/// A C program that embeds Debian's `libpython3.11.so.1.0`. Skips the test if it cannot be compiled.
+/// A C program that embeds Debian's `libpython3.11.so.1.0`. Skips the test if it cannot be
+/// compiled.
 fn embedding_program(folder: &Path) -> Option<PathBuf> {
     let headers = Path::new("/usr/include/python3.11");
     if !headers.join("Python.h").exists() {
@@ -73,7 +74,8 @@ fn a_program_that_embeds_a_versioned_library_is_recorded() {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let Some(program) = embedding_program(folder.path()) else { return };
     assert_records_itself(&mut ScriptedProgram::run(Command::new(&program), &python.program));
-    // Recorded from its start: the library is found by the rules of the loader, before it is mapped.
+    // Recorded from its start: the library is found by the rules of the loader, before it is
+    // mapped.
     let script = folder.path().join("script.py");
     fs::write(&script, "def leaf(): pass\nfor _ in range(500): leaf()\n").expect("the write succeeds");
     let trace = folder.path().join("x.parquet");

@@ -16,8 +16,8 @@ fn each_marker_is_recorded_as_often_as_bpftrace_counts(setup: &Setup) {
         return;
     }
     let (groups, markers) = setup.python.markers();
-    // Parts that start no process, since bpftrace counts a single process. On 3.15 also without generators: their
-    // creation fires an extra entry, which pyrec leaves out.
+    // Parts that start no process, since bpftrace counts a single process. On 3.15 also without
+    // generators: their creation fires an extra entry, which pyrec leaves out.
     let parts = match setup.python.version.as_str() {
         "3.15" => "recursion methods exceptions decorators classes evaluated collections",
         _ => {

@@ -1,6 +1,7 @@
 //! The number of recorded calls of each function equals that of an independent counter.
 //!
-//! The counter uses `sys.setprofile` in a separate run (`tests/counter`). Both count each resume of a generator.
+//! The counter uses `sys.setprofile` in a separate run (`tests/counter`). Both count each resume of
+//! a generator.
 
 #![cfg(feature = "record")]
 
@@ -15,7 +16,8 @@ use support::{Python, Setup, on_every_agent, on_every_python, program};
 on_every_python!(calls_of_a_program, calls_of_every_kind_of_code, calls_of_richards, calls_of_chaos);
 on_every_agent!(calls_of_a_program_and_the_library, calls_as_cprofile_counts_them);
 
-/// Runs a program twice, counted and recorded, and compares the calls in files whose paths start with one of the roots.
+/// Runs a program twice, counted and recorded, and compares the calls in files whose paths start
+/// with one of the roots.
 fn compare(setup: &Setup, arguments: &[PathBuf], roots: &[&str]) {
     let counted = counted(&setup.python, arguments, roots);
     let recorded = recorded(&setup.record(&[], arguments), roots);
@@ -30,9 +32,9 @@ fn calls_of_a_program(setup: &Setup) {
     compare(setup, &[program("press.py"), "60".into()], &[&programs()]);
 }
 
-/// Includes calls in the standard library, and of code without a file. By the agent only: static markers also fire during
-/// the start of the interpreter, which the counter does not see. In an empty virtual environment, since installed packages
-/// may run code when Python starts and ends.
+/// Includes calls in the standard library, and of code without a file. By the agent only: static
+/// markers also fire during the start of the interpreter, which the counter does not see. In an
+/// empty virtual environment, since installed packages may run code when Python starts and ends.
 fn calls_of_a_program_and_the_library(setup: &Setup) {
     let home = setup.python.evaluate("sys.base_prefix");
     let environment = (!setup.python.is_in_container()).then(|| Environment::of(&setup.python));
@@ -49,8 +51,8 @@ fn calls_as_cprofile_counts_them(setup: &Setup) {
     assert_same(&profiled, &recorded(&setup.record(&[], &arguments), &roots));
 }
 
-/// The counter covers child processes only as the agent does, so by static markers the parts that start processes are left
-/// out.
+/// The counter covers child processes only as the agent does, so by static markers the parts that
+/// start processes are left out.
 fn calls_of_every_kind_of_code(setup: &Setup) {
     let without_children = "recursion methods generators throws exceptions comprehensions lambdas decorators classes evaluated \
                  imports collections coroutines threads";

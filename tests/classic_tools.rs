@@ -1,4 +1,5 @@
-//! The scripts of `pyrec script`, run by bpftrace, DTrace and SystemTap, and `pyrec import` of their output.
+//! The scripts of `pyrec script`, run by bpftrace, DTrace and SystemTap, and `pyrec import` of
+//! their output.
 
 #![cfg(feature = "record")]
 
@@ -14,7 +15,8 @@ use support::{
     signal, skip, stderr, wait_for,
 };
 
-/// The calls of `start` in `classic.py`, derived from its source: entries and returns with their levels and lines.
+/// The calls of `start` in `classic.py`, derived from its source: entries and returns with their
+/// levels and lines.
 const CALLS: &str = "\
 \x20function-entry:classic.py:start:4
  function-entry: classic.py:outer:13
@@ -159,7 +161,8 @@ fn dtrace_captures_the_expected_calls() {
     assert_eq!(json(&trace, "info")["lost"], 0);
 }
 
-/// A kernel build directory with the files that SystemTap reads before it processes a script, and nothing else.
+/// A kernel build directory with the files that SystemTap reads before it processes a script, and
+/// nothing else.
 fn kernel_for_stap(folder: &Path) -> PathBuf {
     let kernel = folder.join("kernel");
     fs::create_dir_all(kernel.join("include/config")).expect("the directory is created");
@@ -172,8 +175,8 @@ fn kernel_for_stap(folder: &Path) -> PathBuf {
     kernel
 }
 
-/// Runs the first two passes of SystemTap, which resolve every probe point and variable. The third needs the source of the
-/// kernel.
+/// Runs the first two passes of SystemTap, which resolve every probe point and variable. The third
+/// needs the source of the kernel.
 #[test]
 fn systemtap_resolves_the_probes_and_variables_of_script_and_tapset() {
     let Some(Setup { python, .. }) = Setup::usdt() else { return };

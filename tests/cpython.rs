@@ -18,8 +18,8 @@ const QUICK_MODULES: [&str; 6] = [
     "test_sys_settrace",
 ];
 
-/// Modules for `python -m test`. `docs/design/agent.md` explains why test_dis, test_frame, test_monitoring and test_pdb are left
-/// out.
+/// Modules for `python -m test`. `docs/design/agent.md` explains why test_dis, test_frame,
+/// test_monitoring and test_pdb are left out.
 const MODULES: [&str; 44] = [
     "test_asyncgen",
     "test_atexit",
@@ -108,7 +108,8 @@ mod all_modules_pass {
         on_3_14 "3.14", on_3_15 "3.15");
 }
 
-/// Asserts that every module that passes alone passes recorded. A module that this Python lacks fails both ways.
+/// Asserts that every module that passes alone passes recorded. A module that this Python lacks
+/// fails both ways.
 fn assert_pass_recorded(python: &Option<Python>, modules: &[&str], parts: &[&str]) {
     let Some(python) = python.as_ref().filter(|python| has_test_suite(python)) else {
         return skip("no such Python with CPython's test suite");

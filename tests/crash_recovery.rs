@@ -1,8 +1,9 @@
-//! Killed recorders, with and without their programs: the trace stays readable, `pyrec repair` recovers the events that
-//! reached a ring, and the program continues.
+//! Killed recorders, with and without their programs: the trace stays readable, `pyrec repair`
+//! recovers the events that reached a ring, and the program continues.
 //!
-//! The program `numbered.py` counts its own calls in files that outlive it. The test polls these counts, so it knows the
-//! age of the oldest call that a killed recorder had not written, and the number of calls at the time of the kill.
+//! The program `numbered.py` counts its own calls in files that outlive it. The test polls these
+//! counts, so it knows the age of the oldest call that a killed recorder had not written, and the
+//! number of calls at the time of the kill.
 
 #![cfg(feature = "record")]
 
@@ -45,7 +46,8 @@ const SCENARIOS: [Scenario; 4] = [
     Scenario { threads: 2, children: 2, options: &[] },
 ];
 
-/// The time of the kill after the first call, in milliseconds: while the file still contains all of its footers.
+/// The time of the kill after the first call, in milliseconds: while the file still contains all of
+/// its footers.
 const EARLY: Range<u64> = 0..1_500;
 
 /// The same, when most earlier footers have been overwritten.
@@ -79,8 +81,8 @@ fn events_of_fifty_recorders_killed_with_their_programs_are_recovered() {
     kill_and_repair(50, Victim::Both);
 }
 
-/// Runs `count` rounds, two at a time. Prints the ages of the oldest calls that had not been written: an age of more than a
-/// second means that the recorder was not scheduled.
+/// Runs `count` rounds, two at a time. Prints the ages of the oldest calls that had not been
+/// written: an age of more than a second means that the recorder was not scheduled.
 fn kill_and_repair(count: usize, victim: Victim) {
     let pythons: Vec<Python> = Python::all().collect();
     let (next, ages) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -114,8 +116,8 @@ fn kill_and_repair(count: usize, victim: Victim) {
     );
 }
 
-/// Kills a recorder at a random time, then repairs and checks the trace. Returns the age of the oldest call that had not been
-/// written.
+/// Kills a recorder at a random time, then repairs and checks the trace. Returns the age of the
+/// oldest call that had not been written.
 fn kill_and_check(
     python: &Python,
     scenario: Scenario,

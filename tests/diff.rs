@@ -1,4 +1,5 @@
-//! `pyrec diff` of two runs, two checkouts and two versions, with regression tests for bugs of other tools.
+//! `pyrec diff` of two runs, two checkouts and two versions, with regression tests for bugs of
+//! other tools.
 
 #![cfg(feature = "record")]
 
@@ -171,8 +172,8 @@ fn an_unknown_number_of_lost_events_is_not_shown_as_none() {
     }
 }
 
-/// cpython#154090: "Sampling binary profiles do not record the profiling mode", so that a baseline of one mode is
-/// silently compared with a profile of another.
+/// cpython#154090: "Sampling binary profiles do not record the profiling mode", so that a baseline
+/// of one mode is silently compared with a profile of another.
 #[test]
 fn traces_of_different_modes_are_not_compared() {
     let folder = checkouts(&[("demo", DEMO)]);
@@ -358,8 +359,8 @@ fn a_program_under_load_does_not_differ_from_itself_in_twenty_rounds() {
     compare_with_itself(20);
 }
 
-/// Compares a program with itself, three runs of each side, under a load that varies at random. Asserts that no count
-/// differs, and that no time is reported as changed.
+/// Compares a program with itself, three runs of each side, under a load that varies at random.
+/// Asserts that no count differs, and that no time is reported as changed.
 fn compare_with_itself(rounds: usize) {
     let Some(python) = Python::any() else { return };
     let folder = tempfile::tempdir().expect("a temporary directory");

@@ -1,4 +1,5 @@
-//! The page of `pyrec diff --heat` in a browser, with two versions of a program whose hits are known from their source.
+//! The page of `pyrec diff --heat` in a browser, with two versions of a program whose hits are
+//! known from their source.
 
 #![cfg(feature = "record")]
 
@@ -198,8 +199,8 @@ fn every_line_shows_its_hits_on_both_sides() {
     assert_eq!(read[12..], [json!("line-through"), json!(0)]);
 }
 
-/// With one run of each side, times of lines that both sides have give no evidence, so only added and removed lines are
-/// coloured.
+/// With one run of each side, times of lines that both sides have give no evidence, so only added
+/// and removed lines are coloured.
 #[test]
 fn switches_select_the_measure_and_the_lines() {
     let Some(page) = shop() else { return };
@@ -291,9 +292,9 @@ fn the_search_finds_removed_lines() {
     assert_eq!(read[6], json!(true));
 }
 
-/// For normal colour vision, protanopia and deuteranopia: the steps of the scales differ in lightness, and at each step the
-/// colours for more and less differ along the blue-yellow axis, which all three distinguish. The matrices are those of
-/// Viénot, Brettel and Mollon (1999).
+/// For normal colour vision, protanopia and deuteranopia: the steps of the scales differ in
+/// lightness, and at each step the colours for more and less differ along the blue-yellow axis,
+/// which all three distinguish. The matrices are those of Viénot, Brettel and Mollon (1999).
 #[test]
 fn colours_for_more_and_less_are_distinguishable_without_red_or_green_cones() {
     const SIMULATIONS: [[[f64; 3]; 3]; 3] = [
@@ -371,7 +372,8 @@ fn without_line_events_function_entries_are_compared() {
     );
 }
 
-/// The page shows the recorded text, not that on disk. A file that changed while it ran has no recorded text.
+/// The page shows the recorded text, not that on disk. A file that changed while it ran has no
+/// recorded text.
 #[test]
 fn no_text_is_shown_that_did_not_run() {
     let grows = "import time\ntime.sleep(0.3)\nopen(__file__, 'a').write('#')\n";

@@ -1,5 +1,5 @@
-//! Pythons that a recorder by static markers finds during the recording: interpreters that a shell or another Python
-//! starts, that are installed later, or that run in other namespaces.
+//! Pythons that a recorder by static markers finds during the recording: interpreters that a shell
+//! or another Python starts, that are installed later, or that run in other namespaces.
 
 #![cfg(feature = "record")]
 
@@ -30,7 +30,8 @@ fn scripted_program() -> (TempDir, String) {
     (folder, script)
 }
 
-/// Records `words` by static markers, in an environment with these variables. Panics unless the recording succeeds.
+/// Records `words` by static markers, in an environment with these variables. Panics unless the
+/// recording succeeds.
 fn record(words: &[&str], environment: &[(&str, String)]) -> Recording {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut command = pyrec("record");
@@ -40,11 +41,12 @@ fn record(words: &[&str], environment: &[(&str, String)]) -> Recording {
     recording
 }
 
-/// A library to preload into Python. It holds the interpreter before its first Python code until the recorder has enabled
-/// the markers.
+/// A library to preload into Python. It holds the interpreter before its first Python code until
+/// the recorder has enabled the markers.
 ///
-/// Without it, an interpreter that is found during the recording may reach its first Python code before the recorder is
-/// scheduled, as on a busy machine. Its first events are missing then, which `docs/design/static-markers.md` states.
+/// Without it, an interpreter that is found during the recording may reach its first Python code
+/// before the recorder is scheduled, as on a busy machine. Its first events are missing then, which
+/// `docs/design/static-markers.md` states.
 const HOLD: &str = r#"
 #include <stdlib.h>
 #include <string.h>
@@ -94,8 +96,8 @@ fn is_complete(trace: &Path) -> bool {
     number(&info, "lost") == 0 && repaired.values().all(|count| count.as_u64() == Some(0))
 }
 
-/// The number of interpreters that were recorded from their start: importlib._bootstrap is the first module that an
-/// interpreter runs.
+/// The number of interpreters that were recorded from their start: importlib._bootstrap is the
+/// first module that an interpreter runs.
 fn recorded_starts(trace: &Path) -> usize {
     let dump = report(trace, "dump", &[]);
     let lines = dump.lines().filter(|line| line.contains("<frozen\\simportlib._bootstrap>:1:<module>"));
@@ -107,7 +109,8 @@ fn pythons_that_a_shell_starts_are_recorded_from_their_first_event() {
     let Some(python) = setup() else { return };
     let (folder, script) = scripted_program();
     let binary = python.program.to_str().expect("UTF-8");
-    // A child, a child and a grandchild of a subshell, and the program that the shell itself executes.
+    // A child, a child and a grandchild of a subshell, and the program that the shell itself
+    // executes.
     let text = "\"$0\" \"$1\" burst 1000; (\"$0\" \"$1\" spawn 200; true); exec \"$0\" \"$1\" burst 30";
     let recording = record(&["sh", "-c", text, binary, &script], &hold(&python, folder.path()));
     let trace = recording.trace();
@@ -129,7 +132,8 @@ fn another_python_that_a_program_starts_and_executes_is_recorded_from_its_first_
         record(&[first, "-c", text, binary, &script, "burst", "500"], &hold(&other.python, folder.path()));
     let trace = recording.trace();
     assert_eq!((leaf_calls(&trace, &[]), recorded_starts(&trace)), (1000, 3));
-    // The first program executes another one amid its calls, which therefore have no returns. Nothing else is repaired.
+    // The first program executes another one amid its calls, which therefore have no returns.
+    // Nothing else is repaired.
     let info = recording.json("info");
     let repaired = |kind| number(&info["repaired"], kind);
     assert_eq!((repaired("orphan_entries"), repaired("unmatched_returns")), (0, 0), "{info}");

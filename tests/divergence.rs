@@ -159,6 +159,7 @@ fn equal_runs_with_threads_generators_and_recursion_do_not_diverge(setup: &Setup
         (&diff["threads_only_old"], &diff["threads_only_new"]),
         (&Value::Array(vec![]), &Value::Array(vec![]))
     );
-    // `fib` of 0, 1, 2 … makes 1, 1, 3, 5, 9, 15, 25, 41, 67, 109 calls, which are 710 in the four loops of `work`.
+    // `fib` of 0, 1, 2 … makes 1, 1, 3, 5, 9, 15, 25, 41, 67, 109 calls, which are 710 in the four
+    // loops of `work`.
     assert!(number(&diff, "calls_old") > 710 && diff["calls_old"] == diff["calls_new"], "{diff}");
 }

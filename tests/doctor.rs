@@ -27,7 +27,8 @@ fn check<'a>(diagnosis: &'a Value, name: &str) -> &'a Value {
     checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no {name}: {checks:?}"))
 }
 
-/// Runs the command without privileges, in a mount namespace that root has prepared by a shell script.
+/// Runs the command without privileges, in a mount namespace that root has prepared by a shell
+/// script.
 fn run_unprivileged(prepare: &str) -> Output {
     let folder = tempfile::Builder::new()
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))

@@ -1,4 +1,5 @@
-//! CPython's test data for DTrace: the `dtrace` style of `pyrec tree` prints the output that CPython's tests expect.
+//! CPython's test data for DTrace: the `dtrace` style of `pyrec tree` prints the output that
+//! CPython's tests expect.
 //!
 //! The programs and the expected outputs are in the standard library, in `test/dtracedata`.
 
@@ -49,7 +50,8 @@ fn compare(setup: &Setup, flags: &[&str], name: &str, record: &[&str], tree: &[&
     );
 }
 
-/// Sorts the rows by their times, and removes the times, as `normalize_trace_output` of CPython's `test_dtrace.py` does.
+/// Sorts the rows by their times, and removes the times, as `normalize_trace_output` of CPython's
+/// `test_dtrace.py` does.
 fn normalized(output: &str) -> String {
     let rows = output.lines().filter(|row| !row.is_empty() && !row.starts_with('#'));
     let mut rows: Vec<(u64, &str)> = rows
@@ -62,7 +64,8 @@ fn normalized(output: &str) -> String {
     rows.into_iter().map(|(_, row)| row).collect::<Vec<_>>().join("\n")
 }
 
-/// The directory with the test data, of any Python: the files are the same in every version, and Debian omits them.
+/// The directory with the test data, of any Python: the files are the same in every version, and
+/// Debian omits them.
 fn test_data() -> Option<PathBuf> {
     let directory = Python::all().find_map(|python| {
         let library = python.evaluate("__import__('sysconfig').get_path('stdlib')");

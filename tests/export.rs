@@ -1,4 +1,5 @@
-//! `pyrec export`: other tools read the same calls and times from the exported files as `pyrec stats` prints.
+//! `pyrec export`: other tools read the same calls and times from the exported files as `pyrec
+//! stats` prints.
 
 #![cfg(feature = "record")]
 
@@ -16,7 +17,8 @@ use support::npm::{modules, node};
 use support::venv::{venv, venv_with};
 use support::{Python, Recording, Setup, consumer, number, program, pyrec, run, skip, stderr, stdout};
 
-/// A recording of `press.py` for all tests. The program has generators, recursion, garbage collections and exceptions.
+/// A recording of `press.py` for all tests. The program has generators, recursion, garbage
+/// collections and exceptions.
 fn press() -> Option<&'static Recording> {
     static PRESS: OnceLock<Option<Recording>> = OnceLock::new();
     let recording = PRESS
@@ -269,7 +271,8 @@ fn firefox_profiler_reads_the_times_of_stats() {
         command.args(words).args(["--session", "test"]).env("HOME", home.path());
         command
     };
-    // A daemon loads the profile, and other commands query it. Started by those, it gets only half a second for that.
+    // A daemon loads the profile, and other commands query it. Started by those, it gets only half
+    // a second for that.
     let mut daemon = cli(&["--daemon", file.to_str().expect("UTF-8")]);
     let mut daemon = daemon.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
     let query = |words: &[&str]| {
@@ -288,7 +291,8 @@ fn firefox_profiler_reads_the_times_of_stats() {
     let samples: BTreeMap<&str, &Value> =
         rows.iter().map(|row| (row["name"].as_str().expect("a string"), row)).collect();
     let mut compared = 0;
-    // A sample is a microsecond, and rounded for each call, so only functions with one call have an exact value.
+    // A sample is a microsecond, and rounded for each call, so only functions with one call have an
+    // exact value.
     for (label, sum) in sums(&functions(press), label).iter().filter(|(_, sum)| sum.calls == 1) {
         let row = samples.get(label.as_str()).unwrap_or_else(|| panic!("no {label}"));
         assert!(number(row, "totalSamples").abs_diff(sum.total_ns / 1_000) <= 1, "{row}: {sum:?}");

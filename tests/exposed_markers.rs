@@ -1,5 +1,5 @@
-//! `--expose-markers`: bpftrace counts the same events by the agent's static markers as the trace contains, on Pythons
-//! without static markers of their own.
+//! `--expose-markers`: bpftrace counts the same events by the agent's static markers as the trace
+//! contains, on Pythons without static markers of their own.
 
 #![cfg(feature = "record")]
 
@@ -66,8 +66,8 @@ fn bpftrace_counts_the_recorded_events() {
         };
         let (entry, exit) = (Marker::FunctionEntry, Marker::FunctionReturn);
         assert_eq!([of(entry, "greet", 2), of(exit, "greet", 2), of(Marker::Line, "greet", 2)], [100; 3]);
-        // The generator is entered once and resumed at each yield. It is left at each yield, and at its end, on the last line
-        // that ran.
+        // The generator is entered once and resumed at each yield. It is left at each yield, and at
+        // its end, on the last line that ran.
         assert_eq!([3, 4, 5].map(|line| of(entry, "gen", line)), [1; 3]);
         assert_eq!([4, 5].map(|line| of(exit, "gen", line)), [1, 2]);
         assert_eq!([of(entry, "fail", 6), of(exit, "fail", 7), of(entry, "grüße", 8)], [1; 3]);
@@ -108,7 +108,8 @@ struct MarkerCounter {
 }
 
 impl MarkerCounter {
-    /// Starts bpftrace, and waits until its probes are attached. Skips the test if bpftrace cannot run.
+    /// Starts bpftrace, and waits until its probes are attached. Skips the test if bpftrace cannot
+    /// run.
     fn start(setup: &Setup, directory: &TempDir) -> Option<MarkerCounter> {
         if !has_program("bpftrace") {
             return None;
@@ -125,7 +126,8 @@ impl MarkerCounter {
             if bpftrace.exit_status().is_some() {
                 return Some(false);
             }
-            // bpftrace does not report that its probes are attached, so a program is run until one of them fires.
+            // bpftrace does not report that its probes are attached, so a program is run until one
+            // of them fires.
             record(setup, directory, "first.parquet", &["-q"], &program);
             fs::read_to_string(&output).expect("the file is readable").contains("attached").then_some(true)
         });

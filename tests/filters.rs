@@ -1,4 +1,5 @@
-//! `pyrec record --include` and `--exclude` leave out the rows of the filtered functions, and no others.
+//! `pyrec record --include` and `--exclude` leave out the rows of the filtered functions, and no
+//! others.
 
 #![cfg(feature = "record")]
 
@@ -22,8 +23,9 @@ mod thread_names_are_recorded_without_the_module_threading {
     super::tests_of!(super::thread_names_without_threading: agent_3_11 agent("3.11"), agent_3_13 agent("3.13"));
 }
 
-/// Parts of `matrix.py` that are equal in each run: calls between filtered and other functions in both directions,
-/// exceptions that pass through filtered functions, exceptions thrown into generators, and threads.
+/// Parts of `matrix.py` that are equal in each run: calls between filtered and other functions in
+/// both directions, exceptions that pass through filtered functions, exceptions thrown into
+/// generators, and threads.
 const PARTS: [&str; 7] =
     ["recursion", "methods", "generators", "throws", "exceptions", "coroutines", "threads"];
 
@@ -128,7 +130,8 @@ fn filters_of_recordings_equal_filters_of_reports(setup: &Setup) {
     }
 }
 
-/// `--exclude` matches C functions by their own names. The function that calls them does not matter.
+/// `--exclude` matches C functions by their own names. The function that calls them does not
+/// matter.
 fn events_in_excluded_functions(setup: &Setup) {
     const SOURCE: &str = "import sys\n\
         def inner():\n    sys.audit('hello')\n    return divmod(7, 2)\n\
@@ -165,7 +168,8 @@ fn events_in_excluded_functions(setup: &Setup) {
     );
 }
 
-/// The agent reads the name of a thread from the first frame of the thread, which is in the module `threading`.
+/// The agent reads the name of a thread from the first frame of the thread, which is in the module
+/// `threading`.
 fn thread_names_without_threading(setup: &Setup) {
     const SOURCE: &str = "import threading\n\
         for name in ['one', 'two', 'three']:\n    \

@@ -1,5 +1,5 @@
-//! The fuzz targets with their seeds and random mutations: a short, deterministic version of `make fuzz`, without coverage
-//! guidance.
+//! The fuzz targets with their seeds and random mutations: a short, deterministic version of `make
+//! fuzz`, without coverage guidance.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! `--by`: calls grouped by process, machine and recording equal the counts that the programs print.
+//! `--by`: calls grouped by process, machine and recording equal the counts that the programs
+//! print.
 
 #![cfg(feature = "record")]
 
@@ -10,8 +11,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use support::{Recording, Setup, pyrec, run, stderr, stdout};
 
-/// Calls `work` as often as its argument says, and starts two children that call it more often. Each process prints its PID
-/// and its number of calls.
+/// Calls `work` as often as its argument says, and starts two children that call it more often.
+/// Each process prints its PID and its number of calls.
 const SOURCE: &str = "\
 import os, subprocess, sys
 def work(): pass

@@ -14,8 +14,8 @@ use tempfile::TempDir;
 /// Runs its last line as often as its argument says.
 const PROGRAM: &str = "import sys\nfor _ in range(int(sys.argv[1])):\n    len('hit')\n";
 
-/// Records the program several times in one directory. A run is the name of the trace, the text of the program, options of
-/// `pyrec record`, and the argument of the program.
+/// Records the program several times in one directory. A run is the name of the trace, the text of
+/// the program, options of `pyrec record`, and the argument of the program.
 fn recordings(runs: &[(&str, &str, &[&str], u64)]) -> Option<(TempDir, PathBuf)> {
     let python = Python::any()?;
     let folder = tempfile::tempdir().expect("a temporary directory");

@@ -1,5 +1,5 @@
-//! The page of `pyrec heat` in a browser: switches, keys, search and links. The numbers of the program are known from its
-//! source.
+//! The page of `pyrec heat` in a browser: switches, keys, search and links. The numbers of the
+//! program are known from its source.
 
 #![cfg(feature = "record")]
 
@@ -280,8 +280,8 @@ fn keys_switch_the_theme_the_help_the_line_and_the_file() {
     assert!(read[11] != read[12] && read[12] == json!("__main__"), "{read:?}");
 }
 
-/// For normal colour vision, protanopia and deuteranopia. The weights are those of luminance after the matrices of Viénot,
-/// Brettel and Mollon (1999).
+/// For normal colour vision, protanopia and deuteranopia. The weights are those of luminance after
+/// the matrices of Viénot, Brettel and Mollon (1999).
 #[test]
 fn the_steps_of_the_colour_scale_differ_in_lightness() {
     const LUMINANCE_WEIGHTS: [[f64; 3]; 3] =

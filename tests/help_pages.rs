@@ -1,7 +1,7 @@
 //! The help pages, as a terminal of 100 columns shows them.
 //!
-//! After a change of a help text, `INSTA_UPDATE=always cargo test --test help_pages` updates the files in
-//! `tests/snapshots`.
+//! After a change of a help text, `INSTA_UPDATE=always cargo test --test help_pages` updates the
+//! files in `tests/snapshots`.
 
 #![cfg(feature = "record")]
 

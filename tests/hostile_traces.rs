@@ -1,5 +1,5 @@
-//! Every report of untrusted traces, by every command of the help page: each has the trust line, escapes all names, and
-//! accepts any depth, number of threads and time.
+//! Every report of untrusted traces, by every command of the help page: each has the trust line,
+//! escapes all names, and accepts any depth, number of threads and time.
 
 mod support;
 
@@ -13,7 +13,8 @@ use pyrec_schema::{
 };
 use support::{pyrec, run, stderr, stdout};
 
-/// Text with control sequences, line ends, bidirectional controls, markup, path components, and delimiters of formats.
+/// Text with control sequences, line ends, bidirectional controls, markup, path components, and
+/// delimiters of formats.
 const HOSTILE: &str =
     "\u{1b}[2J\u{9b}31m\r\n\u{202e}\u{2066}</text><script>alert(1)</script>;\"'&]]>--><!--../../x";
 
@@ -84,8 +85,8 @@ fn write(path: &Path, manifest: &Manifest, batches: impl FnOnce(&Names, &mut dyn
     writer.finish().expect("the write succeeds");
 }
 
-/// The commands in the section `Analyze a trace` of the help page, with their help texts. Without `share`, which writes a
-/// trace.
+/// The commands in the section `Analyze a trace` of the help page, with their help texts. Without
+/// `share`, which writes a trace.
 fn commands() -> BTreeMap<String, String> {
     let page = stdout(&run(&mut pyrec("--help")));
     let section = page.split("\nAnalyze a trace:\n").nth(1).and_then(|rest| rest.split("\n\n").next());
@@ -152,8 +153,8 @@ fn variants(command: &str, help: &str, trace: &str) -> Vec<Vec<String>> {
     variants.iter().map(|variant| [inputs.clone(), variant.clone()].concat()).collect()
 }
 
-/// The complete output of a command: standard output, standard error and files, and whether people read it, not another
-/// tool. None if there is nothing to draw.
+/// The complete output of a command: standard output, standard error and files, and whether people
+/// read it, not another tool. None if there is nothing to draw.
 fn complete_output(command: &str, words: &[String]) -> Option<(String, bool)> {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let output = run(pyrec(command).args(words).current_dir(directory.path()));
@@ -247,7 +248,8 @@ fn deep(depth: i64) -> impl FnOnce(&Names, &mut dyn FnMut(Batch)) {
     }
 }
 
-/// Noise as of a real clock. Without it, rows compress so well that the trace is refused as a decompression bomb.
+/// Noise as of a real clock. Without it, rows compress so well that the trace is refused as a
+/// decompression bomb.
 fn jitter(time_ns: i64) -> i64 {
     ((time_ns as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as i64
 }
@@ -271,8 +273,8 @@ fn wide(threads: i32) -> impl FnOnce(&Names, &mut dyn FnMut(Batch)) {
     }
 }
 
-/// Runs every report on a trace with this many events, in at most `max_variants` variants. Asserts that no output exceeds
-/// `max_bytes_per_event`.
+/// Runs every report on a trace with this many events, in at most `max_variants` variants. Asserts
+/// that no output exceeds `max_bytes_per_event`.
 fn assert_all_report(
     events: usize,
     max_variants: usize,

@@ -1,4 +1,5 @@
-//! Programs started by pyrec: with options of the interpreter, modules, virtual environments, and children.
+//! Programs started by pyrec: with options of the interpreter, modules, virtual environments, and
+//! children.
 
 #![cfg(feature = "record")]
 

@@ -1,7 +1,8 @@
 //! Recorded hits and times of lines equal those of independent measurements.
 //!
-//! Hits are counted by `sys.settrace` or `sys.monitoring` in a separate run (`tests/counter/lines.py`). Times are measured
-//! by the program itself, in the recorded run and in a run under line_profiler, so times of two runs are never compared.
+//! Hits are counted by `sys.settrace` or `sys.monitoring` in a separate run
+//! (`tests/counter/lines.py`). Times are measured by the program itself, in the recorded run and in
+//! a run under line_profiler, so times of two runs are never compared.
 
 #![cfg(feature = "record")]
 
@@ -93,7 +94,8 @@ fn without_line_events_entries_and_returns_have_their_lines(setup: &Setup) {
     }
 }
 
-/// The lines of a generator that is closed and thrown into. Since CPython 3.12, its exits are reported on its first line.
+/// The lines of a generator that is closed and thrown into. Since CPython 3.12, its exits are
+/// reported on its first line.
 fn lines_of_count_up() -> std::ops::RangeInclusive<u64> {
     let source = std::fs::read_to_string(program("lines.py")).expect("the file is readable");
     let line = |text: &str| source.lines().position(|line| line == text).expect("the line exists") as u64 + 1;
@@ -122,8 +124,8 @@ fn times_of_lines_are_those_that_the_program_measures(setup: &Setup) {
     compare_with_line_profiler(&setup.python);
 }
 
-/// Compares times of line_profiler with those that the program measures in the same run. Leaves out lines that are on the
-/// stack twice, whose overlapping times line_profiler adds.
+/// Compares times of line_profiler with those that the program measures in the same run. Leaves out
+/// lines that are on the stack twice, whose overlapping times line_profiler adds.
 fn compare_with_line_profiler(python: &Python) {
     let name = format!("line_profiler-{}", python.version);
     let Some(environment) = venv_with(&name, Python::find(&python.version), &["line_profiler"]) else {
@@ -147,8 +149,8 @@ fn sum(lines: &ByLine, first: u64, last: u64) -> u64 {
     lines.range(first..=last).map(|(_, time_ns)| time_ns).sum()
 }
 
-/// Whether two measurements of the same code agree. They read the clock microseconds apart, or more if another process is
-/// scheduled between.
+/// Whether two measurements of the same code agree. They read the clock microseconds apart, or more
+/// if another process is scheduled between.
 fn is_close(time_ns: u64, took_ns: u64) -> bool {
     time_ns.abs_diff(took_ns) < took_ns / 20 + 5_000_000
 }

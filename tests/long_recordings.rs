@@ -1,4 +1,5 @@
-//! Long recordings: rotated files, `--keep`, snapshots, reports of a growing trace, and `--max-size`.
+//! Long recordings: rotated files, `--keep`, snapshots, reports of a growing trace, and
+//! `--max-size`.
 
 #![cfg(feature = "record")]
 
@@ -159,7 +160,8 @@ fn keep_limits_the_recorded_time() {
     let directory = running.finish();
     let trace = directory.path().join("pyrec.parquet");
     let kept_ns = number(&json(&trace, "info"), "duration_ns");
-    // At least the requested time, since files are removed as a whole, and less than the whole recording.
+    // At least the requested time, since files are removed as a whole, and less than the whole
+    // recording.
     assert!((2_000_000_000..5_500_000_000).contains(&kept_ns), "{kept_ns}");
 }
 
@@ -171,7 +173,8 @@ fn a_long_recording_with_keep_does_not_grow() {
     record_and_watch(&setup, &["--keep", "4MB"], Duration::from_secs(60), 4_000_000);
 }
 
-/// Records with `--keep` for `time`. Asserts limits on the bytes of all files and on the memory of the recorder.
+/// Records with `--keep` for `time`. Asserts limits on the bytes of all files and on the memory of
+/// the recorder.
 fn record_and_watch(setup: &Setup, options: &[&str], time: Duration, bytes: u64) {
     let running = Running::start(setup, options, 0);
     let trace = running.trace();

@@ -170,8 +170,8 @@ enum Limit {
     FileSize,
 }
 
-/// Records until the trace exceeds the limit. Asserts that the program is not affected, that the error is one sentence, and
-/// that the trace is readable.
+/// Records until the trace exceeds the limit. Asserts that the program is not affected, that the
+/// error is one sentence, and that the trace is readable.
 fn record_to_limit(python: &Python, bytes: u64, limit: Limit, readers: &mut ExternalReaders, place: &Path) {
     let disk = SmallDisk::mount(&if limit == Limit::Disk { bytes.to_string() } else { "100m".into() });
     let Some(disk) = disk else { return };
@@ -194,7 +194,8 @@ fn record_to_limit(python: &Python, bytes: u64, limit: Limit, readers: &mut Exte
     assert!(stderr.contains("x.parquet") && stderr.to_lowercase().contains(reason), "{context}");
 
     let info = json(&trace, "info");
-    // A limit below the size of the first row group leaves a trace without rows, and the message says so.
+    // A limit below the size of the first row group leaves a trace without rows, and the message
+    // says so.
     assert_eq!(number(&info, "events") == 0, stderr.contains("the 0 rows"), "{info}: {context}");
     assert_ne!(info["ended"]["how"], "exited", "{info}");
     report(&trace, "stats", &[]);

@@ -1,4 +1,5 @@
-//! Protection of a recording from other users of the machine, and of a user's files from a recorder under sudo.
+//! Protection of a recording from other users of the machine, and of a user's files from a recorder
+//! under sudo.
 
 #![cfg(feature = "record")]
 
@@ -33,7 +34,8 @@ struct TwoUsers {
 }
 
 impl TwoUsers {
-    /// Creates the directory. Skips the test without root, or without a Python that all users may run.
+    /// Creates the directory. Skips the test without root, or without a Python that all users may
+    /// run.
     fn new() -> Option<TwoUsers> {
         let python = PathBuf::from("/usr/bin/python3");
         if !support::is_root() {
@@ -298,7 +300,8 @@ fn under_sudo_files_are_read_and_written_with_the_permissions_of_the_invoking_us
     assert_eq!(fs::metadata(&trace).expect("the file exists").uid(), NOBODY);
     let rows = support::report(&trace, "dump", &["--markers", "source,function"]);
     assert!(rows.contains("secret.py:1:f") && !rows.contains("hunter2secret"), "{rows}");
-    // A directory without write permission gets no trace, and a file of another user is not replaced.
+    // A directory without write permission gets no trace, and a file of another user is not
+    // replaced.
     let own = users.path("own");
     fs::create_dir(&own).expect("the directory is created");
     let output = as_nobody(&["-o", "own/x.parquet"]);

@@ -1,4 +1,5 @@
-//! `pyrec profile`: sums of recordings and profiles do not depend on their order or on the engine that computes them.
+//! `pyrec profile`: sums of recordings and profiles do not depend on their order or on the engine
+//! that computes them.
 
 #![cfg(feature = "record")]
 

@@ -1,5 +1,5 @@
-//! Both providers on one program, on every Python with static markers: they record the same events, with the exceptions
-//! that `docs/reference/markers.md` lists for a version.
+//! Both providers on one program, on every Python with static markers: they record the same events,
+//! with the exceptions that `docs/reference/markers.md` lists for a version.
 
 #![cfg(feature = "record")]
 
@@ -28,7 +28,8 @@ fn both_providers_record_the_same_calls(setup: &Setup) {
     assert!(compare(setup, parts) > 5, "the program starts more threads");
 }
 
-/// Children that return from frames of their parents, that have children, and that execute other programs.
+/// Children that return from frames of their parents, that have children, and that execute other
+/// programs.
 fn both_providers_record_the_same_calls_of_children(setup: &Setup) {
     if !inherited_events_stay_with_their_thread() {
         return;
@@ -36,8 +37,8 @@ fn both_providers_record_the_same_calls_of_children(setup: &Setup) {
     assert!(compare(setup, "forks executed spawned_processes subprocesses") > 8, "it starts more processes");
 }
 
-/// Compares the calls of each thread, with their order and lines. Threads are matched by their calls. Returns the number of
-/// threads.
+/// Compares the calls of each thread, with their order and lines. Threads are matched by their
+/// calls. Returns the number of threads.
 fn compare(setup: &Setup, parts: &str) -> usize {
     let [agent, usdt] = both(&setup.python, "function", parts).map(|trace| {
         let mut threads = BTreeMap::<_, Calls>::new();
@@ -71,8 +72,9 @@ struct Calls {
 }
 
 impl Calls {
-    /// Adds an event. CPython 3.15 fires no marker when an exception is thrown into a generator, and no line at the start of a
-    /// class body, so for 3.15 such entries with their returns, returns without an entry, and all lines are ignored.
+    /// Adds an event. CPython 3.15 fires no marker when an exception is thrown into a generator,
+    /// and no line at the start of a class body, so for 3.15 such entries with their returns,
+    /// returns without an entry, and all lines are ignored.
     fn push(&mut self, trace: &Trace, event: &Event, is_3_15: bool) {
         let code = trace.names().code_str(event.code);
         let code = Code::parse(&code);
@@ -94,7 +96,8 @@ impl Calls {
         };
         if !is_ignored {
             let line = if is_3_15 { 0 } else { event.line };
-            // Without qualified names: before 3.11, only the provider of static markers finds them, in the source.
+            // Without qualified names: before 3.11, only the provider of static markers finds them,
+            // in the source.
             self.rows.push(format!("{} {file}:{first_line}:{} {line}", event.marker, code.name()));
         }
     }
@@ -122,7 +125,8 @@ fn both_providers_record_the_same_collections_and_imports(setup: &Setup) {
         let is_first = |(_, _, text): &(Marker, Option<i64>, String)| text == "outer_module";
         rows.skip_while(|row| !is_first(row)).collect::<Vec<_>>()
     });
-    // The last collection of the interpreter happens after its hooks were removed, so only the markers show it.
+    // The last collection of the interpreter happens after its hooks were removed, so only the
+    // markers show it.
     let (usdt, at_exit) = usdt.split_at(agent.len().min(usdt.len()));
     assert_eq!(usdt, agent);
     assert!(usdt.len() >= 8 + 2, "{usdt:?}");

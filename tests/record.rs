@@ -217,7 +217,8 @@ fn a_recording_without_python_has_a_message() {
     assert!(recording.stderr().contains("Python"), "{}", recording.stderr());
 }
 
-/// Asserts that a command failed with status 1 and one sentence on standard error that contains these words.
+/// Asserts that a command failed with status 1 and one sentence on standard error that contains
+/// these words.
 fn assert_refused(output: &Output, words: &[&str]) {
     let stderr = stderr(output);
     assert_eq!(output.status.code(), Some(1), "{stderr}");

@@ -1,4 +1,5 @@
-//! The reports gc, imports, audit, worst, threads and flame: their numbers equal those that the program measures itself.
+//! The reports gc, imports, audit, worst, threads and flame: their numbers equal those that the
+//! program measures itself.
 
 #![cfg(feature = "record")]
 

@@ -1,7 +1,8 @@
-//! The text of every report, for a trace of eleven events whose calls and times follow from [`SCRIPT`].
+//! The text of every report, for a trace of eleven events whose calls and times follow from
+//! [`SCRIPT`].
 //!
-//! After a change of a report, `INSTA_UPDATE=always cargo test --test report_texts` updates the files in
-//! `tests/snapshots`.
+//! After a change of a report, `INSTA_UPDATE=always cargo test --test report_texts` updates the
+//! files in `tests/snapshots`.
 
 mod support;
 
@@ -21,7 +22,8 @@ use tempfile::TempDir;
 /// ```
 ///
 /// - `main`: one call, 10 ms in total, of which 1.5 ms and 4 ms in `read`, so 4.5 ms self time.
-/// - `read`: two calls, 1.5 ms and 4 ms, in total 5.5 ms. 2 ms of the second are a garbage collection, so 3.5 ms self time.
+/// - `read`: two calls, 1.5 ms and 4 ms, in total 5.5 ms. 2 ms of the second are a garbage
+///   collection, so 3.5 ms self time.
 /// - The import of `json` takes 2 ms, all of it inside `main`.
 /// - The collection takes 2 ms: a fifth of the 10 ms.
 const SCRIPT: &str = "\
@@ -61,7 +63,8 @@ fn trace() -> TempDir {
     directory
 }
 
-/// The output of a report, run in the directory of the trace so that it prints no path of this machine.
+/// The output of a report, run in the directory of the trace so that it prints no path of this
+/// machine.
 fn report(directory: &Path, words: &[&str]) -> String {
     let mut command = pyrec(words[0]);
     let output = run(command.args(["-i", "trace.parquet"]).args(&words[1..]).current_dir(directory));

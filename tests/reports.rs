@@ -1,4 +1,5 @@
-//! The reports of one trace: their JSON, their agreement with each other, filters, and errors for invalid input.
+//! The reports of one trace: their JSON, their agreement with each other, filters, and errors for
+//! invalid input.
 
 #![cfg(feature = "record")]
 
@@ -54,7 +55,8 @@ fn stats_json_has_the_documented_keys() {
             ["min_ns", "mean_ns", "max_ns"].map(|key| function[key].as_f64().expect("a number"));
         assert!(min <= mean && mean <= max, "{function}");
         assert!(number(function, "calls") > 0, "{function}");
-        // The self time of a recursive function may exceed the total time of one call, but not that of all calls.
+        // The self time of a recursive function may exceed the total time of one call, but not that
+        // of all calls.
         assert!(number(function, "self_ns") <= number(function, "total_ns"), "{function}");
     }
     let qualified = |name: &str| functions.iter().filter(|function| function["qualname"] == name).count();

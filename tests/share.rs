@@ -220,7 +220,8 @@ fn a_corrupt_zip_file_is_refused_in_one_sentence() {
         shared[..len - 1].to_vec(),
         changed(len - 10, &[0xff; 4]),
         changed(len - 6, &[0xff; 4]),
-        // The entry of the trace as compressed, encrypted, too long, at another offset, and under another name.
+        // The entry of the trace as compressed, encrypted, too long, at another offset, and under
+        // another name.
         changed(entry_at + 10, &[8]),
         changed(entry_at + 8, &[1]),
         changed(entry_at + 20, &[0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff, 0x7f]),

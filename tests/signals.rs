@@ -1,4 +1,5 @@
-//! Recordings that are ended by Ctrl-C, SIGTERM, a killed program or a killed recorder: the trace is readable.
+//! Recordings that are ended by Ctrl-C, SIGTERM, a killed program or a killed recorder: the trace
+//! is readable.
 
 #![cfg(feature = "record")]
 
@@ -28,7 +29,8 @@ struct Running {
 }
 
 impl Running {
-    /// Records a program that makes `calls` calls, or calls without end for 0. `wrap` may wrap the command in another.
+    /// Records a program that makes `calls` calls, or calls without end for 0. `wrap` may wrap the
+    /// command in another.
     fn start(setup: &Setup, calls: u64, wrap: impl FnOnce(Command) -> Command) -> Running {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut command = pyrec("record");
@@ -144,7 +146,8 @@ fn a_killed_program_is_recorded_up_to_its_last_call(setup: &Setup) {
     }
 }
 
-/// Asserts that all counted calls are recorded. The program counts after each call, so one more may be recorded.
+/// Asserts that all counted calls are recorded. The program counts after each call, so one more may
+/// be recorded.
 fn assert_all_calls_recorded(running: &Running) {
     let (counted, recorded) = (running.calls(), running.recorded_calls());
     assert!(

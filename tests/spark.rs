@@ -1,4 +1,5 @@
-//! `pyrec.spark` on a standalone master with two workers computes the profile that `pyrec profile` computes.
+//! `pyrec.spark` on a standalone master with two workers computes the profile that `pyrec profile`
+//! computes.
 
 #![cfg(feature = "record")]
 
@@ -50,7 +51,8 @@ fn two_workers_compute_the_profile_of_one_machine_even_if_one_is_killed() {
     }
 }
 
-/// Runs `tests/consumers/spark.py`, and returns its output. Without the time limit of other commands.
+/// Runs `tests/consumers/spark.py`, and returns its output. Without the time limit of other
+/// commands.
 fn spark(environment: &Path, traces: &Path, sums: &Path, kill: bool) -> Value {
     let output = with_package(environment, "spark.py")
         .args([traces.as_os_str(), sums.as_os_str(), if kill { "1" } else { "0" }.as_ref()])

@@ -1,5 +1,5 @@
-//! Third-party programs: test runners, debuggers, other tracers, greenlets. Recorded, they behave as alone, and their calls
-//! are in the trace.
+//! Third-party programs: test runners, debuggers, other tracers, greenlets. Recorded, they behave
+//! as alone, and their calls are in the trace.
 
 #![cfg(feature = "record")]
 
@@ -39,7 +39,8 @@ impl PackageEnvironment {
         fs::write(self.directory.path().join(name), text).expect("the write succeeds");
     }
 
-    /// Runs a program of the environment alone and recorded. Asserts that output and exit status are equal.
+    /// Runs a program of the environment alone and recorded. Asserts that output and exit status
+    /// are equal.
     fn run_and_record(&self, options: &[&str], words: &[&str], input: &str) -> Recorded {
         let program = self.bin.join(words[0]);
         let alone = self.run(Command::new(&program).args(&words[1..]), input);

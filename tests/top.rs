@@ -23,7 +23,8 @@ on_every_function_marker!(
     calls_that_are_too_deep_are_counted_but_not_timed
 );
 
-/// The numbers of calls in the last table of `pyrec top --batch`, which covers the whole time. Names must have no spaces.
+/// The numbers of calls in the last table of `pyrec top --batch`, which covers the whole time.
+/// Names must have no spaces.
 fn last_table(printed: &str, roots: &[&str]) -> Calls {
     let table = printed.split("since the start").nth(1).unwrap_or_else(|| panic!("no last table: {printed}"));
     let mut calls = Calls::new();
@@ -67,7 +68,8 @@ fn counts_of_the_agent_equal_those_of_a_profile_function(setup: &Setup) {
     compare(setup, &[program("matrix.py")]);
 }
 
-/// Parts of `matrix.py` that start no process. On 3.15 without throwing into generators, for which it fires no entry.
+/// Parts of `matrix.py` that start no process. On 3.15 without throwing into generators, for which
+/// it fires no entry.
 fn counts_of_the_kernel_equal_those_of_a_profile_function(setup: &Setup) {
     let parts = "recursion methods exceptions comprehensions lambdas decorators classes evaluated collections threads";
     let throwing = "generators throws coroutines".split_whitespace();
@@ -104,7 +106,8 @@ impl FunctionCounter {
         line
     }
 
-    /// Ends bpftrace. Returns the counts by name: the stack of a BPF program has no room for a path as well.
+    /// Ends bpftrace. Returns the counts by name: the stack of a BPF program has no room for a path
+    /// as well.
     fn counts(self) -> BTreeMap<String, u64> {
         signal(&self.bpftrace.pid(), "INT");
         let lines = self.output.lines().map_while(Result::ok);

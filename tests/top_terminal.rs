@@ -59,7 +59,8 @@ impl Drop for Terminal {
     }
 }
 
-/// A terminal that runs `pyrec top` on a program without an end, then prints the exit status and a setting of the terminal.
+/// A terminal that runs `pyrec top` on a program without an end, then prints the exit status and a
+/// setting of the terminal.
 fn top() -> Option<(Terminal, TempDir)> {
     let (python, folder) = (Python::any()?, tempfile::tempdir().expect("a temporary directory"));
     let command = format!(

@@ -1,4 +1,5 @@
-//! Targets of static markers: launched programs, running processes, their children, and all Pythons of the machine.
+//! Targets of static markers: launched programs, running processes, their children, and all Pythons
+//! of the machine.
 
 #![cfg(feature = "record")]
 
@@ -32,7 +33,8 @@ fn children_of_a_launched_program_are_recorded_from_their_first_event() {
     let marker = |name: &str| number(&info["markers"], name);
     assert_eq!((marker("process__start"), marker("process__exit")), (3, 3), "{info}");
     assert_eq!(marker("thread__start"), marker("thread__exit"), "{info}");
-    // Two interpreters were started. The first module that each of them runs is importlib._bootstrap.
+    // Two interpreters were started. The first module that each of them runs is
+    // importlib._bootstrap.
     let dump = report(&trace, "dump", &[]);
     let modules = dump.lines().filter(|line| line.contains("<frozen\\simportlib._bootstrap>:1:<module>"));
     assert_eq!(modules.filter(|line| line.contains("function__entry")).count(), 2);

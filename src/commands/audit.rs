@@ -14,9 +14,10 @@ const DEFAULT_ROWS: usize = 30;
 
 /// List audit events, such as opened files, with their call stacks
 ///
-/// CPython raises audit events (PEP 578) for operations such as `open`, `exec` and `socket.connect`. They are in a trace
-/// that was recorded with `--markers audit`. Example: `pyrec audit open`.
+/// CPython raises audit events (PEP 578) for operations such as `open`, `exec` and
+/// `socket.connect`. They are in a trace that was recorded with `--markers audit`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Audit {
     #[command(flatten)]
     input: InputArgs,
@@ -29,13 +30,18 @@ pub struct Audit {
     #[arg(long)]
     json: bool,
 
-    #[command(flatten)]
-    filters: CallFilterArgs,
-
     /// Only events whose name matches: `open`, `socket.*`
     #[arg(value_name = "EVENT")]
     events: Vec<Pattern>,
+
+    #[command(flatten)]
+    filters: CallFilterArgs,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  pyrec record --markers function,audit script.py
+  pyrec audit open";
 
 impl Audit {
     /// Prints the report.

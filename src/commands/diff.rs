@@ -28,9 +28,10 @@ const MAX_DIVERGENCES: usize = 10_000;
 
 /// Compare two traces: calls exactly, times statistically
 ///
-/// A change of times is reported where it exceeds the variation between runs, which needs several runs of each side.
-/// Example: `pyrec diff --fail-on calls:+0% before.parquet after.parquet`.
+/// A change of times is reported where it exceeds the variation between runs, which needs several
+/// runs of each side.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Diff {
     /// The two traces [default: pyrec.old.parquet pyrec.parquet]
     #[arg(value_names = ["OLD", "NEW"], num_args = 2, conflicts_with_all = ["old", "new"])]
@@ -52,11 +53,13 @@ pub struct Diff {
     #[arg(short = 'n', long = "rows", value_name = "N")]
     rows: Option<usize>,
 
-    /// A module or function that was renamed: `shop.cart=shop.basket`, `shop:Cart.add=shop:Basket.add`
+    /// A module or function that was renamed: `shop.cart=shop.basket`,
+    /// `shop:Cart.add=shop:Basket.add`
     #[arg(long = "map", value_name = "OLD=NEW")]
     renames: Vec<Rename>,
 
-    /// Exit with status 2 if a value grew by more than allowed: `calls:parse_*:+0%`, `self:+10%`, `hits:app.py:+0%`
+    /// Exit with status 2 if a value grew by more than allowed: `calls:parse_*:+0%`, `self:+10%`,
+    /// `hits:app.py:+0%`
     #[arg(long = "fail-on", value_name = "RULE")]
     rules: Vec<Rule>,
 
@@ -87,6 +90,12 @@ pub struct Diff {
     #[command(flatten)]
     filters: CallFilterArgs,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  pyrec diff
+  pyrec diff --fail-on calls:+0% before.parquet after.parquet
+  pyrec diff --old a1.parquet a2.parquet a3.parquet --new b1.parquet b2.parquet b3.parquet";
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum View {
@@ -223,7 +232,8 @@ fn default_trace(name: &'static str) -> Result<&'static Path> {
     Ok(Path::new(name))
 }
 
-/// Options of the page: the recorded command, and the files whose text on disk is not that of the new side.
+/// Options of the page: the recorded command, and the files whose text on disk is not that of the
+/// new side.
 fn page_options(diff: &Differences, new: &[Trace]) -> report::DiffPageOptions {
     let command = new.first().map(|trace| trace.manifest().command.clone()).unwrap_or_default();
     let differs =

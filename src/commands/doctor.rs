@@ -13,14 +13,20 @@ use crate::output::{print, use_colours};
 
 /// Check what can be recorded here, and how to enable the rest
 ///
-/// Checks the kernel, your privileges, the relevant settings and every Python, and attaches a probe to itself as a test.
-/// The exit status is 0 if a Python on this machine can be recorded, else 1.
+/// Checks the kernel, your privileges, the relevant settings and every Python, and attaches a probe
+/// to itself as a test. The exit status is 0 if a Python on this machine can be recorded, else 1.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Doctor {
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  pyrec doctor
+  sudo pyrec doctor";
 
 impl Doctor {
     /// Prints the checks and the Pythons.

@@ -11,15 +11,16 @@ use crate::output::print;
 
 /// Print the rows as text or JSON lines
 ///
-/// A row is an event with its time in nanoseconds, process, thread, marker, function, line, value and text. Example:
-/// `pyrec dump --markers gc --time 1s-2s`.
+/// A row is an event with its time in nanoseconds, process, thread, marker, function, line, value
+/// and text. Example: `pyrec dump --markers gc --time 1s-2s`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Dump {
     #[command(flatten)]
     input: InputArgs,
 
-    /// Only rows of these groups (`function`, `gc`) or single markers (`gc__start`, `lost`), separated by commas
-    /// [default: all but `source`]
+    /// Only rows of these groups (`function`, `gc`) or single markers (`gc__start`, `lost`),
+    /// separated by commas [default: all but `source`]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_markers)]
     markers: Vec<MarkerSet>,
 
@@ -30,6 +31,11 @@ pub struct Dump {
     #[command(flatten)]
     range: RangeFilterArgs,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  pyrec dump --markers gc --time 1s-2s
+  pyrec dump --json";
 
 impl Dump {
     /// Prints the rows.

@@ -13,9 +13,8 @@ use crate::input::{CallFilterArgs, InputArgs};
 use crate::output::{print, write_file};
 
 /// Convert a trace to the format of another tool
-///
-/// Example: `pyrec export speedscope out.json`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Export {
     #[command(flatten)]
     input: InputArgs,
@@ -24,9 +23,6 @@ pub struct Export {
     #[arg(short = 'f', long)]
     force: bool,
 
-    #[command(flatten)]
-    filters: CallFilterArgs,
-
     /// The format to write
     #[arg(value_enum, value_name = "FORMAT")]
     format: Format,
@@ -34,7 +30,15 @@ pub struct Export {
     /// The file to write, or `-` for standard output
     #[arg(value_name = "OUT")]
     out: PathBuf,
+
+    #[command(flatten)]
+    filters: CallFilterArgs,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  pyrec export speedscope out.json
+  pyrec export calls calls.parquet";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {

@@ -14,8 +14,9 @@ use crate::output::{refuse_trace_as_picture, write_picture};
 
 /// Draw a flame graph: the widest boxes took the most time
 ///
-/// The picture is an SVG file for a browser, where a click magnifies a box. Example: `pyrec flame --root main main.svg`.
+/// The picture is an SVG file for a browser, where a click magnifies a box.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Flame {
     #[command(flatten)]
     input: InputArgs,
@@ -48,13 +49,19 @@ pub struct Flame {
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
 
-    #[command(flatten)]
-    filters: CallFilterArgs,
-
     /// The file to write, or `-` for standard output
     #[arg(value_name = "OUT.svg", default_value = "flame.svg")]
     out: PathBuf,
+
+    #[command(flatten)]
+    filters: CallFilterArgs,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  pyrec flame flame.svg
+  pyrec flame --root main --weight calls calls.svg
+  pyrec flame --by-thread -i server.parquet threads.svg";
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Weight {

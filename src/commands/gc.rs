@@ -13,8 +13,10 @@ const DEFAULT_ROWS: usize = 10;
 
 /// Show garbage collections: how long, and what they interrupted
 ///
-/// Prints a histogram of the durations for each generation, and the functions that were interrupted longest.
+/// Prints a histogram of the durations for each generation, and the functions that were interrupted
+/// longest.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Gc {
     #[command(flatten)]
     input: InputArgs,
@@ -30,6 +32,11 @@ pub struct Gc {
     #[command(flatten)]
     filters: CallFilterArgs,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  pyrec gc
+  pyrec gc --root main -n 0";
 
 impl Gc {
     /// Prints the report.

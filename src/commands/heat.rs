@@ -19,9 +19,10 @@ const DEFAULT_ROWS: usize = 30;
 
 /// Show each line of the source with its hits and times
 ///
-/// Writes a page for a browser. Hits and times of single lines need a trace that was recorded with `--lines`; without them,
-/// the page shows calls. Example: `pyrec heat --text app.py`.
+/// Writes a page for a browser. Hits and times of single lines need a trace that was recorded with
+/// `--lines`; without them, the page shows calls.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Heat {
     #[command(flatten)]
     input: InputArgs,
@@ -38,13 +39,19 @@ pub struct Heat {
     #[arg(long, conflicts_with_all = ["text", "rows", "out"])]
     json: bool,
 
-    #[command(flatten)]
-    filters: CallFilterArgs,
-
     /// The page to write, or `-` for standard output
     #[arg(value_name = "OUT.html", default_value = "heat.html")]
     out: PathBuf,
+
+    #[command(flatten)]
+    filters: CallFilterArgs,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  pyrec record --lines script.py
+  pyrec heat heat.html
+  pyrec heat --text app.py";
 
 impl Heat {
     /// Writes the page, or prints lines or JSON.
@@ -74,7 +81,8 @@ impl Heat {
     }
 }
 
-/// The lines of one recording, or the sum of several. Recordings with and without line events have no sum.
+/// The lines of one recording, or the sum of several. Recordings with and without line events have
+/// no sum.
 fn read(trace: &Trace, filter: &Filter) -> Result<(Lines, Sources)> {
     let read = |trace: &Trace| -> Result<_> { Ok((Lines::read(trace, filter)?, Sources::read(trace)?)) };
     let recordings = trace.recordings();

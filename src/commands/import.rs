@@ -19,15 +19,17 @@ const MAX_QUOTED_CHARS: usize = 80;
 
 /// Convert the output of such a script to a trace
 ///
-/// Reads the output of the scripts that `pyrec script` writes, and the layouts of CPython's call_stack.d and SystemTap's
-/// thread_indent. Malformed lines are counted as lost events. Example: `pyrec import capture.txt -o capture.parquet`.
+/// Reads the output of the scripts that `pyrec script` writes, and the layouts of CPython's
+/// call_stack.d and SystemTap's thread_indent. Malformed lines are counted as lost events.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Import {
     /// The output of the tool, or `-` for standard input
     #[arg(value_name = "FILE|-")]
     capture: PathBuf,
 
-    /// Write the trace to FILE [default: pyrec.parquet, after the previous one was renamed to pyrec.old.parquet]
+    /// Write the trace to FILE [default: pyrec.parquet, after the previous one was renamed to
+    /// pyrec.old.parquet]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -35,6 +37,10 @@ pub struct Import {
     #[arg(short, long, requires = "output")]
     force: bool,
 }
+
+const EXAMPLES: &str = "\
+Example:
+  pyrec import capture.txt -o capture.parquet";
 
 impl Import {
     /// Writes the trace, and prints what was imported and what was not.

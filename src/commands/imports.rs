@@ -11,6 +11,7 @@ use crate::output::print;
 
 /// List imports with their times and importers
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Imports {
     #[command(flatten)]
     input: InputArgs,
@@ -22,6 +23,10 @@ pub struct Imports {
     #[command(flatten)]
     filters: CallFilterArgs,
 }
+
+const EXAMPLES: &str = "\
+Example:
+  pyrec imports --min-time 5ms";
 
 impl Imports {
     /// Prints the report.

@@ -11,6 +11,7 @@ use crate::output::print;
 
 /// Describe a trace: origin, contents, losses and repairs
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Info {
     #[command(flatten)]
     input: InputArgs,
@@ -19,6 +20,10 @@ pub struct Info {
     #[arg(long)]
     json: bool,
 }
+
+const EXAMPLES: &str = "\
+Example:
+  pyrec info -i trace.parquet";
 
 impl Info {
     /// Prints the description.

@@ -14,13 +14,15 @@ const DEFAULT_ROWS: usize = 30;
 
 /// List classes with the objects they created: number, time, callers
 ///
-/// Needs a trace that was recorded with `--markers instance`. Example: `pyrec instances 'shop.*'`.
+/// Needs a trace that was recorded with `--markers instance`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Instances {
     #[command(flatten)]
     input: InputArgs,
 
-    /// Print at most N classes, each with up to five lines that call it; 0 prints all [default: 30, and all with --json]
+    /// Print at most N classes, each with up to five lines that call it; 0 prints all [default: 30,
+    /// and all with --json]
     #[arg(short = 'n', long = "rows", value_name = "N")]
     rows: Option<usize>,
 
@@ -28,13 +30,18 @@ pub struct Instances {
     #[arg(long)]
     json: bool,
 
-    #[command(flatten)]
-    filters: CallFilterArgs,
-
     /// Only classes whose name matches: `Point`, `shop.*`
     #[arg(value_name = "CLASS")]
     classes: Vec<Pattern>,
+
+    #[command(flatten)]
+    filters: CallFilterArgs,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  pyrec record --markers function,instance script.py
+  pyrec instances 'shop.*'";
 
 impl Instances {
     /// Prints the report.

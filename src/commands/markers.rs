@@ -14,10 +14,12 @@ use crate::output::print;
 
 /// List the static markers of the Pythons on this machine
 ///
-/// Prints a line for each location of each marker: its address in the file, its semaphore, the registers and memory that
-/// hold its arguments, and whether this version of CPython fires it. Without an argument, lists the Pythons that are
-/// running, on the PATH, or in the usual directories. Example: `pyrec markers /usr/bin/python3`.
+/// Prints a line for each location of each marker: its address in the file, its semaphore, the
+/// registers and memory that hold its arguments, and whether this version of CPython fires it.
+/// Without an argument, lists the Pythons that are running, on the PATH, or in the usual
+/// directories.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Markers {
     /// A Python, a script with a `#!` line, a libpython, or the PID of a process
     #[arg(value_name = "BINARY|PID")]
@@ -27,6 +29,11 @@ pub struct Markers {
     #[arg(long)]
     json: bool,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  pyrec markers
+  pyrec markers /usr/bin/python3";
 
 impl Markers {
     /// Prints the list.

@@ -15,10 +15,11 @@ use crate::output::{print, write_file};
 
 /// Sum traces up into one small file of call paths
 ///
-/// A profile is a Parquet file with a row for each call path: its calls, its times, and what the trust line needs. Traces
-/// and profiles can be summed, here or by any SQL engine. `pyrec flame` and `pyrec stats` read profiles. A profile has no
-/// lines, single calls, threads or times of day. Example: `pyrec profile -i 'runs/*.parquet' sum.parquet`.
+/// A profile is a Parquet file with a row for each call path: its calls, its times, and what the
+/// trust line needs. Traces and profiles can be summed, here or by any SQL engine. `pyrec flame`
+/// and `pyrec stats` read profiles. A profile has no lines, single calls, threads or times of day.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Profile {
     #[command(flatten)]
     input: InputArgs,
@@ -27,13 +28,18 @@ pub struct Profile {
     #[arg(short = 'f', long)]
     force: bool,
 
-    #[command(flatten)]
-    filters: CallFilterArgs,
-
     /// The file to write, or `-` for standard output
     #[arg(value_name = "OUT", default_value = "profile.parquet")]
     out: PathBuf,
+
+    #[command(flatten)]
+    filters: CallFilterArgs,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  pyrec profile -i 'runs/*.parquet' sum.parquet
+  pyrec flame -i sum.parquet flame.svg";
 
 impl Profile {
     /// Writes the profile, then prints the trust line and the next command.

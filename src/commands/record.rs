@@ -23,14 +23,16 @@ use crate::target::{EventArgs, Provider, TargetArgs};
 
 /// Run a program, or attach to a running one, and record its calls
 ///
-/// CMD is a program with its arguments, as you would type it without pyrec. It may also be a script, -m MODULE or -c CODE,
-/// which run with the python3 of the virtual environment that pyrec is installed in, or else with that on your PATH.
-/// Options of pyrec precede CMD. The output of the program is not changed, and pyrec exits with its status. Ctrl-C ends the
-/// program; the trace is complete.
+/// CMD is a program with its arguments, as you would type it without pyrec. It may also be a
+/// script, -m MODULE or -c CODE, which run with the python3 of the virtual environment that pyrec
+/// is installed in, or else with that on your PATH. Options of pyrec precede CMD. The output of the
+/// program is not changed, and pyrec exits with its status. Ctrl-C ends the program; the trace is
+/// complete.
 #[derive(Debug, Args)]
 #[command(override_usage = "pyrec record [OPTIONS] [--] CMD…\n       pyrec record [OPTIONS] -p PID…\n       pyrec record [OPTIONS] --all", after_help = EXAMPLES)]
 pub struct Record {
-    /// Write the trace to FILE [default: pyrec.parquet, after the previous one was renamed to pyrec.old.parquet]
+    /// Write the trace to FILE [default: pyrec.parquet, after the previous one was renamed to
+    /// pyrec.old.parquet]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -69,7 +71,8 @@ pub struct Record {
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
     on_full: WhenFull,
 
-    /// Fire static markers, like those of CPython, so that bpftrace and SystemTap scripts can observe the events
+    /// Fire static markers, like those of CPython, so that bpftrace and SystemTap scripts can
+    /// observe the events
     #[arg(long, conflicts_with = "pid")]
     expose_markers: bool,
 
@@ -151,7 +154,8 @@ impl Record {
         self.target.target("record")
     }
 
-    /// The progress line on standard error. Hidden where the program may print to the same terminal.
+    /// The progress line on standard error. Hidden where the program may print to the same
+    /// terminal.
     fn progress_line(&self) -> ProgressBar {
         let program_prints = !self.target.command.is_empty() && std::io::stdout().is_terminal();
         if self.quiet || program_prints || !std::io::stderr().is_terminal() {
@@ -181,7 +185,8 @@ fn show_progress(line: &ProgressBar, progress: &Progress) {
     line.tick();
 }
 
-/// Messages at the end: the notices of the recorder, the trace with its events and losses, and the next command.
+/// Messages at the end: the notices of the recorder, the trace with its events and losses, and the
+/// next command.
 fn summary(outcome: &Outcome, output: &Path) -> Vec<String> {
     let Outcome { events, lost, waited, bytes, notices, .. } = outcome;
     let mut messages: Vec<String> = notices.iter().map(|notice| Printable(notice).to_string()).collect();

@@ -13,15 +13,21 @@ use crate::output::print_message;
 
 /// Recover the last events of a trace whose recorder was killed
 ///
-/// Events that the recorder had not written are in shared memory until the machine is restarted: those that it had read,
-/// and those that it had not. They are appended to the trace, and a half-written row group is cut off. A second repair
-/// changes nothing.
+/// Events that the recorder had not written are in shared memory until the machine is restarted:
+/// those that it had read, and those that it had not. They are appended to the trace, and a
+/// half-written row group is cut off. A second repair changes nothing.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Repair {
     /// The trace: a file, or a directory of files
     #[arg(value_name = "TRACE", default_value = DEFAULT_TRACE)]
     trace: PathBuf,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  pyrec repair
+  pyrec repair server.parquet";
 
 impl Repair {
     /// Repairs the trace, and prints what was recovered and what is missing.

@@ -16,9 +16,10 @@ use crate::output::print_message;
 
 /// Write a capture script for DTrace, SystemTap or bpftrace
 ///
-/// Prints the script; its first lines explain how to run it. `pyrec import` converts its output to a trace. The script uses
-/// the markers that this version of CPython fires. Example: `pyrec script bpftrace python3 > capture.bt`.
+/// Prints the script; its first lines explain how to run it. `pyrec import` converts its output to
+/// a trace. The script uses the markers that this version of CPython fires.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Script {
     /// The tool to write a script for
     tool: Tool,
@@ -40,6 +41,10 @@ pub struct Script {
     )]
     markers: Vec<MarkerGroup>,
 }
+
+const EXAMPLES: &str = "\
+Example:
+  pyrec script bpftrace python3 > capture.bt";
 
 /// The tool that runs the script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -68,7 +73,8 @@ impl Script {
     }
 }
 
-/// The markers of a Python, as its file has them. Groups without markers are left out, with a message.
+/// The markers of a Python, as its file has them. Groups without markers are left out, with a
+/// message.
 #[cfg(feature = "record")]
 fn python(name: &std::ffi::OsStr, requested: Vec<MarkerGroup>) -> Result<TargetPython> {
     use pyrec_recorder::listing::{FiringCondition, of_process, of_program};

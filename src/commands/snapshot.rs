@@ -17,14 +17,21 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Copy a trace that is still being written
 ///
-/// The copy contains everything up to now. It is written beside the trace, as `pyrec.snapshot-1.parquet` and so on, while
-/// the recording continues. The signal USR2, sent to the recorder, has the same effect.
+/// The copy contains everything up to now. It is written beside the trace, as
+/// `pyrec.snapshot-1.parquet` and so on, while the recording continues. The signal USR2, sent to
+/// the recorder, has the same effect.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Snapshot {
     /// The trace: a file, or a directory of files
     #[arg(value_name = "TRACE", default_value = DEFAULT_TRACE)]
     trace: PathBuf,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  pyrec snapshot
+  pyrec snapshot server.parquet";
 
 impl Snapshot {
     /// Signals the recorder, and waits for the copy.

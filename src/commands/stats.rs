@@ -13,9 +13,8 @@ use crate::output::print;
 const DEFAULT_ROWS: usize = 30;
 
 /// List functions with their calls and times
-///
-/// Example: `pyrec stats --sort total -n 10 --include 'json/*'`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Stats {
     #[command(flatten)]
     input: InputArgs,
@@ -39,6 +38,11 @@ pub struct Stats {
     #[command(flatten)]
     filters: CallFilterArgs,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  pyrec stats --sort total -n 10
+  pyrec stats --include 'json/*' --json";
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Sort {

@@ -11,6 +11,7 @@ use crate::output::print;
 
 /// List processes and threads, and how busy each was
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Threads {
     #[command(flatten)]
     input: InputArgs,
@@ -22,6 +23,10 @@ pub struct Threads {
     #[command(flatten)]
     filters: ThreadFilterArgs,
 }
+
+const EXAMPLES: &str = "\
+Example:
+  pyrec threads";
 
 impl Threads {
     /// Prints the report.

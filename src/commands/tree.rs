@@ -11,9 +11,8 @@ use crate::input::{CallFilterArgs, InputArgs, parse_group};
 use crate::output::print;
 
 /// Print the calls in order, indented below their callers
-///
-/// Example: `pyrec tree --root main --depth 3 --min-time 1ms`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Tree {
     #[command(flatten)]
     input: InputArgs,
@@ -26,8 +25,8 @@ pub struct Tree {
     #[arg(long, value_name = "N")]
     depth: Option<usize>,
 
-    /// Groups of events that get a line, separated by commas: function, line, gc, import, audit, cfunction, instance
-    /// [default: function,gc,import; function in the classic styles]
+    /// Groups of events that get a line, separated by commas: function, line, gc, import, audit,
+    /// cfunction, instance [default: function,gc,import; function in the classic styles]
     #[arg(long, value_name = "GROUPS", value_delimiter = ',', value_parser = parse_group)]
     markers: Vec<MarkerGroup>,
 
@@ -38,6 +37,11 @@ pub struct Tree {
     #[command(flatten)]
     filters: CallFilterArgs,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  pyrec tree --root main --depth 3
+  pyrec tree --min-time 1ms --fold";
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Style {

@@ -11,9 +11,8 @@ use crate::input::{CallFilterArgs, InputArgs};
 use crate::output::print;
 
 /// Show the slowest calls of one function, with what they called
-///
-/// Example: `pyrec worst -n 1 Scheduler.run`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Worst {
     #[command(flatten)]
     input: InputArgs,
@@ -26,13 +25,17 @@ pub struct Worst {
     #[arg(long)]
     json: bool,
 
-    #[command(flatten)]
-    filters: CallFilterArgs,
-
     /// The function: `run`, `Scheduler.run`, `Decoder.*`
     #[arg(value_name = "FUNC")]
     function: Pattern,
+
+    #[command(flatten)]
+    filters: CallFilterArgs,
 }
+
+const EXAMPLES: &str = "\
+Example:
+  pyrec worst -n 1 Scheduler.run";
 
 impl Worst {
     /// Prints the report.

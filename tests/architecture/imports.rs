@@ -1,9 +1,10 @@
-//! The import graph of a crate: which source file uses items of which other one, read from `use` declarations and
-//! `crate::…`/`super::…` paths.
+//! The import graph of a crate: which source file uses items of which other one, read from `use`
+//! declarations and `crate::…`/`super::…` paths.
 //!
-//! A name that a module file re-exports (`pub use piece::Piece`) counts as a use of the file that defines it, so that
-//! `use crate::Piece` and `use crate::tree::piece::Piece` are the same edge. Re-exports themselves are no edges, and
-//! neither is anything in the unit tests at the end of a file.
+//! A name that a module file re-exports (`pub use piece::Piece`) counts as a use of the file that
+//! defines it, so that `use crate::Piece` and `use crate::tree::piece::Piece` are the same edge.
+//! Re-exports themselves are no edges, and neither is anything in the unit tests at the end of a
+//! file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,8 +21,8 @@ pub struct Imports {
 }
 
 impl Imports {
-    /// Reads every `.rs` file below `source`, except unit tests (`tests.rs`, `tests/`) and generated files
-    /// (`*.skel.rs`).
+    /// Reads every `.rs` file below `source`, except unit tests (`tests.rs`, `tests/`) and
+    /// generated files (`*.skel.rs`).
     pub fn of(source: &Path) -> Imports {
         let mut files = BTreeMap::new();
         collect(source, source, &mut files);
@@ -47,8 +48,9 @@ impl Imports {
         self.files.keys().filter_map(|module| module.first().cloned()).collect()
     }
 
-    /// Every set of files that import each other, directly or through others. A module file (`mod.rs`) and the files
-    /// of its own folder are one topic and may share a circle; two sibling files may not.
+    /// Every set of files that import each other, directly or through others. A module file
+    /// (`mod.rs`) and the files of its own folder are one topic and may share a circle; two sibling
+    /// files may not.
     pub fn circles(&self) -> Vec<BTreeSet<Module>> {
         let reachable: BTreeMap<&Module, BTreeSet<&Module>> =
             self.files.keys().map(|module| (module, self.reachable_from(module))).collect();
@@ -76,8 +78,8 @@ impl Imports {
         reached
     }
 
-    /// Imports that go up in an order of top-level modules, given from the highest to the lowest, as sentences. An
-    /// `error` module may import another one, to wrap its errors.
+    /// Imports that go up in an order of top-level modules, given from the highest to the lowest,
+    /// as sentences. An `error` module may import another one, to wrap its errors.
     pub fn upward(&self, order: &[&str]) -> Vec<String> {
         let rank =
             |module: &Module| order.iter().position(|name| Some(*name) == module.first().map(String::as_str));
@@ -160,7 +162,8 @@ fn uses(text: &str) -> Vec<(bool, String)> {
     found
 }
 
-/// The paths of a use tree, each with the name that it binds: `a::{b, c::d as e}` is `a::b` as `b` and `a::c::d` as `e`.
+/// The paths of a use tree, each with the name that it binds: `a::{b, c::d as e}` is `a::b` as `b`
+/// and `a::c::d` as `e`.
 fn expand(tree: &str) -> Vec<(Vec<String>, String)> {
     let segments = |text: &str| -> Vec<String> {
         text.split("::").map(str::trim).filter(|part| !part.is_empty()).map(String::from).collect()
@@ -187,7 +190,8 @@ fn expand(tree: &str) -> Vec<(Vec<String>, String)> {
     parts.flat_map(expand).map(|(path, name)| ([prefix.clone(), path].concat(), name)).collect()
 }
 
-/// A path as one from the crate root; none if it begins with the name of another crate or a local module.
+/// A path as one from the crate root; none if it begins with the name of another crate or a local
+/// module.
 fn from_root(module: &Module, path: &[String]) -> Option<Module> {
     let supers = path.iter().take_while(|part| *part == "super").count();
     match path.first()?.as_str() {

@@ -33,8 +33,8 @@ const SOURCES: [&str; 7] = [
     "classic/src",
 ];
 
-/// The top-level modules of each layered crate, from the highest to the lowest: a module imports only from those
-/// after it.
+/// The top-level modules of each layered crate, from the highest to the lowest: a module imports
+/// only from those after it.
 ///
 /// A crate's `error` module is exempt where it wraps the `error` module of a higher folder.
 const LAYERS: [(&str, &[&str]); 4] = [
@@ -132,7 +132,8 @@ fn only_reports_depend_on_inferno() {
 
 #[test]
 fn code_after_a_provider_is_independent_of_it() {
-    // What prepares a provider, reports on providers or their failures, or reads the rings of a killed recorder.
+    // What prepares a provider, reports on providers or their failures, or reads the rings of a
+    // killed recorder.
     let before = ["provider", "lib.rs", "prepare.rs", "error.rs", "inspect", "repair.rs"];
     let before = before.map(|name| Path::new(ROOT).join("recorder/src").join(name));
     for file in sources("recorder/src") {

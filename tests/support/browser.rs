@@ -10,8 +10,8 @@ use tempfile::TempDir;
 use super::npm::{modules, node};
 use super::{Recording, Setup, pyrec, run, skip, stderr, stdout};
 
-/// Opens a page, runs the steps of `tests/consumers/page.js`, and returns the values that they read. Skips the test if
-/// there is no browser.
+/// Opens a page, runs the steps of `tests/consumers/page.js`, and returns the values that they
+/// read. Skips the test if there is no browser.
 ///
 /// # Panics
 ///
@@ -44,7 +44,8 @@ pub struct Page {
 }
 
 impl Page {
-    /// Writes a program with this file name and text, records it with the newest Python, and draws its heat map.
+    /// Writes a program with this file name and text, records it with the newest Python, and draws
+    /// its heat map.
     pub fn of(options: &[&str], name: &str, text: &str) -> Option<Page> {
         let page = Page::record(&Setup::any()?, options, name, text);
         page.draw();

@@ -11,7 +11,8 @@ use super::{Python, Recording, number, run, stderr};
 /// Numbers of calls by file, first line and name. Functions that share all three are summed.
 pub type Calls = BTreeMap<(String, u64, String), u64>;
 
-/// Runs `PYTHON ARGUMENTS…` under `tests/counter`. Counts code in files whose paths start with one of the roots.
+/// Runs `PYTHON ARGUMENTS…` under `tests/counter`. Counts code in files whose paths start with one
+/// of the roots.
 pub fn counted<S: AsRef<OsStr>>(python: &Python, arguments: &[S], roots: &[&str]) -> Calls {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("counts.jsonl");

@@ -45,8 +45,8 @@ pub fn skip(reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {test}: {reason}");
 }
 
-/// Whether the kernel can leave inherited perf events with the thread that they were created for, rather than swap them
-/// between related threads on a context switch. Skips the test if not.
+/// Whether the kernel can leave inherited perf events with the thread that they were created for,
+/// rather than swap them between related threads on a context switch. Skips the test if not.
 pub fn inherited_events_stay_with_their_thread() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("the file is readable");
     let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());

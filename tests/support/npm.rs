@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 
 use super::{consumer, skip, stderr};
 
-/// The packages that the tests need. Later versions of speedscope contain the importer only within the page; Firefox
-/// Profiler's command needs a newer Node than Debian's.
+/// The packages that the tests need. Later versions of speedscope contain the importer only within
+/// the page; Firefox Profiler's command needs a newer Node than Debian's.
 const PACKAGES: [&str; 5] = [
     "node@24",
     "ajv@8",
@@ -17,7 +17,8 @@ const PACKAGES: [&str; 5] = [
     "puppeteer-core@24.43.1",
 ];
 
-/// The directory `node_modules`. Skips the test if it cannot be created, as without a network or `npm`.
+/// The directory `node_modules`. Skips the test if it cannot be created, as without a network or
+/// `npm`.
 pub fn modules() -> Option<&'static Path> {
     static MODULES: OnceLock<Option<PathBuf>> = OnceLock::new();
     let modules = MODULES

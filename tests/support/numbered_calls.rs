@@ -1,4 +1,5 @@
-//! The calls of `numbered.py`: as its threads count them, in files that outlive the process, and as a trace has them.
+//! The calls of `numbered.py`: as its threads count them, in files that outlive the process, and as
+//! a trace has them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -44,7 +45,8 @@ pub fn recorded(trace: &Path) -> BTreeMap<Thread, [u64; 2]> {
     threads
 }
 
-/// Adds the events of a batch. Consecutive events of one thread and function are counted together, for speed.
+/// Adds the events of a batch. Consecutive events of one thread and function are counted together,
+/// for speed.
 fn add(events: impl Iterator<Item = Event>, names: &Names, threads: &mut BTreeMap<Thread, [u64; 2]>) {
     let events: Vec<Event> = events.collect();
     for run in events.chunk_by(|one, next| (one.pid, one.tid, one.code) == (next.pid, next.tid, next.code)) {

@@ -40,7 +40,8 @@ impl Python {
         })
     }
 
-    /// The interpreter with static markers that `scripts/pythons` installed: a command that runs it in a Debian container.
+    /// The interpreter with static markers that `scripts/pythons` installed: a command that runs it
+    /// in a Debian container.
     pub fn in_container(version: &str) -> Option<Python> {
         let program = containers()?.join(format!("python{version}"));
         let python = Python { version: version.into(), program };
@@ -49,7 +50,8 @@ impl Python {
         (python.program.exists() && runs(&python)).then_some(python)
     }
 
-    /// Whether the interpreter runs in a container. It has no packages then, and its files exist only while it runs.
+    /// Whether the interpreter runs in a container. It has no packages then, and its files exist
+    /// only while it runs.
     pub fn is_in_container(&self) -> bool {
         containers().is_some_and(|folder| self.program.starts_with(folder))
     }
@@ -93,7 +95,8 @@ impl Python {
         has_markers.then_some(python)
     }
 
-    /// The groups of static markers of this version, as `--markers` takes them, and the names of the markers.
+    /// The groups of static markers of this version, as `--markers` takes them, and the names of
+    /// the markers.
     pub fn markers(&self) -> (&'static str, Vec<&'static str>) {
         let mut markers =
             vec!["gc__start", "gc__done", "import__find__load__start", "import__find__load__done", "audit"];

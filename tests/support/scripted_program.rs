@@ -1,4 +1,5 @@
-//! A Python program that makes calls on command, and a recorder by static markers that attaches to it.
+//! A Python program that makes calls on command, and a recorder by static markers that attaches to
+//! it.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -12,8 +13,8 @@ use tempfile::TempDir;
 use super::static_markers::semaphore_addresses;
 use super::{Background, Python, number, pyrec, report, signal, wait_for};
 
-/// Calls `leaf` as often as a line of its input requests: in the process itself, in a forked child, in a child by fork and
-/// exec, or in a child whose parent shell has ended.
+/// Calls `leaf` as often as a line of its input requests: in the process itself, in a forked child,
+/// in a child by fork and exec, or in a child whose parent shell has ended.
 pub const SCRIPT: &str = "\
 import os, subprocess, sys
 def leaf(): pass
@@ -64,7 +65,8 @@ impl ScriptedProgram {
         ScriptedProgram::run(python.command(), &python.program)
     }
 
-    /// Starts a command, to which the path of the script is appended. `binary` is the file with its static markers.
+    /// Starts a command, to which the path of the script is appended. `binary` is the file with its
+    /// static markers.
     pub fn run(mut command: Command, binary: &Path) -> ScriptedProgram {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let script = directory.path().join("scripted.py");

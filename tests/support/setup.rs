@@ -1,4 +1,5 @@
-//! What a test records with: a provider and an interpreter. The macros make a test for each of several setups.
+//! What a test records with: a provider and an interpreter. The macros make a test for each of
+//! several setups.
 
 use std::ffi::{OsStr, OsString};
 
@@ -82,8 +83,8 @@ macro_rules! on_every_python {
 }
 pub(crate) use on_every_python;
 
-/// Makes a test of each `fn NAME(&Setup)` for each way to record: profile functions (3.11), `sys.monitoring` (3.13), and
-/// static markers.
+/// Makes a test of each `fn NAME(&Setup)` for each way to record: profile functions (3.11),
+/// `sys.monitoring` (3.13), and static markers.
 macro_rules! in_every_way {
     ($($name:ident),+ $(,)?) => {
         $(mod $name {

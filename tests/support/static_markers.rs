@@ -1,5 +1,5 @@
-//! Static markers, observed without code of pyrec: semaphores in the memory of a process, a program that waits before its
-//! first call, and bpftrace.
+//! Static markers, observed without code of pyrec: semaphores in the memory of a process, a program
+//! that waits before its first call, and bpftrace.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -14,10 +14,12 @@ use tempfile::TempDir;
 
 use super::{Background, Python, pyrec, run, signal, stdout, wait_for};
 
-/// The semaphores of the markers, by the names of the markers. A marker fires while its semaphore is above 0.
+/// The semaphores of the markers, by the names of the markers. A marker fires while its semaphore
+/// is above 0.
 pub type Semaphores = BTreeMap<String, u16>;
 
-/// Imports the program that its first argument names, waits for a line of input, and calls the program's `main`.
+/// Imports the program that its first argument names, waits for a line of input, and calls the
+/// program's `main`.
 pub const GATE: &str = "\
 import importlib, os, sys
 sys.argv[:] = sys.argv[1:]
@@ -78,8 +80,8 @@ pub fn semaphores(pid: &str) -> Semaphores {
     addresses.into_iter().map(|(name, address)| (name, value(address))).collect()
 }
 
-/// The address of each marker's semaphore, by readelf. Debian's Pythons are not position independent, so an address in the
-/// file is the address in memory.
+/// The address of each marker's semaphore, by readelf. Debian's Pythons are not position
+/// independent, so an address in the file is the address in memory.
 pub fn semaphore_addresses(binary: &Path) -> BTreeMap<String, u64> {
     let text = stdout(&run(Command::new("readelf").args(["--notes", "--wide"]).arg(binary)));
     let after = |line: &str, key: &str| Some(line.split_once(key)?.1.split(',').next()?.trim().to_owned());
@@ -122,7 +124,8 @@ impl Counter {
     pub fn attach(program: &Gated, markers: &[&str]) -> Counter {
         let pid = program.pid();
         let clauses = markers.iter().map(|marker| {
-            // CPython 3.15 fires this marker for internal instructions, with a file of that name. Pyrec leaves them out.
+            // CPython 3.15 fires this marker for internal instructions, with a file of that name.
+            // Pyrec leaves them out.
             let condition = if *marker == "function__return" { "&& str(arg0) != \"__init__\"" } else { "" };
             format!(
                 "usdt:/proc/{pid}/exe:python:{marker} /pid == {pid} {condition}/ {{ @{marker} = count(); }}\n"

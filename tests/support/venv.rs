@@ -1,4 +1,5 @@
-//! Virtual environments: those with packages from PyPI, created once in the target directory, and empty ones.
+//! Virtual environments: those with packages from PyPI, created once in the target directory, and
+//! empty ones.
 
 use std::env;
 use std::fs::{self, File};
@@ -14,14 +15,15 @@ use super::{Python, run, skip, stderr};
 /// The packages that the tests need to read traces, and to run benchmarks.
 const PACKAGES: [&str; 5] = ["duckdb", "pandas", "polars", "pyarrow", "pyperformance"];
 
-/// The directory of the environment with [`PACKAGES`]. Skips the test if it cannot be created, as without a network or
-/// Debian's `python3-venv`.
+/// The directory of the environment with [`PACKAGES`]. Skips the test if it cannot be created, as
+/// without a network or Debian's `python3-venv`.
 pub fn venv() -> Option<&'static Path> {
     static VENV: OnceLock<Option<PathBuf>> = OnceLock::new();
     VENV.get_or_init(|| venv_with("venv", Python::all().next(), &PACKAGES)).as_deref()
 }
 
-/// The directory of an environment with this name, interpreter and packages. Skips the test if it cannot be created.
+/// The directory of an environment with this name, interpreter and packages. Skips the test if it
+/// cannot be created.
 pub fn venv_with(name: &str, python: Option<Python>, packages: &[&str]) -> Option<PathBuf> {
     let created = python.ok_or("no Python".into()).and_then(|python| create(name, &python, packages));
     match created {
@@ -65,8 +67,8 @@ pub fn benchmark(name: &str) -> Option<PathBuf> {
     Some(benchmarks.join(format!("bm_{name}/run_benchmark.py")))
 }
 
-/// A command that runs a script of `tests/consumers` by the Python of an environment, with the package in `python/` and the
-/// command pyrec on its paths.
+/// A command that runs a script of `tests/consumers` by the Python of an environment, with the
+/// package in `python/` and the command pyrec on its paths.
 pub fn with_package(environment: &Path, script: &str) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let command = Path::new(env!("CARGO_BIN_EXE_pyrec")).parent().expect("the binary is in a directory");

@@ -22,10 +22,11 @@ use crate::size_or_duration::parse_size;
 
 /// Write a small copy to send, without names of people and machines
 ///
-/// The copy is a .zip file, for bug trackers and mail, and contains a page that explains how to open it. All pyrec commands
-/// read it. Names of users, machines and directories, and arguments of programs, are replaced by tokens. Example:
-/// `pyrec share --max-size 25MB bug.zip`.
+/// The copy is a .zip file, for bug trackers and mail, and contains a page that explains how to
+/// open it. All pyrec commands read it. Names of users, machines and directories, and arguments of
+/// programs, are replaced by tokens. Example: `pyrec share --max-size 25MB bug.zip`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Share {
     #[command(flatten)]
     input: InputArgs,
@@ -38,7 +39,8 @@ pub struct Share {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_size: Option<u64>,
 
-    /// Include the source text of every file that ran, not only of those below the program's directory
+    /// Include the source text of every file that ran, not only of those below the program's
+    /// directory
     #[arg(long)]
     with_sources: bool,
 
@@ -54,13 +56,18 @@ pub struct Share {
     #[arg(long, value_name = "FUNC", help_heading = "Filters")]
     root: Option<Pattern>,
 
-    #[command(flatten)]
-    range: RangeFilterArgs,
-
     /// The file to write
     #[arg(value_name = "OUT.zip", default_value = "pyrec.zip")]
     out: PathBuf,
+
+    #[command(flatten)]
+    range: RangeFilterArgs,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  pyrec share --dry-run
+  pyrec share --max-size 25MB bug.zip";
 
 impl Share {
     /// Writes the file, unless a scan finds a removed name in it.
@@ -104,8 +111,8 @@ impl Share {
     }
 }
 
-/// Writes the zip file: first to a temporary directory beside `out`, where it is scanned for removed names, then to `out`.
-/// Returns what was written, and its size in bytes.
+/// Writes the zip file: first to a temporary directory beside `out`, where it is scanned for
+/// removed names, then to `out`. Returns what was written, and its size in bytes.
 fn write(
     share: &TraceRedactor,
     max_bytes: Option<u64>,
@@ -132,7 +139,8 @@ fn write(
     Ok((written, bytes))
 }
 
-/// The names of this user and this machine. They are removed too: the trace may be from another machine.
+/// The names of this user and this machine. They are removed too: the trace may be from another
+/// machine.
 fn local_names() -> LocalIdentity {
     let variable = |names: &[&str]| {
         names.iter().find_map(|name| std::env::var(name).ok()).filter(|text| !text.is_empty())

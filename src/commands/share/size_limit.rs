@@ -1,7 +1,7 @@
 //! The last part of a trace that fits in a size.
 //!
-//! The compressed size of rows is known only after they were written. So slices are written, each from some event to the
-//! end, until one of them fills most of the limit.
+//! The compressed size of rows is known only after they were written. So slices are written, each
+//! from some event to the end, until one of them fills most of the limit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,8 +36,8 @@ impl Slice {
     }
 }
 
-/// Writes the whole trace into `folder`, or, if that exceeds `max_bytes`, a slice that ends where the trace ends: the
-/// events just before the end matter most.
+/// Writes the whole trace into `folder`, or, if that exceeds `max_bytes`, a slice that ends where
+/// the trace ends: the events just before the end matter most.
 ///
 /// # Errors
 ///
@@ -51,7 +51,8 @@ pub fn write_within(share: &TraceRedactor, max_bytes: Option<u64>, folder: &Path
     let (mut events, mut bytes) = (too_many, whole.bytes);
     let mut best = None;
     for attempt in 0..MAX_ATTEMPTS {
-        // Assumes that all rows take the same space. Bisects where that estimate is outside of the known bounds.
+        // Assumes that all rows take the same space. Bisects where that estimate is outside of the
+        // known bounds.
         let estimate = (events as f64 * max_bytes as f64 / bytes as f64 * 0.95) as u64;
         events =
             if (fitting + 1..too_many).contains(&estimate) { estimate } else { fitting.midpoint(too_many) };

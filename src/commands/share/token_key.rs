@@ -1,7 +1,8 @@
-//! The key that tokens for names are computed with, in `share.key` in the user's configuration directory.
+//! The key that tokens for names are computed with, in `share.key` in the user's configuration
+//! directory.
 //!
-//! One user's shares replace a name by the same token, so that they can be compared. Without the key a token cannot be
-//! reversed by hashing a list of names.
+//! One user's shares replace a name by the same token, so that they can be compared. Without the
+//! key a token cannot be reversed by hashing a list of names.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
@@ -47,7 +48,8 @@ fn read(path: &Path) -> Result<Option<TokenKey>> {
     }
 }
 
-/// Creates the key atomically, readable by its user alone. Returns the key of another process that was faster.
+/// Creates the key atomically, readable by its user alone. Returns the key of another process that
+/// was faster.
 fn create(path: &Path) -> Result<TokenKey> {
     let failed = || format!("cannot create {}", path.display());
     let directory = path.parent().unwrap_or(Path::new("."));

@@ -28,13 +28,14 @@ use crate::target::{EventArgs, TargetArgs};
 
 /// Show live which functions are called most and take the most time
 ///
-/// Shows a table that is updated each second: calls, time in the function itself, and time with its callees. Nothing is
-/// recorded. CMD is as for `pyrec record`; its output is printed at the end, and its standard input is empty. Press `h` for
-/// the list of keys.
+/// Shows a table that is updated each second: calls, time in the function itself, and time with its
+/// callees. Nothing is recorded. CMD is as for `pyrec record`; its output is printed at the end,
+/// and its standard input is empty. Press `h` for the list of keys.
 #[derive(Debug, Args)]
 #[command(override_usage = "pyrec top [OPTIONS] [--] CMD…\n       pyrec top [OPTIONS] -p PID…\n       pyrec top [OPTIONS] --all", after_help = EXAMPLES)]
 pub struct Top {
-    /// Print plain text: a table for each interval, and one of the whole time at the end. CMD keeps its standard streams
+    /// Print plain text: a table for each interval, and one of the whole time at the end. CMD keeps
+    /// its standard streams
     #[arg(short, long)]
     batch: bool,
 
@@ -57,11 +58,11 @@ pub struct Top {
     #[command(flatten)]
     events: EventArgs,
 
-    /// RowFilter only functions whose name or file matches: `parse*`, `Decoder.*`, `json/*`
+    /// Show only functions whose name or file matches: `parse*`, `Decoder.*`, `json/*`
     #[arg(long, value_name = "GLOB", help_heading = "Filters")]
     include: Vec<Pattern>,
 
-    /// RowFilter no functions whose name or file matches
+    /// Show no functions whose name or file matches
     #[arg(long, value_name = "GLOB", help_heading = "Filters")]
     exclude: Vec<Pattern>,
 

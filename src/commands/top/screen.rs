@@ -44,7 +44,8 @@ pub const OUTPUT_LINES: usize = 3;
 /// The minimum height of a screen, in lines, that shows output of the program.
 const MIN_HEIGHT_WITH_OUTPUT: u16 = 12;
 
-/// The columns with numbers: heading, width, and the minimum width of a screen that shows the column.
+/// The columns with numbers: heading, width, and the minimum width of a screen that shows the
+/// column.
 const COLUMNS: [(Column, &str, usize, u16); 7] = [
     (Column::Pid, "PID", 7, 60),
     (Column::Rate, "CALLS/S", 10, 0),

@@ -157,7 +157,8 @@ impl Samples {
     }
 }
 
-/// Sorts the rows. Rows with equal keys are ordered by function and process, so that they keep their places.
+/// Sorts the rows. Rows with equal keys are ordered by function and process, so that they keep
+/// their places.
 fn sort_rows(rows: &mut [Row], sort: Sort) {
     rows.sort_by(|a, b| (&a.code, a.pid).cmp(&(&b.code, b.pid)));
     match sort {
@@ -180,7 +181,8 @@ pub mod tests {
 
     use super::*;
 
-    /// A sample after this many seconds. Functions are process, code, calls, and self and total time in milliseconds.
+    /// A sample after this many seconds. Functions are process, code, calls, and self and total
+    /// time in milliseconds.
     pub fn counts(seconds: u64, functions: &[(i32, &str, u64, u64, u64)]) -> Counts {
         let function = |&(pid, code, calls, self_ms, total_ms): &(i32, &str, u64, u64, u64)| FunctionCount {
             pid,
@@ -191,8 +193,8 @@ pub mod tests {
         Counts { elapsed: Duration::from_secs(seconds), functions, ..Counts::default() }
     }
 
-    /// Two samples, after 1 s and 3 s. `parse` is busy before the first, `send` between the two, and `main` is open all
-    /// the time.
+    /// Two samples, after 1 s and 3 s. `parse` is busy before the first, `send` between the two,
+    /// and `main` is open all the time.
     pub fn samples() -> Samples {
         let mut samples = Samples::default();
         let (main, parse, send) =

@@ -1,4 +1,5 @@
-//! The terminal session: takes over the terminal, reads keys, draws the view, and restores the terminal.
+//! The terminal session: takes over the terminal, reads keys, draws the view, and restores the
+//! terminal.
 
 use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
