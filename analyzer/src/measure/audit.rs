@@ -16,11 +16,12 @@ use crate::{Filter, Result};
 /// Audit events, grouped by name and call stack.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Audit {
-    /// The groups, by name, and by descending count within a name.
+    /// The groups in the order of their names. Groups with one name are in descending order of
+    /// their counts.
     pub groups: Vec<AuditGroup>,
     /// The number of audit events in the whole recording, before any filter.
     pub recorded: u64,
-    /// The trust of the recording.
+    /// The facts of the trust line.
     pub trust: Trust,
 }
 
@@ -31,20 +32,20 @@ pub struct AuditGroup {
     pub event: String,
     /// The number of events.
     pub count: u64,
-    /// The time of the first one, since the first event of the trace.
+    /// The time of the group's first event, relative to the first event of the trace.
     pub first_ns: i64,
-    /// The time of the last one, since the first event of the trace.
+    /// The time of the group's last event, relative to the first event of the trace.
     pub last_ns: i64,
-    /// The open calls, the innermost first.
+    /// The call stack, the innermost call first.
     pub stack: Vec<SourceLocation>,
 }
 
-/// Sums while a trace is read.
+/// Adds audit events to their groups while a trace is read.
 struct AuditCollector<'a> {
     names: &'a Names,
     filter: &'a Filter,
     patterns: &'a [Pattern],
-    /// Whether the patterns match an event name.
+    /// Event names that have occurred, each with whether a pattern matches it.
     matches: FxHashMap<TextId, bool>,
     lines: ExecutingLines,
     groups: FxHashMap<(TextId, Vec<FrameLocation>), GroupSums>,
@@ -59,8 +60,8 @@ struct GroupSums {
 }
 
 impl Audit {
-    /// Reads the audit events whose names match any of the patterns, or all of them without a
-    /// pattern.
+    /// Reads the audit events whose names match at least one of the patterns. Reads all audit
+    /// events if there are no patterns.
     pub fn read(trace: &Trace, filter: &Filter, patterns: &[Pattern]) -> Result<Audit> {
         let names = trace.names();
         let (matches, lines, groups) = Default::default();
@@ -108,7 +109,8 @@ impl AuditCollector<'_> {
     }
 
     fn add(&mut self, event: &Event, callers: Callers) {
-        // The row has the innermost function even where calls were not recorded.
+        // The row contains the innermost function even if calls were not recorded. The filter has
+        // not been applied to that function yet.
         let is_shown = self.filter.selects_code(&Code::parse(&self.names.code_str(event.code)));
         let code = if is_shown { event.code } else { CodeId::NONE };
         let stack = self.lines.stack(callers, code, event.line);
@@ -182,7 +184,7 @@ mod tests {
         let count = |filter: Filter, patterns: &[&str]| groups(&filter, patterns).len();
         assert_eq!(count(Filter::default(), &["socket.*"]), 3);
         assert_eq!(count(Filter::default(), &["ex*", "open"]), 2);
-        // Without their callers, all three connections have the same stack.
+        // The filter removes the callers of `dial`, so all three connections have the same stack.
         let inside =
             Filter { root: Some("dial".parse().expect("the pattern is valid")), ..Filter::default() };
         let connect = groups(&inside, &["socket.*"]);

@@ -1,4 +1,4 @@
-//! Totals per function for each group: a process, a host or a recording.
+//! Totals per function, separately for each group. A group is a process, a host or a recording.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -13,22 +13,22 @@ use crate::tree::{self, GroupCalls, GroupKey, GroupedCalls};
 pub struct GroupedTotals {
     /// The groups, by descending self time.
     pub groups: Vec<GroupTotals>,
-    /// The trust of all recordings together.
+    /// The facts of the trust line, for all recordings together.
     pub trust: Trust,
 }
 
 /// Calls and time per function of one group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupTotals {
-    /// The group.
+    /// The key of the group.
     pub group: GroupKey,
     /// The command line, if the group is a process.
     pub command: Option<String>,
-    /// The name of the group for reports.
+    /// The name of the group in reports.
     pub label: String,
-    /// Its functions, as in [`Totals`](super::Totals).
+    /// The functions of the group, in the same form and order as in [`Totals`](super::Totals).
     pub functions: Vec<FunctionTotals>,
-    /// Pauses for garbage collection.
+    /// The pauses of the group for garbage collection.
     pub gc: PauseTotals,
 }
 
@@ -50,8 +50,9 @@ impl GroupedTotals {
     }
 }
 
-/// The names of groups for reports. Recording and host are part of a name where they differ between
-/// groups.
+/// Returns the names of the groups in reports, in the order of their keys. The name of a process
+/// contains its recording if there are several recordings. Every name contains the host if there
+/// are several hosts.
 pub fn labels(groups: &GroupedCalls) -> Vec<String> {
     let hosts: BTreeSet<_> = groups.groups.keys().map(|group| &group.host).collect();
     let runs: BTreeSet<_> = groups.groups.keys().map(|group| &group.run).collect();
@@ -95,7 +96,8 @@ mod tests {
         65  9/9  function__return /srv/run.py:1:a 2
     ";
 
-    /// The names have other ids than on Monday, and a process has the same id.
+    /// The functions have other code ids than in `MONDAY`. Both recordings have a process with the
+    /// pid 7.
     const TUESDAY: &str = "
         0   7/7  function__entry  /srv/run.py:5:b 5
         100 7/7  function__entry  /srv/run.py:1:a 1
@@ -103,7 +105,7 @@ mod tests {
         110 7/7  function__return /srv/run.py:5:b 6
     ";
 
-    /// A function as name, calls and total time.
+    /// A function: its name, number of calls and total time.
     type Row = (String, u64, u64);
 
     /// Each group with its functions.

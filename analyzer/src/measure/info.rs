@@ -10,7 +10,7 @@ use crate::measure::Trust;
 pub struct TraceInfo {
     /// The number of rows of each marker that occurs, in the order of [`Marker::ALL`].
     pub markers: Vec<(Marker, u64)>,
-    /// The time from the first event to the last; none where there are no events.
+    /// The time from the first event to the last. None if the trace has no events.
     pub duration_ns: Option<u64>,
     /// The number of threads with events.
     pub threads: usize,
@@ -18,29 +18,30 @@ pub struct TraceInfo {
     pub processes: usize,
     /// The provider: `agent` or `usdt`.
     pub provider: String,
-    /// The versions of Python, without duplicates.
+    /// The Python versions of the recorded processes, without duplicates.
     pub python: Vec<String>,
     /// The recorded marker groups.
     pub groups: Vec<String>,
-    /// The patterns of the functions that were recorded; empty if all were.
+    /// The patterns that selected functions for the recording. Empty if there were none.
     pub include: Vec<String>,
-    /// The patterns of the functions that were not recorded.
+    /// The patterns that excluded functions from the recording.
     pub exclude: Vec<String>,
-    /// The time of the first event in Unix time.
+    /// The time of the first event, in nanoseconds since the Unix epoch. None if the trace has no
+    /// events, or no Unix time was recorded.
     pub start_unix_ns: Option<i64>,
-    /// The machine.
+    /// The machine on which the trace was recorded.
     pub host: Host,
     /// The program and version that wrote the trace.
     pub writer: String,
-    /// The time that the target process waited for the recorder.
+    /// The time that threads of the target process waited for the recorder, in total.
     pub waited_ns: Option<u64>,
-    /// The command, word by word.
+    /// The arguments of the command. Empty if the recorder attached to a process.
     pub command: Vec<String>,
-    /// The ids of the processes that the recorder attached to.
+    /// The pids of the processes that the recorder attached to. Empty if it launched a command.
     pub attached: Vec<i32>,
     /// How the recording ended.
     pub ended: RecordingEnd,
-    /// The trust of the recording.
+    /// The facts of the trust line.
     pub trust: Trust,
 }
 
@@ -55,7 +56,7 @@ impl TraceInfo {
                 python.push(version.clone());
             }
         }
-        // Threads are sorted by process.
+        // Threads are sorted by process, so `dedup` keeps each pid once.
         let threads = calls.threads.iter().filter(|thread| thread.has_events());
         let mut pids: Vec<i32> = threads.map(|thread| thread.pid).collect();
         let threads = pids.len();

@@ -1,4 +1,4 @@
-//! The target process of a recording, from its start to its end.
+//! The target of a recording: waiting for its exit, signals to it, and its exit status.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
@@ -10,12 +10,13 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::os::process_handle::{ProcessHandle, poll_readable};
 
-/// The target of a recording while it exists.
+/// The target of a recording: a launched program, running processes, or the whole machine.
 #[derive(Debug)]
 pub(crate) enum TargetProcess {
     /// A launched program.
     Child(LaunchedProgram),
-    /// Processes that were running already. The target ends with the last of them.
+    /// Processes that were running when the recording began. The target ends when the last of them
+    /// exits.
     Processes(Vec<ProcessHandle>),
     /// The whole machine. It does not end.
     Machine,
@@ -26,9 +27,10 @@ pub(crate) enum TargetProcess {
 pub(crate) struct LaunchedProgram {
     child: Child,
     handle: ProcessHandle,
-    /// None before it was reaped.
+    /// The exit status. None until the program has been reaped.
     status: Option<ExitStatus>,
-    /// Whether a signal was forwarded.
+    /// Whether the program has received a signal that requests the end, from the recorder or from
+    /// the terminal.
     was_signaled: bool,
 }
 
@@ -43,16 +45,17 @@ impl LaunchedProgram {
     }
 }
 
-/// How the target had ended when the recording did.
+/// The state of the target at the end of the recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// The program exited with this status.
     Status(i32),
     /// The program was killed by this signal.
     Signal(i32),
-    /// The process ended. Its status is known to its parent only.
+    /// The processes ended. Their exit status is not available, because the kernel reports it only
+    /// to their parents.
     Unknown,
-    /// The target still runs.
+    /// The target is still running.
     StillRunning,
 }
 
@@ -83,8 +86,7 @@ impl TargetProcess {
         }
     }
 
-    /// Waits until a process of the target exits, or `wake_fd` is readable, at most as long as
-    /// `time`.
+    /// Waits until a process of the target exits, `wake_fd` becomes readable, or `time` has passed.
     pub fn wait_for(&self, time: Duration, wake_fd: Option<BorrowedFd<'_>>) {
         let handles = match self {
             TargetProcess::Child(program) => std::slice::from_ref(&program.handle),
@@ -102,24 +104,24 @@ impl TargetProcess {
         }
     }
 
-    /// Forwards a signal to a launched program, the first time. Returns false if the signal was not
-    /// forwarded: for a later one, and for any other target.
+    /// Forwards the first signal to a launched program, unless the terminal has sent it to the
+    /// program already. For later signals and for any other target, does nothing and returns false.
     pub fn forward_signal(&mut self, signal: i32, from_terminal: bool) -> bool {
         let TargetProcess::Child(program) = self else { return false };
         if std::mem::replace(&mut program.was_signaled, true) {
             return false;
         }
-        // The program has received a signal from the terminal already.
+        // The kernel delivers a signal from the terminal to the program directly.
         if !from_terminal
             && let (Some(pid), Some(signal)) = (Pid::from_raw(program.pid()), Signal::from_named_raw(signal))
         {
-            // An error means that the program has just exited.
+            // Ignored: this fails only if the program has just exited.
             let _ = kill_process(pid, signal);
         }
         true
     }
 
-    /// How the target has ended, if it has.
+    /// Returns how the target has ended, or [`Exit::StillRunning`].
     pub fn exit(&mut self) -> Exit {
         let has_exited = self.has_exited();
         match self {
@@ -165,7 +167,7 @@ mod tests {
     fn only_the_first_signal_is_forwarded() {
         let mut target = launch("trap 'exit 7' TERM; while :; do sleep 0.01; done");
         assert_eq!(target.exit(), Exit::StillRunning);
-        // The signal would kill the shell before it has set its trap.
+        // Gives the shell time to set its trap. SIGTERM would kill it before that.
         target.wait_for(Duration::from_millis(200), None);
         assert!(target.forward_signal(libc::SIGTERM, false));
         assert!(!target.forward_signal(libc::SIGTERM, false));

@@ -1,4 +1,4 @@
-//! Alignment: which functions, source files and lines of several runs are the same ones.
+//! Alignment: the matching of functions, source files and lines between runs.
 //!
 //! ```text
 //! RunNames ─┐              ┌─ files       by module name, else by the end of the path
@@ -6,8 +6,9 @@
 //! RunNames ─┘              └─ lines       by a patience diff of the source texts
 //! ```
 //!
-//! Two checkouts, two virtual environments or two machines give the same functions under different
-//! paths. All views of a comparison use one alignment, so they agree on what is the same function.
+//! The path of a function differs between two checkouts, two virtual environments or two machines,
+//! so paths alone do not identify it. All parts of a comparison use one alignment and therefore
+//! match the same functions.
 
 mod files;
 mod functions;

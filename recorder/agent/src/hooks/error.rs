@@ -1,4 +1,4 @@
-//! Why functions cannot be recorded.
+//! Errors of installing the hooks for functions.
 
 use crate::python::Raised;
 
@@ -6,13 +6,13 @@ use crate::python::Raised;
 pub enum HookError {
     /// Every tool id of `sys.monitoring` is in use.
     NoToolId,
-    /// This build of CPython has frames of another layout.
+    /// The layout of frames in this build of CPython is not the one that the agent expects.
     FrameLayout,
-    /// This build of CPython has C functions of another layout.
+    /// The layout of C function objects in this build is not the one that the agent expects.
     CfunctionLayout,
-    /// This build of CPython has classes of another layout.
+    /// The layout of classes in this build is not the one that the agent expects.
     ClassLayout,
-    /// CPython raised an exception.
+    /// CPython raised an exception while the hooks were installed.
     Raised,
 }
 
@@ -23,7 +23,7 @@ impl From<Raised> for HookError {
 }
 
 impl HookError {
-    /// The notice to the user.
+    /// Returns the text of the notice to the user.
     pub fn notice(&self) -> &'static str {
         match self {
             HookError::NoToolId => {

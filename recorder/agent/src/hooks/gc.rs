@@ -1,4 +1,4 @@
-//! Garbage collections: a callback in `gc.callbacks`.
+//! Records garbage collections, by a callback in `gc.callbacks`.
 
 use core::ffi::{CStr, c_void};
 use core::ptr;
@@ -13,7 +13,7 @@ use crate::python::{
 };
 use crate::record;
 
-/// The callback while it is installed; this owns a reference.
+/// The installed callback, with a reference that this static owns. Null if none is installed.
 static CALLBACK: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
 
 static CALLBACK_METHOD: PyMethodDef = PyMethodDef {
@@ -26,7 +26,8 @@ static CALLBACK_METHOD: PyMethodDef = PyMethodDef {
     doc: ptr::null(),
 };
 
-/// Inserts the callback before all others, so that start and end are recorded before they run.
+/// Inserts the callback at the front of `gc.callbacks`. The start and the end of a collection are
+/// thus recorded before the other callbacks run.
 pub fn install(context: &'static Context) -> Result<(), Raised> {
     let python = &context.python;
     let callbacks = callbacks(python)?;
@@ -47,12 +48,12 @@ pub fn remove(context: &'static Context) -> Result<(), Raised> {
     if callback.is_null() {
         return Ok(());
     }
-    // This takes over the reference of CALLBACK.
+    // `owned` takes over the reference that `CALLBACK` held.
     let callback = python.owned(callback)?;
     python.call_method(&callbacks(python)?, c"remove", &[callback.as_ptr()]).map(drop)
 }
 
-/// `gc.callbacks`. Leaves `sys.modules` as it was.
+/// Returns `gc.callbacks`. Removes `gc` from `sys.modules` again if it was not imported before.
 fn callbacks(python: &PythonApi) -> Result<Owned<'_>, Raised> {
     // SAFETY: every result is checked before use.
     unsafe {
@@ -66,7 +67,8 @@ fn callbacks(python: &PythonApi) -> Result<Owned<'_>, Raised> {
     }
 }
 
-/// `callback(phase, info)`.
+/// The callback, which CPython calls as `pyrec_gc(phase, info)` at the start and the end of a
+/// collection.
 unsafe extern "C-unwind" fn on_collection(
     _: *mut PyObject,
     arguments: *mut PyObject,
@@ -74,7 +76,7 @@ unsafe extern "C-unwind" fn on_collection(
 ) -> *mut PyObject {
     let context = context::get();
     let python = &context.python;
-    // SAFETY: CPython calls with the GIL and a tuple.
+    // SAFETY: CPython holds the GIL and passes a tuple.
     unsafe {
         if let Ok((kind, number)) = read_arguments(python, arguments) {
             record::number_event(context, kind, number);
@@ -87,12 +89,13 @@ unsafe extern "C-unwind" fn on_collection(
     python.none
 }
 
-/// The kind of the event, with the generation or the number of objects.
+/// Returns the kind of the event and its number. The number is the generation at the start of a
+/// collection, and the number of unreachable objects found at its end.
 ///
 /// # Safety
-/// Needs the GIL, and a tuple.
+/// The caller must hold the GIL, and `arguments` must be a tuple.
 unsafe fn read_arguments(python: &PythonApi, arguments: *mut PyObject) -> Result<(RecordKind, u64), Raised> {
-    // SAFETY: a missing item raises, and the other functions accept any object.
+    // SAFETY: a missing item is an exception, and the other functions accept any object.
     unsafe {
         let phase = python.borrowed((python.tuple_get_item)(arguments, 0))?;
         let info = python.borrowed((python.tuple_get_item)(arguments, 1))?;

@@ -1,9 +1,10 @@
-//! Calls of classes, and their ends. CPython 3.12 and later report them like any other call.
+//! Instance events: the start and the end of each call of a class. CPython 3.12 and later report
+//! them by the same events of `sys.monitoring` as other calls.
 //!
-//! A call is recorded by its *site*: the calling code object and the class's name. Site ids are
-//! cached by the code object's id, the class's address and its version tag. CPython changes a
-//! class's tag whenever the class changes and never reuses one, so a new class at the address of a
-//! freed one is recognized.
+//! A record carries the id of a *site*, which is the calling code object and the class's name. Site
+//! ids are cached by the code object's id, the class's address and the class's version tag. CPython
+//! assigns a new tag when a class is changed and never reuses a tag. A new class at the address of
+//! a freed class therefore does not match the cached entry.
 
 use core::ffi::c_void;
 use core::ptr;
@@ -25,14 +26,17 @@ const TP_VERSION_TAG: usize = 384;
 /// `Py_TPFLAGS_TYPE_SUBCLASS`: the class is a metaclass.
 const TYPE_SUBCLASS: u64 = 1 << 31;
 
-/// `type`. Its calls are not recorded: most of them ask for an object's class.
+/// The class `type`. Calls of it are not recorded, because most of them are `type(object)`, which
+/// creates no instance.
 static TYPE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 
-/// A cached site id. Read and written with the GIL.
+/// A cached site id. Accessed only with the GIL held.
 struct CachedSite {
+    /// The address of the class; 0 in an empty slot.
     class: AtomicUsize,
-    /// The id of the code object and the version tag of the class.
+    /// The id of the code object in the upper half, the version tag of the class in the lower.
     key: AtomicU64,
+    /// The id of the site.
     id: AtomicU32,
 }
 
@@ -42,21 +46,25 @@ static SITES: [CachedSite; CACHE_SLOTS] =
     [const { CachedSite { class: AtomicUsize::new(0), key: AtomicU64::new(0), id: AtomicU32::new(0) } };
         CACHE_SLOTS];
 
-/// Looks up `type`, and verifies the layout of classes.
+/// Looks up `type`, and verifies the offsets of `tp_flags` and `tp_version_tag` with a class made
+/// for this purpose.
+///
+/// # Errors
+/// If CPython raises an exception or the layout is not the expected one.
 pub fn prepare(python: &PythonApi) -> Result<(), Raised> {
     let type_type: *mut PyObject = os::symbol(c"PyType_Type").cast();
     if type_type.is_null() {
         return Err(Raised);
     }
     TYPE.store(type_type.cast(), Relaxed);
-    // SAFETY: the functions accept any size, or have no arguments.
+    // SAFETY: `PyTuple_New` accepts any size, and `PyDict_New` has no arguments.
     let (bases, names) =
         unsafe { (python.owned((python.tuple_new)(0))?, python.owned((python.dict_new)())?) };
     let name = python.new_str(c"pyrec")?;
     let class = python.call(type_type, &[name.as_ptr(), bases.as_ptr(), names.as_ptr()])?;
     let class = class.as_ptr();
-    // The lookup of an attribute assigns a version tag. (Not of one that `type` defines, as
-    // `__doc__`.)
+    // The lookup of an attribute assigns a version tag, except for a data descriptor of `type`,
+    // such as `__doc__`, which CPython finds without a search of the class.
     let tag_after_lookup = || python.attribute(class, c"__init__").map(|_| version_tag(class));
     let before = tag_after_lookup()?;
     // SAFETY: the name ends in a zero byte, and `class` is an object.
@@ -76,7 +84,8 @@ pub fn prepare(python: &PythonApi) -> Result<(), Raised> {
     if is_expected { Ok(()) } else { Err(Raised) }
 }
 
-/// Clears the cached ids, which are invalid in the child of a fork and in another session.
+/// Clears the cached ids. Ids are valid in one process and one session only, so this is called
+/// after a fork and at the start of another session.
 pub fn clear_ids() {
     if !TYPE.load(Relaxed).is_null() {
         SITES.iter().for_each(|cached| cached.class.store(0, Relaxed));
@@ -98,18 +107,21 @@ pub unsafe fn is_class(callable: *mut PyObject) -> bool {
     }
 }
 
-/// Records the call of a class, or its end. Returns whether the code object is excluded from the
-/// recording.
+/// Records the start or the end of a call of `class` from the code object `code`. `arg` is the
+/// offset of the calling instruction in code units. Returns whether the code object is excluded
+/// from the recording.
 ///
 /// # Safety
-/// Needs the GIL, no exception pending, a code object, and a class.
+/// The caller must hold the GIL, and no exception may be pending. `code` must be a code object, and
+/// `class` a class.
 pub unsafe fn record(kind: RecordKind, code: *mut PyObject, arg: u32, class: *mut PyObject) -> bool {
     let ticks = clock::ticks();
-    // SAFETY: the caller's guarantees are the same.
+    // SAFETY: the caller guarantees what `site_event` requires.
     unsafe { record::site_event(kind, code, arg, ticks, |context, code| site_id(context, code, class)) }
 }
 
-/// Returns the id of the site of `class` in the code object with the id `code`, and caches it.
+/// Returns the id of the site: the code object with the id `code`, and the name of `class`. Defines
+/// the site if it is new, and caches the id.
 fn site_id(context: &Context, code: u32, class: *mut PyObject) -> Result<u32, Errno> {
     let (address, tag) = (class.addr(), version_tag(class));
     let key = u64::from(code) << 32 | u64::from(tag);
@@ -120,7 +132,8 @@ fn site_id(context: &Context, code: u32, class: *mut PyObject) -> Result<u32, Er
     }
     let name = class::name(&context.python, class);
     let id = definitions::site_id(context.session(), code, name.as_deref().unwrap_or("?"))?;
-    // CPython assigns no tag to a class that has changed too often.
+    // A tag of 0 identifies no version of a class. CPython assigns no further tag to a class that
+    // has changed too often.
     if tag != 0 {
         cached.class.store(address, Relaxed);
         cached.key.store(key, Relaxed);

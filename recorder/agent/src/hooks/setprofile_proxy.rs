@@ -1,11 +1,14 @@
-//! CPython 3.8 to 3.11: a proxy of `sys.setprofile`, which hides the function's own return from the
-//! program's profile function.
+//! CPython 3.8 to 3.11: a proxy for `sys.setprofile`. It keeps the return of `sys.setprofile`
+//! itself from reaching the profile function that the program sets.
 //!
-//! CPython reports the return of a builtin function to the profile function if one was set when the
-//! function was called. Because the agent's is set, the program's profile function would receive
-//! the return of `sys.setprofile` itself as its first event, without a call before it; the standard
-//! library's `profile` fails on that. CPython reports builtin functions only, so the proxy is an
-//! object of another type.
+//! If a profile function is set when a builtin function is called, CPython reports the return of
+//! that call to the profile function that is set when the call returns. During a recording, the
+//! agent's profile function is set. Without the proxy, the first event of the program's profile
+//! function would be the return of `sys.setprofile`, without a call before it. The standard
+//! library's `profile` fails on such an event.
+//!
+//! CPython reports calls of builtin functions only. The proxy has a type of its own, so its calls
+//! are not reported.
 
 use core::ffi::{c_int, c_void};
 use core::ptr;
@@ -14,11 +17,12 @@ use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use crate::context::{self, Context};
 use crate::python::{PyObject, PyTypeSlot, PyTypeSpec, Raised};
 
-/// CPython's `sys.setprofile`.
+/// The original `sys.setprofile`. The proxy forwards to it.
 static SETPROFILE: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
 
-/// Replaces `sys.setprofile`.
+/// Replaces `sys.setprofile` with the proxy.
 pub fn install(context: &'static Context) -> Result<(), Raised> {
+    // Slot numbers of CPython's `typeslots.h`.
     const TP_CALL: c_int = 50;
     const TP_GETATTRO: c_int = 58;
     const TP_REPR: c_int = 66;
@@ -49,16 +53,16 @@ unsafe extern "C-unwind" fn call(
     arguments: *mut PyObject,
     keywords: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: CPython calls with the GIL and valid arguments.
+    // SAFETY: CPython holds the GIL and passes valid arguments.
     unsafe { (context::get().python.object_call)(SETPROFILE.load(Relaxed), arguments, keywords) }
 }
 
 unsafe extern "C-unwind" fn get_attribute(_: *mut PyObject, name: *mut PyObject) -> *mut PyObject {
-    // SAFETY: CPython calls with the GIL and a name.
+    // SAFETY: CPython holds the GIL and passes a name.
     unsafe { (context::get().python.get_attr)(SETPROFILE.load(Relaxed), name) }
 }
 
 unsafe extern "C-unwind" fn repr(_: *mut PyObject) -> *mut PyObject {
-    // SAFETY: CPython calls with the GIL.
+    // SAFETY: CPython holds the GIL.
     unsafe { (context::get().python.object_repr)(SETPROFILE.load(Relaxed)) }
 }

@@ -4,7 +4,8 @@
 //! pc: u64 │ base: u64 │ semaphore: u64 │ provider \0 │ name \0 │ arguments \0
 //! ```
 //!
-//! A marker may have several sites, each with its own note and argument locations.
+//! `pc` is the address of the site, and `base` the address of the section `.stapsdt.base` when the
+//! file was linked. A marker may have several sites, each with its own note and argument locations.
 
 /// The provider's name in CPython's notes.
 const PROVIDER: &[u8] = b"python";
@@ -14,19 +15,21 @@ const PROVIDER: &[u8] = b"python";
 pub struct StapsdtNote {
     /// The marker's name.
     pub name: String,
-    /// The instruction to trap on.
+    /// The address of the instruction to trap on.
     pub address: u64,
-    /// The semaphore that enables the marker, if it has one.
+    /// The address of the semaphore that enables the marker, if it has one.
     pub semaphore: Option<u64>,
     /// The argument locations in assembler syntax.
     pub arguments: String,
 }
 
 impl StapsdtNote {
-    /// Parses the body of a note. `None` if it is incomplete or of another provider. `base` is the
-    /// address of the section `.stapsdt.base`. If a tool such as prelink has moved the file, it
-    /// differs from the base in the note, and all addresses of the note are adjusted by the
-    /// difference.
+    /// Parses the body of a note. Returns `None` if the note is incomplete or belongs to another
+    /// provider.
+    ///
+    /// `base` is the current address of the section `.stapsdt.base`, if the file has one. It
+    /// differs from the `base` in the note if a tool such as prelink has moved the file. The
+    /// addresses of the note are then adjusted by the difference.
     pub fn parse(body: &[u8], base: Option<u64>) -> Option<StapsdtNote> {
         let (numbers, strings) = body.split_at_checked(24)?;
         let number = |at: usize| numbers[at..at + 8].try_into().ok().map(u64::from_le_bytes);
@@ -57,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_note_as_the_assembler_writes_it() {
-        // `readelf -n` of Debian 12's python3.11.
+        // The values are from the output of `readelf -n` for Debian 12's python3.11.
         let body = body([0x4c779b, 0x8c99c0, 0xa7ed40], "python\0function__entry\08@%rbp 8@%r12 -4@%eax\0");
         let note = StapsdtNote {
             name: "function__entry".into(),
