@@ -1,5 +1,5 @@
-//! Targets of static markers: launched programs, running processes, their children, and all Pythons
-//! of the machine.
+//! Recordings with the provider `usdt` of each kind of target: a launched program, running
+//! processes, their children, and all Pythons of the machine.
 
 #![cfg(feature = "record")]
 
@@ -33,8 +33,8 @@ fn children_of_a_launched_program_are_recorded_from_their_first_event() {
     let marker = |name: &str| number(&info["markers"], name);
     assert_eq!((marker("process__start"), marker("process__exit")), (3, 3), "{info}");
     assert_eq!(marker("thread__start"), marker("thread__exit"), "{info}");
-    // Two interpreters were started. The first module that each of them runs is
-    // importlib._bootstrap.
+    // The program and the child by exec each start an interpreter. The first module that an
+    // interpreter runs is importlib._bootstrap.
     let dump = report(&trace, "dump", &[]);
     let modules = dump.lines().filter(|line| line.contains("<frozen\\simportlib._bootstrap>:1:<module>"));
     assert_eq!(modules.filter(|line| line.contains("function__entry")).count(), 2);
@@ -47,7 +47,8 @@ fn a_process_is_recorded_with_its_children_and_other_processes_are_not_affected(
     let mut other = ScriptedProgram::start(&python);
     program.execute("thread 1");
     let recorder = Recorder::attach(program.directory.path(), &["-p", &program.pid()]);
-    // CPython 3.11 fires entries only while the semaphore of `line` is raised.
+    // The semaphore of `line` is raised although no lines are recorded: CPython 3.11 fires
+    // `function__entry` only while it is.
     assert_eq!(program.raised_semaphores(), ["function__entry", "function__return", "line"]);
     assert_eq!(other.raised_semaphores(), [""; 0]);
     for (line, own_calls) in
@@ -58,6 +59,8 @@ fn a_process_is_recorded_with_its_children_and_other_processes_are_not_affected(
         assert!(own_calls == 0 || !program.raised_semaphores().is_empty());
     }
     let trace = recorder.stop();
+    // 1000 + 1 calls in the process, 200 + 30 in its children, and 4 in each of the two children of
+    // `thread`.
     assert_eq!(leaf_calls(&trace, &[]), 1239);
     assert_eq!(leaf_calls(&trace, &["--pid", &program.pid()]), 1001);
     assert_eq!(program.raised_semaphores(), [""; 0]);

@@ -18,20 +18,22 @@ pub enum Error {
     /// The rows of a profile contradict one another.
     #[error("the profile is damaged: it has {reason}; make it again with `pyrec profile`")]
     Profile {
-        /// The contradiction, as the object of "it has".
+        /// The contradiction, worded to follow "it has" in the message.
         reason: &'static str,
     },
-    /// A filter on time or threads was applied to a profile, which has neither.
+    /// A profile was filtered by time, process or thread. Its rows are per call path and hold none
+    /// of these.
     #[error(
         "--time, --pid and --tid do not work on a profile, which holds neither times nor threads; name the recording itself with -i"
     )]
     NotInProfile,
-    /// A flame graph would have no frame.
+    /// The selected part of the trace has no call, so a flame graph of it would be empty.
     #[error(
         "no call was measured in the selected part, so there is nothing to draw; `pyrec info` lists what was recorded"
     )]
     NothingToDraw,
-    /// The old name of a `--map` option is in none of the old recordings. Holds the option's value.
+    /// `OLD` of a `--map OLD=NEW` option matches no function or module of the old recordings. Holds
+    /// the option's value.
     #[error(
         "no function or module of the old recordings matches `--map {0}`; `pyrec stats` lists their functions"
     )]

@@ -9,9 +9,11 @@
 //!
 //! - [`tree`] merges the calls of a trace into a [`CallTree`], which has one node for each distinct
 //!   call path.
-//! - [`calls`] visits every call one by one, for what a tree does not store.
-//! - [`measure`] computes plain values from either; [`report`] writes them. A report whose length
-//!   is that of the trace, such as [`report::dump`], writes rows as it reads them.
+//! - [`calls`] visits single calls, for measures and reports that need more than counts and times
+//!   per call path.
+//! - [`measure`] computes plain values from a call tree or from single calls.
+//! - [`report`] writes these values. A report of every row, such as [`report::dump`], writes rows
+//!   as it reads them.
 //! - [`share`] writes a redacted copy of a trace.
 //!
 //! A module imports only from modules below it:
@@ -22,9 +24,9 @@
 //! measure    what reports show, as plain values
 //! calls      single calls, as a stream
 //! testing    traces and call trees from scripts, for tests only
-//! tree       call paths, merged over the trace
+//! tree       calls merged by call path
 //! order      rows by thread and by time
-//! filter     what part of a trace a report is about
+//! filter     the selection of calls and rows for a report
 //! script     rows as text
 //! escape     text without terminal control characters
 //! error      the error type of all modules

@@ -17,10 +17,11 @@ use crate::tree::{
 };
 use crate::{Filter, testing};
 
-/// A tree summed up from call events.
+/// The call paths built from the events of a [`CallStream`], to be compared with a [`CallTree`].
 #[derive(Default)]
 struct CallSums {
     nodes: Nodes,
+    /// The node of each call, by the id of the call.
     node_of: HashMap<u64, NodeId>,
     /// The open calls of each thread, to check that events are balanced.
     open: HashMap<(i32, i32), Vec<u64>>,
@@ -78,12 +79,13 @@ impl CallSums {
 /// The paths with calls or time, without the root.
 fn non_empty_paths(nodes: &Nodes) -> Vec<(Vec<Label>, Tally)> {
     let is_non_empty = |(path, tally): &(Vec<Label>, Tally)| !path.is_empty() && *tally != Tally::NONE;
-    // The call sums do not count instant events.
+    // `points` counts rows other than entries and returns. `CallSums` does not count these rows.
     let calls = by_path(nodes).into_iter().map(|(path, tally)| (path, Tally { points: 0, ..tally }));
     calls.filter(is_non_empty).collect()
 }
 
-/// The rows as a recorder writes them, in runs of seven rows per thread.
+/// The rows as a recorder writes them: seven consecutive rows of thread 1, then seven of thread 2,
+/// and so on, starting again with thread 1 after the last thread.
 pub(crate) fn batch(rows: &[TimedOp], threads: i32, names: &Names) -> Batch {
     rows.chunks(7)
         .zip((1..=threads).cycle())
@@ -116,7 +118,8 @@ fn tree(batch: &Batch, names: &Arc<Names>, filter: &Filter, window: TimeWindow) 
     CallTree::of(piece, filter, names.clone(), testing::manifest(&[], &[]), 0)
 }
 
-/// The whole time range, or a part of the range of the rows.
+/// Generates time windows. A window is either all of time, or starts between 80 and 159 ns and is
+/// at most 79 ns long. The rows of `any_stream` start near 100 ns.
 pub(crate) fn windows() -> impl Strategy<Value = TimeWindow> {
     let within = (80..160i64, 0..80i64);
     let within = within.prop_map(|(from_ns, length_ns)| TimeWindow { from_ns, to_ns: from_ns + length_ns });
@@ -141,7 +144,8 @@ proptest! {
         let names = Arc::new(Names::new());
         let batch = batch(&rows, 1, &names);
         let (mut sums, repairs) = CallSums::of(&batch, &names, &Filter::default(), window);
-        // A tree leaves out paths of orphan entries only.
+        // `CallTree` leaves out a path if all of its entries are orphan entries. `add_filtered`
+        // applies the same rule to the sums.
         let mut gathered = Nodes::default();
         let filter = Filter::default();
         add_filtered(&mut sums.nodes, &mut FrameFilter::new(&filter, &names), &mut gathered);
@@ -156,8 +160,9 @@ proptest! {
         let batch = batch(&rows, 2, &names);
         let (sums, repairs) = CallSums::of(&batch, &names, &filter, window);
         let tree = tree(&batch, &names, &filter, window);
-        // The tree treats orphan entries depending on all calls of their path, including hidden
-        // ones.
+        // With orphan entries, the two can differ. The tree leaves out a path with only orphan
+        // entries, and separates paths by all their calls, including hidden ones. The call events
+        // give only the path without hidden calls.
         if repairs.orphan_entries == 0 {
             prop_assert_eq!(sums.paths(), non_empty_paths(&tree.nodes));
         }
@@ -165,8 +170,12 @@ proptest! {
     }
 }
 
-/// The calls of a script in the order in which they end: depth, name, start, end, self time, and
-/// ending.
+/// The call events of a script except entries, one line each, in the order of the stream.
+///
+/// - The end of a call: depth, name, start, end, self time and ending. The name `?` stands for lost
+///   events.
+/// - An unmatched return: name and time.
+/// - An instant event: marker and open calls, innermost first.
 fn draw(script: &str, filter: &Filter) -> Vec<String> {
     let (trace, _directory) = testing::trace(script, 3);
     let names = trace.names().clone();
@@ -249,7 +258,7 @@ fn every_ending_occurs() {
     );
 }
 
-/// A call of 2 ns in one of 40 ns in one of 100 ns.
+/// `a` (100 ns) calls `b` (40 ns) and `c` (5 ns). `b` calls `c` (2 ns), which has an audit event.
 const NESTED: &str = "
     0    7/7  function__entry   m.py:1:a  1
     20   7/7  function__entry   m.py:5:b  5
@@ -272,7 +281,8 @@ fn the_time_of_a_call_below_the_minimum_is_charged_to_its_caller() {
     assert_eq!(draw(NESTED, &filter(101)), [""; 0]);
 }
 
-/// Calls that overlap the window from 30 to 60 ns are visited, with their self time in the window.
+/// A call that overlaps the time window is visited with its whole duration, but only the self time
+/// inside the window.
 #[test]
 fn calls_that_overlap_the_time_window_are_visited() {
     let time = Some("30ns-60ns".parse().expect("a valid time range"));

@@ -35,7 +35,7 @@ pub struct Folded {
     pub is_reversed: bool,
     /// The command of the recording.
     pub command: Vec<String>,
-    /// The trust of the recording.
+    /// The data of the trust line.
     pub trust: Trust,
 }
 
@@ -54,10 +54,10 @@ pub struct FoldedFrame {
     pub is_found: bool,
 }
 
-/// The frame that a node of the call tree is part of.
+/// The frame that receives the weight of a node of the call tree.
 #[derive(Clone, Copy)]
 struct NodeFrame {
-    /// The index of the frame.
+    /// The index of the frame; none if the weight belongs to no frame.
     index: Option<usize>,
     /// Whether the node is a garbage collection, or inside one.
     in_gc: bool,
@@ -73,16 +73,16 @@ fn own_weight(node: &Node, in_gc: bool, weight: Weight) -> u64 {
 }
 
 impl Folded {
-    /// Weighs all call paths of a tree. The weight of a frame below the minimum time is added to
-    /// its parent.
+    /// Folds all call paths of a tree. A node whose total time is below the minimum gets no frame;
+    /// its weight is added to the frame of its parent.
     pub fn of(calls: &CallTree, weight: Weight) -> Folded {
         let mut folded = Folded::empty(calls, weight);
         folded.add(&calls.nodes, None, calls, &FrameNames::of(calls));
         folded
     }
 
-    /// Weighs the call paths of each thread below a root with the name of the thread. `threads` has
-    /// indices into [`CallTree::threads`].
+    /// Folds the call paths of each thread below a root frame with the thread's name. Each item of
+    /// `threads` is an index into [`CallTree::threads`] and the call paths of that thread.
     pub fn by_thread(calls: &CallTree, threads: &[(usize, Nodes)], weight: Weight) -> Folded {
         let frame_names = FrameNames::of(calls);
         let has_processes = calls.threads.windows(2).any(|pair| pair[0].pid != pair[1].pid);
@@ -98,7 +98,7 @@ impl Folded {
         folded
     }
 
-    /// Weighs the call paths of each group below a root with the name of the group.
+    /// Folds the call paths of each group below a root frame with the group's name.
     pub fn by_group(groups: &GroupedCalls, weight: Weight) -> Folded {
         let calls = &groups.calls;
         let frame_names = FrameNames::of(calls);
@@ -167,13 +167,16 @@ impl Folded {
         totals
     }
 
-    /// The reversed call paths: the innermost functions as roots, and their callers as children. A
-    /// frame with less weight than `min_weight`, or more than `max_depth` levels from its root, is
-    /// part of its parent.
+    /// The reversed call paths. Functions with a weight become roots, and callers become children.
+    ///
+    /// A caller gets no frame if its total weight is less than `min_weight`, or if it is more than
+    /// `max_depth` levels below its root. Its weight then stays with its callee. A root with less
+    /// than `min_weight` is left out. In the example, the numbers are own weights, and no frame is
+    /// left out.
     ///
     /// ```text
     /// a 1             a 1
-    /// ├ b 2     ▶     b 6
+    /// ├ b 2     ▶     b
     /// └ c             ├ a 2
     ///   └ b 4         └ c
     ///                   └ a 4
@@ -217,9 +220,11 @@ impl Folded {
     }
 }
 
-/// The current frame on the way from a frame with weight to its outermost caller.
+/// The position of [`Folded::reversed`] on one call path. It starts at a frame with a weight and
+/// moves to the caller with each level.
 struct PathMember {
+    /// The index of the frame that it has reached.
     index: usize,
-    /// The weight of the frame where the way began.
+    /// The own weight of the frame where it started.
     weight: u64,
 }

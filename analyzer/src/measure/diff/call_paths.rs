@@ -1,4 +1,4 @@
-//! The call trees of all runs merged into one, with the calls of each function.
+//! Merges the call trees of all runs into one, and sums the calls of each function.
 
 use rustc_hash::FxHashMap;
 
@@ -8,21 +8,24 @@ use crate::CallTree;
 use crate::measure::alignment::{Alignment, FunctionId};
 use crate::tree::WalkEvent;
 
-/// The calls of one function, on one call path, or of the whole program.
+/// The number and times of calls in each run: those on one call path, those of one function, or
+/// those of the whole program.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallsDiff {
     /// The number of calls.
     pub calls: Samples,
     /// Time in the function itself.
     pub self_ns: TimeChange,
-    /// Time in the function and its callees. A recursive call is counted once.
+    /// Time in the function and its callees. In the sum of a function, a call inside another call
+    /// of the same function adds nothing, because the outer call includes its time.
     pub total_ns: TimeChange,
 }
 
 /// A call path that one or more runs have.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallPath {
-    /// The index of the caller's path, which is lower; none for the outermost call.
+    /// The index of the caller's path in [`CallPaths::paths`], less than that of this path. None
+    /// for an outermost call.
     pub parent: Option<usize>,
     /// The last function of the path.
     pub function: FunctionId,
@@ -30,7 +33,7 @@ pub struct CallPath {
     pub calls: CallsDiff,
 }
 
-/// Merges call trees, run by run.
+/// The merged call tree. [`CallPaths::add`] adds one run at a time.
 #[derive(Debug)]
 pub struct CallPaths {
     /// The call paths, callers before their callees.
@@ -39,12 +42,15 @@ pub struct CallPaths {
     pub functions: Vec<CallsDiff>,
     /// The sum over all calls.
     pub whole: CallsDiff,
+    /// The number of old and of new runs.
     runs: (usize, usize),
+    /// The index of a path, by the index of the caller's path and the last function.
     children: FxHashMap<(Option<usize>, FunctionId), usize>,
 }
 
 impl CallPaths {
-    /// An empty tree for that many old and new runs, and that many functions.
+    /// An empty tree. `runs` is the number of old and of new runs, `functions` the number of
+    /// functions.
     pub fn new(runs: (usize, usize), functions: usize) -> CallPaths {
         let functions = (0..functions).map(|_| CallsDiff::zero(runs)).collect();
         let (paths, children) = Default::default();
@@ -93,7 +99,7 @@ impl CallsDiff {
             || self.total_ns.has_changed()
     }
 
-    /// Both times.
+    /// Self time and total time.
     pub fn times(&mut self) -> [&mut TimeChange; 2] {
         [&mut self.self_ns, &mut self.total_ns]
     }

@@ -1,4 +1,5 @@
-//! Lines and files of all runs, matched across versions of the source.
+//! Hits and times of lines and files in each run. The alignment matches lines and files across
+//! versions of the source.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ pub struct LineDiff {
     pub file_id: FileId,
     /// The path of the file in the first run that has the line.
     pub file: String,
-    /// The line in the file.
+    /// The line; the same id in all runs.
     pub line: LineId,
     /// Its number in the first old run that has it.
     pub old_number: Option<u32>,
@@ -47,14 +48,15 @@ pub struct FileDiff {
     pub entries: Samples,
     /// Time on its lines.
     pub self_ns: TimeChange,
-    /// Time on its lines and in the functions that they call. A call from within the file is
-    /// counted once.
+    /// Time on its lines and in the functions that they call. If a called function is in the same
+    /// file, its time is counted once.
     pub total_ns: TimeChange,
 }
 
-/// Sums over the runs of one line.
+/// The values of one line in each run.
 struct LineSums {
     file: String,
+    /// The line's number in the first old run and in the first new run that have it.
     numbers: [Option<u32>; 2],
     functions: Vec<String>,
     hits: Samples,
@@ -63,7 +65,8 @@ struct LineSums {
     total_ns: Samples,
 }
 
-/// Sums the files of all runs, the old runs first. Returns them in the order of their ids.
+/// Collects the values of each file in each run. The first `old_runs` of `runs` are the old runs.
+/// The result is sorted by file id.
 pub fn align_files(runs: &[Lines], old_runs: usize, alignment: &Alignment) -> Vec<FileDiff> {
     let mut sums: BTreeMap<FileId, FileDiff> = BTreeMap::new();
     let zero = || Samples::zero(old_runs, runs.len() - old_runs);
@@ -92,7 +95,8 @@ pub fn align_files(runs: &[Lines], old_runs: usize, alignment: &Alignment) -> Ve
     sums.into_values().collect()
 }
 
-/// Sums the lines of all runs, the old runs first. Returns them in the order of files and lines.
+/// Collects the values of each line in each run. The first `old_runs` of `runs` are the old runs.
+/// The result is sorted by file id, then by line id.
 pub fn align_lines(runs: &[Lines], old_runs: usize, alignment: &Alignment) -> Vec<LineDiff> {
     let mut sums: BTreeMap<(FileId, LineId), LineSums> = BTreeMap::new();
     let zero = || Samples::zero(old_runs, runs.len() - old_runs);

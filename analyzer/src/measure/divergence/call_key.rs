@@ -1,10 +1,11 @@
-//! What identifies a call apart from its callees: the function, how the call began, and how it
-//! ended.
+//! The key by which calls of two runs are compared: the function, how the call began, and how it
+//! ended. Callees are not part of the key.
 
 use pyrec_schema::{Names, TextId};
 use serde::Serialize;
 
-/// The number of a function; the same in both runs once these are aligned. At most 27 bits.
+/// The number of a function, less than 2^27. Each run has its own numbers at first. After the
+/// alignment, equal numbers in the two runs mean the same function.
 pub type FunctionKey = u32;
 
 /// The key of the root of a thread, whose callees are the thread's outermost calls.
@@ -21,7 +22,7 @@ pub struct CallKey(u32);
 /// How a call began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallStart {
-    /// By a call, or in a way that was not recorded.
+    /// The function was called. Also stands for a start whose kind was not recorded.
     Called,
     /// A generator or coroutine was resumed.
     Resumed,
@@ -33,7 +34,7 @@ pub enum CallStart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CallOutcome {
-    /// It returned, or ended in a way that was not recorded.
+    /// It returned. Also stands for an end whose kind was not recorded.
     Returned,
     /// A generator or coroutine yielded and was suspended.
     Yielded,
@@ -41,7 +42,7 @@ pub enum CallOutcome {
     Raised,
     /// It was open when its thread or the recording ended.
     StillOpen,
-    /// Its end is among lost events.
+    /// Its end was not recorded, because events were lost.
     CutByLoss,
 }
 
@@ -75,7 +76,7 @@ impl CallKey {
         OUTCOMES.get((self.0 & 7) as usize).copied().unwrap_or(CallOutcome::Returned)
     }
 
-    /// The key of a call of another function with the same start and outcome.
+    /// This key with another function. Start and outcome stay the same.
     pub fn with_function(self, function: FunctionKey) -> CallKey {
         CallKey(function << 5 | self.0 & 31)
     }
@@ -87,8 +88,8 @@ impl CallKey {
     }
 }
 
-/// The ids of the texts in `function__entry` and `function__return` rows that give start and
-/// outcome.
+/// The ids of the four texts that mark special starts and outcomes. `resume` and `throw` are texts
+/// of `function__entry` rows, `yield` and `unwind` of `function__return` rows.
 #[derive(Clone, Copy, Debug)]
 pub struct TransitionTexts {
     resume: TextId,
@@ -98,21 +99,21 @@ pub struct TransitionTexts {
 }
 
 impl TransitionTexts {
-    /// The ids in a trace with these names.
+    /// The ids of the four texts in the name table of a trace.
     pub fn of(names: &Names) -> TransitionTexts {
         let [resume, throw, yields, unwind] =
             ["resume", "throw", "yield", "unwind"].map(|text| names.text(text));
         TransitionTexts { resume, throw, yields, unwind }
     }
 
-    /// Ids that occur in no row, so every call is [`CallStart::Called`] and
-    /// [`CallOutcome::Returned`].
+    /// Ids that occur in no row, for runs whose starts and outcomes cannot be compared. Every start
+    /// is then [`CallStart::Called`], and every return row gives [`CallOutcome::Returned`].
     pub fn ignored() -> TransitionTexts {
         let unused = TextId(u32::MAX);
         TransitionTexts { resume: unused, throw: unused, yields: unused, unwind: unused }
     }
 
-    /// The start of a call whose entry row has that text.
+    /// The start of a call, from the text of its entry row.
     #[inline]
     pub fn start(&self, text: TextId) -> CallStart {
         match text {
@@ -122,7 +123,7 @@ impl TransitionTexts {
         }
     }
 
-    /// The outcome of a call whose return row has that text.
+    /// The outcome of a call, from the text of its return row.
     #[inline]
     pub fn outcome(&self, text: TextId) -> CallOutcome {
         match text {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! one recording    run.py  a = 1   3 hits          run.py  a = 1   3 + 2 hits
-//! another          run.py  a = 1   2 hits     ▶
+//! a second one     run.py  a = 1   2 hits     ▶
 //! a third one      run.py  b = 1   7 hits          run.py  b = 1   7 hits        a different text
 //! ```
 
@@ -15,7 +15,8 @@ use rustc_hash::FxHashMap;
 use super::line_totals::{Callee, FileLines, FunctionLines, LineCalls, LineTotals, Lines};
 use crate::measure::{Sources, Trust};
 
-/// The text of a file; none where it is unknown.
+/// The text of a file in one recording; none if it is unknown. An unknown text is kept apart from
+/// each known one.
 type Text = Option<Arc<str>>;
 
 #[derive(Default)]
@@ -46,9 +47,11 @@ struct LineSum {
 }
 
 impl Lines {
-    /// Sums recordings, each with its sources. Either all of them have line events, or none has. A
-    /// file with several texts becomes several files with `text 1 of 2: ` before the path, since a
-    /// line number means another line in each text.
+    /// Sums the lines of several recordings, each given with its sources.
+    ///
+    /// Either all recordings must have `line` events, or none of them. A file whose text differs
+    /// between recordings is summed separately for each text, because the same line number can mean
+    /// different lines. Its path then has a prefix such as `text 1 of 2: `.
     pub fn sum(runs: &[(Lines, Sources)]) -> (Lines, Sources) {
         let mut texts: BTreeMap<&str, Vec<Text>> = BTreeMap::new();
         for (lines, sources) in runs {
@@ -80,14 +83,16 @@ impl Lines {
         (lines, all_sources)
     }
 
-    /// The paths of all files and callees. A path can occur several times.
+    /// The paths of all files, then those of the files of all callees. A path can occur several
+    /// times.
     fn paths(&self) -> impl Iterator<Item = &str> {
         let called = self.callees.iter().filter_map(|callee| callee.file.as_deref());
         self.files.iter().map(|file| file.file.as_str()).chain(called)
     }
 }
 
-/// The path of a file, with the number of the text if there are several.
+/// The path of a file. If `texts` has several texts, it has the number of `text` among them as a
+/// prefix.
 fn file_name(file: &str, texts: &[Text], text: &Text) -> String {
     match texts.iter().position(|known| known == text) {
         Some(index) if texts.len() > 1 => format!("text {} of {}: {file}", index + 1, texts.len()),
@@ -173,12 +178,13 @@ fn add_saturating(sum: &mut u64, more: u64) {
 
 #[cfg(test)]
 mod tests {
-    //! Equal and different texts.
+    //! Recordings with equal texts of a file, and with different ones.
 
     use super::*;
     use crate::{Filter, testing};
 
-    /// A run in which `main` calls `f` that often from line 2, for ten nanoseconds each.
+    /// A recording of 900 ns in which `main` calls `f` from line 2. There are `calls` calls of 10
+    /// ns each. `text` is the source text of `main`'s file.
     fn run(calls: u64, text: &str) -> (Lines, Sources) {
         let mut rows =
             "0 7/7 function__entry /srv/run.py:1:main 1\n1 7/7 line /srv/run.py:1:main 2\n".to_owned();

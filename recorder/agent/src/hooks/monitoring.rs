@@ -23,7 +23,8 @@ type Callback =
 /// An event's name in `sys.monitoring.events`, the kind of its records, and its callback.
 type Event = (&'static CStr, RecordKind, Callback);
 
-/// The events of frames. `EXPOSES_MARKERS`: whether the callbacks fire static markers, too.
+/// The events of frames: starts, ends and lines. With `EXPOSES_MARKERS`, the callbacks also fire
+/// static markers.
 const fn frame_events<const EXPOSES_MARKERS: bool>() -> [Event; 7] {
     [
         (c"PY_START", RecordKind::Call, on_frame::<{ RecordKind::Call as u8 }, EXPOSES_MARKERS>),
@@ -36,7 +37,9 @@ const fn frame_events<const EXPOSES_MARKERS: bool>() -> [Event; 7] {
     ]
 }
 
-/// The events of calls, of C functions, classes, or both.
+/// The events of calls. `CFUNCTIONS` and `CLASSES` select whether calls of C functions, of classes,
+/// or of both are recorded. The record kinds in the list are those for classes; [`on_call`]
+/// replaces them for C functions.
 const fn call_events<const CFUNCTIONS: bool, const CLASSES: bool>() -> [Event; 3] {
     [
         (
@@ -57,12 +60,13 @@ const fn call_events<const CFUNCTIONS: bool, const CLASSES: bool>() -> [Event; 3
     ]
 }
 
-/// Tool ids in the order in which the agent tries them. By convention 0 to 2 belong to a debugger,
-/// coverage and a profiler, which the program may want to use.
+/// Tool ids in the order in which the agent tries them. By convention, a debugger uses 0, a
+/// coverage tool 1, and a profiler 2. These come last, so that the program can still use such
+/// tools.
 const TOOL_IDS: [i64; 6] = [5, 4, 3, 2, 1, 0];
 const TOOL_NAME: &CStr = c"pyrec";
 
-/// The agent's tool id, or -1.
+/// The agent's tool id, or -1 while the hooks are not enabled.
 static TOOL_ID: AtomicI64 = AtomicI64::new(-1);
 
 /// `sys.monitoring.DISABLE`.
@@ -74,7 +78,7 @@ pub struct Monitoring<'py> {
     module: Owned<'py>,
     tool_id: i64,
     events: i64,
-    /// Those of `events` that can be enabled for a single code object.
+    /// The subset of `events` that can be enabled for a single code object.
     local_events: i64,
 }
 
@@ -102,7 +106,8 @@ pub fn remove(context: &'static Context) {
         let monitoring = Monitoring { python, module, tool_id, events: 0, local_events: 0 };
         let _ = monitoring.set_events(0);
         if !context.session().filter().records_all() {
-            // Undoes DISABLE: the next recording may have another filter.
+            // Enables the events again that callbacks disabled by returning DISABLE. The next
+            // recording can have another filter.
             let _ = python.call_method(&monitoring.module, c"restart_events", &[]);
         }
         monitoring.free_tool_id();
@@ -121,7 +126,8 @@ fn take_tool_id(python: &PythonApi, module: &Owned<'_>) -> Result<i64, HookError
 }
 
 impl Monitoring<'_> {
-    /// Registers a callback for each event that the session records, and collects the events' bits.
+    /// Registers a callback for each event that the session records, and sets the events' bits in
+    /// `events` and `local_events`.
     fn register_callbacks(&mut self, context: &Context) -> Result<(), Raised> {
         let session = context.session();
         let numbers = self.python.attribute(self.module.as_ptr(), c"events")?;
@@ -190,7 +196,7 @@ fn is_local(kind: RecordKind) -> bool {
     !matches!(kind, RecordKind::Throw | RecordKind::Unwind)
 }
 
-/// Offset of the function pointer in a callback: behind the `PyObject` header.
+/// Offset in bytes of the function pointer in a callback object. It follows the `PyObject` header.
 fn function_offset(python: &PythonApi) -> Result<isize, Raised> {
     let object = python.borrowed(python.object_type)?;
     Ok(python.int_value(python.attribute(object.as_ptr(), c"__basicsize__")?.as_ptr())? as isize)
@@ -240,8 +246,8 @@ fn new_callback<'py>(
 /// `PY_VECTORCALL_ARGUMENTS_OFFSET`, a flag in the number of arguments.
 const ARGUMENTS_OFFSET: usize = 1 << (usize::BITS - 1);
 
-/// The callback for an event of a frame. Arguments: the code object; the instruction's offset in
-/// bytes, or the line.
+/// The callback for an event of a frame. The first argument is the code object. The second is the
+/// line for `LINE` events, otherwise the instruction's offset in bytes.
 unsafe extern "C" fn on_frame<const KIND: u8, const EXPOSES_MARKERS: bool>(
     _: *mut PyObject,
     arguments: *const *mut PyObject,
@@ -251,8 +257,8 @@ unsafe extern "C" fn on_frame<const KIND: u8, const EXPOSES_MARKERS: bool>(
     let none = context::get().python.none;
     let Some(kind) = RecordKind::from_u8(KIND) else { return none };
     if count & !ARGUMENTS_OFFSET >= 2 {
-        // SAFETY: CPython calls with the GIL and puts a pending exception aside; there are two
-        // arguments.
+        // SAFETY: CPython calls this with the GIL held and has saved and cleared a pending
+        // exception. There are at least two arguments.
         unsafe {
             let number = int_argument(*arguments.add(1));
             let arg = if KIND == RecordKind::Line as u8 { number } else { number / 2 };
@@ -268,14 +274,15 @@ unsafe extern "C" fn on_frame<const KIND: u8, const EXPOSES_MARKERS: bool>(
     none
 }
 
-/// The result of a callback for a code object that is not recorded: `DISABLE`, which ends the event
-/// at this instruction, or None if the event cannot be disabled.
+/// The result of a callback for a code object that is not recorded. `DISABLE` stops CPython from
+/// reporting this event at this instruction. The result is None if the event must stay enabled.
 #[cold]
 #[inline(never)]
 unsafe fn disable(kind: RecordKind, code: *mut PyObject) -> *mut PyObject {
     let context = context::get();
     let disable = DISABLE.load(Relaxed);
-    // The first event of a thread that `threading` starts reveals its name, so it stays enabled.
+    // Events of `threading.Thread._bootstrap` stay enabled. It is the first frame of a thread that
+    // `threading` starts, and the agent reads the thread's name from it.
     if disable.is_null() || !is_local(kind) || thread_names::is_bootstrap(context, code) {
         return context.python.none;
     }
@@ -284,9 +291,10 @@ unsafe fn disable(kind: RecordKind, code: *mut PyObject) -> *mut PyObject {
     disable
 }
 
-/// The callback for a call, or its end. Arguments: the code object, the instruction's offset in
-/// bytes, the callable, its first argument. CPython reports every call, and the end of those that
-/// did not run a Python function.
+/// The callback for a call or its end. The arguments are the code object of the caller, the
+/// instruction's offset in bytes, the callable, and the callable's first argument. CPython reports
+/// `CALL` for every call, but `C_RETURN` and `C_RAISE` only if the callable is not a Python
+/// function.
 unsafe extern "C" fn on_call<const KIND: u8, const CFUNCTIONS: bool, const CLASSES: bool>(
     _: *mut PyObject,
     arguments: *const *mut PyObject,
@@ -299,15 +307,16 @@ unsafe extern "C" fn on_call<const KIND: u8, const CFUNCTIONS: bool, const CLASS
         return none;
     }
     let is_start = KIND == RecordKind::InstanceStart as u8;
-    // SAFETY: CPython calls with the GIL and puts a pending exception aside; there are three
-    // arguments.
+    // SAFETY: CPython calls this with the GIL held and has saved and cleared a pending exception.
+    // There are at least three arguments.
     unsafe {
         let (code, callable) = (*arguments, *arguments.add(2));
         if CLASSES && instances::is_class(callable) {
             let code_unit = int_argument(*arguments.add(1)) / 2;
             let is_unrecorded = instances::record(kind, code, code_unit, callable);
-            // Only starts can be disabled, and not if C functions are recorded: those that this
-            // code calls are.
+            // CPython accepts `DISABLE` only from `CALL`, not from the end of a call. While C
+            // functions are recorded, `CALL` stays enabled, because calls of C functions are
+            // recorded even from excluded code objects.
             return if is_unrecorded && is_start && !CFUNCTIONS { disable(kind, code) } else { none };
         }
         if CFUNCTIONS {
