@@ -54,6 +54,7 @@ const LAYERS: [(&str, &[&str]); 4] = [
             "options",
             "os",
             "bpf",
+            "test_support",
             "error",
         ],
     ),
