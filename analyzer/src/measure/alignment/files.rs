@@ -15,7 +15,7 @@ use crate::measure::module_names::{ModuleNames, module_of_path};
 /// Directories in which every Python installs packages.
 const PACKAGE_DIRECTORIES: [&str; 2] = ["/site-packages/", "/dist-packages/"];
 
-/// The index of a file in [`AlignedFiles`].
+/// The index of a file in `AlignedFiles`.
 pub type FileId = usize;
 
 /// A source file, the same one in all runs that have it.

@@ -24,7 +24,7 @@ pub struct CallsDiff {
 /// A call path that one or more runs have.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallPath {
-    /// The index of the caller's path in [`CallPaths::paths`], less than that of this path. None
+    /// The index of the caller's path in `CallPaths::paths`, less than that of this path. None
     /// for an outermost call.
     pub parent: Option<usize>,
     /// The last function of the path.
