@@ -74,9 +74,14 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The calls of `tick` in a trace. A file of a rotated trace may begin after the last one.
+/// The calls of `tick` in a trace, which has some.
 fn recorded_calls(trace: &Path) -> u64 {
-    let stats = json(trace, "stats");
+    number(function(&json(trace, "stats"), "tick"), "calls")
+}
+
+/// The calls of `tick` in one file of a rotated trace. The last file may begin after the last call.
+fn recorded_calls_of_file(file: &Path) -> u64 {
+    let stats = json(file, "stats");
     let functions = stats["functions"].as_array().expect("an array");
     functions.iter().find(|function| function["name"] == "tick").map_or(0, |tick| number(tick, "calls"))
 }
@@ -106,7 +111,7 @@ fn each_rotated_file_is_a_complete_trace(setup: &Setup) {
     // Each file also contains the calls that were open at its start.
     let mut all = 0;
     for file in &files {
-        all += recorded_calls(file);
+        all += recorded_calls_of_file(file);
         let info = json(file, "info");
         assert_eq!(number(&info["repaired"], "unmatched_returns"), 0, "{}: {info}", file.display());
         let folded = report(file, "export", &["collapsed", "-"]);

@@ -46,7 +46,7 @@ impl Qualnames {
     }
 }
 
-/// The text as the process sees it. A path that is relative to a folder that nobody knows is no
+/// The text as the process sees it. A path that is relative to an unknown folder is no
 /// file.
 fn read(pid: i32, file: &str) -> Option<Vec<u8>> {
     let inside = Path::new(file).strip_prefix("/").ok()?;
@@ -272,7 +272,7 @@ a, b = lambda: 1, lambda: (lambda: 2)
         ] {
             assert_eq!(name(line, plain).as_deref(), Some(qualname), "{line} {plain}");
         }
-        // Three lambdas of one line, of which one is in another: nobody can tell them apart by line
+        // Three lambdas of one line, of which one is in another: they cannot be told apart by line
         // and name.
         assert_eq!(found.get(&(13, "<lambda>".into())), Some(&None));
         assert_eq!(name(99, "open"), None);
